@@ -1,0 +1,158 @@
+"""One configuration describes `mini` and the Stable Diffusion 1.5 size alike: the same classes, other numbers."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """A KL autoencoder on patches: ``patch_size`` pixels a side are folded into channels before the first convolution.
+
+    With patch_size 1 it is exactly the autoencoder of Stable Diffusion. ``factor`` crop pixels make one latent.
+    """
+
+    patch_size: int = 4
+    latent_channels: int = 32
+    block_out_channels: tuple[int, ...] = (64, 128, 192)
+    layers_per_block: int = 1
+    norm_num_groups: int = 16
+    mid_attention: bool = False
+    scaling_factor: float = 1.0
+
+    @property
+    def factor(self) -> int:
+        return self.patch_size * 2 ** (len(self.block_out_channels) - 1)
+
+
+@dataclass(frozen=True)
+class IdentityNetConfig:
+    """Reference crop -> frozen identity features -> ``tokens`` identity tokens of ``AnimateNetConfig.token_dim``."""
+
+    input_size: int = 128
+    widths: tuple[int, ...] = (48, 96, 144, 192)
+    embedding_dim: int = 128
+    tokens: int = 16
+    heads: int = 4
+    depth: int = 2
+
+
+@dataclass(frozen=True)
+class SpeechConfig:
+    """Speech features: per video frame ``steps`` steps of ``dim`` values (mini: log-mel, ``hop`` samples apart)."""
+
+    sample_rate: int = 16000
+    hop: int = 160
+    steps: int = 20
+    dim: int = 80
+    tokens: int = 5
+
+
+@dataclass(frozen=True)
+class MotionNetConfig:
+    """Speech features -> expression coefficients: a temporal convolution network."""
+
+    width: int = 160
+    layers: int = 6
+    heads: int = 4
+    phones: int = 40
+
+
+@dataclass(frozen=True)
+class StructureConfig:
+    """The landmark map, the coefficients behind the structure tokens, and the resolution of the warp."""
+
+    map_channels: int = 8
+    map_size: int = 64
+    coefficients: int = 64
+    tokens: int = 4
+    flow_size: int = 64
+
+
+@dataclass(frozen=True)
+class AnimateNetConfig:
+    """The denoising video UNet; the names are those of diffusers' ``UNetMotionModel``."""
+
+    block_out_channels: tuple[int, ...] = (64, 96, 128)
+    layers_per_block: int = 1
+    attention_head_dim: int = 4  # heads per block: the name is diffusers' own, the meaning that of Stable Diffusion 1.5
+    norm_num_groups: int = 16
+    token_dim: int = 128
+    text_dim: int = 384
+    motion_max_seq_length: int = 32
+    motion_num_attention_heads: int = 4
+    motion_mid_block: bool = True
+    residual: bool = True  # the latents that are diffused are the difference to the warped reference's
+
+
+@dataclass(frozen=True)
+class PortraitTalkConfig:
+    """Everything needed to build the networks of one PortraitTalk. crop_size: side of the aligned crop in pixels."""
+
+    name: str = "mini"
+    crop_size: int = 256
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    identity_net: IdentityNetConfig = field(default_factory=IdentityNetConfig)
+    speech: SpeechConfig = field(default_factory=SpeechConfig)
+    motion_net: MotionNetConfig = field(default_factory=MotionNetConfig)
+    structure: StructureConfig = field(default_factory=StructureConfig)
+    animate_net: AnimateNetConfig = field(default_factory=AnimateNetConfig)
+
+    @property
+    def latent_size(self) -> int:
+        return self.crop_size // self.autoencoder.factor
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of ``to_dict``, also after a trip through JSON. Raises TypeError for a key that does not exist."""
+        parts = {f: t for f, t in _PARTS.items() if f in values}
+        built = {name: kind(**_tuples(values[name])) for name, kind in parts.items()}
+        return cls(**{**values, **built})
+
+
+_PARTS: dict[str, type] = {
+    "autoencoder": AutoencoderConfig,
+    "identity_net": IdentityNetConfig,
+    "speech": SpeechConfig,
+    "motion_net": MotionNetConfig,
+    "structure": StructureConfig,
+    "animate_net": AnimateNetConfig,
+}
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+MINI = PortraitTalkConfig()
+
+SD15 = PortraitTalkConfig(
+    name="sd15",
+    crop_size=512,
+    autoencoder=AutoencoderConfig(
+        patch_size=1,
+        latent_channels=4,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        norm_num_groups=32,
+        mid_attention=True,
+        scaling_factor=0.18215,
+    ),
+    identity_net=IdentityNetConfig(input_size=224, embedding_dim=512, tokens=16, heads=12, depth=4),
+    speech=SpeechConfig(steps=50, dim=384, tokens=50),
+    structure=StructureConfig(map_size=512, flow_size=128),
+    animate_net=AnimateNetConfig(
+        block_out_channels=(320, 640, 1280, 1280),
+        layers_per_block=2,
+        attention_head_dim=8,
+        norm_num_groups=32,
+        token_dim=768,
+        text_dim=768,
+        motion_num_attention_heads=8,
+        residual=False,
+    ),
+)
