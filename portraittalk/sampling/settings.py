@@ -1,0 +1,41 @@
+"""Which sampling settings make sense."""
+
+import math
+from dataclasses import fields
+
+from ..config import PortraitTalkConfig
+from ..errors import SettingsError
+from ..types import SamplingSettings
+from .schedule import TRAINING_STEPS
+
+MAX_SEED = 2**64 - 1
+
+
+def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> None:
+    """Raises SettingsError with one sentence for the first setting that is out of its range."""
+    longest = config.animate_net.motion_max_seq_length
+    if not 0 <= settings.seed <= MAX_SEED:
+        raise SettingsError(f"The seed must be between 0 and {MAX_SEED}, not {settings.seed}.")
+    if not 1 <= settings.steps <= TRAINING_STEPS:
+        raise SettingsError(f"The number of steps must be between 1 and {TRAINING_STEPS}, not {settings.steps}.")
+    if not 1 <= settings.window <= longest:
+        raise SettingsError(f"The window must be between 1 and {longest} frames for this model, not {settings.window}.")
+    if not 0 <= settings.overlap < settings.window:
+        raise SettingsError(
+            f"The overlap must be at least 0 and below the window of {settings.window} frames, not {settings.overlap}."
+        )
+    check_number("guidance scale", settings.guidance_scale)
+    for branch in fields(settings.scales):
+        check_number(f"{branch.name} scale", getattr(settings.scales, branch.name))
+
+
+def check_fps(fps: float) -> None:
+    """Raises SettingsError unless fps lies in 1..120."""
+    if not 1 <= fps <= 120:
+        raise SettingsError(f"The frame rate must be between 1 and 120 frames a second, not {fps:g}.")
+
+
+def check_number(name: str, value: float) -> None:
+    """Raises SettingsError for a strength that is not a finite number of at least 0."""
+    if not (math.isfinite(value) and value >= 0):
+        raise SettingsError(f"The {name} must be a number of at least 0, not {value}.")

@@ -1,0 +1,50 @@
+"""Windows over time: how a speech of any length is sampled a few frames at a time.
+
+Windows arrive one after another. Frames that the next window does not see are finished and leave; those that it shares
+are carried over and anchor it, so that nothing but the overlap is ever held.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames ``start`` to ``stop`` (exclusive), of which the first ``shared`` belong to the window before as well."""
+
+    start: int
+    stop: int
+    shared: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def plan_windows(frames: int, window: int, overlap: int) -> list[Window]:
+    """Covers ``frames`` frames with windows of ``window`` frames, neighbours sharing at least ``overlap``.
+
+    The last window is moved back to full length, so that the network never sees a stub; only a speech shorter than one
+    window gives a shorter one. Except for that last one, windows do not depend on how long the speech is.
+    """
+    stride = window - overlap
+    count = 1 + max(0, -(-(frames - window) // stride))
+    starts = [min(k * stride, max(0, frames - window)) for k in range(count)]
+    stops = [min(start + window, frames) for start in starts]
+    shared = [0, *(stop - start for stop, start in zip(stops, starts[1:], strict=False))]
+    return [Window(*bounds) for bounds in zip(starts, stops, shared, strict=True)]
+
+
+def arrival_weights(shared: int) -> Tensor:
+    """(shared,) weights of the arriving window over the frames it shares, rising between 0 and 1, both excluded."""
+    return torch.arange(1, shared + 1) / (shared + 1)
+
+
+def frame_noise(seed: int, start: int, stop: int, shape: tuple[int, ...]) -> Tensor:
+    """Starting noise (stop - start, *shape) that belongs to each frame's number: no window split changes it."""
+    frames = [
+        np.random.default_rng((seed, frame)).standard_normal(shape, dtype=np.float32) for frame in range(start, stop)
+    ]
+    return torch.from_numpy(np.stack(frames))
