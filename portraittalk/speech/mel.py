@@ -1,0 +1,79 @@
+"""A mel spectrogram on ``torch.stft``: band powers as fractions of full scale, a stretch of sound at a time."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ..config import SpeechConfig
+from ..media.audio import Audio, resample
+
+WINDOW_SECONDS = 0.025
+FFT_SIZE = 512
+CHUNK_SECONDS = 30
+MARGIN_SECONDS = 1
+
+# The mel scale of Slaney's Auditory Toolbox: linear up to 1 kHz, then 27 steps for each factor of 6.4.
+LINEAR_HZ = 200.0 / 3
+BREAK_HZ = 1000.0
+LOG_STEP = torch.log(torch.tensor(6.4, dtype=torch.float64)).item() / 27
+
+
+def hz_to_mel(hz: Tensor) -> Tensor:
+    """Slaney mel of a frequency in Hz, elementwise."""
+    return torch.where(hz < BREAK_HZ, hz / LINEAR_HZ, BREAK_HZ / LINEAR_HZ + (hz.clamp(1.0) / BREAK_HZ).log() / LOG_STEP)
+
+
+def mel_to_hz(mel: Tensor) -> Tensor:
+    """The inverse of ``hz_to_mel``."""
+    knee = BREAK_HZ / LINEAR_HZ
+    return torch.where(mel < knee, mel * LINEAR_HZ, BREAK_HZ * ((mel - knee) * LOG_STEP).exp())
+
+
+@lru_cache(maxsize=8)
+def mel_filters(bands: int, sample_rate: int, fft_size: int = FFT_SIZE) -> Tensor:
+    """Triangular filters (bands, fft_size // 2 + 1), evenly spaced in mel from 0 Hz to half the sample rate.
+
+    Each peaks at 1 where its neighbours reach 0, so that the bands of a spectrum add up to its power.
+    """
+    nyquist = torch.tensor(sample_rate / 2, dtype=torch.float64)
+    edges = mel_to_hz(torch.linspace(0, 1, bands + 2, dtype=torch.float64) * hz_to_mel(nyquist))
+    frequencies = torch.linspace(0, 1, fft_size // 2 + 1, dtype=torch.float64) * nyquist
+    rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+def mel_power(sound: Tensor, config: SpeechConfig) -> Tensor:
+    """Sound (T,) at ``config.sample_rate`` -> power per mel band (ceil(T / hop), dim); a full-scale square wave has 1 in all.
+
+    Frame j is a Hann window of 25 ms around the middle of hop j, ``(j + 0.5) * hop`` samples; beyond the ends is silence.
+    """
+    count = -(-sound.shape[0] // config.hop)
+    before = (FFT_SIZE - config.hop) // 2
+    after = (count - 1) * config.hop + FFT_SIZE - before - sound.shape[0]
+    padded = torch.nn.functional.pad(sound, (before, after))
+    window = torch.hann_window(round(WINDOW_SECONDS * config.sample_rate))
+    spectrum = torch.stft(
+        padded, FFT_SIZE, config.hop, window.shape[0], window, center=False, return_complex=True
+    )  # (FFT_SIZE / 2 + 1, count)
+    power = spectrum.abs().square() * (2 / (FFT_SIZE * window.square().sum()))  # Parseval, both halves of the spectrum
+    return (mel_filters(config.dim, config.sample_rate) @ power).T
+
+
+def mel_chunks(audio: Audio, config: SpeechConfig) -> Iterator[Tensor]:
+    """The ``mel_power`` of a sound of any rate and channels, as chunks (n, dim) of 30 s, so that long files stay small.
+
+    Chunks start on whole seconds, which lie on a sample of every integer rate, and see a second of sound beyond either end:
+    together they equal the spectrogram of the whole.
+    """
+    rate, total = audio.sample_rate, audio.waveform.shape[1]
+    hops_per_second = config.sample_rate // config.hop
+    for start in range(0, total, CHUNK_SECONDS * rate):
+        first = max(start - MARGIN_SECONDS * rate, 0)
+        stop = min(start + CHUNK_SECONDS * rate, total)
+        sound = audio.waveform[:, first : stop + MARGIN_SECONDS * rate].mean(0, keepdim=True)
+        power = mel_power(resample(sound, rate, config.sample_rate)[0], config)
+        skip = (start - first) // rate * hops_per_second
+        yield power[skip : skip + CHUNK_SECONDS * hops_per_second]
