@@ -1,0 +1,121 @@
+"""Landmarks drawn as a map for the structure encoder, and the mask of what the network may repaint.
+
+Lines are soft and drawn from the exact distance to each segment; openings are filled by the area they cover in each
+cell. Both follow a landmark by fractions of a cell, so a lip gap of half a cell reads as 0.5 and a closed one as 0.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import topology as mesh
+
+LINE_WIDTH = 0.7  # standard deviation of a line, in cells
+MASK_SIZE = 64  # cells a side at which the mask is made before it is enlarged
+MASK_FEATHER = 1.6  # standard deviation of the mask's edge in cells
+MASK_BORDER = 4  # cells from the border of the crop over which the mask falls to zero
+
+
+def _loop(points: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip(points, points[1:] + points[:1], strict=True))
+
+
+def _path(points: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip(points, points[1:], strict=False))
+
+
+# Channel by channel; the filled ones come after the lines.
+LINES: dict[str, list[tuple[int, int]]] = {
+    "outer lips": _loop(mesh.LIPS_OUTER),
+    "inner lips": _loop(mesh.LIPS_INNER),
+    "brows": _path(mesh.BROW_RIGHT_UPPER) + _path(mesh.BROW_LEFT_UPPER),
+    "face oval": _loop(mesh.FACE_OVAL[::2]),
+    "nose": _path(mesh.NOSE_BRIDGE) + _path(mesh.NOSE_BASE_LINE),
+}
+MAP_CHANNELS: tuple[str, ...] = (*LINES, "open mouth", "open eyes", "irises")
+
+
+def landmark_map(landmarks: Tensor, crop_size: int, size: int = 64) -> Tensor:
+    """landmarks: (F, 478, 3) in crop pixels -> (F, 8, size, size) in 0..1, the channels named by ``MAP_CHANNELS``."""
+    points = landmarks[..., :2] * (size / crop_size)
+    lines = [draw_lines(points, segments, size) for segments in LINES.values()]
+    mouth = fill(points[:, mesh.LIPS_INNER], size)
+    eyes = fill(points[:, mesh.EYE_RIGHT], size) + fill(points[:, mesh.EYE_LEFT].flip(1), size)
+    irises = _disc(points[:, mesh.IRIS_RIGHT], size) + _disc(points[:, mesh.IRIS_LEFT], size)
+    return torch.stack((*lines, mouth, eyes.clamp(0, 1), irises.clamp(0, 1) * eyes.clamp(0, 1)), 1)
+
+
+def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
+    """What may differ from the warped reference: the lower face and the eyes, in the reference and in the target.
+
+    source: (478, 3), target: (F, 478, 3), both in crop pixels -> (F, 1, crop_size, crop_size) in 0..1, feathered.
+    """
+    regions = (mesh.LOWER_FACE, mesh.EYE_RIGHT_RING, mesh.EYE_LEFT_RING[::-1])
+    scale = MASK_SIZE / crop_size
+    both = torch.cat((source[None], target))[..., :2] * scale
+    filled = torch.stack([fill(_enlarge(both[:, region], 1.1), MASK_SIZE) for region in regions]).amax(0)
+    union = torch.maximum(filled[:1], filled[1:])[:, None]  # (F, 1, g, g)
+    soft = _blur(union, MASK_FEATHER)
+    steps = torch.arange(MASK_SIZE, device=soft.device, dtype=soft.dtype) + 0.5
+    fade = (torch.minimum(steps, MASK_SIZE - steps) / MASK_BORDER).clamp(0, 1)
+    small = soft * fade[:, None] * fade
+    return F.interpolate(small, (crop_size, crop_size), mode="bilinear", align_corners=False)
+
+
+def draw_lines(points: Tensor, segments: list[tuple[int, int]], size: int) -> Tensor:
+    """Soft lines between points (F, N, 2) in cells, drawn for each pair of indices -> (F, size, size) in 0..1."""
+    ends = points[:, torch.tensor(segments, device=points.device)] - size / 2  # (F, K, 2, 2), centred for precision
+    start, along = ends[:, :, 0], ends[:, :, 1] - ends[:, :, 0]
+    length = along.square().sum(-1, keepdim=True).clamp_min(1e-6)  # (F, K, 1)
+    steps = torch.arange(size, device=points.device, dtype=points.dtype) + 0.5 - size / 2
+    y, x = (axis.flatten() for axis in torch.meshgrid(steps, steps, indexing="ij"))
+    cells = torch.stack((x, y))  # (2, size * size)
+    # |p - start|^2 and (p - start) . along, as matrix products over all cells
+    reach = along @ cells - (start * along).sum(-1, keepdim=True)  # (F, K, cells)
+    apart = start.square().sum(-1, keepdim=True) + cells.square().sum(0) - 2 * (start @ cells)
+    position = (reach / length).clamp_(0, 1)
+    squared = apart.sub_(position * (2 * reach - position * length)).amin(1).clamp_min(0)
+    return torch.exp(squared * (-0.5 / LINE_WIDTH**2)).view(-1, size, size)
+
+
+def fill(polygon: Tensor, size: int) -> Tensor:
+    """The area of each cell that a closed polygon covers.
+
+    polygon: (F, K, 2) in cells, clockwise as seen (left to right along its upper side); what is turned inside out
+    counts as empty -> (F, size, size) in 0..1.
+    """
+    x0, y0 = polygon.unbind(-1)  # (F, K)
+    x1, y1 = polygon.roll(-1, 1).unbind(-1)
+    left = torch.arange(size, device=polygon.device, dtype=polygon.dtype)
+    # Under each edge, in each column: the width it spans (signed by its direction) and its height there.
+    low, high = torch.minimum(x0, x1)[..., None], torch.maximum(x0, x1)[..., None]
+    begin, end = torch.maximum(low, left), torch.minimum(high, left + 1)
+    width = (end - begin).clamp_min(0) * torch.sign(x1 - x0)[..., None]  # (F, K, columns)
+    run = torch.where((x1 - x0).abs() < 1e-6, torch.ones_like(x0), x1 - x0)
+    height = y0[..., None] + ((begin + end) / 2 - x0[..., None]) * ((y1 - y0) / run)[..., None]
+    below = (left[:, None] + 1 - height[:, :, None]).clamp_(0, 1)  # (F, K, rows, columns)
+    return (below * width[:, :, None]).sum(1).clamp_(0, 1)
+
+
+def _disc(iris: Tensor, size: int) -> Tensor:
+    """iris: (F, 5, 2) in cells, its centre first -> a soft disc (F, size, size)."""
+    radius = (iris[:, 1:] - iris[:, :1]).norm(dim=-1).mean(1)
+    steps = torch.arange(size, device=iris.device, dtype=iris.dtype) + 0.5
+    across, down = ((steps - iris[:, 0, axis, None]).square() for axis in (0, 1))
+    away = (down[:, :, None] + across[:, None]).sqrt()
+    return (radius[:, None, None] - away + 0.5).clamp(0, 1)
+
+
+def _enlarge(polygon: Tensor, factor: float) -> Tensor:
+    centre = polygon.mean(1, keepdim=True)
+    return centre + factor * (polygon - centre)
+
+
+def _blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (F, 1, H, W), the outside counted as 0."""
+    reach = round(3 * sigma)
+    steps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    image = F.conv2d(image, kernel.view(1, 1, 1, -1), padding=(0, reach))
+    return F.conv2d(image, kernel.view(1, 1, -1, 1), padding=(reach, 0))
