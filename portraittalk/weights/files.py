@@ -1,0 +1,30 @@
+"""Where weights files lie, by name: the ones that ship inside the package, and those in the user's folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import WeightsError
+
+SUFFIX = ".safetensors"
+BUILT_IN = "mini"
+_ASSETS = Path(__file__).parent.parent / "assets"
+
+
+def available_weights(folders: Sequence[Path] = ()) -> dict[str, Path]:
+    """Name -> file of the models that ship with the package and those in ``folders``; the first of a name counts."""
+    found: dict[str, Path] = {}
+    for folder in (_ASSETS, *folders):
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_weights(name: str, folders: Sequence[Path] = ()) -> Path:
+    """The file of a model's name. Raises WeightsError for an unknown name, or a path where a name belongs."""
+    if not name or any(sign in name for sign in "/\\:") or name.startswith("."):
+        raise WeightsError(f"A model is chosen by its name, not by a path: '{name}'.")
+    weights = available_weights(folders)
+    key = name.removesuffix(SUFFIX)
+    if key not in weights:
+        raise WeightsError(f"There is no model named '{name}'; there are: {', '.join(weights) or 'none'}.")
+    return weights[key]
