@@ -64,17 +64,18 @@ def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
 
 def draw_lines(points: Tensor, segments: list[tuple[int, int]], size: int) -> Tensor:
     """Soft lines between points (F, N, 2) in cells, drawn for each pair of indices -> (F, size, size) in 0..1."""
-    ends = points[:, torch.tensor(segments, device=points.device)] - size / 2  # (F, K, 2, 2), centred for precision
-    start, along = ends[:, :, 0], ends[:, :, 1] - ends[:, :, 0]
-    length = along.square().sum(-1, keepdim=True).clamp_min(1e-6)  # (F, K, 1)
-    steps = torch.arange(size, device=points.device, dtype=points.dtype) + 0.5 - size / 2
-    y, x = (axis.flatten() for axis in torch.meshgrid(steps, steps, indexing="ij"))
-    cells = torch.stack((x, y))  # (2, size * size)
-    # |p - start|^2 and (p - start) . along, as matrix products over all cells
-    reach = along @ cells - (start * along).sum(-1, keepdim=True)  # (F, K, cells)
-    apart = start.square().sum(-1, keepdim=True) + cells.square().sum(0) - 2 * (start @ cells)
-    position = (reach / length).clamp_(0, 1)
-    squared = apart.sub_(position * (2 * reach - position * length)).amin(1).clamp_min(0)
+    ends = points[:, torch.tensor(segments, device=points.device)]  # (F, K, 2, 2)
+    middle, half = ends.mean(2), (ends[:, :, 1] - ends[:, :, 0]) / 2  # (F, K, 2)
+    reach = half.norm(dim=-1, keepdim=True).clamp_min(1e-4)
+    unit = half / reach
+    normal = torch.stack((-unit[..., 1], unit[..., 0]), -1)
+    # Signed distances from a segment's middle, along it and across it, are linear in the cell: one matrix product each.
+    cells = _homogeneous_cells(size).to(points)  # (3, size * size)
+    along, across = (
+        torch.cat((axis, -(axis * middle).sum(-1, keepdim=True)), -1) @ cells for axis in (unit, normal)
+    )  # (F, K, size * size)
+    beyond = along.abs_().sub_(reach).clamp_min_(0)
+    squared = across.square_().addcmul_(beyond, beyond).amin(1)
     return torch.exp(squared * (-0.5 / LINE_WIDTH**2)).view(-1, size, size)
 
 
@@ -95,6 +96,13 @@ def fill(polygon: Tensor, size: int) -> Tensor:
     height = y0[..., None] + ((begin + end) / 2 - x0[..., None]) * ((y1 - y0) / run)[..., None]
     below = (left[:, None] + 1 - height[:, :, None]).clamp_(0, 1)  # (F, K, rows, columns)
     return (below * width[:, :, None]).sum(1).clamp_(0, 1)
+
+
+def _homogeneous_cells(size: int) -> Tensor:
+    """(x, y, 1) of every cell's centre, row by row: (3, size * size)."""
+    steps = torch.arange(size) + 0.5
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    return torch.stack((x.flatten(), y.flatten(), torch.ones(size * size)))
 
 
 def _disc(iris: Tensor, size: int) -> Tensor:
