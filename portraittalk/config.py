@@ -15,7 +15,7 @@ class AutoencoderConfig:
 
     patch_size: int = 4
     latent_channels: int = 32
-    block_out_channels: tuple[int, ...] = (64, 128, 192)
+    block_out_channels: tuple[int, ...] = (64, 96, 128)
     layers_per_block: int = 1
     norm_num_groups: int = 16
     mid_attention: bool = False

@@ -1,0 +1,117 @@
+"""Training of the autoencoder on windows of prepared frames: reconstruction that cares for the mouth and the eyes most."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from ..config import AutoencoderConfig
+from ..models.autoencoder import Autoencoder
+from .data import EYES, LIPS, bump, choose, jitter_colour, open_clip, random_affine, uniform
+from .trainer import TrainerConfig, fit
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """window: side of the trained windows in pixels; the network is convolutional, so whole crops follow.
+
+    portraits: share of portraits among the samples; others: share of the clips of rare speakers among the videos.
+    """
+
+    window: int = 128
+    batch: int = 16
+    portraits: float = 0.5
+    others: float = 0.4
+    kl_weight: float = 1e-4
+    seed: int = 0
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+def batches(clips: list[Path], crop_size: int, config: AutoencoderTraining) -> Iterator[dict[str, Tensor]]:
+    """Endless batches of ``image`` (B, 3, W, W) in 0..1 and ``weight`` (B, 1, W, W), 1 and up to 4 at mouth and eyes."""
+    generator = Generator().manual_seed(config.seed)
+    groups = split_clips(clips)
+    while True:
+        samples = [_sample(groups, crop_size, config, generator) for _ in range(config.batch)]
+        yield {"image": torch.stack([s[0] for s in samples]), "weight": torch.stack([s[1] for s in samples])}
+
+
+def split_clips(clips: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    """Clip files -> (portraits, clips of rare speakers, clips of the speaker with most clips), by name and length.
+
+    A speaker is what stands before the first underscore of a clip's name.
+    """
+    portraits = [p for p in clips if len(open_clip(p)) == 1]
+    videos = [p for p in clips if len(open_clip(p)) > 1]
+    speakers = [p.stem.split("_")[0] for p in videos]
+    frequent = max(set(speakers), key=speakers.count) if speakers else ""
+    many = [p for p, s in zip(videos, speakers, strict=True) if s == frequent]
+    return portraits, [p for p in videos if p not in many], many
+
+
+def pick(groups: tuple[list[Path], list[Path], list[Path]], config: "AutoencoderTraining", generator: Generator) -> Path:
+    portraits, rare, many = groups
+    draw = uniform(0, 1, generator, 2).tolist()
+    group = portraits if draw[0] < config.portraits else (rare if draw[1] < config.others else many)
+    group = group or portraits or rare or many
+    return group[choose(len(group), generator)]
+
+
+def _sample(
+    groups: tuple[list[Path], list[Path], list[Path]], crop_size: int, config: AutoencoderTraining, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    clip = open_clip(pick(groups, config, generator))
+    index = choose(len(clip), generator)
+    image, points = clip.frames(index, index + 1), clip.landmarks[index : index + 1]
+    if len(clip) == 1:
+        image, points = random_affine(image, points, crop_size, generator, 0.2, (0.8, 1.25), 16)
+    if uniform(0, 1, generator) < 0.5:
+        image = image.flip(-1)
+        points = points * torch.tensor([-1.0, 1, 1]) + torch.tensor([float(crop_size), 0, 0])
+    centres = torch.stack([points[0, LIPS, :2], *(points[0, eye, :2] for eye in EYES)])
+    draw = float(uniform(0, 1, generator))
+    focus = centres[0] if draw < 0.55 else centres[1 + choose(2, generator)] if draw < 0.75 else uniform(0, crop_size, generator, 2)
+    corner = focus + uniform(-0.3, 0.3, generator, 2) * config.window - config.window / 2
+    left, top = (corner / 16).round().mul(16).long().clamp(0, crop_size - config.window).tolist()
+    view = image[0, :, top : top + config.window, left : left + config.window]
+    weight = 1 + 3 * bump(centres - torch.tensor([left, top]), 0.09 * crop_size, config.window)
+    return jitter_colour(view, generator), weight
+
+
+def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted L1 on pixels and on their differences to neighbours one and three pixels away, which is what sharpness is."""
+
+    def difference(step: int) -> Tensor:
+        across = (output[..., step:] - output[..., :-step]) - (target[..., step:] - target[..., :-step])
+        down = (output[..., step:, :] - output[..., :-step, :]) - (target[..., step:, :] - target[..., :-step, :])
+        return (across.abs() * weight[..., step:]).mean() + (down.abs() * weight[..., step:, :]).mean()
+
+    return ((output - target).abs() * weight).mean() + difference(1) + 0.5 * difference(3)
+
+
+def autoencoder_loss(model: nn.Module, batch: dict[str, Tensor], kl_weight: float) -> dict[str, Tensor]:
+    posterior = model.posterior(batch["image"].contiguous(memory_format=torch.channels_last))
+    patches = model.kl.decode(posterior.sample()).sample
+    output = F.pixel_shuffle(patches, model.config.patch_size).float() / 2 + 0.5
+    reconstruction = reconstruction_loss(output, batch["image"], batch["weight"])
+    kl = posterior.kl().mean() / posterior.mean[0].numel()
+    error = F.mse_loss(output.detach(), batch["image"])
+    return {"loss": reconstruction + kl_weight * kl, "l": reconstruction.detach(), "kl": kl.detach(), "mse": error}
+
+
+def train_autoencoder(clips: list[Path], crop_size: int, network: AutoencoderConfig, config: AutoencoderTraining, out: Path) -> nn.Module:
+    """Trains from prepared clips into ``out``; returns the averaged network, its latents not yet scaled."""
+    torch.manual_seed(config.seed)
+    model = Autoencoder(network).to(memory_format=torch.channels_last)
+    return fit(
+        model, batches(clips, crop_size, config), lambda m, b: autoencoder_loss(m, b, config.kl_weight), config.trainer, out
+    )
+
+
+@torch.no_grad()
+def measure_scaling(model: Autoencoder, images: Tensor) -> float:
+    """The scaling factor that gives latents of images (N, 3, S, S) unit variance."""
+    return float(1 / (model.encode(images) / model.config.scaling_factor).std())

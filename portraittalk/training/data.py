@@ -1,0 +1,84 @@
+"""Reading prepared clips, and the augmentations that all trainers share. Randomness comes from the generator that is given."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Generator, Tensor
+
+LIPS = 13  # middle of the upper inner lip; with 14, the lower's, the centre of the mouth
+EYES = (159, 386)
+
+
+class Clip:
+    """One prepared clip file, read lazily: frames (F, 3, S, S) uint8 stay on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem
+        self._file: Any = safe_open(path, framework="pt")
+        self.landmarks: Tensor = self._file.get_tensor("landmarks")
+        self.blendshapes: Tensor = self._file.get_tensor("blendshapes")
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    def frames(self, start: int, stop: int) -> Tensor:
+        """Frames start..stop as float (n, 3, S, S) in 0..1."""
+        return self._file.get_slice("frames")[start:stop].float() / 255
+
+    def tensor(self, name: str) -> Tensor:
+        return self._file.get_tensor(name)
+
+
+@lru_cache(maxsize=4096)
+def open_clip(path: Path) -> Clip:
+    return Clip(path)
+
+
+def choose(count: int, generator: Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
+
+
+def uniform(low: float, high: float, generator: Generator, *shape: int) -> Tensor:
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+def random_affine(
+    image: Tensor, points: Tensor, size: int, generator: Generator, rotation: float, scale: tuple[float, float], shift: float
+) -> tuple[Tensor, Tensor]:
+    """A random similarity view of images (n, 3, S, S) and points (n, P, 2 or 3) in their pixels, at ``size`` pixels.
+
+    rotation: largest angle in radians. scale: range of the zoom; 1 keeps the pixels' size, about the centre.
+    shift: largest translation in output pixels.
+    """
+    side = image.shape[-1]
+    angle, zoom = uniform(-rotation, rotation, generator), uniform(*scale, generator)
+    offset = uniform(-shift, shift, generator, 2)
+    cos, sin = angle.cos() * zoom, angle.sin() * zoom
+    linear = torch.stack((torch.stack((cos, -sin)), torch.stack((sin, cos))))  # source -> output pixels
+    moved = points.clone()
+    moved[..., :2] = (points[..., :2] - side / 2) @ linear.T + size / 2 + offset
+    moved[..., 2:] = points[..., 2:] * zoom
+    inverse = torch.linalg.inv(linear)
+    theta = torch.cat((inverse * (size / side), (-inverse @ offset / (side / 2))[:, None]), 1)
+    grid = F.affine_grid(theta[None].expand(len(image), -1, -1), [len(image), 3, size, size], align_corners=False)
+    return F.grid_sample(image, grid, padding_mode="border", align_corners=False), moved
+
+
+def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
+    """One random change of exposure, white balance, saturation and gamma for all images of a clip (n, 3, S, S) in 0..1."""
+    gain = 2 ** (strength * (uniform(-0.35, 0.35, generator) + uniform(-0.12, 0.12, generator, 3)))
+    image = image * gain[:, None, None]
+    grey = image.mean(-3, keepdim=True)
+    image = grey + (image - grey) * (1 + strength * uniform(-0.4, 0.3, generator))
+    return image.clamp(1e-4, 1) ** (2 ** (strength * uniform(-0.3, 0.3, generator)))
+
+
+def bump(centres: Tensor, radius: float, size: int) -> Tensor:
+    """Soft discs: centres (n, 2) in pixels -> (1, size, size), the largest of their Gaussians."""
+    axis = torch.arange(size) + 0.5
+    square = (axis[None, :, None] - centres[:, 1, None, None]) ** 2 + (axis[None, None, :] - centres[:, 0, None, None]) ** 2
+    return torch.exp(-square / (2 * radius**2)).amax(0, keepdim=True)
