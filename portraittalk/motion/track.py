@@ -1,0 +1,161 @@
+"""The motion track: what a face does, frame by frame, readable and editable by people and programs alike."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from ..errors import MotionError
+from ..types import Movable
+from .arkit import ARKIT_INDEX, ARKIT_NAMES
+
+FORMAT = "portraittalk.motion"
+VERSION = 1
+DECIMALS = 5
+_LISTS = {"rotation": 3, "translation": 3, "gaze": 2}
+
+
+@dataclass(frozen=True)
+class MotionTrack(Movable):
+    """F frames of motion at ``fps`` frames a second.
+
+    expression: (F, 52) ARKit coefficients, about 0..1, in the order of ``ARKIT_NAMES``.
+    rotation: (F, 3) radians of pitch (positive looks down), yaw (positive turns to the picture's right) and roll
+    (positive leans clockwise as seen), relative to the portrait's own pose.
+    translation: (F, 3) in eye distances: right, down and away from the camera in the picture.
+    gaze: (F, 2) radians of yaw (positive to the picture's right) and pitch (positive down), relative to the portrait's.
+    blink: (F,) in 0..1, closes both eyes on top of what the expression's eyeBlink coefficients do.
+    """
+
+    fps: float
+    expression: Tensor
+    rotation: Tensor
+    translation: Tensor
+    gaze: Tensor
+    blink: Tensor
+
+    def __len__(self) -> int:
+        return self.expression.shape[0]
+
+    def __getitem__(self, frames: slice) -> Self:
+        return replace(self, **{name: getattr(self, name)[frames] for name in TENSORS})
+
+    @classmethod
+    def of_expression(cls, expression: Tensor, fps: float) -> Self:
+        """expression: (F, 52) -> a track whose head is still, whose gaze rests and whose eyes do not blink."""
+        zeros = [expression.new_zeros(len(expression), *shape) for shape in ((3,), (3,), (2,), ())]
+        return cls(fps, expression, *zeros)
+
+    def save(self, path: Path | str) -> None:
+        """Writes JSON with one line a frame; coefficients that are 0 are left out.
+
+        Raises MotionError where the track holds NaN or infinity, or the file cannot be written.
+        """
+        path = Path(path)
+        if not all(getattr(self, name).isfinite().all() for name in TENSORS):
+            raise MotionError(f"The motion track holds values that are not numbers, so '{path}' was not written.")
+        head = json.dumps({"format": FORMAT, "version": VERSION, "fps": self.fps})[1:-1]
+        lines = ",\n".join(json.dumps(frame) for frame in self._frames())
+        partial = path.with_name(path.name + ".part")
+        try:
+            partial.write_text(f'{{{head},\n"frames": [\n{lines}\n]}}\n', encoding="utf-8")
+            os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise MotionError(f"The motion track cannot be written to '{path}': {error.strerror}.") from error
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Reads what ``save`` wrote; frames may leave out what is 0. Raises MotionError that says what is wrong where."""
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise MotionError(f"The motion track '{path}' cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise MotionError(f"'{path}' is not a motion track: it is not valid JSON ({error}).") from error
+        return cls.from_dict(data, str(path))
+
+    @classmethod
+    def from_dict(cls, data: Any, name: str = "the motion track") -> Self:
+        """The inverse of ``to_dict``. name: how errors call it."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise MotionError(f'{name} is not a motion track: it does not say "format": "{FORMAT}".')
+        if data.get("version") != VERSION:
+            raise MotionError(f"{name} has version {data.get('version')}; this PortraitTalk reads version {VERSION}.")
+        fps = _number(data.get("fps"), f"{name}: fps")
+        if fps <= 0:
+            raise MotionError(f"{name}: fps is {fps:g}; it must be above 0.")
+        frames = data.get("frames")
+        if not isinstance(frames, list) or not frames:
+            raise MotionError(f"{name} has no frames.")
+        rows = [_row(frame, f"{name}: frame {index}") for index, frame in enumerate(frames)]
+        table = torch.tensor(rows, dtype=torch.float32)
+        *parts, blink = table.split((len(ARKIT_NAMES), *_LISTS.values(), 1), dim=1)
+        return cls(fps, *parts, blink[:, 0])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, "version": VERSION, "fps": self.fps, "frames": self._frames()}
+
+    def _frames(self) -> list[dict[str, Any]]:
+        def rounded(values: Tensor) -> list[Any]:
+            return values.double().cpu().mul(10**DECIMALS).round().div(10**DECIMALS).tolist()
+
+        columns = zip(*(rounded(getattr(self, name)) for name in TENSORS), strict=True)
+        return [
+            {
+                "expression": {name: value for name, value in zip(ARKIT_NAMES, expression, strict=True) if value},
+                "rotation": rotation,
+                "translation": translation,
+                "gaze": gaze,
+                "blink": blink,
+            }
+            for expression, rotation, translation, gaze, blink in columns
+        ]
+
+
+TENSORS = tuple(f.name for f in fields(MotionTrack) if f.name != "fps")
+
+
+def concatenate(tracks: Sequence[MotionTrack]) -> MotionTrack:
+    """One after the other. Raises MotionError where there are none or their frame rates differ."""
+    if not tracks:
+        raise MotionError("There are no motion tracks to join.")
+    rates = sorted({track.fps for track in tracks})
+    if len(rates) > 1:
+        raise MotionError(f"Motion tracks of {rates[0]:g} and {rates[-1]:g} fps cannot be joined: resample one first.")
+    return replace(tracks[0], **{name: torch.cat([getattr(track, name) for track in tracks]) for name in TENSORS})
+
+
+def _row(frame: Any, where: str) -> list[float]:
+    """One frame of the file -> its 52 + 3 + 3 + 2 + 1 numbers."""
+    if not isinstance(frame, dict):
+        raise MotionError(f"{where} is not an object with expression, rotation, translation, gaze and blink.")
+    for key in frame.keys() - {"expression", "blink", *_LISTS}:
+        raise MotionError(f"{where} has '{key}', which a motion track does not know.")
+    expression = frame.get("expression", {})
+    if not isinstance(expression, dict):
+        raise MotionError(f"{where}: expression must map ARKit names such as jawOpen to numbers.")
+    row = [0.0] * len(ARKIT_NAMES)
+    for key, value in expression.items():
+        if key not in ARKIT_INDEX:
+            raise MotionError(f"{where}: '{key}' is not one of ARKit's expression names.")
+        row[ARKIT_INDEX[key]] = _number(value, f"{where}: {key}")
+    for key, length in _LISTS.items():
+        values = frame.get(key, [0.0] * length)
+        if not isinstance(values, list) or len(values) != length:
+            raise MotionError(f"{where}: {key} must be a list of {length} numbers.")
+        row += [_number(value, f"{where}: {key}") for value in values]
+    return [*row, _number(frame.get("blink", 0.0), f"{where}: blink")]
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise MotionError(f"{where} is {value!r}; it must be a finite number.")
+    return float(value)
