@@ -1,20 +1,28 @@
 """The arrows of the data flow, as functions over a loaded model: portrait(s), prompt and motion become frames."""
 
+import logging
 from collections.abc import Iterator
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from .face.detect import FaceProvider
-from .face.select import FaceChoice
+from .errors import FaceError, MotionError, SettingsError
+from .face.align import aligned_crop, extract_crop, to_crop
+from .face.detect import FaceProvider, MediaPipeProvider
+from .face.select import FaceChoice, choose_face
+from .motion.arkit import ARKIT_NAMES
 from .motion.track import MotionTrack
-from .progress import ProgressCallback, ignore_progress
+from .progress import Progress, ProgressCallback, ignore_progress
+from .sampling.render import Output, render
+from .sampling.settings import check_settings
 from .types import Face, Identity, SamplingSettings, Speech, Style
 from .weights.model import Model
 
-Output = Literal["full", "crop"]
+logger = logging.getLogger(__name__)
 
 
+@torch.no_grad()
 def encode_identity(
     model: Model,
     images: list[Tensor],
@@ -29,12 +37,38 @@ def encode_identity(
     they are known already (given by hand, or by another landmarker); otherwise ``provider`` finds them, by default
     MediaPipe. Raises FaceError where there is no such face.
     """
-    raise NotImplementedError
+    if not images:
+        raise FaceError("An identity needs at least one picture of the person.")
+    size = model.config.crop_size
+    chosen: list[Face] = []
+    for number, image in enumerate(images):
+        if faces is None:
+            provider = provider or MediaPipeProvider()
+            found = provider(image)
+        else:
+            found = faces[number]
+        chosen.append(choose_face(found, (choice if number == 0 else None) or FaceChoice(), image_size(image)))
+        progress(Progress("find faces", number + 1, len(images)))
+    crops = [aligned_crop(face.landmarks, image_size(image), size) for face, image in zip(chosen, images, strict=True)]
+    cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]
+    references = torch.stack(cut).to(model.device, model.dtype)
+    shown = chosen[0].blendshapes
+    return Identity(
+        portrait=images[0],
+        crop=crops[0],
+        landmarks=to_crop(chosen[0].landmarks, crops[0]),
+        blendshapes=torch.zeros(len(ARKIT_NAMES)) if shown is None else shown,
+        references=references,
+        latents=model.autoencoder.encode(references),
+        tokens=model.identity_net(references),
+    )
 
 
 def encode_style(model: Model, prompt: str = "", negative_prompt: str = "") -> Style:
-    """What the text asks for. Raises SettingsError for a prompt that the model has no text encoder for."""
-    raise NotImplementedError
+    """What the text asks for. Raises SettingsError for a prompt: no model has a text encoder yet."""
+    if prompt.strip() or negative_prompt.strip():
+        raise SettingsError(f"The model '{model.config.name}' does not understand text yet: leave the prompts empty.")
+    return Style()
 
 
 def animate(
@@ -53,4 +87,21 @@ def animate(
     the aligned crops (n, 3, S, S), for pasting back later. The settings are checked at once, the work is done as chunks
     are asked for; closing the iterator, or raising in ``progress``, ends it. Raises SettingsError, MotionError.
     """
-    raise NotImplementedError
+    settings = settings or SamplingSettings()
+    check_settings(settings, model.config)
+    if len(motion) < len(speech) or abs(motion.fps - speech.fps) > 1e-6:
+        raise MotionError(
+            f"The motion has {len(motion)} frames at {motion.fps:g} a second, the speech {len(speech)} at "
+            f"{speech.fps:g}: make the motion from this speech, or choose a motion that is at least as long."
+        )
+    if identity.crop.size != model.config.crop_size:
+        raise SettingsError(
+            f"The identity was made for crops of {identity.crop.size} pixels, the model '{model.config.name}' works on "
+            f"{model.config.crop_size}: encode the identity with the model that animates it."
+        )
+    return render(model, identity, speech, style, motion, settings, output, progress)
+
+
+def image_size(image: Tensor) -> tuple[int, int]:
+    """(height, width) of a picture (..., H, W)."""
+    return image.shape[-2], image.shape[-1]

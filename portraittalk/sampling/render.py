@@ -1,0 +1,148 @@
+"""From structure to frames, window by window: each is sampled, decoded, pasted back and handed on before the next."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..face.compose import Compositor
+from ..models.animate_net import Conditions
+from ..motion.structure import build_structure
+from ..motion.track import MotionTrack
+from ..progress import Progress, ProgressCallback
+from ..types import Identity, SamplingSettings, Speech, Structure, Style
+from ..weights.model import Model
+from .sample import sample_window
+from .windows import Window, frame_noise, plan_windows
+
+Output = Literal["full", "crop"]
+
+CHUNK = 4  # frames that are encoded, decoded and handed on together
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """F frames before sampling. base: latents (F, C, h, w) of the warped reference; plain: their decoding (F, 3, S, S)."""
+
+    structure: Structure
+    base: Tensor
+    plain: Tensor
+
+
+class _Counter:
+    """Reports the steps of a whole run as one row of numbers."""
+
+    def __init__(self, progress: ProgressCallback, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, preview: Tensor | None = None) -> None:
+        self._done += 1
+        self._progress(Progress("animate", self._done, self._total, preview))
+
+
+def render(
+    model: Model,
+    identity: Identity,
+    speech: Speech,
+    style: Style,
+    motion: MotionTrack,
+    settings: SamplingSettings,
+    output: Output,
+    progress: ProgressCallback,
+) -> Iterator[Tensor]:
+    """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``CHUNK`` frames."""
+    device, dtype = model.device, model.dtype
+    identity = identity.to(device, dtype)
+    compositor = Compositor(identity) if output == "full" else None
+    windows = plan_windows(len(speech), settings.window, settings.overlap)
+    tick = _Counter(progress, _count_steps(windows, settings.steps))
+    carried: _Scene | None = None
+    anchor: Tensor | None = None
+    for number, window in enumerate(windows):
+        fresh = _prepare(model, identity, motion[window.start + window.shared : window.stop], tick)
+        scene = fresh if carried is None else _join(carried, fresh)
+        features = speech.features[window.start : window.stop].to(device, dtype)
+        latents = _sample(model, identity, scene, features, style, settings, window, anchor, tick)
+        leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
+        for start in range(0, leaving, CHUNK):
+            part = slice(start, min(start + CHUNK, leaving))
+            frames = _finish(model, _cut(scene, part), latents[part], compositor)
+            tick(frames[-1])
+            yield frames
+        carried, anchor = _cut(scene, slice(leaving, None)), latents[leaving:]
+
+
+def _count_steps(windows: list[Window], steps: int) -> int:
+    fresh = [len(window) - window.shared for window in windows]
+    leaving = [len(window) - after for window, after in zip(windows, [w.shared for w in windows[1:]] + [0], strict=True)]
+    return sum(-(-n // CHUNK) for n in fresh + leaving) + steps * len(windows)
+
+
+@torch.no_grad()
+def _prepare(model: Model, identity: Identity, motion: MotionTrack, tick: _Counter) -> _Scene:
+    structure = build_structure(identity, motion, model.basis, model.config)
+    base, plain = [], []
+    for warped in structure.warped.split(CHUNK):
+        base.append(model.autoencoder.encode(warped))
+        plain.append(model.autoencoder.decode(base[-1]))
+        tick()
+    return _Scene(structure, torch.cat(base), torch.cat(plain))
+
+
+@torch.no_grad()
+def _sample(
+    model: Model,
+    identity: Identity,
+    scene: _Scene,
+    speech: Tensor,
+    style: Style,
+    settings: SamplingSettings,
+    window: Window,
+    anchor: Tensor | None,
+    tick: _Counter,
+) -> Tensor:
+    """Clean latents (F, C, h, w) of what is diffused: in a residual model, the difference to the warped reference."""
+    structure = scene.structure
+    conditions = Conditions(
+        warped=_as_clip(scene.base),
+        mask=_as_clip(structure.mask),
+        map=structure.map[None],
+        identity=identity.tokens[None],
+        speech=speech[None],
+        structure=structure.coefficients[None],
+        text=None if style.tokens is None else style.tokens[None].to(scene.base),
+    )
+    noise = frame_noise(settings.seed, window.start, window.stop, tuple(scene.base.shape[1:])).to(scene.base)
+    negative = None if style.negative_tokens is None else style.negative_tokens[None].to(scene.base)
+    before = None if anchor is None else _as_clip(anchor)
+    sampled = sample_window(model.animate_net, conditions, _as_clip(noise), settings, negative, before, tick)
+    return sampled[0].transpose(0, 1)
+
+
+@torch.no_grad()
+def _finish(model: Model, scene: _Scene, latents: Tensor, compositor: Compositor | None) -> Tensor:
+    """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
+    structure = scene.structure
+    clean = scene.base + latents if model.config.animate_net.residual else latents
+    change = structure.mask * (model.autoencoder.decode(clean) - scene.plain)
+    if compositor is None:
+        return (structure.warped + change).clamp(0, 1).float().cpu()
+    return compositor(structure, change).clamp(0, 1).float().cpu()
+
+
+def _as_clip(frames: Tensor) -> Tensor:
+    """(F, C, h, w) -> (1, C, F, h, w)."""
+    return frames.transpose(0, 1)[None]
+
+
+def _cut(scene: _Scene, part: slice) -> _Scene:
+    structure = Structure(**{f.name: getattr(scene.structure, f.name)[part] for f in fields(Structure)})
+    return _Scene(structure, scene.base[part], scene.plain[part])
+
+
+def _join(before: _Scene, after: _Scene) -> _Scene:
+    pairs = {f.name: (getattr(before.structure, f.name), getattr(after.structure, f.name)) for f in fields(Structure)}
+    structure = Structure(**{name: torch.cat(pair) for name, pair in pairs.items()})
+    return _Scene(structure, torch.cat((before.base, after.base)), torch.cat((before.plain, after.plain)))
