@@ -1,0 +1,158 @@
+"""Back into the picture: frames at the picture's own resolution, of which only the face differs from it.
+
+The network works on a small aligned crop, but a frame is made from the picture's own pixels: the flow moves them, and of
+the network only its residual, the difference it makes to the warped crop, is enlarged and added. What is written
+into the picture is thus a difference, which fades to zero at the crop's border: no seam can show, and where nothing
+moves and nothing is drawn the frame is the picture, bit for bit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import SettingsError
+from ..types import Crop, Identity, Movable
+from .align import bounds, extract_crop, scale_of, to_crop
+
+FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
+PIXELS_AT_ONCE = 2**20  # of the box, over all frames of a batch: keeps what is worked on near the processor
+
+
+@dataclass(frozen=True)
+class CropData(Movable):
+    """What it takes to put crops back: portrait (3, H, W) in 0..1, the whole picture, and the aligned crop in it."""
+
+    portrait: Tensor
+    crop: Crop
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The pixels (x0, y0, x1, y1) of the picture that the crop covers: nothing outside of them ever changes."""
+        return bounds(self.crop)
+
+    @property
+    def native_size(self) -> int:
+        """The side at which crops hold as many pixels as the picture does."""
+        return max(math.ceil(self.crop.size / scale_of(self.crop) - 1e-3), 1)
+
+
+def crop_data(identity: Identity) -> CropData:
+    """The crop data of an identity's portrait."""
+    return CropData(identity.portrait, identity.crop)
+
+
+class Compositor:
+    """Makes the frames of one portrait; all that does not change from frame to frame is worked out once.
+
+    portrait: (3, H, W) in 0..1. crop: its aligned crop. Everything is on the portrait's device, in its dtype.
+    """
+
+    def __init__(self, portrait: Tensor, crop: Crop) -> None:
+        self.data = CropData(portrait, crop)
+        self._placement = _Placement(crop, portrait)
+        x0, y0, x1, y1 = self.data.box
+        self._box = portrait[None, :, y0:y1, x0:x1].contiguous()
+        to_pixels = torch.linalg.inv(crop.matrix[:, :2].double().cpu()) * crop.size
+        self._flow_to_grid = (torch.tensor([[2 / (x1 - x0)], [2 / (y1 - y0)]]) * to_pixels).to(portrait)
+        self._rest_grid = torch.stack(torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy"), -1).to(portrait)
+        self._at_rest = _sampled(self._box, self._rest_grid[None])
+
+    def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor) -> Tensor:
+        """Whole pictures, (F, 3, H, W) in 0..1.
+
+        flow: (F, 2, g, g), offsets as fractions of the crop's side: position p shows what the picture has at
+        ``p + flow(p)``. residual: (F, 3, S, S), added to the crop so warped. mask: (F, 1, S, S) in 0..1, how much of
+        the residual counts.
+        """
+        x0, y0, x1, y1 = self.data.box
+        frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
+        at_once = max(PIXELS_AT_ONCE // self._box[0, 0].numel(), 1)
+        for start in range(0, len(flow), at_once):
+            part = slice(start, start + at_once)
+            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part])
+        return frames
+
+    def crops(self, flow: Tensor, residual: Tensor, mask: Tensor, size: int | None = None) -> Tensor:
+        """The same frames as aligned crops (F, 3, T, T), by default at the picture's resolution, but no smaller than the
+        network's. ``paste_back`` puts them, edited or enlarged, back into the picture."""
+        size = size or max(self.data.native_size, self.data.crop.size)
+        return extract_crop(self(flow, residual, mask), self.data.crop, size)
+
+    def _boxes(self, flow: Tensor, residual: Tensor) -> Tensor:
+        turned = torch.einsum("ij,fjyx->fiyx", self._flow_to_grid, flow)
+        grid = self._rest_grid + self._placement(turned, "bilinear").permute(0, 2, 3, 1)
+        # Sampling is not exact where nothing moves, so the same sampling at rest is taken off again.
+        moved = _sampled(self._box.expand(len(flow), -1, -1, -1), grid).sub_(self._at_rest)
+        return moved.add_(self._placement(residual, "bicubic")).add_(self._box).clamp_(0, 1)
+
+
+def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
+    """Edited or enlarged crops, back in the picture.
+
+    crops: (F, 3, T, T) in 0..1 of any side T. scale: enlarges the whole picture, to keep the detail of crops that were
+    enlarged beyond it. -> (F, 3, scale * H, scale * W) in 0..1; a crop that was not edited leaves the picture as it is.
+    Raises SettingsError for crops that are not square RGB images, and for a scale below 1.
+    """
+    if crops.ndim != 4 or crops.shape[1] != 3 or crops.shape[2] != crops.shape[3]:
+        raise SettingsError(
+            f"The crops to paste back must be square RGB images, but have the shape {tuple(crops.shape)}: "
+            "edit or scale them, but do not cut or pad them."
+        )
+    if not 1 <= scale < math.inf:
+        raise SettingsError(f"The scale of the pasted picture must be 1 or more, not {scale:g}.")
+    portrait, crop = _enlarged(data, scale)
+    placement = _Placement(crop, portrait)
+    difference = crops.to(portrait) - extract_crop(portrait, crop, crops.shape[-1])
+    x0, y0, x1, y1 = bounds(crop)
+    frames = portrait.expand(len(crops), -1, -1, -1).clone()
+    for frame, change in zip(frames, difference, strict=True):
+        frame[:, y0:y1, x0:x1].add_(placement(change[None], "bicubic")[0]).clamp_(0, 1)
+    return frames
+
+
+class _Placement:
+    """Takes fields from the crop to the pixels of its box in the picture, with a feathered border."""
+
+    def __init__(self, crop: Crop, like: Tensor) -> None:
+        x0, y0, x1, y1 = bounds(crop)
+        columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
+        rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
+        points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
+        self._grid = (points / crop.size * 2 - 1).to(like)
+        self._side = crop.size / scale_of(crop)
+
+    def __call__(self, field: Tensor, mode: str) -> Tensor:
+        """field: (F, C, n, n) over the crop's square, of any n -> (F, C, h, w), zero from the square's border on."""
+        size = field.shape[-1]
+        field = field * fade(size).to(field)
+        if size > self._side:
+            fewer = max(round(self._side), 1)
+            field = F.interpolate(field, (fewer, fewer), mode="bicubic", antialias=True) * fade(fewer).to(field)
+        return _sampled(field, self._grid.expand(len(field), -1, -1, -1), mode, "zeros")
+
+
+def fade(size: int) -> Tensor:
+    """(size, size): 1 inside of the crop, falling smoothly to exactly 0 in its outermost pixels."""
+    across = torch.arange(size)
+    depth = (torch.minimum(across, across.flip(0)) / (FADE * size)).clamp(0, 1)
+    smooth = depth * depth * (3 - 2 * depth)
+    return smooth[:, None] * smooth
+
+
+def _enlarged(data: CropData, scale: float) -> tuple[Tensor, Crop]:
+    if scale == 1:
+        return data.portrait, data.crop
+    portrait = F.interpolate(data.portrait[None], scale_factor=scale, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    matrix = torch.cat((data.crop.matrix[:, :2] / scale, data.crop.matrix[:, 2:]), 1)
+    return portrait, Crop(matrix, data.crop.size, (portrait.shape[-2], portrait.shape[-1]))
+
+
+def _centres(count: int) -> Tensor:
+    return (torch.arange(count, dtype=torch.float64) + 0.5) / count * 2 - 1
+
+
+def _sampled(pixels: Tensor, grid: Tensor, mode: str = "bicubic", padding: str = "border") -> Tensor:
+    return F.grid_sample(pixels, grid, mode=mode, padding_mode=padding, align_corners=False)
