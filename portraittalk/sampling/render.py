@@ -1,11 +1,12 @@
 """From structure to frames, window by window: each is sampled, decoded, pasted back and handed on before the next."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ..face.compose import Compositor
 from ..models.animate_net import Conditions
@@ -18,6 +19,7 @@ from .sample import sample_window
 from .windows import Window, frame_noise, plan_windows
 
 Output = Literal["full", "crop"]
+Paste = Callable[[Tensor, Tensor, Tensor], Tensor]  # flow, residual and mask of some frames -> those frames
 
 CHUNK = 4  # frames that are encoded, decoded and handed on together
 
@@ -55,7 +57,8 @@ def render(
     """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``CHUNK`` frames."""
     device, dtype = model.device, model.dtype
     identity = identity.to(device, dtype)
-    compositor = Compositor(identity) if output == "full" else None
+    compositor = Compositor(identity.portrait, identity.crop)
+    paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
     tick = _Counter(progress, _count_steps(windows, settings.steps))
     carried: _Scene | None = None
@@ -68,7 +71,7 @@ def render(
         leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
         for start in range(0, leaving, CHUNK):
             part = slice(start, min(start + CHUNK, leaving))
-            frames = _finish(model, _cut(scene, part), latents[part], compositor)
+            frames = _finish(model, _cut(scene, part), latents[part], paste)
             tick(frames[-1])
             yield frames
         carried, anchor = _cut(scene, slice(leaving, None)), latents[leaving:]
@@ -107,7 +110,7 @@ def _sample(
     structure = scene.structure
     conditions = Conditions(
         warped=_as_clip(scene.base),
-        mask=_as_clip(structure.mask),
+        mask=_as_clip(adaptive_avg_pool2d(structure.mask, scene.base.shape[-2:])),
         map=structure.map[None],
         identity=identity.tokens[None],
         speech=speech[None],
@@ -122,14 +125,11 @@ def _sample(
 
 
 @torch.no_grad()
-def _finish(model: Model, scene: _Scene, latents: Tensor, compositor: Compositor | None) -> Tensor:
+def _finish(model: Model, scene: _Scene, latents: Tensor, paste: Paste) -> Tensor:
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
-    structure = scene.structure
     clean = scene.base + latents if model.config.animate_net.residual else latents
-    change = structure.mask * (model.autoencoder.decode(clean) - scene.plain)
-    if compositor is None:
-        return (structure.warped + change).clamp(0, 1).float().cpu()
-    return compositor(structure, change).clamp(0, 1).float().cpu()
+    residual = model.autoencoder.decode(clean) - scene.plain
+    return paste(scene.structure.flow, residual, scene.structure.mask).float().cpu()
 
 
 def _as_clip(frames: Tensor) -> Tensor:

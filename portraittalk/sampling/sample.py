@@ -27,15 +27,14 @@ def sample_window(
     out over those frames after every step, at that step's noise level, so that the network sees where it comes from
     and the last step leaves a plain cross-fade. negative_text: (1, L, D), what the text is guided away from.
     """
-    net.set_scales(settings.scales)
     guided = conditions.text is not None and settings.guidance_scale != 1
     without = replace(conditions, text=negative_text)
     sample = noise
     for step in denoising_steps(settings.steps):
         timestep = torch.tensor(step.timestep, device=noise.device)
-        velocity = net(sample, timestep, conditions)
+        velocity = net(sample, timestep, conditions, settings.scales)
         if guided:
-            base = net(sample, timestep, without)
+            base = net(sample, timestep, without, settings.scales)
             velocity = base + settings.guidance_scale * (velocity - base)
         sample = step.advance(sample, velocity)
         if anchor is not None:

@@ -24,6 +24,10 @@ class Model:
     motion_net: MotionNet
     basis: FaceBasis
 
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks by name, which is also the prefix of their keys in a weights file."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
+
     @property
     def device(self) -> torch.device:
         """Where the animation runs: the device of AnimateNet's parameters."""
@@ -32,3 +36,15 @@ class Model:
     @property
     def dtype(self) -> torch.dtype:
         return next(self.animate_net.parameters()).dtype
+
+
+def build_model(config: PortraitTalkConfig) -> Model:
+    """The networks with the random weights of their initialisation, on torch's default device."""
+    return Model(
+        config=config,
+        autoencoder=Autoencoder(config.autoencoder),
+        identity_net=IdentityNet(config.identity_net, config.animate_net.token_dim),
+        animate_net=AnimateNet(config),
+        motion_net=MotionNet(config),
+        basis=FaceBasis(),
+    )
