@@ -1,0 +1,101 @@
+"""Pictures from files, in every mode that Pillow reads."""
+
+import logging
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from ..errors import MediaError
+
+log = logging.getLogger(__name__)
+
+SMALLEST_SIDE = 32
+LARGEST_SIDE = 2048
+# The value of white in the modes that are deeper than 8 bits; Pillow's own conversion of them to RGB clips.
+_WHITE = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I": 65535, "F": 1}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture. pixels: (3, H, W) float32 in 0..1, also where it is transparent. alpha: (1, H, W) in 0..1, or None."""
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+
+    def flattened(self, background: float = 1.0) -> Tensor:
+        """The pixels (3, H, W) over an even grey; white by default."""
+        return self.pixels if self.alpha is None else self.pixels * self.alpha + background * (1 - self.alpha)
+
+
+def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture:
+    """Read a picture of any mode, turned upright as its EXIF says.
+
+    max_side: a picture with a longer side is reduced to it, and a warning says so; None keeps every pixel.
+    Raises MediaError when the file cannot be read, or a side is shorter than 32 pixels.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder: give a picture file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large pictures are normal input
+            with Image.open(path) as image:
+                return _read(image, path, max_side)
+    except FileNotFoundError as error:
+        raise MediaError(f"{path} does not exist: check the path.") from error
+    except Image.DecompressionBombError as error:
+        raise MediaError(f"{path.name} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels: reduce it first.") from error
+    except UnidentifiedImageError as error:
+        raise MediaError(f"{path.name} is no picture that can be read, whatever its name says.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow's decoders raise
+        raise MediaError(f"{path.name} is damaged or incomplete ({error}): export or copy it again.") from error
+
+
+def limit_size(image: Tensor, max_side: int = LARGEST_SIDE) -> Tensor:
+    """Reduce pictures (..., 3, H, W) so that no side is longer than ``max_side`` pixels; a warning says so."""
+    height, width = image.shape[-2:]
+    if max(height, width) <= max_side:
+        return image
+    size = _limited(height, width, max_side)
+    _warn_reduced("The picture", (height, width), size)
+    pixels = image.reshape(-1, *image.shape[-3:])
+    reduced = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
+    return reduced.reshape(*image.shape[:-2], *size)
+
+
+def _read(image: Image.Image, path: Path, max_side: int | None) -> Picture:
+    width, height = image.size
+    if min(width, height) < SMALLEST_SIDE:
+        raise MediaError(f"{path.name} is only {width}x{height} pixels: each side needs at least {SMALLEST_SIDE}.")
+    if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # lies on its side
+        width, height = height, width
+    size = (height, width) if max_side is None else _limited(height, width, max_side)
+    if size != (height, width):
+        _warn_reduced(path.name, (height, width), size)
+        image.draft(None, (2 * max(size), 2 * max(size)))  # a JPEG is then decoded at a half, quarter or eighth
+    ImageOps.exif_transpose(image, in_place=True)
+    clear = "A" in image.getbands() or "transparency" in image.info
+    white = _WHITE.get(image.mode, 255)
+    image = image.convert("F" if image.mode in _WHITE else "RGBA" if clear else "RGB")
+    if image.size != (size[1], size[0]):
+        image = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    values = torch.from_numpy(np.array(image, dtype=np.float32) / white).clamp(0, 1)
+    if values.ndim == 2:
+        return Picture(values.expand(3, -1, -1).contiguous())
+    channels = values.permute(2, 0, 1)
+    return Picture(channels[:3].contiguous(), channels[3:].contiguous() if clear else None)
+
+
+def _limited(height: int, width: int, max_side: int) -> tuple[int, int]:
+    scale = min(1.0, max_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _warn_reduced(name: str, before: tuple[int, int], after: tuple[int, int]) -> None:
+    log.warning("%s was reduced from %dx%d to %dx%d pixels.", name, before[1], before[0], after[1], after[0])
