@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CLI := .venv
 COMFYUI := .venv-comfyui
 COMFYUI_SOURCE := .cache/comfyui
-INSTALL = $(CLI)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
+INSTALL = $(CLI)/bin/python -m pip --disable-pip-version-check install -qq --no-compile --constraint constraints.txt
 
 # A stamp carries the checksum of the files that say what to install: it is there only while they are as they were.
 checksum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)

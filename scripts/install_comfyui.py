@@ -45,12 +45,12 @@ def main() -> None:
     environment = Environment(arguments.venv)
     environment.install("torch")
     environment.install("--no-deps", "torchvision", "torchaudio")
-    environment.make_importable("torchvision", declare_operators)
-    environment.make_importable("torchaudio", drop_compiled_parts)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write("\n".join(needed_requirements(comfyui)))
         requirements.flush()
         environment.install("--requirement", requirements.name)
+    environment.make_importable("torchvision", declare_operators)
+    environment.make_importable("torchaudio", drop_compiled_parts)
     environment.install("--requirement", str(ROOT / "requirements.txt"))
     environment.run("-m", "pip", "check")
     environment.install(*TEST_TOOLS)
@@ -104,7 +104,8 @@ class Environment:
         return subprocess.run([str(self.python), *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def install(self, *arguments: str) -> None:
-        self.run("-m", "pip", "--disable-pip-version-check", "install", "-qq", "-c", str(CONSTRAINTS), *arguments)
+        pip = ("-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile")
+        self.run(*pip, "--constraint", str(CONSTRAINTS), *arguments)
 
     def make_importable(self, package: str, repair: Callable[[Path], None]) -> None:
         """Apply `repair(folder of the package)` if the package does not import as it was installed."""
