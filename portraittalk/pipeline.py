@@ -51,7 +51,7 @@ def encode_identity(
         progress(Progress("find faces", number + 1, len(images)))
     crops = [aligned_crop(face.landmarks, image_size(image), size) for face, image in zip(chosen, images, strict=True)]
     cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]
-    references = torch.stack(cut).to(model.device, model.dtype)
+    references = torch.stack(cut).to(model.device)
     shown = chosen[0].blendshapes
     return Identity(
         portrait=images[0],

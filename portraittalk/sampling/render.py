@@ -55,8 +55,7 @@ def render(
     progress: ProgressCallback,
 ) -> Iterator[Tensor]:
     """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``CHUNK`` frames."""
-    device, dtype = model.device, model.dtype
-    identity = identity.to(device, dtype)
+    identity = identity.to(model.device)
     compositor = Compositor(identity.portrait, identity.crop)
     paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
@@ -66,7 +65,7 @@ def render(
     for number, window in enumerate(windows):
         fresh = _prepare(model, identity, motion[window.start + window.shared : window.stop], tick)
         scene = fresh if carried is None else _join(carried, fresh)
-        features = speech.features[window.start : window.stop].to(device, dtype)
+        features = speech.features[window.start : window.stop].to(model.device)
         latents = _sample(model, identity, scene, features, style, settings, window, anchor, tick)
         leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
         for start in range(0, leaving, CHUNK):
@@ -129,7 +128,7 @@ def _finish(model: Model, scene: _Scene, latents: Tensor, paste: Paste) -> Tenso
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     clean = scene.base + latents if model.config.animate_net.residual else latents
     residual = model.autoencoder.decode(clean) - scene.plain
-    return paste(scene.structure.flow, residual, scene.structure.mask).float().cpu()
+    return paste(scene.structure.flow, residual, scene.structure.mask).cpu()
 
 
 def _as_clip(frames: Tensor) -> Tensor:

@@ -2,9 +2,7 @@
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -26,10 +24,10 @@ logger = logging.getLogger(__name__)
 def load_model(
     name_or_path: str | Path = BUILT_IN,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
     folders: Sequence[Path] = (),
 ) -> Model:
-    """A model by its name (str: one that ships, or a file of ``folders``) or from a file (Path), in evaluation mode.
+    """A model by its name (str: one that ships, or a file of ``folders``) or from a file (Path), in single
+    precision and evaluation mode.
 
     Raises WeightsError where the file is missing, corrupt, made for something else, or does not fit its own header.
     """
@@ -37,63 +35,93 @@ def load_model(
     config, tensors = read_weights(path)
     with torch.device("meta"):
         model = build_model(config)
-    for name, module in model.modules().items():
+    networks = model.modules()
+    strangers = [key for key in tensors if key.partition(".")[0] not in networks]
+    if strangers:
+        raise WeightsError(f"{path.name} has the unknown {_listed(strangers)}: the file does not fit this version.")
+    for name, module in networks.items():
         part = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-        _fill(module, part, f"{path.name}: {name}")
-        module.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        _check(module, part, f"{path.name}: {name}")
+        module.load_state_dict(part, assign=True)
+        module.to(device, torch.float32).eval().requires_grad_(False)
     logger.info("Loaded %s from %s", config.name, path)
     return model
 
 
 def read_weights(path: Path) -> tuple[PortraitTalkConfig, dict[str, Tensor]]:
     """The configuration and the tensors of a PortraitTalk file. Raises WeightsError as ``load_model`` does."""
+    header, tensors = read_tensors(path)
+    if header.get("format") != FORMAT:
+        raise WeightsError(f"{path.name} holds weights of something else than PortraitTalk; choose another file.")
+    try:
+        config = PortraitTalkConfig.from_dict(json.loads(header["portraittalk_config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path.name} was written by another version of PortraitTalk ({error}); get a newer one.") from error
+    return config, tensors
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The header and the tensors of any safetensors file. Raises WeightsError where it is missing, corrupt or pickled."""
     if not path.is_file():
         raise WeightsError(f"There is no weights file at {path}.")
     if path.suffix != SUFFIX:
         raise WeightsError(f"{path.name} is not a {SUFFIX} file; weights in other formats are not opened.")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise WeightsError(f"{path.name} holds weights of something else than PortraitTalk; choose another file.")
-            config = PortraitTalkConfig.from_dict(json.loads(header["portraittalk_config"]))
-            return config, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: not a dict
-    except SafetensorError as error:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: not a dict
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path.name} is damaged or not a {SUFFIX} file ({error}); get it again.") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path.name} was written by another version of PortraitTalk: {error}.") from error
 
 
 def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Packs the state of all parts (name -> state dict) into one file; the file appears only when it is complete."""
-    names = [f.name for f in fields(Model) if f.name != "config"]
-    if set(parts) != set(names):
-        raise WeightsError(f"A model needs the parts {', '.join(names)}; got {', '.join(sorted(parts))}.")
+    """Writes the state of all networks (name -> state dict) as one file, which appears only when it is complete.
+
+    Raises WeightsError where a network is missing or does not fit ``config``, or the file cannot be written.
+    """
+    with torch.device("meta"):
+        wanted = build_model(config).modules()
+    if set(parts) != set(wanted):
+        raise WeightsError(f"A model needs the parts {', '.join(wanted)}; given were {', '.join(parts)}.")
+    for name, module in wanted.items():
+        _check(module, parts[name], name)
     tensors = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
     header = {"format": FORMAT, "portraittalk_config": json.dumps(config.to_dict())}
-    unfinished = path.with_suffix(".part")
+    unfinished = path.with_name(path.name + ".part")
     try:
         save_file(tensors, unfinished, header)
-        os.replace(unfinished, path)
+        unfinished.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be written: {error}.") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def _fill(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Gives a module on the meta device its tensors. Raises WeightsError that names the keys that do not fit."""
+def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> None:
+    """Joins the trained networks of several files (name -> file) into one, in half precision. Raises WeightsError."""
+    parts = {name: read_tensors(file)[1] for name, file in files.items()}
+    halved = {
+        name: {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        for name, state in parts.items()
+    }
+    save_weights(path, config, halved)
+
+
+def _check(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raises WeightsError that names the keys by which the tensors do not fit the module."""
     wanted = module.state_dict()
-    missing = [key for key in wanted if key not in tensors]
-    unexpected = [key for key in tensors if key not in wanted]
     misshaped = [
         f"{key} {tuple(tensors[key].shape)} instead of {tuple(value.shape)}"
         for key, value in wanted.items()
         if key in tensors and tensors[key].shape != value.shape
     ]
-    faults = {"lacks": missing, "has the unknown": unexpected, "has the wrong shape in": misshaped}
+    faults = {
+        "lacks": [key for key in wanted if key not in tensors],
+        "has the unknown": [key for key in tensors if key not in wanted],
+        "has the wrong shape in": misshaped,
+    }
     told = [f"{fault} {_listed(keys)}" for fault, keys in faults.items() if keys]
     if told:
         raise WeightsError(f"{where} {'; '.join(told)}: the file does not fit this version of PortraitTalk.")
-    module.load_state_dict(tensors, assign=True)
 
 
 def _listed(keys: list[str]) -> str:

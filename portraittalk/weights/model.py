@@ -33,10 +33,6 @@ class Model:
         """Where the animation runs: the device of AnimateNet's parameters."""
         return next(self.animate_net.parameters()).device
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(self.animate_net.parameters()).dtype
-
 
 def build_model(config: PortraitTalkConfig) -> Model:
     """The networks with the random weights of their initialisation, on torch's default device."""

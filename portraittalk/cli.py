@@ -1,0 +1,130 @@
+"""The command line: ``portraittalk animate | weights | evaluate``.
+
+Exit codes: 0 when done, 2 for a mistake that one sentence on stderr explains, 130 when interrupted.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import PortraitTalkError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+weights_app = typer.Typer(no_args_is_help=True, help="List and pack weights files.")
+app.add_typer(weights_app, name="weights")
+
+Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
+ModelsDir = Annotated[Path | None, typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of further models.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def main() -> None:
+    """What the ``portraittalk`` script runs."""
+    try:
+        app()
+    except PortraitTalkError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+
+
+@app.callback()
+def _app() -> None:
+    """One portrait and one speech clip become a talking-face video."""
+    from .terminal import show_warnings
+
+    show_warnings()
+
+
+@app.command()
+def animate(
+    portraits: Annotated[list[Path], typer.Argument(metavar="PORTRAIT...", help="Pictures of one person; the first talks.")],
+    audio: Annotated[Path, typer.Option(help="The speech: any sound file, or a video with sound.")],
+    out: Annotated[Path, typer.Option(help="The video; its suffix says the format: mp4, webm, gif, webp; png for frames.")],
+    prompt: Annotated[str, typer.Option(help="Describes the expression or style.")] = "",
+    negative_prompt: Annotated[str, typer.Option(help="Describes what is not wanted.")] = "",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 4,
+    model: Model = "mini",
+    models_dir: ModelsDir = None,
+    device: Device = "auto",
+    face_index: Annotated[int | None, typer.Option(help="Which face of the portrait; 0 is the largest.")] = None,
+    head_motion: Annotated[float, typer.Option(help="Strength of the head's motion; 0 holds it still.")] = 1.0,
+    expression_strength: Annotated[float, typer.Option(help="Strength of the expressions.")] = 1.0,
+    identity_scale: Annotated[float, typer.Option(help="Strength of the identity branch; 0 switches it off.")] = 1.0,
+    text_scale: Annotated[float, typer.Option(help="Strength of the text branch; 0 switches it off.")] = 1.0,
+    audio_scale: Annotated[float, typer.Option(help="Strength of the speech branch; 0 switches it off.")] = 1.0,
+    motion_in: Annotated[Path | None, typer.Option(help="A motion track (JSON), instead of one made from the speech.")] = None,
+    motion_out: Annotated[Path | None, typer.Option(help="Where to save the motion track that was used (JSON).")] = None,
+    no_paste_back: Annotated[bool, typer.Option("--no-paste-back", help="Write the face crop, not the picture.")] = False,
+    preview: Annotated[float | None, typer.Option(metavar="SECONDS", help="Only the first seconds.")] = None,
+    max_size: Annotated[int, typer.Option(help="Longest side of the picture; larger ones are reduced.")] = 2048,
+) -> None:
+    """Make a portrait speak."""
+    from . import pipeline
+    from .face.select import FaceChoice
+    from .media.audio import read_audio
+    from .media.image import read_image
+    from .media.video import check_output, write_video
+    from .motion.speech_to_motion import speech_to_motion
+    from .motion.track import MotionTrack
+    from .sampling.settings import check_fps, check_number, check_settings
+    from .speech.features import encode_speech
+    from .terminal import ProgressBars, choose_device, summary
+    from .types import SamplingSettings, Scales
+    from .weights.load import load_model
+
+    check_fps(fps)
+    check_number("head motion", head_motion)
+    check_number("expression strength", expression_strength)
+    check_output(out)
+    folders = [] if models_dir is None else [models_dir]
+    networks = load_model(model, choose_device(device), folders=folders)
+    settings = SamplingSettings(seed, steps, scales=Scales(identity_scale, text_scale, audio_scale))
+    check_settings(settings, networks.config)
+    style = pipeline.encode_style(networks, prompt, negative_prompt)
+    images = [read_image(path, max_size).flattened() for path in portraits]
+    sound = read_audio(audio, duration=preview)
+    started = time.perf_counter()
+    with ProgressBars() as progress:
+        identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), progress=progress)
+        speech = encode_speech(sound, fps, networks.config.speech, progress)
+        if motion_in is None:
+            motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)
+        else:
+            motion = MotionTrack.load(motion_in)
+        output: pipeline.Output = "crop" if no_paste_back else "full"
+        frames = pipeline.animate(networks, identity, speech, style, motion, settings, output, progress)
+        write_video(frames, out, fps, sound)
+    if motion_out is not None:
+        motion[: len(speech)].save(motion_out)
+    typer.echo(f"{out}: {summary(len(speech), fps, time.perf_counter() - started)}")
+
+
+@weights_app.command("list")
+def list_weights(models_dir: ModelsDir = None) -> None:
+    """Models that --model can name, and their files."""
+    from .weights.files import available_weights
+
+    for name, path in available_weights([] if models_dir is None else [models_dir]).items():
+        typer.echo(f"{name}  {path.stat().st_size / 1e6:.1f} MB  {path}")
+
+
+@weights_app.command("pack")
+def pack_weights(
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    autoencoder: Annotated[Path, typer.Option(help="Trained weights of the autoencoder (.safetensors).")],
+    identity_net: Annotated[Path, typer.Option(help="Trained weights of IdentityNet.")],
+    animate_net: Annotated[Path, typer.Option(help="Trained weights of AnimateNet.")],
+    motion_net: Annotated[Path, typer.Option(help="Trained weights of the motion network.")],
+    basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
+) -> None:
+    """Join separately trained networks into one model file, in half precision."""
+    from .config import MINI
+    from .weights.load import pack
+
+    parts = dict(autoencoder=autoencoder, identity_net=identity_net, animate_net=animate_net, motion_net=motion_net, basis=basis)
+    pack(out, MINI, parts)
