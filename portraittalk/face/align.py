@@ -31,7 +31,7 @@ def eye_distance(landmarks: Tensor) -> Tensor:
 
 
 def aligned_crop(landmarks: Tensor, image_size: tuple[int, int], size: int) -> Crop:
-    """The canonical crop of a face. landmarks: (478, 3) in pixels. image_size: (height, width). size: the crop's side."""
+    """The canonical crop of a face. landmarks: (478, 3) in pixels. image_size: (height, width). size: crop's side."""
     left, right = landmarks[EYE_OUTER[0], :2].double(), landmarks[EYE_OUTER[1], :2].double()
     axis = (right - left) / (right - left).norm().clamp_min(1e-6)
     down = torch.stack((-axis[1], axis[0]))

@@ -1,7 +1,7 @@
 """Back into the picture: frames at the picture's own resolution, of which only the face differs from it.
 
-The network works on a small aligned crop, but a frame is made from the picture's own pixels: the flow moves them, and of
-the network only its residual, the difference it makes to the warped crop, is enlarged and added. What is written
+The network works on a small aligned crop, but a frame is made from the picture's own pixels: the flow moves them, and
+of the network only its residual, the difference it makes to the warped crop, is enlarged and added. What is written
 into the picture is thus a difference, which fades to zero at the crop's border: no seam can show, and where nothing
 moves and nothing is drawn the frame is the picture, bit for bit.
 """
@@ -18,7 +18,7 @@ from ..types import Crop, Identity, Movable
 from .align import bounds, extract_crop, scale_of, to_crop
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
-PIXELS_AT_ONCE = 2**20  # of the box, over all frames of a batch: keeps what is worked on near the processor
+PIXELS_AT_ONCE = 2**18  # of the box, over all frames of a batch: little enough to stay near the processor
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Compositor:
         self._box = portrait[None, :, y0:y1, x0:x1].contiguous()
         to_pixels = torch.linalg.inv(crop.matrix[:, :2].double().cpu()) * crop.size
         self._flow_to_grid = (torch.tensor([[2 / (x1 - x0)], [2 / (y1 - y0)]]) * to_pixels).to(portrait)
-        self._rest_grid = torch.stack(torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy"), -1).to(portrait)
+        centres = torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy")
+        self._rest_grid = torch.stack(centres, -1).to(portrait)
         self._at_rest = _sampled(self._box, self._rest_grid[None])
 
     def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor) -> Tensor:
@@ -76,8 +77,8 @@ class Compositor:
         return frames
 
     def crops(self, flow: Tensor, residual: Tensor, mask: Tensor, size: int | None = None) -> Tensor:
-        """The same frames as aligned crops (F, 3, T, T), by default at the picture's resolution, but no smaller than the
-        network's. ``paste_back`` puts them, edited or enlarged, back into the picture."""
+        """The same frames as aligned crops (F, 3, T, T), by default at the picture's resolution, but no smaller than
+        the network's. ``paste_back`` puts them, edited or enlarged, back into the picture."""
         size = size or max(self.data.native_size, self.data.crop.size)
         return extract_crop(self(flow, residual, mask), self.data.crop, size)
 
@@ -145,7 +146,7 @@ def fade(size: int) -> Tensor:
 def _enlarged(data: CropData, scale: float) -> tuple[Tensor, Crop]:
     if scale == 1:
         return data.portrait, data.crop
-    portrait = F.interpolate(data.portrait[None], scale_factor=scale, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    portrait = F.interpolate(data.portrait[None], scale_factor=scale, mode="bicubic")[0].clamp(0, 1)
     matrix = torch.cat((data.crop.matrix[:, :2] / scale, data.crop.matrix[:, 2:]), 1)
     return portrait, Crop(matrix, data.crop.size, (portrait.shape[-2], portrait.shape[-1]))
 
