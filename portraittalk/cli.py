@@ -68,19 +68,18 @@ def animate(
     from .face.select import FaceChoice
     from .media.audio import read_audio
     from .media.image import read_image
-    from .media.video import check_output, write_video
+    from .media.video import write_video
     from .motion.speech_to_motion import speech_to_motion
     from .motion.track import MotionTrack
     from .sampling.settings import check_fps, check_number, check_settings
     from .speech.features import encode_speech
-    from .terminal import ProgressBars, choose_device, summary
+    from .terminal import ProgressBars, choose_device, native_code_silenced, summary
     from .types import SamplingSettings, Scales
     from .weights.load import load_model
 
     check_fps(fps)
     check_number("head motion", head_motion)
     check_number("expression strength", expression_strength)
-    check_output(out)
     folders = [] if models_dir is None else [models_dir]
     networks = load_model(model, choose_device(device), folders=folders)
     settings = SamplingSettings(seed, steps, scales=Scales(identity_scale, text_scale, audio_scale))
@@ -90,7 +89,8 @@ def animate(
     sound = read_audio(audio, duration=preview)
     started = time.perf_counter()
     with ProgressBars() as progress:
-        identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), progress=progress)
+        with native_code_silenced():
+            identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), progress=progress)
         speech = encode_speech(sound, fps, networks.config.speech, progress)
         if motion_in is None:
             motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)

@@ -1,6 +1,10 @@
 """What the command line shows: a progress bar, warnings, and the summary of a run. Everything but results goes to stderr."""
 
 import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +25,23 @@ def show_warnings() -> None:
     """Warnings of the library appear on stderr, above the progress bar."""
     handler = RichHandler(console=messages, show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+
+
+@contextmanager
+def native_code_silenced() -> Iterator[None]:
+    """Keeps what native libraries write to stderr on their own (MediaPipe's start-up lines) off the terminal."""
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with open(os.devnull, "w") as nowhere, os.fdopen(shown, "w", closefd=False) as terminal:
+        messages.file = terminal
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            terminal.flush()
+            os.dup2(shown, 2)
+            messages.file = sys.stderr
+    os.close(shown)
 
 
 class ProgressBars:

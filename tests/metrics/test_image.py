@@ -1,0 +1,29 @@
+import math
+
+import torch
+
+from portraittalk.metrics.image import l1, psnr, seam_ratio
+
+
+def test_psnr_of_a_known_error_and_of_none():
+    picture = torch.full((2, 3, 8, 8), 0.5)
+    assert psnr(picture, picture) == math.inf
+    assert math.isclose(psnr(picture, picture + 0.1), 20, abs_tol=1e-3)
+    assert math.isclose(l1(picture, picture - 0.1), 0.1, abs_tol=1e-6)
+
+
+def test_only_the_masked_region_counts():
+    picture = torch.zeros(1, 3, 8, 8)
+    other = picture.clone()
+    other[..., :4, :] = 0.5
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:, :] = 1
+    assert l1(picture, other, mask) == 0 and l1(picture, other, 1 - mask) == 0.5
+
+
+def test_seam_ratio_sees_a_jump_at_a_window_and_none_in_steady_motion():
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.linspace(0, 1, 24)[:, None, None, None] + 0.01 * torch.rand(24, 3, 8, 8, generator=generator)
+    assert 0.8 < seam_ratio(frames, [8, 16]) < 1.25
+    frames[8:] += 0.2
+    assert seam_ratio(frames, [8]) > 5
