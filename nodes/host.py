@@ -1,0 +1,224 @@
+"""Everything that PortraitTalk wants of ComfyUI itself: devices, memory, progress, Cancel and folders.
+
+The only file that imports ``comfy`` and ``folder_paths``.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from comfy.cli_args import args
+from comfy_execution.graph_utils import ExecutionBlocker
+from PIL import Image
+from torch import Tensor, nn
+
+from ..portraittalk.errors import MediaError, WeightsError
+from ..portraittalk.progress import Progress
+from ..portraittalk.weights import load_model
+from ..portraittalk.weights.model import Model
+
+MODEL_FOLDER = "portraittalk"
+MODEL_SUFFIX = ".safetensors"
+PREVIEW_SIDE = 512
+_BYTES_PER_PIXEL = 2048  # of activations, for each pixel of a crop: a generous guess, so that ComfyUI makes room
+
+logger = logging.getLogger(__name__)
+
+
+# Models ---------------------------------------------------------------------------------------------------------------
+
+
+class PortraitTalk(nn.ModuleDict):
+    """The networks of a ``Model`` as the one module that ComfyUI's model management moves about."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What travels through a PORTRAITTALK_MODEL socket. ``patcher`` owns where the networks of ``model`` are."""
+
+    model: Model
+    patcher: comfy.model_patcher.ModelPatcher
+
+    def ready(self, frames: int = 1) -> Model:
+        """The model on its compute device, with room to work on this many frames at a time."""
+        needed = frames * self.model.config.crop_size**2 * _BYTES_PER_PIXEL
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
+        return self.model
+
+
+def load(name_or_path: str | Path) -> LoadedModel:
+    """Reads a model to the offload device; it moves when it is used. Raises WeightsError."""
+    load_device = comfy.model_management.get_torch_device()
+    offload_device = comfy.model_management.unet_offload_device()
+    model = load_model(name_or_path, device=offload_device)
+    # Looked up when called: ComfyUI's main.py rebinds CoreModelPatcher after custom nodes may have been imported.
+    patcher = comfy.model_patcher.CoreModelPatcher(PortraitTalk(model.modules()), load_device, offload_device)
+    return LoadedModel(model, patcher)
+
+
+def register_model_folder() -> None:
+    """Makes models/portraittalk known beside what extra_model_paths.yaml names, for .safetensors files only."""
+    folder_paths.add_model_folder_path(MODEL_FOLDER, str(Path(folder_paths.models_dir) / MODEL_FOLDER))
+    folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update({MODEL_SUFFIX})
+
+
+def list_models() -> list[str]:
+    """Names of the files in the registered model folders."""
+    return folder_paths.get_filename_list(MODEL_FOLDER)
+
+
+def model_path(name: str) -> Path:
+    """The file of a name out of ``list_models``. Raises WeightsError for every other name."""
+    if name not in list_models():
+        raise WeightsError(f"There is no model '{name}' in models/{MODEL_FOLDER}; choose one from the list.")
+    return Path(folder_paths.get_full_path_or_raise(MODEL_FOLDER, name))
+
+
+def output_device() -> torch.device:
+    """Where the tensors that leave a node belong."""
+    return comfy.model_management.intermediate_device()
+
+
+# Progress and Cancel --------------------------------------------------------------------------------------------------
+
+
+class HostProgress:
+    """Shows the library's progress on the node, with previews, and ends the work when the user presses Cancel.
+
+    Cancel is raised as ComfyUI's own BaseException, which passes through the library.
+    """
+
+    def __init__(self) -> None:
+        self._bar = comfy.utils.ProgressBar(1)
+
+    def __call__(self, progress: Progress) -> None:
+        check_cancelled()
+        preview = None if progress.preview is None else ("JPEG", _picture(progress.preview), PREVIEW_SIDE)
+        self._bar.update_absolute(progress.done, progress.total, preview)
+
+
+def check_cancelled() -> None:
+    """Raises ComfyUI's interrupt when Cancel was pressed."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def _picture(image: Tensor) -> Image.Image:
+    step = max(max(image.shape[-2:]) // PREVIEW_SIDE, 1)
+    pixels = (image[:, ::step, ::step].detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(pixels)
+
+
+def blocked(reason: str) -> ExecutionBlocker:
+    """The value of an output that this mode does not have: whatever is connected to it stops with ``reason``."""
+    return ExecutionBlocker(reason)
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def list_input_files(*kinds: str) -> list[str]:
+    """Files directly in the input folder. kinds: "image", "audio", "video", or suffixes such as ".json"."""
+    folder = Path(folder_paths.get_input_directory())
+    names = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    suffixes = tuple(kind for kind in kinds if kind.startswith("."))
+    if suffixes:
+        return [name for name in names if name.lower().endswith(suffixes)]
+    return folder_paths.filter_files_content_types(names, list(kinds))
+
+
+def list_output_files(suffix: str) -> list[str]:
+    """Files of a suffix anywhere in the output folder, annotated the way ComfyUI does: ``name [output]``."""
+    folder = Path(folder_paths.get_output_directory())
+    return [f"{path.relative_to(folder).as_posix()} [output]" for path in sorted(folder.rglob(f"*{suffix}"))]
+
+
+def stored_file(name: str) -> Path:
+    """A file of ComfyUI's input folder, or of another of its folders by ``name [output]`` or ``name [temp]``.
+
+    A name comes from a workflow and is not trusted: raises MediaError where it is not there or leads out of the folder.
+    """
+    plain, annotated = folder_paths.annotated_filepath(name)
+    folder = Path(annotated or folder_paths.get_input_directory())
+    path = _inside(folder, plain)
+    if path is None or not path.is_file():
+        raise MediaError(f"There is no file '{name}' in ComfyUI's {folder.name} folder; upload it or choose another.")
+    return path
+
+
+def stored_file_problem(name: str) -> str | None:
+    """What is wrong with such a name, or None."""
+    try:
+        stored_file(name)
+    except MediaError as error:
+        return str(error)
+    return None
+
+
+def fingerprint(path: Path) -> str:
+    """Changes when the file does."""
+    status = path.stat()
+    return f"{path}|{status.st_size}|{status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class SavePlace:
+    """A free name in the output folder: ``path(".mp4")`` is the file, ``subfolder`` what a preview is found by."""
+
+    folder: Path
+    stem: str
+    subfolder: str
+
+    def path(self, suffix: str) -> Path:
+        return self.folder / f"{self.stem}{suffix}"
+
+
+def output_place(prefix: str, width: int = 0, height: int = 0) -> SavePlace:
+    """The next free name for a file name prefix, numbered as core does. Raises MediaError, see ``prefix_problem``."""
+    problem = prefix_problem(prefix)
+    if problem:
+        raise MediaError(problem)
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), width, height
+    )
+    return SavePlace(Path(folder), f"{name}_{counter:05}_", subfolder)
+
+
+def prefix_problem(prefix: str) -> str | None:
+    """What is wrong with a file name prefix that comes from a workflow, or None."""
+    if not prefix.strip() or prefix.endswith(("/", "\\")):
+        return "The file name prefix is empty: give the file a name."
+    if _inside(Path(folder_paths.get_output_directory()), prefix) is None:
+        return f"The file name prefix '{prefix}' leads out of ComfyUI's output folder; use a name, or folder/name."
+    return None
+
+
+def temp_place(prefix: str) -> SavePlace:
+    """The next free name in ComfyUI's temp folder, which ComfyUI empties by itself."""
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_temp_directory())
+    return SavePlace(Path(folder), f"{name}_{counter:05}_", subfolder)
+
+
+def workflow_metadata(prompt: Any, extra_pnginfo: dict[str, Any] | None) -> dict[str, Any]:
+    """The workflow as the metadata that core writes into its files; empty where the user switched that off."""
+    if args.disable_metadata:
+        return {}
+    found = dict(extra_pnginfo or {})
+    if prompt is not None:
+        found["prompt"] = prompt
+    return found
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """``folder / name`` with links followed, or None where that lies outside of the folder."""
+    try:
+        root = folder.resolve()
+        path = (root / name).resolve()
+    except (OSError, ValueError):  # a NUL byte, or a name that the system does not take
+        return None
+    return path if path.is_relative_to(root) and path != root else None

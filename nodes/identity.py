@@ -1,0 +1,151 @@
+"""Who speaks: one person, from one picture or several."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from comfy_api.latest import io, ui
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..portraittalk.errors import FaceError
+from ..portraittalk.face.align import from_crop
+from ..portraittalk.face.core import faces_from_comfyui
+from ..portraittalk.face.select import FaceChoice
+from ..portraittalk.media.image import LARGEST_SIDE, limit_size
+from ..portraittalk.pipeline import encode_identity
+from ..portraittalk.types import Face, Identity
+from . import convert, host
+from .types import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
+
+LARGEST, NUMBER, BOX, MASK, LANDMARKS = "largest face", "face number", "box", "mask", "face landmarks"
+MAX_REFERENCES = 8
+PREVIEW_SIDE = 768
+MARK = (64, 224, 120)
+
+
+class IdentityEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        reference = io.Image.Input("reference", tooltip="A picture of the person; a batch counts as several pictures.")
+        return io.Schema(
+            node_id="PortraitTalkIdentityEncode",
+            display_name="PortraitTalk Identity",
+            category=CATEGORY,
+            description=(
+                "Finds the face and learns who it is. The first picture is the portrait that will speak; more "
+                "pictures of the same person show more of them."
+            ),
+            search_aliases=["face", "reference", "portrait", "face detection", "ip adapter", "identity"],
+            inputs=[
+                ModelSocket.Input("model", tooltip="The loaded model."),
+                io.Autogrow.Input(
+                    "references",
+                    template=io.Autogrow.TemplatePrefix(reference, prefix="reference", min=1, max=MAX_REFERENCES),
+                    tooltip="Pictures of one person; the first one is the portrait that will speak.",
+                ),
+                io.DynamicCombo.Input(
+                    "face",
+                    options=_face_options(),
+                    tooltip="Which face of the portrait speaks. The node's preview marks it.",
+                ),
+                io.Int.Input(
+                    "max_side",
+                    default=LARGEST_SIDE,
+                    min=0,
+                    max=16384,
+                    step=64,
+                    advanced=True,
+                    tooltip=(
+                        "Longer side, in pixels, that the portrait and so the video may have; larger pictures are "
+                        "reduced to it. 0 keeps every pixel."
+                    ),
+                ),
+            ],
+            outputs=[IdentitySocket.Output("identity", display_name="identity", tooltip="For the sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: host.LoadedModel, references: dict[str, Tensor], face: dict[str, Any], max_side: int
+    ) -> io.NodeOutput:
+        given = [picture for image in references.values() for picture in convert.to_library(image)]
+        pictures = [picture if max_side == 0 else limit_size(picture, max_side) for picture in given]
+        scales = [after.shape[-1] / before.shape[-1] for before, after in zip(given, pictures, strict=True)]
+        choice = _choice(face, pictures[0], scales[0])
+        faces = _landmarked_faces(face["landmarks"], scales) if face["face"] == LANDMARKS else None
+        progress = host.HostProgress()
+        identity = encode_identity(model.ready(), pictures, choice, faces=faces, progress=progress)
+        return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(_marked(identity)[None]), cls=cls))
+
+
+def _face_options() -> list[io.DynamicCombo.Option]:
+    number = io.Int.Input(
+        "index", default=0, min=0, max=63, tooltip="Which face, counted from the largest: 0 is the largest, 1 the next."
+    )
+    box = [
+        io.Int.Input(name, default=default, min=0, max=16384, tooltip=f"{what} of a box around the face, in pixels.")
+        for name, default, what in (
+            ("x", 0, "Left edge"),
+            ("y", 0, "Top edge"),
+            ("width", 256, "Width"),
+            ("height", 256, "Height"),
+        )
+    ]
+    mask = io.Mask.Input("mask", tooltip="White on the face that speaks, black elsewhere.")
+    landmarks = FaceLandmarksSocket.Input(
+        "landmarks",
+        tooltip="From core's Detect Face Landmarks (MediaPipe) on the first picture; nothing is detected here.",
+    )
+    return [
+        io.DynamicCombo.Option(LARGEST, []),
+        io.DynamicCombo.Option(NUMBER, [number]),
+        io.DynamicCombo.Option(BOX, box),
+        io.DynamicCombo.Option(MASK, [mask]),
+        io.DynamicCombo.Option(LANDMARKS, [landmarks, number]),
+    ]
+
+
+def _choice(face: dict[str, Any], portrait: Tensor, scale: float) -> FaceChoice:
+    """What the widgets say, in pixels of the portrait (3, H, W), which is ``scale`` times the picture that came in."""
+    if face["face"] in (NUMBER, LANDMARKS):
+        return FaceChoice(index=face["index"])
+    if face["face"] == BOX:
+        x0, y0 = face["x"], face["y"]
+        return FaceChoice(box=tuple(edge * scale for edge in (x0, y0, x0 + face["width"], y0 + face["height"])))
+    if face["face"] == MASK:
+        mask = convert.mask_to_library(face["mask"])
+        return FaceChoice(mask=F.interpolate(mask[None, None], portrait.shape[-2:], mode="nearest")[0, 0])
+    return FaceChoice()
+
+
+def _landmarked_faces(landmarks: dict[str, Any], scales: list[float]) -> list[list[Face]]:
+    """Core's FACE_LANDMARKS -> the faces of each picture, in the pixels of the pictures as they are used here."""
+    found = faces_from_comfyui(landmarks)
+    if len(found) < len(scales):
+        raise FaceError(
+            f"There are {len(scales)} reference pictures, but face landmarks of {len(found)}: detect the landmarks on"
+            " one batch of all the pictures, in the same order."
+        )
+    return [
+        [replace(face, landmarks=face.landmarks * scale) for face in faces]
+        for faces, scale in zip(found, scales, strict=False)
+    ]
+
+
+def _marked(identity: Identity) -> Tensor:
+    """The portrait (3, H, W), no longer than ``PREVIEW_SIDE``, with the crop's outline and the landmarks drawn in."""
+    height, width = identity.portrait.shape[-2:]
+    scale = min(PREVIEW_SIDE / max(height, width), 1.0)
+    picture = F.interpolate(identity.portrait[None].cpu(), scale_factor=scale, mode="area")[0]
+    image = Image.fromarray((picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+    draw = ImageDraw.Draw(image)
+    side = float(identity.crop.size)
+    corners = torch.tensor([[0.0, 0.0], [side, 0.0], [side, side], [0.0, side], [0.0, 0.0]])
+    outline = from_crop(corners, identity.crop) * scale
+    draw.line([tuple(point) for point in outline.tolist()], MARK, width=2)
+    for x, y in (from_crop(identity.landmarks[:, :2].cpu(), identity.crop) * scale).tolist():
+        draw.rectangle((x - 0.5, y - 0.5, x + 0.5, y + 0.5), MARK)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255

@@ -1,0 +1,50 @@
+"""Loads the networks."""
+
+from comfy_api.latest import io
+
+from ..portraittalk.weights.files import BUILT_IN
+from . import host
+from .types import CATEGORY, ModelSocket
+
+BUILT_IN_LABEL = f"{BUILT_IN} (built in)"
+
+
+class ModelLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitTalkModelLoader",
+            display_name="Load PortraitTalk Model",
+            category=CATEGORY,
+            description=(
+                "Loads a PortraitTalk model: the small one that ships with the pack, or a file of "
+                f"models/{host.MODEL_FOLDER}. ComfyUI decides when it moves to the GPU and back."
+            ),
+            search_aliases=["talking head model", "lip sync model", "portrait talk", "checkpoint"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=[BUILT_IN_LABEL, *host.list_models()],
+                    default=BUILT_IN_LABEL,
+                    tooltip=(
+                        f"'{BUILT_IN_LABEL}' needs no download and runs on a CPU. Other models are .safetensors files "
+                        f"in models/{host.MODEL_FOLDER}, or in a folder that extra_model_paths.yaml names for it."
+                    ),
+                ),
+            ],
+            outputs=[ModelSocket.Output("model", display_name="model", tooltip="For every other PortraitTalk node.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model: str) -> bool | str:
+        if model == BUILT_IN_LABEL or model in host.list_models():
+            return True
+        return f"There is no model '{model}' in models/{host.MODEL_FOLDER}; choose one from the list."
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str) -> str:
+        return BUILT_IN if model == BUILT_IN_LABEL else host.fingerprint(host.model_path(model))
+
+    @classmethod
+    def execute(cls, model: str) -> io.NodeOutput:
+        return io.NodeOutput(host.load(BUILT_IN if model == BUILT_IN_LABEL else host.model_path(model)))

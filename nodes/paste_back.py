@@ -1,0 +1,55 @@
+"""Crops that went through other nodes, back into the whole picture."""
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..portraittalk.face.compose import CropData, paste_back
+from ..portraittalk.progress import Progress
+from . import convert, host
+from .types import CATEGORY, CropDataSocket
+
+CHUNK = 4  # frames pasted together, between two looks at Cancel
+
+
+class PasteBack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitTalkPasteBack",
+            display_name="PortraitTalk Paste Back",
+            category=CATEGORY,
+            description=(
+                "Puts aligned crops, upscaled or restored by other nodes, back into the whole picture under a soft "
+                "border. Crops that were not changed leave the picture as it is."
+            ),
+            search_aliases=["composite", "face paste", "uncrop", "stitch", "face restore"],
+            inputs=[
+                io.Image.Input("crops", tooltip="Square crops from the sampler's 'crops' mode, at any size, uncut."),
+                CropDataSocket.Input(
+                    "crop_data", tooltip="The sampler's crop data: the picture, and where the crop lies in it."
+                ),
+                io.Float.Input(
+                    "scale",
+                    default=1.0,
+                    min=1.0,
+                    max=4.0,
+                    step=0.25,
+                    tooltip="Enlarges the whole picture, to keep the detail of crops that are now sharper than it is.",
+                ),
+            ],
+            outputs=[io.Image.Output("frames", display_name="frames", tooltip="Whole pictures, one for each crop.")],
+        )
+
+    @classmethod
+    def execute(cls, crops: Tensor, crop_data: CropData, scale: float) -> io.NodeOutput:
+        progress = host.HostProgress()
+
+        def pasted(part: Tensor, done: int) -> Tensor:
+            frames = paste_back(convert.to_library(part), crop_data, scale)
+            progress(Progress("paste back", done, len(crops), frames[-1]))
+            return frames
+
+        with torch.inference_mode():
+            chunks = (pasted(crops[start : start + CHUNK], start) for start in range(0, len(crops), CHUNK))
+            return io.NodeOutput(convert.frames_to_comfy(chunks, len(crops), host.output_device()))

@@ -1,0 +1,179 @@
+"""The frames of the talking portrait."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from comfy_api.latest import InputImpl, Types, io
+from torch import Tensor
+
+from ..portraittalk.face.compose import crop_data
+from ..portraittalk.media.audio import Audio
+from ..portraittalk.media.video import write_video
+from ..portraittalk.motion.track import MotionTrack
+from ..portraittalk.pipeline import animate
+from ..portraittalk.speech.features import encode_speech
+from ..portraittalk.types import Identity, SamplingSettings, Scales
+from . import convert, host
+from .types import (
+    CATEGORY,
+    CropDataSocket,
+    IdentitySocket,
+    ModelSocket,
+    MotionSocket,
+    StyleCondition,
+    StyleSocket,
+)
+
+FRAMES, CROPS, VIDEO = "frames", "crops", "video file"
+NO_FRAMES = (
+    f"The sampler's output is set to '{VIDEO}', which keeps no frames in memory: use its video output, or set output to"
+    f" '{FRAMES}' or '{CROPS}'."
+)
+DEFAULTS = SamplingSettings()
+
+
+class AnimateNetSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitTalkAnimateNetSampler",
+            display_name="PortraitTalk Sampler",
+            category=CATEGORY,
+            description="Makes the portrait speak. The audio alone decides how many frames there are.",
+            search_aliases=["talking head", "lip sync", "animate portrait", "talking photo", "avatar", "portrait talk"],
+            inputs=[
+                ModelSocket.Input("model", tooltip="The loaded model."),
+                IdentitySocket.Input("identity", tooltip="Who speaks: from PortraitTalk Identity."),
+                io.Audio.Input("audio", tooltip="The speech, the same that the motion was made from."),
+                MotionSocket.Input(
+                    "motion", tooltip="How the face moves: from Speech to Motion, or loaded from a file."
+                ),
+                StyleSocket.Input("style", optional=True, tooltip="What a text prompt asks for; may stay unconnected."),
+                io.Int.Input(
+                    "seed",
+                    default=DEFAULTS.seed,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Of the noise that the details are made from; the same seed gives the same frames.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=DEFAULTS.steps,
+                    min=1,
+                    max=50,
+                    tooltip="Denoising steps. More take longer; mini is made for few.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=25.0,
+                    min=1.0,
+                    max=120.0,
+                    step=0.01,
+                    tooltip="Frames a second. There are seconds times fps frames, whatever the motion's own rate is.",
+                ),
+                io.DynamicCombo.Input(
+                    "output",
+                    options=[
+                        io.DynamicCombo.Option(FRAMES, []),
+                        io.DynamicCombo.Option(CROPS, []),
+                        io.DynamicCombo.Option(VIDEO, []),
+                    ],
+                    tooltip=(
+                        f"'{FRAMES}': whole pictures in memory, for other nodes; 79 MB a second at 512x512. '{CROPS}':"
+                        f" the aligned faces, to upscale or restore and paste back. '{VIDEO}': straight into a file"
+                        " with sound, for speeches of any length."
+                    ),
+                ),
+                *_scale_inputs(),
+                io.Int.Input(
+                    "window",
+                    default=DEFAULTS.window,
+                    min=1,
+                    max=32,
+                    advanced=True,
+                    tooltip="Frames that are made together. Longer windows move more smoothly and need more memory.",
+                ),
+                io.Int.Input(
+                    "overlap",
+                    default=DEFAULTS.overlap,
+                    min=0,
+                    max=31,
+                    advanced=True,
+                    tooltip="Frames shared by neighbouring windows, to hide where they join; less than the window.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("frames", display_name="frames", tooltip=f"IMAGE frames; not in '{VIDEO}' mode."),
+                io.Video.Output("video", display_name="video", tooltip="The frames with the sound, in every mode."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for nodes that save a video."),
+                CropDataSocket.Output(
+                    "crop_data", display_name="crop data", tooltip="Where crops belong, for Paste Back."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: host.LoadedModel,
+        identity: Identity,
+        audio: dict[str, Any],
+        motion: MotionTrack,
+        seed: int,
+        steps: int,
+        fps: float,
+        output: dict[str, Any],
+        identity_scale: float,
+        audio_scale: float,
+        structure_scale: float,
+        window: int,
+        overlap: int,
+        style: StyleCondition | None = None,
+    ) -> io.NodeOutput:
+        style = style or StyleCondition()
+        mode = output["output"]
+        progress = host.HostProgress()
+        sound = convert.audio_to_library(audio)
+        loaded = model.ready(window)
+        speech = encode_speech(sound, fps, loaded.config.speech, progress)
+        scales = Scales(identity_scale, style.text_scale, audio_scale, structure_scale)
+        settings = SamplingSettings(seed, steps, style.guidance_scale, scales, window, overlap)
+        chunks = animate(
+            loaded, identity, speech, style.style, motion, settings, "crop" if mode == CROPS else "full", progress
+        )
+        if mode == VIDEO:
+            return io.NodeOutput(host.blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, crop_data(identity))
+        frames = convert.frames_to_comfy(chunks, len(speech), host.output_device())
+        video = InputImpl.VideoFromComponents(
+            Types.VideoComponents(images=frames, audio=audio, frame_rate=Fraction(str(fps)))
+        )
+        return io.NodeOutput(frames, video, fps, crop_data(identity))
+
+
+def _streamed(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
+    """Frames and sound, written to the temp folder as they come."""
+    path = host.temp_place("PortraitTalk").path(".mp4")
+    write_video(chunks, path, fps, sound, kind="mp4")
+    return InputImpl.VideoFromFile(str(path))
+
+
+def _scale_inputs() -> list[io.Input]:
+    branches = {
+        "identity": "who it is: skin, teeth and eyes like the references",
+        "audio": "what is heard: the fine shape of lips and tongue",
+        "structure": "what the motion track says",
+    }
+    return [
+        io.Float.Input(
+            f"{name}_scale",
+            default=1.0,
+            min=0.0,
+            max=5.0,
+            step=0.05,
+            advanced=True,
+            tooltip=f"How strongly the {name} branch acts, {what}. 1 is as trained, 0 switches it off.",
+        )
+        for name, what in branches.items()
+    ]

@@ -1,0 +1,67 @@
+"""What the text asks for."""
+
+from comfy_api.latest import io
+
+from ..portraittalk.pipeline import encode_style
+from .host import LoadedModel
+from .types import CATEGORY, ModelSocket, StyleCondition, StyleSocket
+
+
+class TextStyleCondition(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitTalkTextStyleCondition",
+            display_name="PortraitTalk Text Style",
+            category=CATEGORY,
+            description=(
+                "Says in words how the portrait should look and feel while it speaks. Models without a text encoder, "
+                "mini among them, take no prompt yet: leave both texts empty, or leave this node out."
+            ),
+            search_aliases=["prompt", "emotion", "expression", "style", "text conditioning"],
+            inputs=[
+                ModelSocket.Input("model", tooltip="The loaded model, whose text encoder reads the prompt."),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="",
+                    tooltip="What to show, such as 'smiling, cheerful'. Empty: the portrait stays as it is.",
+                ),
+                io.String.Input(
+                    "negative_prompt",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="",
+                    tooltip="What to stay away from; it works through the guidance scale.",
+                ),
+                io.Float.Input(
+                    "text_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=5.0,
+                    step=0.05,
+                    tooltip="How strongly the prompt acts beside portrait and speech; 0 switches it off.",
+                ),
+                io.Float.Input(
+                    "guidance_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=15.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip=(
+                        "Pushes the result from the negative prompt towards the prompt. 1 is off; above it every step "
+                        "costs twice the time."
+                    ),
+                ),
+            ],
+            outputs=[StyleSocket.Output("style", display_name="style", tooltip="For the sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: LoadedModel, prompt: str, negative_prompt: str, text_scale: float, guidance_scale: float
+    ) -> io.NodeOutput:
+        style = encode_style(model.ready(), prompt, negative_prompt)
+        return io.NodeOutput(StyleCondition(style, text_scale, guidance_scale))
