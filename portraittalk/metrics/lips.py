@@ -1,17 +1,7 @@
-"""Whether the lips move as they should: how far they open, frame by frame, and how two such curves agree."""
+"""Whether the lips move as they should: how well two curves of ``motion.geometry.lip_aperture`` agree."""
 
 import torch
 from torch import Tensor
-
-from ..face.align import eye_distance
-
-INNER_LIPS = ((13, 14), (82, 87), (312, 317))  # upper and lower points of the inner lips: middle and either side
-
-
-def lip_aperture(landmarks: Tensor) -> Tensor:
-    """The gap between the inner lips in eye distances: landmarks (F, 478, 3) in pixels -> (F,)."""
-    upper, lower = (landmarks[:, [pair[end] for pair in INNER_LIPS], :2] for end in (0, 1))
-    return (lower - upper).norm(dim=-1).mean(-1) / eye_distance(landmarks)
 
 
 def correlation(first: Tensor, second: Tensor) -> float:

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from portraittalk.metrics.lips import INNER_LIPS, best_lag, correlation, lip_aperture
+from portraittalk.metrics.lips import best_lag, correlation
 
 
 def curve(frames=60):
@@ -28,11 +28,3 @@ def test_best_lag_is_positive_where_the_second_curve_comes_later():
     lag, found = best_lag(values[3:], values[:-3])
     assert lag == 3 and math.isclose(found, 1, abs_tol=1e-6)
 
-
-def test_aperture_is_in_eye_distances_and_does_not_depend_on_the_picture_size():
-    landmarks = torch.zeros(2, 478, 3)
-    landmarks[:, 33, 0], landmarks[:, 263, 0] = -50, 50
-    for upper, lower in INNER_LIPS:
-        landmarks[0, lower, 1] = landmarks[0, upper, 1] + 20
-    assert torch.allclose(lip_aperture(landmarks), torch.tensor([0.2, 0.0]))
-    assert torch.allclose(lip_aperture(4 * landmarks), lip_aperture(landmarks))
