@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError, SettingsError
@@ -19,7 +21,7 @@ from ..errors import MediaError, SettingsError
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.04
-# Timestamps are rounded (Matroska's to a millisecond); only a larger jump is a real gap, and one beyond the longest a broken clock.
+# Timestamps are rounded (Matroska's to a millisecond): only a larger jump is a gap, and a very large one a broken clock.
 JITTER_SECONDS, LONGEST_GAP_SECONDS = 0.02, 60.0
 # Decoded before the wanted start, so that codecs that look back (mp3, aac, opus) have settled.
 PREROLL_SECONDS = 1.0
@@ -51,7 +53,7 @@ class Audio:
         return self.samples / self.sample_rate
 
     def mono(self) -> Tensor:
-        """One channel (T,): the mean, or the usual downmix (centre loudest, no low-frequency channel) of 5.1 and 7.1."""
+        """One channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no low-frequency channel)."""
         channels = self.waveform.shape[0]
         weights = torch.tensor(_DOWNMIX.get(channels, (1.0,) * channels))
         return (weights / weights.sum()) @ self.waveform
@@ -126,6 +128,15 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
     return stream
 
 
+def first_sound(path: Path) -> float:
+    """The second, in the container's own clock, of the first sample that is heard. Raises MediaError without sound."""
+    with open_media(path) as container:
+        frame = next(container.decode(sound_stream(container, path)), None)
+        if frame is None:
+            raise MediaError(f"{path.name} holds no sound: give another audio file.")
+        return frame.time or 0.0
+
+
 def timeline_start(container: InputContainer, first_sound: float) -> float:
     """The second, in the container's own clock, that a player shows as 0: its first picture or sound.
 
@@ -135,13 +146,14 @@ def timeline_start(container: InputContainer, first_sound: float) -> float:
     starts = [
         float(stream.start_time * stream.time_base)
         for stream in container.streams.video
-        if stream.start_time is not None and stream.time_base and not _is_cover(stream)
+        if stream.start_time is not None and stream.time_base and not is_cover(stream)
     ]
     return min([first_sound, *starts])
 
 
-def _is_cover(stream: av.video.stream.VideoStream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+def is_cover(stream: VideoStream) -> bool:
+    """Whether the stream is a picture attached to a sound file."""
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 class _Reading:
@@ -187,7 +199,8 @@ def _blocks(container: InputContainer, stream: AudioStream, start: float) -> Ite
     end = _track_end(container, stream)
     damaged, skipping = 0, False
     for packet in container.demux(stream):
-        if zero is not None and packet.pts is not None and packet.pts * packet.time_base - zero < start - PREROLL_SECONDS:
+        begin = packet.pts * packet.time_base if packet.pts is not None else math.inf
+        if zero is not None and begin - zero < start - PREROLL_SECONDS:
             skipping = True
             continue
         if skipping:

@@ -50,7 +50,7 @@ def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture
     except FileNotFoundError as error:
         raise MediaError(f"{path} does not exist: check the path.") from error
     except Image.DecompressionBombError as error:
-        raise MediaError(f"{path.name} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels: reduce it first.") from error
+        raise MediaError(f"{path.name} has too many pixels to be opened safely: reduce it first.") from error
     except UnidentifiedImageError as error:
         raise MediaError(f"{path.name} is no picture that can be read, whatever its name says.") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow's decoders raise

@@ -1,0 +1,174 @@
+"""Encoders for frames that stream in: films (mp4, webm) with sound, and moving pictures (gif, webp)."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from .audio import Audio
+from .sound_track import CopiedSound, EncodedSound
+from .tags import tag_gif, tag_webp
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MovieFormat:
+    """How a kind of file is made.
+
+    options: of the video encoder, from the quality in 0..100. muxer: options of the container. copied: the audio codecs
+    whose packets it can hold; sound: the encoder for any other. tag: puts the tags into the finished file where the
+    container's own writer does not.
+    """
+
+    codec: str
+    pixels: str
+    options: Callable[[int], dict[str, str]]
+    muxer: dict[str, str] = field(default_factory=dict)
+    copied: tuple[str, ...] = ()
+    sound: str | None = None
+    tag: Callable[[Path, dict[str, str]], None] | None = None
+
+
+def _x264(quality: int) -> dict[str, str]:
+    return {"crf": str(round(35 - quality / 4)), "preset": "fast"}
+
+
+def _vp9(quality: int) -> dict[str, str]:
+    return {"crf": str(round(50 - quality * 0.35)), "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
+
+
+def _webp(quality: int) -> dict[str, str]:
+    return {"quality": str(quality)}
+
+
+MOVIES = {
+    "mp4": MovieFormat("libx264", "yuv420p", _x264, {"movflags": "+faststart"}, ("aac", "mp3", "mp3float"), "aac"),
+    "webm": MovieFormat("libvpx-vp9", "yuv420p", _vp9, {}, ("opus", "libopus", "vorbis"), "libopus"),
+    "gif": MovieFormat("gif", "pal8", lambda quality: {}, {"loop": "0"}, tag=tag_gif),
+    "webp": MovieFormat("libwebp_anim", "bgra", _webp, {"loop": "0"}, tag=tag_webp),
+}
+
+
+class MovieWriter:
+    """Encodes frames of one size as they come; no more is held than the encoder's own look-ahead.
+
+    size: (height, width) of the frames; the attribute of that name is what is written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        size: tuple[int, int],
+        fps: Fraction,
+        audio: Audio | None,
+        quality: int,
+        tags: dict[str, str],
+    ) -> None:
+        form = MOVIES[kind]
+        self._path, self._format, self._fps, self._tags = path, form, fps, tags
+        even = form.pixels == "yuv420p"  # colour at half the resolution
+        self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2) if even else size
+        if self.size != size:
+            log.warning("%s needs even sides: the last row or column is repeated, %dx%d.", kind, *self.size[::-1])
+        self._count = 0
+        self._container = av.open(path, "w", format=kind, options=_muxer_options(form, tags))
+        self._container.metadata.update(tags)
+        self._stream = self._container.add_stream(form.codec, rate=fps, options=form.options(quality))
+        self._stream.height, self._stream.width = self.size
+        self._stream.pix_fmt = form.pixels
+        if even:
+            _name_colours(self._stream.codec_context)
+        self._palette = _palette_graph(self.size, fps) if kind == "gif" else None
+        self._sound = self._open_sound(audio, kind)
+
+    def _open_sound(self, audio: Audio | None, kind: str) -> CopiedSound | EncodedSound | None:
+        if audio is None:
+            return None
+        if self._format.sound is None:
+            log.warning("%s has no sound: the audio is left out.", kind)
+            return None
+        if audio.path is not None and CopiedSound.possible(audio.path, self._format.copied):
+            return CopiedSound(self._container, audio.path)
+        return EncodedSound(self._container, audio, self._format.sound)
+
+    def add(self, frames: np.ndarray) -> None:
+        """Encode frames (n, H, W, 3) uint8, and the sound that goes with them."""
+        rows, columns = self.size[0] - frames.shape[1], self.size[1] - frames.shape[2]
+        for pixels in np.pad(frames, ((0, 0), (0, rows), (0, columns), (0, 0)), mode="edge"):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts, frame.time_base = self._count, 1 / self._fps
+            for converted in self._converted(frame):
+                self._container.mux(self._stream.encode(converted))
+            self._count += 1
+        if self._sound is not None:
+            self._sound.advance(float(self._count / self._fps))
+
+    def _converted(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
+        if self._palette is not None:
+            self._palette.push(frame)
+            yield self._palette.pull()
+        elif self._format.pixels == "yuv420p":
+            yield frame.reformat(
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+            )
+        else:
+            yield frame.reformat(format=self._format.pixels)
+
+    def finish(self) -> None:
+        """Write what the encoders still hold, the rest of the sound, and the tags."""
+        self._container.mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._sound.finish()
+        self._container.close()
+        if self._format.tag is not None:
+            self._format.tag(self._path, self._tags)
+
+    def discard(self) -> None:
+        """Let go of the files after an error; what was written is of no use."""
+        if self._sound is not None:
+            self._sound.close()
+        with suppress(av.FFmpegError, OSError):  # a disk that is full is why we are here
+            self._container.close()
+
+
+def _muxer_options(form: MovieFormat, tags: dict[str, str]) -> dict[str, str]:
+    # Keys of one's own (a workflow) need MP4's second way of storing tags; more programs read the comment in the first.
+    own = len(tags) > 1 and "movflags" in form.muxer
+    return {**form.muxer, "movflags": form.muxer["movflags"] + "+use_metadata_tags"} if own else dict(form.muxer)
+
+
+def _name_colours(codec: av.VideoCodecContext) -> None:
+    """Say that the colours are those of BT.709, limited range, or players guess by the picture's size."""
+    codec.colorspace = Colorspace.ITU709
+    codec.color_range = ColorRange.MPEG
+    codec.color_primaries = ColorPrimaries.BT709
+    codec.color_trc = ColorTrc.BT709
+
+
+def _palette_graph(size: tuple[int, int], fps: Fraction) -> Graph:
+    """Turns each frame into 256 colours of its own: a palette for the whole film would need all frames at once."""
+    graph = Graph()
+    source = graph.add_buffer(width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=1 / fps)
+    split = graph.add("split")
+    palette = graph.add("palettegen", "stats_mode=single")
+    use = graph.add("paletteuse", "new=1")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(palette, 0, 0)
+    split.link_to(use, 1, 0)
+    palette.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    return graph

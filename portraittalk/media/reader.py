@@ -1,0 +1,90 @@
+"""Reading a video frame by frame."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from ..errors import MediaError
+from .audio import Audio, exact_fps, first_sound, is_cover, open_media, read_audio, timeline_start
+
+
+@dataclass(frozen=True)
+class VideoReader:
+    """A video, read at an even rate. fps: frames a second. size: (height, width), upright. has_audio: whether it has sound.
+
+    Iterating decodes it anew and gives frames (3, H, W) float32 in 0..1. Frame k is what a player shows in the middle of
+    its time, k / fps to (k + 1) / fps, so that videos of uneven rate (phones, screen recordings) keep time with their sound.
+    """
+
+    path: Path
+    fps: Fraction
+    size: tuple[int, int]
+    has_audio: bool
+
+    def audio(self, start: float = 0.0, duration: float | None = None) -> Audio:
+        """The sound; its sample 0 goes with the first frame. Raises MediaError where there is none."""
+        return read_audio(self.path, start, duration)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        sound = first_sound(self.path) if self.has_audio else math.inf
+        count = 0
+        with open_media(self.path) as container:
+            zero = timeline_start(container, sound)
+            shown: Tensor | None = None
+            end = 0.0
+            for frame in _decoded(container, self.path):
+                begin = (frame.time or 0.0) - zero
+                while shown is not None and count + 0.5 < begin * self.fps:
+                    yield shown
+                    count += 1
+                shown = _pixels(frame)
+                end = begin + (float(frame.duration * frame.time_base) or float(1 / self.fps))
+            while shown is not None and (count + 0.5 < end * self.fps or count == 0):
+                yield shown
+                count += 1
+
+
+def read_video(path: str | Path, fps: float | Fraction | None = None) -> VideoReader:
+    """Open a video for reading. fps: the rate of the frames to get; by default the video's own (average) rate.
+
+    Raises MediaError when the file cannot be read or holds no moving picture.
+    """
+    path = Path(path)
+    with open_media(path) as container:
+        first = next(_decoded(container, path), None)
+        if first is None:
+            raise MediaError(f"There is no picture in {path.name}: give a video.")
+        rate = exact_fps(fps) if fps is not None else Fraction(_picture_stream(container, path).average_rate or 25)
+        height, width = _pixels(first).shape[-2:]
+        return VideoReader(path, rate, (height, width), container.streams.best("audio") is not None)
+
+
+def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    streams = [stream for stream in container.streams.video if not is_cover(stream)]
+    if not streams:
+        raise MediaError(f"There is no moving picture in {path.name}: give a video.")
+    return streams[0]
+
+
+def _decoded(container: InputContainer, path: Path) -> Iterator[av.VideoFrame]:
+    try:
+        yield from container.decode(_picture_stream(container, path))
+    except av.FFmpegError as error:
+        raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
+
+
+def _pixels(frame: av.VideoFrame) -> Tensor:
+    """(3, H, W) in 0..1, upright."""
+    array = frame.to_ndarray(format="rgb24", interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND)
+    upright = np.rot90(array, frame.rotation // 90)
+    return torch.from_numpy(upright.transpose(2, 0, 1).copy()).float() / 255

@@ -1,0 +1,40 @@
+"""A numbered sequence of PNG files, lossless."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+_NUMBER = re.compile(r"%0?\d*d")
+
+
+class SequenceWriter:
+    """Writes each frame as a PNG file into a folder. pattern: the files' name with a number such as ``%05d`` in it."""
+
+    def __init__(self, folder: Path, pattern: str, size: tuple[int, int], tags: dict[str, str]) -> None:
+        self.size = size
+        self._folder, self._pattern, self._count = folder, pattern, 0
+        self._info = PngInfo()
+        for key, value in tags.items():
+            self._info.add_itxt(key.capitalize() if key == "comment" else key, value)
+
+    def add(self, frames: np.ndarray) -> None:
+        """Write frames (n, H, W, 3) uint8."""
+        for pixels in frames:
+            name = _NUMBER.sub(lambda number: number.group() % self._count, self._pattern, count=1)
+            Image.fromarray(pixels).save(self._folder / name, format="PNG", pnginfo=self._info, compress_level=4)
+            self._count += 1
+
+    def finish(self) -> None:
+        """Every file is complete as soon as it is written."""
+
+    def discard(self) -> None:
+        """The folder is removed by who made it."""
+
+
+def sequence_pattern(name: str) -> str:
+    """The pattern that a file name stands for: itself where it holds a number, else numbered before the suffix."""
+    path = Path(name)
+    return name if _NUMBER.search(name) else f"{path.stem}_%05d{path.suffix}"

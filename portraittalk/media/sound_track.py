@@ -1,0 +1,93 @@
+"""The sound of a written video: the packets of the file it came from as they are, or encoded once.
+
+Both kinds are advanced alongside the picture, so that neither has to wait for the other in memory.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+
+from .audio import Audio, first_sound, open_media, sound_stream
+from .resample import resample
+
+# Sample rates that both AAC decoders everywhere and Opus take as they are; any other rate becomes the best of them.
+_RATES = {"aac": (8000, 16000, 22050, 24000, 32000, 44100, 48000), "libopus": (8000, 12000, 16000, 24000, 48000)}
+_BITS_PER_CHANNEL = {"aac": 128_000, "libopus": 80_000}
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+
+
+class CopiedSound:
+    """Takes the encoded packets of a file over unchanged, moved in time so that the first audible sample lies at 0.
+
+    What lies before it, the encoder's priming, gets negative times, which the containers store as "decode, do not play".
+    """
+
+    def __init__(self, output: OutputContainer, path: Path) -> None:
+        self._source = open_media(path)
+        stream = sound_stream(self._source, path)
+        self._packets = (packet for packet in self._source.demux(stream) if packet.pts is not None)
+        self._next = next(self._packets, None)
+        self._shift = round(first_sound(path) / stream.time_base)
+        self._output = output
+        self._stream = output.add_stream_from_template(stream)
+
+    @staticmethod
+    def possible(path: Path, codecs: tuple[str, ...]) -> bool:
+        """Whether the sound of the file is in one of the codecs (FFmpeg's names of their decoders)."""
+        with open_media(path) as container:
+            return sound_stream(container, path).codec_context.name in codecs
+
+    def advance(self, seconds: float) -> None:
+        """Write the sound up to this second of the video."""
+        while self._next is not None:
+            packet = self._next
+            pts = packet.pts - self._shift
+            if pts * packet.time_base > seconds:
+                return
+            packet.pts = packet.dts = pts
+            packet.stream = self._stream
+            self._output.mux(packet)
+            self._next = next(self._packets, None)
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self.advance(float("inf"))
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._source.close()
+
+
+class EncodedSound:
+    """Encodes the sound once, at its own rate and channels where the codec has them."""
+
+    def __init__(self, output: OutputContainer, audio: Audio, codec: str) -> None:
+        waveform = audio.waveform if audio.waveform.shape[0] in _LAYOUTS else audio.mono()[None]
+        self._rate = next((rate for rate in _RATES[codec] if rate >= audio.sample_rate), 48000)
+        self._waveform = resample(waveform, audio.sample_rate, self._rate)
+        self._layout = _LAYOUTS[waveform.shape[0]]
+        self._output = output
+        self._stream = output.add_stream(codec, rate=self._rate, layout=self._layout)
+        self._stream.bit_rate = _BITS_PER_CHANNEL[codec] * waveform.shape[0]
+        self._position = 0
+
+    def advance(self, seconds: float) -> None:
+        """Write the sound up to this second of the video."""
+        end = min(self._waveform.shape[1], int(min(seconds, 1e9) * self._rate))
+        while self._position < end:
+            block = self._waveform[:, self._position : min(end, self._position + self._rate)].contiguous()
+            frame = av.AudioFrame.from_ndarray(block.numpy(), format="fltp", layout=self._layout)
+            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._position, Fraction(1, self._rate)
+            self._output.mux(self._stream.encode(frame))
+            self._position += block.shape[1]
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self.advance(float("inf"))
+        self._output.mux(self._stream.encode(None))
+
+    def close(self) -> None:
+        """Nothing is held open."""
