@@ -1,0 +1,179 @@
+"""From a person's landmarks and a motion track to the landmarks of every frame.
+
+The expression comes first, in the frame of the head: the linear basis moves all points, then lips and lids are solved
+for, so that they are exactly as far apart as the track asks, whatever the portrait itself shows. The head turns last.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..face import topology as mesh
+from ..face.align import eye_distance
+from .arkit import ARKIT_INDEX, ARKIT_NAMES
+from .basis import FaceBasis, rigid_fit
+from .track import MotionTrack
+
+CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
+NECK = (0.0, 0.9, 0.7)  # what the head turns about: eye distances right of, below and behind the middle of the eyes
+CAMERA = 7.0  # eye distances from the camera to the face, about 65 cm
+EYEBALL = 0.13  # radius in eye distances
+LID_FOLLOWS = 0.5  # radians of gaze up or down that count as a full eyeLookUp or eyeLookDown
+EYES_OPEN, EYES_SHUT = 0.25, 0.6  # eyeBlink coefficients that open and shut eyes read as
+
+# What the lips do while speaking is taken from the track as it is; what else a portrait shows (a smile, raised brows)
+# stays, and the track's adds to it.
+ARTICULATION = tuple(
+    ARKIT_INDEX[name]
+    for name in ARKIT_NAMES
+    if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthFrown", "mouthDimple"))
+)
+_EYES = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("eyeBlink", "eyeLook")))
+
+
+@dataclass(frozen=True)
+class Seam:
+    """Two edges that meet, such as the lips. upper and lower: landmarks opposite one another, without the corners.
+
+    share: what the upper edge moves of a closing gap. reach: eye distances over which neighbours follow an edge.
+    middle: the pairs whose mean gap is what is asked for.
+    """
+
+    upper: tuple[int, ...]
+    lower: tuple[int, ...]
+    share: float
+    reach: float
+    middle: slice
+
+
+def _eye(upper: tuple[int, ...], lower: tuple[int, ...]) -> Seam:
+    return Seam(upper[1:-1], lower[1:-1], share=0.85, reach=0.05, middle=slice(2, 5))
+
+
+LIPS = Seam(mesh.LIPS_INNER_UPPER[1:-1], mesh.LIPS_INNER_LOWER[1:-1], share=0.45, reach=0.2, middle=slice(3, 6))
+EYE_RIGHT = _eye(mesh.EYE_RIGHT_UPPER, mesh.EYE_RIGHT_LOWER)
+EYE_LEFT = _eye(mesh.EYE_LEFT_UPPER, mesh.EYE_LEFT_LOWER)
+
+
+def lip_aperture(landmarks: Tensor) -> Tensor:
+    """How far the lips are open: the mean gap of three middle pairs of inner lip points over the eye distance.
+
+    landmarks: (..., 478, 3) in pixels -> (...); closed lips read as 0.002 to 0.008 in tracked pictures.
+    """
+    upper, lower = (landmarks[..., side, :2] for side in zip(*CENTRAL_LIPS, strict=True))
+    return (lower - upper).norm(dim=-1).mean(-1) / eye_distance(landmarks)
+
+
+def asked_aperture(track: MotionTrack, basis: FaceBasis) -> Tensor:
+    """What ``lip_aperture`` should be in each frame, by the track's coefficients: (F,), 0 for closed lips."""
+    return basis.asked_aperture(track.expression)
+
+
+def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
+    """The coefficients that the target face shows: (F, 52). portrait: (52,) of the portrait itself."""
+    shown = (portrait + track.expression).clamp(0, 1)
+    shown[:, ARTICULATION] = track.expression[:, ARTICULATION]
+    shown[:, _EYES] = portrait[list(_EYES)]  # lids and irises are solved for, from blink and gaze
+    return shown
+
+
+def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basis: FaceBasis) -> Tensor:
+    """landmarks: (478, 3) of a portrait, in pixels; portrait: (52,) the coefficients that it shows -> (F, 478, 3)."""
+    facing, size, offset = rigid_fit(basis.mean, landmarks)
+    change = shown_expression(track, portrait) - portrait
+    change[:, ARKIT_INDEX["eyeLookDownLeft"]] = change[:, ARKIT_INDEX["eyeLookDownRight"]] = (
+        track.gaze[:, 1].clamp_min(0) / LID_FOLLOWS
+    )
+    change[:, ARKIT_INDEX["eyeLookUpLeft"]] = change[:, ARKIT_INDEX["eyeLookUpRight"]] = (
+        -track.gaze[:, 1].clamp_max(0) / LID_FOLLOWS
+    )
+    # The portrait as a frontal face, in eye distances.
+    face = (landmarks - offset) @ facing / size  # (478, 3)
+    moved = face + basis.displacement(change)
+    irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
+    moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
+    moved = set_gap(moved, LIPS, asked_aperture(track, basis), basis.mean)
+    for seam, name in ((EYE_LEFT, "eyeBlinkLeft"), (EYE_RIGHT, "eyeBlinkRight")):
+        own = portrait[ARKIT_INDEX[name]].clamp(EYES_OPEN, EYES_SHUT - 0.1)
+        closing = (track.expression[:, ARKIT_INDEX[name]] - own) / (EYES_SHUT - own)
+        open_share = 1 - torch.maximum(closing, track.blink).clamp(0, 1)
+        moved = set_gap(moved, seam, open_share * gap(moved, seam).clamp_min(0), basis.mean)
+    nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
+    shift = size * torch.nn.functional.pad(track.translation[:, None, :2], (0, 1))
+    return size * nearness * (_turn(moved, track) @ facing.T) + offset + shift
+
+
+def gap(points: Tensor, seam: Seam) -> Tensor:
+    """How far the middle of a seam is open in frontal points (F, 478, 3): (F,), negative where the edges cross."""
+    return (points[:, seam.lower, 1] - points[:, seam.upper, 1])[:, seam.middle].mean(1)
+
+
+def set_gap(points: Tensor, seam: Seam, asked: Tensor, mean: Tensor) -> Tensor:
+    """Moves the edges of a seam, and what lies around them, until its middle is ``asked`` (F,) open.
+
+    points: (F, 478, 3) of a frontal face in eye distances; mean: (478, 3), the average one. A gap that must shrink does so in
+    proportion, its edges lying on each other in the end; one that must grow gets an arch between its corners.
+    """
+    between = points[:, seam.lower] - points[:, seam.upper]  # (F, K, 3)
+    now = gap(points, seam)
+    shrink = (asked / now.clamp_min(1e-6)).clamp(0, 1) * (now > 0)
+    arch = _arch(seam).to(points)  # (K,)
+    grow = (asked - now.clamp_min(0)).clamp_min(0)[:, None] * arch
+    wanted = between * shrink[:, None, None]
+    wanted[..., 1] = between[..., 1].clamp_min(0) * shrink[:, None] + grow
+    correction = wanted - between
+    moves = torch.cat((-seam.share * correction, (1 - seam.share) * correction), 1)  # (F, 2 K, 3)
+    return points + torch.einsum("pk,fkd->fpd", _followers(mean, seam), moves)
+
+
+def _arch(seam: Seam) -> Tensor:
+    """How an opening gap is spread along a seam: (K,), 1 on average over its middle and 0 at its corners."""
+    count = len(seam.upper)
+    arch = torch.sin(torch.arange(1, count + 1) / (count + 1) * torch.pi).sqrt()
+    return arch / arch[seam.middle].mean()
+
+
+def _followers(mean: Tensor, seam: Seam) -> Tensor:
+    """How much each landmark follows each point of a seam's edges: (478, 2 K). The edges follow themselves alone."""
+    edges = list(seam.upper + seam.lower)
+    count = len(seam.upper)
+    line = (mean[list(seam.upper)] + mean[list(seam.lower)]) / 2
+    nearest = torch.cdist(mean[:, :2], line[:, :2]).argmin(1)
+    is_lower = mean[:, 1] > line[nearest, 1]
+    of_lower = torch.arange(2 * count, device=mean.device) >= count
+    apart = torch.cdist(mean[:, :2], mean[edges, :2])
+    weights = torch.exp(-0.5 * (apart / (0.35 * seam.reach)) ** 2) * (is_lower[:, None] == of_lower)
+    weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
+    near = apart.masked_fill(is_lower[:, None] != of_lower, torch.inf).amin(1, keepdim=True)
+    weights = weights * torch.exp(-((near / seam.reach) ** 2))
+    weights[edges] = torch.eye(2 * count).to(weights)
+    return weights
+
+
+def rotation_matrix(angles: Tensor) -> Tensor:
+    """(..., 3) radians of pitch, yaw and roll -> (..., 3, 3), in the axes right, down, away from the camera.
+
+    Yaw is applied first, then pitch, then roll; the signs are those of ``MotionTrack``.
+    """
+    (cp, cy, cr), (sp, sy, sr) = angles.cos().unbind(-1), angles.sin().unbind(-1)
+    rows = (
+        cr * cy + sr * sp * sy, -sr * cp, -cr * sy + sr * sp * cy,
+        sr * cy - cr * sp * sy, cr * cp, -sr * sy - cr * sp * cy,
+        cp * sy, sp, cp * cy,
+    )  # fmt: skip
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def rotation_angles(matrix: Tensor) -> Tensor:
+    """The inverse of ``rotation_matrix`` for a pitch within +-90 degrees."""
+    pitch = torch.asin(matrix[..., 2, 1].clamp(-1, 1))
+    yaw = torch.atan2(matrix[..., 2, 0], matrix[..., 2, 2])
+    roll = torch.atan2(-matrix[..., 0, 1], matrix[..., 1, 1])
+    return torch.stack((pitch, yaw, roll), -1)
+
+
+def _turn(points: Tensor, track: MotionTrack) -> Tensor:
+    """Turns heads (F, 478, 3), given in eye distances from the middle of the eyes, about the neck."""
+    neck = points.new_tensor(NECK)
+    return (points - neck) @ rotation_matrix(track.rotation).mT + neck

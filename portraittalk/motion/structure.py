@@ -1,0 +1,52 @@
+"""Identity and motion track -> structure: where everything in the face has to be, and the reference warped to it."""
+
+import torch
+from torch import Tensor
+
+from ..config import PortraitTalkConfig
+from ..face.draw import landmark_map, motion_mask
+from ..face.warp import flow_between, warp
+from ..types import Identity, Structure
+from .basis import FaceBasis
+from .geometry import lip_aperture, move_landmarks, shown_expression
+from .track import MotionTrack
+
+# What each coefficient is multiplied with, so that all of them have a size of about one.
+ROTATION_SCALE, TRANSLATION_SCALE, GAZE_SCALE, APERTURE_SCALE = 4.0, 10.0, 4.0, 5.0
+
+
+def build_structure(
+    identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig
+) -> Structure:
+    """The structure of every frame of ``track``: slice a long track to build it in pieces."""
+    size = config.crop_size
+    landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
+    flow = flow_between(identity.landmarks, landmarks, size, config.structure.flow_size)
+    return Structure(
+        landmarks=landmarks,
+        map=landmark_map(landmarks, size, config.structure.map_size),
+        coefficients=structure_coefficients(
+            shown_expression(track, identity.blendshapes), track, lip_aperture(landmarks), config.structure.coefficients
+        ),
+        flow=flow,
+        warped=warp(identity.references[0], flow),
+        mask=motion_mask(identity.landmarks, landmarks, size),
+    )
+
+
+def structure_coefficients(expression: Tensor, track: MotionTrack, aperture: Tensor, count: int = 64) -> Tensor:
+    """What the structure tokens are made of, frame by frame -> (F, count).
+
+    0..51: expression (F, 52) that the face shows, in the order of ``ARKIT_NAMES``. 52..54: rotation. 55..57: translation.
+    58..59: gaze. 60: blink. 61: lip aperture (F,). The rest is zero. Scaled to a size of about one.
+    """
+    parts = (
+        expression,
+        track.rotation * ROTATION_SCALE,
+        track.translation * TRANSLATION_SCALE,
+        track.gaze * GAZE_SCALE,
+        track.blink[:, None],
+        aperture[:, None] * APERTURE_SCALE,
+    )
+    joined = torch.cat(parts, 1)
+    return torch.nn.functional.pad(joined, (0, count - joined.shape[1]))
