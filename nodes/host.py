@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..portraittalk.errors import MediaError, WeightsError
 from ..portraittalk.progress import Progress
-from ..portraittalk.weights import load_model
+from ..portraittalk.weights.load import load_model
 from ..portraittalk.weights.model import Model
 
 MODEL_FOLDER = "portraittalk"

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..portraittalk.errors import FaceError
 from ..portraittalk.face.align import from_crop
-from ..portraittalk.face.core import faces_from_comfyui
+from ..portraittalk.face.comfy_landmarks import faces_from_comfyui
 from ..portraittalk.face.select import FaceChoice
 from ..portraittalk.media.image import LARGEST_SIDE, limit_size
-from ..portraittalk.pipeline import encode_identity
+from ..portraittalk.pipeline import encode_identity, image_size
 from ..portraittalk.types import Face, Identity
 from . import convert, host
 from .types import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
@@ -72,10 +72,9 @@ class IdentityEncode(io.ComfyNode):
         cls, model: host.LoadedModel, references: dict[str, Tensor], face: dict[str, Any], max_side: int
     ) -> io.NodeOutput:
         given = [picture for image in references.values() for picture in convert.to_library(image)]
-        pictures = [picture if max_side == 0 else limit_size(picture, max_side) for picture in given]
-        scales = [after.shape[-1] / before.shape[-1] for before, after in zip(given, pictures, strict=True)]
-        choice = _choice(face, pictures[0], scales[0])
-        faces = _landmarked_faces(face["landmarks"], scales) if face["face"] == LANDMARKS else None
+        pictures = [limit_size(picture, max_side) if max_side else picture for picture in given]
+        choice = _choice(face, pictures[0], scale=pictures[0].shape[-1] / given[0].shape[-1])
+        faces = _landmarked_faces(face["landmarks"], given, pictures) if face["face"] == LANDMARKS else None
         progress = host.HostProgress()
         identity = encode_identity(model.ready(), pictures, choice, faces=faces, progress=progress)
         return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(_marked(identity)[None]), cls=cls))
@@ -117,18 +116,19 @@ def _choice(face: dict[str, Any], portrait: Tensor, scale: float) -> FaceChoice:
         return FaceChoice(box=tuple(edge * scale for edge in (x0, y0, x0 + face["width"], y0 + face["height"])))
     if face["face"] == MASK:
         mask = convert.mask_to_library(face["mask"])
-        return FaceChoice(mask=F.interpolate(mask[None, None], portrait.shape[-2:], mode="nearest")[0, 0])
+        return FaceChoice(mask=F.interpolate(mask[None, None], image_size(portrait), mode="nearest")[0, 0])
     return FaceChoice()
 
 
-def _landmarked_faces(landmarks: dict[str, Any], scales: list[float]) -> list[list[Face]]:
-    """Core's FACE_LANDMARKS -> the faces of each picture, in the pixels of the pictures as they are used here."""
+def _landmarked_faces(landmarks: dict[str, Any], given: list[Tensor], pictures: list[Tensor]) -> list[list[Face]]:
+    """Core's FACE_LANDMARKS of the pictures as they were given -> the faces of each, in pixels of ``pictures``."""
     found = faces_from_comfyui(landmarks)
-    if len(found) < len(scales):
+    if len(found) < len(given) or any(image_size(picture) != tuple(landmarks["image_size"]) for picture in given):
         raise FaceError(
-            f"There are {len(scales)} reference pictures, but face landmarks of {len(found)}: detect the landmarks on"
-            " one batch of all the pictures, in the same order."
+            "The face landmarks are not those of the reference pictures: detect them on one batch of all the pictures,"
+            " in the same order."
         )
+    scales = [after.shape[-1] / before.shape[-1] for before, after in zip(given, pictures, strict=True)]
     return [
         [replace(face, landmarks=face.landmarks * scale) for face in faces]
         for faces, scale in zip(found, scales, strict=False)

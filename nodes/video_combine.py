@@ -9,8 +9,9 @@ from typing import Any
 from comfy_api.latest import Input, InputImpl, Types, io, ui
 from torch import Tensor
 
+from ..portraittalk.media.reader import read_video
 from ..portraittalk.media.tags import GENERATED
-from ..portraittalk.media.video import read_video, write_video
+from ..portraittalk.media.video import write_video
 from ..portraittalk.progress import Progress
 from . import convert, host
 from .types import CATEGORY
@@ -136,29 +137,39 @@ def _remux(video: Input.Video, path: Path, metadata: dict[str, Any]) -> None:
 
 
 def _encode(video: Input.Video, path: Path, kind: str, quality: int | None, metadata: dict[str, Any]) -> None:
-    tags = {key: json.dumps(value) for key, value in metadata.items()}
-    chosen = {} if quality is None else {"quality": quality}
+    options: dict[str, Any] = {"kind": kind, "metadata": {key: json.dumps(value) for key, value in metadata.items()}}
+    if quality is not None:
+        options["quality"] = quality
     if isinstance(video, InputImpl.VideoFromComponents):
         parts = video.get_components()
         sound = None if parts.audio is None else convert.audio_to_library(parts.audio)
-        write_video(_chunks(parts.images), path, parts.frame_rate, sound, kind, metadata=tags, **chosen)
+        write_video(_watched(_chunks(parts.images), len(parts.images)), path, parts.frame_rate, sound, **options)
         return
     # Through a file of its own, so that core applies a trim and a video of any make can be read frame by frame.
     copy = host.temp_place("PortraitTalk").path(".mp4")
     try:
         _remux(video, copy, {})
-        with read_video(copy) as reader:
-            write_video(_watched(reader), path, reader.fps, reader.audio(), kind, metadata=tags, **chosen)
+        reader = read_video(copy)
+        sound = reader.audio() if reader.has_audio else None
+        count = round(video.get_duration() * reader.fps)
+        write_video(_watched((frame[None] for frame in reader), count), path, reader.fps, sound, **options)
     finally:
         copy.unlink(missing_ok=True)
 
 
 def _chunks(images: Tensor) -> Iterator[Tensor]:
-    """IMAGE (B, H, W, C) -> chunks (n, 3, H, W), with the progress shown and Cancel heeded before each."""
+    """IMAGE (B, H, W, C) -> chunks (n, 3, H, W)."""
+    return (convert.to_library(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK))
+
+
+def _watched(chunks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    """The chunks of about ``count`` frames, with the progress shown and Cancel heeded after each."""
     progress = host.HostProgress()
-    for start in range(0, len(images), CHUNK):
-        progress(Progress("save", start, len(images)))
-        yield convert.to_library(images[start : start + CHUNK])
+    done = 0
+    for chunk in chunks:
+        done += len(chunk)
+        progress(Progress("save", done, max(count, done)))
+        yield chunk
 
 
 def _preview(path: Path, subfolder: str, kind: str) -> ui.PreviewVideo | ui.SavedImages:
