@@ -1,6 +1,5 @@
 """The arrows of the data flow, as functions over a loaded model: portrait(s), prompt and motion become frames."""
 
-import logging
 from collections.abc import Iterator
 from typing import Literal
 
@@ -9,8 +8,8 @@ from torch import Tensor
 
 from .errors import FaceError, MotionError, SettingsError
 from .face.align import aligned_crop, extract_crop, to_crop
-from .face.detect import FaceProvider, MediaPipeProvider
-from .face.select import FaceChoice, choose_face
+from .face.detect import FaceProvider
+from .face.select import LARGEST, FaceChoice, choose_face, find_face
 from .motion.arkit import ARKIT_NAMES
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
@@ -19,14 +18,12 @@ from .sampling.settings import check_settings
 from .types import Face, Identity, SamplingSettings, Speech, Style
 from .weights.model import Model
 
-logger = logging.getLogger(__name__)
-
 
 @torch.no_grad()
 def encode_identity(
     model: Model,
     images: list[Tensor],
-    choice: FaceChoice | None = None,
+    choice: FaceChoice = LARGEST,
     provider: FaceProvider | None = None,
     faces: list[list[Face]] | None = None,
     progress: ProgressCallback = ignore_progress,
@@ -42,12 +39,9 @@ def encode_identity(
     size = model.config.crop_size
     chosen: list[Face] = []
     for number, image in enumerate(images):
-        if faces is None:
-            provider = provider or MediaPipeProvider()
-            found = provider(image)
-        else:
-            found = faces[number]
-        chosen.append(choose_face(found, (choice if number == 0 else None) or FaceChoice(), image_size(image)))
+        which = choice if number == 0 else LARGEST
+        known = None if faces is None else choose_face(faces[number], which, image_size(image))
+        chosen.append(known or find_face(image, which, provider))
         progress(Progress("find faces", number + 1, len(images)))
     crops = [aligned_crop(face.landmarks, image_size(image), size) for face, image in zip(chosen, images, strict=True)]
     cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]

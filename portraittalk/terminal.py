@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -31,17 +31,13 @@ def show_warnings() -> None:
 def native_code_silenced() -> Iterator[None]:
     """Keeps what native libraries write to stderr on their own (MediaPipe's start-up lines) off the terminal."""
     sys.stderr.flush()
-    shown = os.dup(2)
-    with open(os.devnull, "w") as nowhere, os.fdopen(shown, "w", closefd=False) as terminal:
-        messages.file = terminal
+    with open(os.devnull, "w") as nowhere, os.fdopen(os.dup(2), "w") as terminal, redirect_stderr(terminal):
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
             terminal.flush()
-            os.dup2(shown, 2)
-            messages.file = sys.stderr
-    os.close(shown)
+            os.dup2(terminal.fileno(), 2)
 
 
 class ProgressBars:
