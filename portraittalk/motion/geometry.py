@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad, softplus
 
 from ..face import topology as mesh
 from ..face.align import eye_distance
@@ -18,6 +19,7 @@ from .track import MotionTrack
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
 NECK = (0.0, 0.9, 0.7)  # what the head turns about: eye distances right of, below and behind the middle of the eyes
 CAMERA = 7.0  # eye distances from the camera to the face, about 65 cm
+SIDES, SIDES_BEND = 0.25, 0.12  # greatest depth that turns with the head, and how softly depth approaches it
 EYEBALL = 0.13  # radius in eye distances
 LID_FOLLOWS = 0.5  # radians of gaze up or down that count as a full eyeLookUp or eyeLookDown
 EYES_OPEN, EYES_SHUT = 0.25, 0.6  # eyeBlink coefficients that open and shut eyes read as
@@ -100,7 +102,7 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
         open_share = 1 - torch.maximum(closing, track.blink).clamp(0, 1)
         moved = set_gap(moved, seam, open_share * gap(moved, seam).clamp_min(0), basis.mean)
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
-    shift = size * torch.nn.functional.pad(track.translation[:, None, :2], (0, 1))
+    shift = size * pad(track.translation[:, None, :2], (0, 1))
     return size * nearness * (_turn(moved, track) @ facing.T) + offset + shift
 
 
@@ -174,6 +176,13 @@ def rotation_angles(matrix: Tensor) -> Tensor:
 
 
 def _turn(points: Tensor, track: MotionTrack) -> Tensor:
-    """Turns heads (F, 478, 3), given in eye distances from the middle of the eyes, about the neck."""
+    """Turns heads (F, 478, 3), given in eye distances from the middle of the eyes, about the neck.
+
+    The steep sides of a head are seen only as its outline, which slides over them while the head turns: their depth ends
+    at ``SIDES``, so that the outline stays one.
+    """
     neck = points.new_tensor(NECK)
-    return (points - neck) @ rotation_matrix(track.rotation).mT + neck
+    depth = SIDES - SIDES_BEND * softplus((SIDES - points[..., 2:]) / SIDES_BEND)
+    flattened = torch.cat((points[..., :2], depth), -1)
+    turned = (flattened - neck) @ rotation_matrix(track.rotation).mT + neck
+    return turned + points - flattened
