@@ -1,4 +1,4 @@
-"""Waveform -> speech features at the video's frame rate: log-mel patches, of the same level for loud and quiet recordings."""
+"""Waveform -> speech features at the video's frame rate: log-mel patches, alike for loud and quiet recordings."""
 
 import logging
 
@@ -11,7 +11,7 @@ from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Speech
 from .mel import CHUNK_SECONDS, mel_chunks
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 TARGET_LEVEL_DB = -23.0
 MAX_GAIN_DB = 20.0  # quieter recordings than -43 dB stay quiet: the hiss of an empty room must not become speech
@@ -35,27 +35,28 @@ def encode_speech(
 
         (10 log10(band power * gain + 1e-8) + 65) / 20
 
-    where ``gain`` brings the active level of this sound to -23 dB of full scale, see ``level_gain``. Speech lies between
-    -0.75 (``SILENCE``, what pure silence gives everywhere) and about 2. The number of frames is
+    where ``gain`` brings the active level of this sound to -23 dB of full scale (see ``level_gain``). Speech lies
+    between -0.75 (``SILENCE``, what pure silence gives everywhere) and about 2. The number of frames is
     ``frame_count(samples, sample_rate, fps)``. Reports stage "speech" to ``progress`` every 30 s of sound.
+
+    Raises SettingsError for an fps that is not above 0.
     """
-    samples = audio.waveform.shape[1]
-    count = frame_count(samples, audio.sample_rate, fps)
-    total = -(-samples // (CHUNK_SECONDS * audio.sample_rate))
+    count = frame_count(audio.samples, audio.sample_rate, fps)
+    total = -(-audio.samples // (CHUNK_SECONDS * audio.sample_rate))
     chunks = []
     for power in mel_chunks(audio, config):
         chunks.append(power)
         progress(Progress("speech", len(chunks), total))
     power = torch.cat(chunks)
-    return Speech(patches(log_mel(power, level_gain(power)), count, fps, config), fps, samples / audio.sample_rate)
+    return Speech(patches(log_mel(power, level_gain(power)), count, fps, config), fps, audio.seconds)
 
 
 def level_gain(power: Tensor) -> float:
     """Band powers (J, dim) -> the factor on power that brings the speech in it to ``TARGET_LEVEL_DB``.
 
-    The active level is the mean power of the frames no more than 15.9 dB below it (after ITU-T P.56), found by raising the
-    threshold from the mean of all frames above -60 dB; pauses hardly change it, so that a prefix of a speech has about the
-    gain of the whole. The gain lies in -30..+20 dB, and is 1 where nothing is above -60 dB.
+    The active level is the mean power of the frames no more than 15.9 dB below it (after ITU-T P.56), found by raising
+    the threshold from the mean of all frames above -60 dB. Pauses hardly change it, so that the beginning of a speech
+    has about the gain of the whole. The gain lies in -30..+20 dB, and is 1 where nothing is above -60 dB.
     """
     frames = power.sum(1, dtype=torch.float64)
     frames = frames[frames > 10 ** (GATE_DB / 10)]
@@ -65,7 +66,7 @@ def level_gain(power: Tensor) -> float:
     for _ in range(8):
         active = frames[frames > active * 10 ** (-ACTIVE_MARGIN_DB / 10)].mean()
     gain_db = min(max(TARGET_LEVEL_DB - 10 * active.log10().item(), MIN_GAIN_DB), MAX_GAIN_DB)
-    logger.debug("active speech level %.1f dB, gain %.1f dB", TARGET_LEVEL_DB - gain_db, gain_db)
+    log.debug("active speech level %.1f dB, gain %.1f dB", TARGET_LEVEL_DB - gain_db, gain_db)
     return 10 ** (gain_db / 10)
 
 
@@ -76,8 +77,29 @@ def log_mel(power: Tensor, gain: float) -> Tensor:
 
 def patches(mel: Tensor, count: int, fps: float, config: SpeechConfig) -> Tensor:
     """Mel frames (J, dim), one a hop -> (count, steps, dim), the frames around the middle of each video frame."""
-    middles = (torch.arange(count, dtype=torch.float64) + 0.5) / fps * (config.sample_rate / config.hop)
-    starts = (middles - config.steps / 2).round().long()
+    starts = patch_starts(count, fps, config)
     padded = torch.nn.functional.pad(mel, (0, 0, config.steps, config.steps), value=SILENCE)
     places = starts[:, None] + torch.arange(config.steps) + config.steps  # (count, steps)
     return padded[places.clamp(0, len(padded) - 1)]
+
+
+def patch_starts(count: int, fps: float, config: SpeechConfig) -> Tensor:
+    """(count,) the mel frame at which the patch of each video frame begins; negative before the sound does."""
+    middles = (torch.arange(count, dtype=torch.float64) + 0.5) / fps * (config.sample_rate / config.hop)
+    return (middles - config.steps / 2).round().long()
+
+
+def at_rate(speech: Speech, fps: float, config: SpeechConfig) -> Speech:
+    """The same speech at another frame rate: what ``encode_speech`` would have given for the sound, without the sound.
+
+    The patches of neighbouring frames overlap, so that they hold the whole spectrogram: at 5 frames a second and above
+    with the features of ``mini``.
+    """
+    if speech.fps == fps:
+        return speech
+    length = round(speech.seconds * config.sample_rate / config.hop) + 1
+    mel = speech.features.new_full((length + 2 * config.steps, config.dim), SILENCE)
+    places = patch_starts(len(speech), speech.fps, config)[:, None] + torch.arange(config.steps)
+    mel[(places + config.steps).clamp(0, len(mel) - 1)] = speech.features
+    count = frame_count(round(speech.seconds * config.sample_rate), config.sample_rate, fps)
+    return Speech(patches(mel[config.steps :], count, fps, config), fps, speech.seconds)

@@ -1,4 +1,4 @@
-"""A mel spectrogram on ``torch.stft``: band powers as fractions of full scale, a stretch of sound at a time."""
+"""A mel spectrogram on ``torch.stft``: band powers as parts of full scale, a stretch of sound at a time."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..config import SpeechConfig
-from ..media.audio import Audio, resample
+from ..media.audio import Audio
+from ..media.resample import resample
 
 WINDOW_SECONDS = 0.025
 FFT_SIZE = 512
@@ -22,7 +23,8 @@ LOG_STEP = torch.log(torch.tensor(6.4, dtype=torch.float64)).item() / 27
 
 def hz_to_mel(hz: Tensor) -> Tensor:
     """Slaney mel of a frequency in Hz, elementwise."""
-    return torch.where(hz < BREAK_HZ, hz / LINEAR_HZ, BREAK_HZ / LINEAR_HZ + (hz.clamp(1.0) / BREAK_HZ).log() / LOG_STEP)
+    curve = BREAK_HZ / LINEAR_HZ + (hz.clamp(min=BREAK_HZ) / BREAK_HZ).log() / LOG_STEP
+    return torch.where(hz < BREAK_HZ, hz / LINEAR_HZ, curve)
 
 
 def mel_to_hz(mel: Tensor) -> Tensor:
@@ -46,9 +48,9 @@ def mel_filters(bands: int, sample_rate: int, fft_size: int = FFT_SIZE) -> Tenso
 
 
 def mel_power(sound: Tensor, config: SpeechConfig) -> Tensor:
-    """Sound (T,) at ``config.sample_rate`` -> power per mel band (ceil(T / hop), dim); a full-scale square wave has 1 in all.
+    """Sound (T,) at ``config.sample_rate`` -> power per mel band (ceil(T / hop), dim); a full-scale square wave has 1.
 
-    Frame j is a Hann window of 25 ms around the middle of hop j, ``(j + 0.5) * hop`` samples; beyond the ends is silence.
+    Frame j: a Hann window of 25 ms around the middle of hop j, ``(j + 0.5) * hop`` samples. Beyond the ends it is silent.
     """
     count = -(-sound.shape[0] // config.hop)
     before = (FFT_SIZE - config.hop) // 2
@@ -63,17 +65,17 @@ def mel_power(sound: Tensor, config: SpeechConfig) -> Tensor:
 
 
 def mel_chunks(audio: Audio, config: SpeechConfig) -> Iterator[Tensor]:
-    """The ``mel_power`` of a sound of any rate and channels, as chunks (n, dim) of 30 s, so that long files stay small.
+    """The ``mel_power`` of a sound of any rate and channels, as chunks (n, dim) of 30 s: long files stay small.
 
-    Chunks start on whole seconds, which lie on a sample of every integer rate, and see a second of sound beyond either end:
-    together they equal the spectrogram of the whole.
+    Chunks start on whole seconds, which lie on a sample of every integer rate, and see a second of sound beyond either
+    end: together they equal the spectrogram of the whole.
     """
     rate, total = audio.sample_rate, audio.waveform.shape[1]
     hops_per_second = config.sample_rate // config.hop
     for start in range(0, total, CHUNK_SECONDS * rate):
         first = max(start - MARGIN_SECONDS * rate, 0)
         stop = min(start + CHUNK_SECONDS * rate, total)
-        sound = audio.waveform[:, first : stop + MARGIN_SECONDS * rate].mean(0, keepdim=True)
-        power = mel_power(resample(sound, rate, config.sample_rate)[0], config)
+        sound = Audio(audio.waveform[:, first : stop + MARGIN_SECONDS * rate], rate).mono()
+        power = mel_power(resample(sound[None], rate, config.sample_rate)[0], config)
         skip = (start - first) // rate * hops_per_second
         yield power[skip : skip + CHUNK_SECONDS * hops_per_second]

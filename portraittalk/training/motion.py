@@ -1,0 +1,212 @@
+"""Trains the motion network: python -m portraittalk.training.motion --help
+
+Filmed clips give motion; synthetic speech gives voices and phones, and takes its motion from the articulator that the
+filmed clips teach; silence, noise and music teach the lips to rest.
+"""
+
+import argparse
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..config import MINI, PortraitTalkConfig
+from ..media.audio import frame_count, read_audio
+from ..models.motion_net import MOTION_FPS, MotionNet, both_sides
+from ..motion.basis import FaceBasis
+from ..motion.geometry import lip_aperture
+from ..speech.features import encode_speech
+from .articulate import Articulator, train_articulator
+from .basis import read_track
+from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, phone_labels, read_phones
+from .speech_data import Utterance, batches, load_utterance, wordless
+from .speech_targets import at_rest, fit_coefficients
+from .trainer import TrainerConfig, fit
+
+log = logging.getLogger(__name__)
+
+LARGEST_LAG = 3  # frames, in validation
+
+
+@dataclass(frozen=True)
+class MotionTrainingConfig:
+    """shares: of main speaker's clips, other speakers' clips, synthetic and wordless sounds in a batch.
+
+    The weights are those of the terms of ``MotionLoss``. main_speaker: how the names of their clips begin.
+    """
+
+    batch_size: int = 16
+    frames: int = 75
+    shares: tuple[float, float, float, float] = (0.4, 0.1, 0.36, 0.14)
+    main_speaker: str = "s1_"
+    velocity: float = 1.0
+    aperture: float = 1.0
+    closure: float = 2.0
+    phones: float = 0.3
+    seed: int = 0
+
+
+class MotionLoss:
+    """Squared errors of the coefficients and their velocities in units of each one's spread, of the lips' aperture, of
+    lips that should meet (p, b, m) and do not, and the cross-entropy of the phones.
+
+    spread: (K,) standard deviations of the coefficients. basis: gives the aperture that coefficients mean.
+    """
+
+    def __init__(self, spread: Tensor, basis: FaceBasis, config: MotionTrainingConfig) -> None:
+        self.spread, self.config = spread, config
+        self.opening = both_sides().T @ basis.aperture  # (K,)
+        self.aperture_spread = (spread * self.opening).norm()
+        self.closures = torch.tensor(CLOSURES)
+
+    def __call__(self, net: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        found, logits = net(batch["features"])
+        error = found.float() - batch["motion"]
+        opened = (error @ self.opening) / self.aperture_spread  # (B, F)
+        closed = torch.isin(batch["phones"], self.closures)
+        terms = {
+            "coefficients": (error / self.spread).square().mean(),
+            "velocity": (error.diff(dim=1) / self.spread).square().mean(),
+            "aperture": (opened.square() + opened.diff(dim=1, append=opened[:, -1:]).square()).mean(),
+            "closure": (opened.clamp(min=0).square() * closed).mean(),
+            "phones": F.cross_entropy(logits.float().flatten(0, 1), batch["phones"].flatten()),
+        }
+        weights = {"coefficients": 1.0, "velocity": self.config.velocity, "aperture": self.config.aperture}
+        weights |= {"closure": self.config.closure, "phones": self.config.phones}
+        return {"loss": sum(weights[name] * term for name, term in terms.items()), **terms}  # type: ignore[dict-item]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the data lie. clips: videos; tracks and phones: folders with a track file (.npz) and a phone file for each;
+    synthetic: sound files with a phone file beside each."""
+
+    clips: tuple[Path, ...]
+    tracks: Path
+    phones: Path
+    synthetic: tuple[Path, ...]
+
+
+def load_groups(
+    sources: Sources, basis: FaceBasis, config: PortraitTalkConfig, training: MotionTrainingConfig
+) -> tuple[list[tuple[float, list[Utterance]]], Articulator]:
+    """The four groups of ``training.shares``, and the articulator that lent the synthetic one its motion."""
+    generator = torch.Generator().manual_seed(training.seed)
+    main, others, spoken = [], [], []
+    for clip in sources.clips:
+        phones = read_phones(sources.phones / f"{clip.stem}.phones")
+        motion = filmed_motion(sources.tracks / f"{clip.stem}.npz", sources.phones / f"{clip.stem}.phones", basis)
+        spoken.append((phones, motion))
+        group = main if clip.stem.startswith(training.main_speaker) else others
+        group.append(load_utterance(clip, phones, motion, config.speech))
+    articulator = train_articulator(spoken, generator)
+    synthetic = []
+    for sound in sources.synthetic:
+        phones = read_phones(sound.with_suffix(".phones"))
+        audio = read_audio(sound)
+        motion = articulator.articulate(phones, frame_count(audio.samples, audio.sample_rate, MOTION_FPS))
+        synthetic.append(load_utterance(sound, phones, motion, config.speech))
+    groups = (main, others, synthetic, wordless(60, config.speech, generator))
+    log.info("utterances: %d of the main speaker, %d of others, %d synthetic, %d without words", *map(len, groups))
+    return list(zip(training.shares, groups, strict=True)), articulator
+
+
+def filmed_motion(track: Path, phones: Path, basis: FaceBasis) -> Tensor:
+    """A track file and a phone file -> coefficients (F, K) at 25 frames a second."""
+    landmarks, blendshapes = read_track(track)
+    silent = phone_labels(read_phones(phones), len(landmarks), MOTION_FPS) == PHONE_INDEX[SILENCE_PHONE]
+    return fit_coefficients(landmarks, blendshapes, at_rest(landmarks, silent), basis)
+
+
+@torch.no_grad()
+def validate(
+    net: MotionNet, clips: Iterable[Path], tracks: Path, basis: FaceBasis, config: PortraitTalkConfig
+) -> float:
+    """Logs how well the lips' aperture follows that of filmed people never trained on; returns the mean correlation."""
+    found = []
+    for clip in clips:
+        landmarks, _ = read_track(tracks / f"{clip.stem}.npz")
+        measured = lip_aperture(landmarks)
+        asked = basis.asked_aperture(
+            net.expression(encode_speech(read_audio(clip), MOTION_FPS, config.speech).features)
+        )
+        count = min(len(measured), len(asked))
+        lags = {lag: correlation(asked[:count], measured[:count], lag) for lag in range(-LARGEST_LAG, LARGEST_LAG + 1)}
+        best = max(lags, key=lambda lag: lags[lag])
+        found.append(lags[0])
+        ratio = (asked.std() / measured.std()).item()
+        log.info(
+            "%s: correlation %.3f, best %.3f at lag %d, amplitude %.2f", clip.stem, lags[0], lags[best], best, ratio
+        )
+    mean = sum(found) / len(found)
+    log.info("mean correlation of the aperture %.3f", mean)
+    return mean
+
+
+def correlation(a: Tensor, b: Tensor, lag: int = 0) -> float:
+    """Pearson correlation of two curves (F,), ``b`` being ``lag`` frames later than ``a``."""
+    a, b = a[max(-lag, 0) : len(a) - max(lag, 0)], b[max(lag, 0) : len(b) - max(-lag, 0)]
+    return torch.corrcoef(torch.stack((a, b)))[0, 1].item()
+
+
+def train(
+    sources: Sources,
+    validation: tuple[Path, ...],
+    basis: FaceBasis,
+    out: Path,
+    config: PortraitTalkConfig = MINI,
+    training: MotionTrainingConfig = MotionTrainingConfig(),
+    trainer: TrainerConfig = TrainerConfig(steps=3000, learning_rate=1e-3, ema=0.995),  # noqa: B008
+) -> MotionNet:
+    """Trains on ``sources`` and writes ``out/weights.safetensors``; a run that was stopped goes on where it was."""
+    groups, _ = load_groups(sources, basis, config, training)
+    filmed = torch.cat([utterance.motion for _, group in groups[:2] for utterance in group])
+    loss = MotionLoss(filmed.std(0) + 0.01, basis, training)
+    torch.manual_seed(training.seed)
+    net = MotionNet(config)
+    stream: Iterator[dict[str, Tensor]] = batches(
+        groups, config.speech, training.batch_size, training.frames, torch.Generator().manual_seed(training.seed + 1)
+    )
+
+    def check(average: nn.Module, step: int) -> None:
+        assert isinstance(average, MotionNet)
+        validate(average, validation, sources.tracks, basis, config)
+
+    average = fit(net, stream, loss, trainer, out, check)
+    assert isinstance(average, MotionNet)
+    return average
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the motion network.")
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="videos of people speaking")
+    parser.add_argument("--validation", type=Path, nargs="+", required=True, help="videos of people never trained on")
+    parser.add_argument("--tracks", type=Path, required=True, help="folder of their track files (.npz)")
+    parser.add_argument("--phones", type=Path, required=True, help="folder of their phone files")
+    parser.add_argument(
+        "--synthetic", type=Path, nargs="*", default=[], help="sound files with phone files beside them"
+    )
+    parser.add_argument(
+        "--basis", type=Path, required=True, help="expression basis, as portraittalk.training.basis writes it"
+    )
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights and state")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    basis = FaceBasis()
+    basis.load_state_dict({name.removeprefix("basis."): t for name, t in load_file(arguments.basis).items()})
+    validation = tuple(arguments.validation)
+    clips = tuple(clip for clip in arguments.clips if clip not in validation)
+    sources = Sources(clips, arguments.tracks, arguments.phones, tuple(arguments.synthetic))
+    trainer = TrainerConfig(steps=arguments.steps, minutes=arguments.minutes, learning_rate=1e-3, ema=0.995)
+    train(sources, validation, basis, arguments.out, trainer=trainer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The speech that the motion network learns from, at 100 spectra a second: filmed, synthetic, and none at all."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from ..config import SpeechConfig
+from ..media.audio import Audio, read_audio
+from ..models.motion_net import MOTION_FPS, SPOKEN_NAMES
+from ..speech.features import level_gain, log_mel, patches
+from ..speech.mel import mel_chunks
+from .phones import PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels
+from .speech_augment import augment, noise, uniform
+
+SPEEDS = (0.8, 1.25)
+NOTE_SECONDS = 0.25
+WORDLESS_SECONDS = 6
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """power: (J, bands) mel powers. phones: (J,) indices into PHONES. motion: (J, K) coefficients of SPOKEN_NAMES.
+    gain: what ``level_gain`` gives for the power."""
+
+    name: str
+    power: Tensor
+    phones: Tensor
+    motion: Tensor
+    gain: float
+
+
+def load_utterance(sound: Path, phones: list[Phone], motion: Tensor, config: SpeechConfig) -> Utterance:
+    """A sound file, what is spoken in it, and the motion (F, K) at 25 frames a second."""
+    power = spectrum(read_audio(sound), config)
+    labels = phone_labels(phones, len(power), config.sample_rate / config.hop)
+    return Utterance(sound.stem, power, labels, to_spectra(motion, len(power), config), level_gain(power))
+
+
+def spectrum(audio: Audio, config: SpeechConfig) -> Tensor:
+    return torch.cat(list(mel_chunks(audio, config)))
+
+
+def to_spectra(motion: Tensor, count: int, config: SpeechConfig) -> Tensor:
+    """Motion (F, K) at 25 frames a second -> (count, K) at the times of the spectra."""
+    times = (torch.arange(count) + 0.5) * config.hop / config.sample_rate * MOTION_FPS - 0.5
+    times = times.clamp(0, len(motion) - 1)
+    below = times.floor().long().clamp(max=max(len(motion) - 2, 0))
+    share = (times - below)[:, None]
+    return motion[below] * (1 - share) + motion[(below + 1).clamp(max=len(motion) - 1)] * share
+
+
+def music(seconds: float, sample_rate: int, generator: Generator) -> Audio:
+    """Chords of plucked notes on a random scale, with a beat: something loud and lively that moves no lips."""
+    note = round(NOTE_SECONDS * sample_rate)
+    time, harmonics = torch.arange(note) / sample_rate, torch.arange(1, 8)[:, None]
+    pieces = []
+    for beat in range(math.ceil(seconds / NOTE_SECONDS)):
+        pitches = 110 * 2 ** (torch.randint(0, 36, (3, 1, 1), generator=generator) / 12)
+        tone = (torch.sin(2 * math.pi * pitches * harmonics * time) / harmonics**1.5).sum((0, 1))
+        piece = tone * torch.exp(-uniform(1, 8, generator) * time)
+        if beat % 4 == 0:
+            piece = piece + 2 * torch.randn(note, generator=generator) * torch.exp(-40 * time)
+        pieces.append(0.05 * piece)
+    return Audio(torch.cat(pieces)[None], sample_rate)
+
+
+def wordless(count: int, config: SpeechConfig, generator: Generator) -> list[Utterance]:
+    """Silence, noise and music of 6 s, in turn: the lips are at rest."""
+    frames = WORDLESS_SECONDS * config.sample_rate // config.hop
+    phones = torch.full((frames,), PHONE_INDEX[SILENCE_PHONE])
+    motion = torch.zeros(frames, len(SPOKEN_NAMES))
+    powers = []
+    for index in range(count):
+        if index % 3 == 2:
+            powers.append(spectrum(music(WORDLESS_SECONDS, config.sample_rate, generator), config))
+        else:
+            level = 0.0 if index % 6 == 0 else 10 ** -uniform(2, 7, generator)
+            powers.append(noise((frames, config.dim), level, generator))
+    return [Utterance("wordless", power, phones, motion, level_gain(power)) for power in powers]
+
+
+def batches(
+    groups: Sequence[tuple[float, Sequence[Utterance]]],
+    config: SpeechConfig,
+    batch_size: int,
+    frames: int,
+    generator: Generator,
+) -> Iterator[dict[str, Tensor]]:
+    """Endless augmented batches. groups: (share of the samples, utterances).
+
+    Each has ``features`` (B, F, W, M), ``motion`` (B, F, K) and ``phones`` (B, F).
+    """
+    shares = torch.tensor([share for share, _ in groups])
+    while True:
+        chosen = torch.multinomial(shares, batch_size, replacement=True, generator=generator).tolist()
+        samples = []
+        for group in chosen:
+            utterances = groups[group][1]
+            pick = int(torch.randint(len(utterances), (), generator=generator))
+            samples.append(sample(utterances[pick], config, frames, generator))
+        yield {name: torch.stack([one[name] for one in samples]) for name in samples[0]}
+
+
+def sample(utterance: Utterance, config: SpeechConfig, frames: int, generator: Generator) -> dict[str, Tensor]:
+    """A random stretch of ``frames`` frames at a random speed, with silence where it reaches beyond the utterance."""
+    per_frame = config.sample_rate / config.hop / MOTION_FPS
+    count = round(frames * per_frame)
+    speed = math.exp(uniform(math.log(SPEEDS[0]), math.log(SPEEDS[1]), generator))
+    length = len(utterance.power)
+    slack = 0.25 * count
+    start = uniform(-slack, max(length - speed * count, 0) + slack, generator)
+    places = start + torch.arange(count) * speed
+    inside = (places > 0) & (places < length - 1)
+    below = places.floor().long().clamp(0, length - 2)
+    share = (places - below).clamp(0, 1)[:, None]
+
+    def stretch(values: Tensor) -> Tensor:
+        return values[below] * (1 - share) + values[below + 1] * share
+
+    power = stretch(utterance.power) * inside[:, None]
+    power = augment(power, 10**-2.3 / utterance.gain, config.sample_rate, generator)
+    middles = ((torch.arange(frames) + 0.5) * per_frame).long()
+    nearest = places.round().long().clamp(0, length - 1)[middles]
+    phones = torch.where(inside[middles], utterance.phones[nearest], PHONE_INDEX[SILENCE_PHONE])
+    moved = stretch(utterance.motion) * inside[:, None]
+    motion = (moved[middles] + moved[middles - 1]) / 2  # a frame's middle lies between two spectra
+    features = patches(log_mel(power, utterance.gain), frames, MOTION_FPS, config)
+    return {"features": features, "motion": motion, "phones": phones}
