@@ -1,10 +1,22 @@
-"""Shared by all tests: where the real ComfyUI is, and a switch that makes skipped tests count as failures."""
+"""Shared by all tests: a tiny model, where the real ComfyUI is, and a switch that makes skipped tests count as failures."""
+
+from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import torch
+
+if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another name
+    from torch import Tensor
+
+    from portraittalk.motion.basis import FaceBasis
+    from portraittalk.types import Face
+    from portraittalk.weights.model import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI_PATH = Path(os.environ.get("COMFYUI_PATH", ROOT / ".cache" / "comfyui" / "ComfyUI")).resolve()
@@ -21,6 +33,8 @@ def comfyui_path() -> Path:
     """The source folder of a real ComfyUI (`make comfyui`); skips where there is none."""
     if not (COMFYUI_PATH / "main.py").is_file():
         pytest.skip("no ComfyUI here: run `make comfyui`, or set COMFYUI_PATH")
+    if find_spec("comfyui_frontend_package") is None:
+        pytest.skip("this Python lacks what ComfyUI needs: run the tests with .venv-comfyui/bin/python")
     return COMFYUI_PATH
 
 
@@ -33,6 +47,59 @@ def comfyui_in_process(comfyui_path: Path) -> Path:
 
     args.cpu = True
     return comfyui_path
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Tensor:
+    """The demo portrait (3, H, W) in 0..1."""
+    from portraittalk.media.image import read_image
+
+    return read_image(ROOT / "portraittalk/assets/demo/portrait.jpg").pixels
+
+
+@pytest.fixture(scope="session")
+def portrait_face(portrait: Tensor) -> Face:
+    """The face in the demo portrait, as MediaPipe sees it."""
+    from portraittalk.face.detect import MediaPipeProvider
+
+    return MediaPipeProvider()(portrait)[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(portrait_face: Face) -> Model:
+    """The real classes at a tiny size, with random weights; the expression basis knows how to open the jaw."""
+    from portraittalk import config
+    from portraittalk.weights.model import build_model
+
+    tiny = config.PortraitTalkConfig(
+        name="tiny",
+        crop_size=64,
+        autoencoder=config.AutoencoderConfig(latent_channels=4, block_out_channels=(16, 32)),
+        identity_net=config.IdentityNetConfig(input_size=32, widths=(16, 24, 32), embedding_dim=8, tokens=4, depth=1),
+        motion_net=config.MotionNetConfig(width=16, layers=2),
+        animate_net=config.AnimateNetConfig(
+            block_out_channels=(16, 32), attention_head_dim=2, norm_num_groups=8, token_dim=32, text_dim=24
+        ),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(tiny)
+    for module in model.modules().values():
+        module.eval().requires_grad_(False)
+    fill_basis(model.basis, portrait_face.landmarks)
+    return model
+
+
+def fill_basis(basis: FaceBasis, landmarks: Tensor) -> None:
+    """A basis whose average face is the given one, seen as frontal, and in which jawOpen lowers what is below the lips."""
+    from portraittalk.face.align import eye_distance
+    from portraittalk.motion.arkit import ARKIT_INDEX
+
+    middle = (landmarks[33] + landmarks[263]) / 2
+    basis.mean.copy_((landmarks - middle) / eye_distance(landmarks))
+    below = (basis.mean[:, 1] - basis.mean[13, 1]).clamp_min(0)
+    basis.expression[ARKIT_INDEX["jawOpen"], :, 1] = (4 * below).clamp_max(0.3)
+    basis.aperture[ARKIT_INDEX["jawOpen"]] = 0.25
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
