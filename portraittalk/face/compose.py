@@ -55,7 +55,7 @@ class Compositor:
         self._placement = _Placement(crop, portrait)
         x0, y0, x1, y1 = self.data.box
         self._box = portrait[None, :, y0:y1, x0:x1].contiguous()
-        to_pixels = torch.linalg.inv(crop.matrix[:, :2].double().cpu()) * crop.size
+        to_pixels = torch.linalg.inv(crop.matrix[:, :2].cpu().double()) * crop.size
         self._flow_to_grid = (torch.tensor([[2 / (x1 - x0)], [2 / (y1 - y0)]]) * to_pixels).to(portrait)
         centres = torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy")
         self._rest_grid = torch.stack(centres, -1).to(portrait)
