@@ -1,0 +1,108 @@
+"""The seam to ComfyUI: names from a workflow never lead out of its folders, and Cancel is heeded."""
+
+import os
+
+import pytest
+import torch
+
+OUTSIDE = ["../secret.wav", "/etc/hostname", "sub/../../secret.wav", "..", ".", "", "a\0b.wav", "../output [input]"]
+
+
+@pytest.fixture
+def secret(folders):
+    """A file beside ComfyUI's folders, which no name may reach."""
+    file = folders["input"].parent / "secret.wav"
+    file.write_bytes(b"secret")
+    return file
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_name_does_not_lead_out_of_the_input_folder(host, library, secret, name):
+    with pytest.raises(library("errors").MediaError, match=r"There is no file .* in ComfyUI's input folder"):
+        host.stored_file(name)
+    assert host.stored_file_problem(name).endswith("upload it or choose another.")
+
+
+def test_a_link_does_not_lead_out_either(host, library, folders, secret):
+    os.symlink(secret, folders["input"] / "link.wav")
+    with pytest.raises(library("errors").MediaError):
+        host.stored_file("link.wav")
+
+
+def test_files_are_found_in_the_folder_that_the_name_says(host, folders):
+    for folder in ("input", "output", "temp"):
+        (folders[folder] / "sub").mkdir()
+        (folders[folder] / "sub" / "a.wav").write_bytes(folder.encode())
+    assert host.stored_file("sub/a.wav").read_bytes() == b"input"
+    assert host.stored_file("sub/a.wav [output]").read_bytes() == b"output"
+    assert host.stored_file("sub/a.wav [temp]").read_bytes() == b"temp"
+
+
+@pytest.mark.parametrize("prefix", ["../up", "/tmp/absolute", "a/../../up", "a\0b", "", "   ", "folder/", "."])
+def test_a_prefix_does_not_lead_out_of_the_output_folder(host, library, folders, prefix):
+    with pytest.raises(library("errors").MediaError, match="file name prefix"):
+        host.output_place(prefix)
+    assert not list(folders["output"].iterdir())
+
+
+def test_places_to_save_are_numbered(host, folders):
+    first = host.output_place("video/talk").path(".mp4")
+    first.write_bytes(b"")
+    second = host.output_place("video/talk").path(".mp4")
+    assert first == folders["output"] / "video" / "talk_00001_.mp4"
+    assert second.name == "talk_00002_.mp4"
+
+
+def test_a_file_that_changes_has_another_fingerprint(host, folders):
+    file = folders["input"] / "a.wav"
+    file.write_bytes(b"a")
+    before = host.fingerprint(file)
+    assert host.fingerprint(file) == before
+    file.write_bytes(b"ab")
+    assert host.fingerprint(file) != before
+
+
+def test_the_model_folder_keeps_what_extra_model_paths_names(host, monkeypatch):
+    import folder_paths
+
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk", (["/elsewhere"], set()))
+    host.register_model_folder()
+    paths, suffixes = folder_paths.folder_names_and_paths["portraittalk"]
+    assert paths == ["/elsewhere", os.path.join(folder_paths.models_dir, "portraittalk")]
+    assert suffixes == {".safetensors"}
+
+
+def test_only_safetensors_are_listed(host, folders):
+    for name in ("a.safetensors", "b.pth", "c.ckpt", "d.pkl"):
+        (folders["models"] / name).write_bytes(b"")
+    assert host.list_models() == ["a.safetensors"]
+
+
+def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):
+    import comfy.model_management as management
+    import comfy.utils
+
+    shown = []
+    monkeypatch.setattr(
+        comfy.utils, "PROGRESS_BAR_HOOK", lambda done, total, preview, **_: shown.append((done, total, preview))
+    )
+    progress = host.HostProgress()
+    step = library("progress").Progress
+    progress(step("animate", 1, 4, preview=torch.rand(3, 1200, 900)))
+    done, total, (kind, picture, side) = shown[-1]
+    assert (done, total, kind) == (1, 4, "JPEG")
+    assert max(picture.size) < 2 * side  # made small before it is handed on
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        progress(step("animate", 2, 4))
+
+
+def test_the_workflow_is_left_out_where_the_user_says_so(host, monkeypatch):
+    from comfy.cli_args import args
+
+    assert host.workflow_metadata({"1": {}}, {"workflow": {"nodes": []}}) == {
+        "prompt": {"1": {}},
+        "workflow": {"nodes": []},
+    }
+    monkeypatch.setattr(args, "disable_metadata", True)
+    assert host.workflow_metadata({"1": {}}, {"workflow": {}}) == {}
