@@ -1,0 +1,78 @@
+"""Changes to whole motion tracks: smoothing, scaling, blending, another frame rate."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import MotionError
+from .track import TENSORS, MotionTrack
+
+
+def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
+    """Low-passes expression, rotation and translation with a Gaussian of this standard deviation, without delaying them.
+
+    Blinks and gaze are quick by nature and stay as they are.
+    """
+    sigma = seconds * track.fps
+    if sigma <= 0:
+        return track
+    names = ("expression", "rotation", "translation")
+    return replace(track, **{name: _gaussian(getattr(track, name), sigma) for name in names})
+
+
+def scale(track: MotionTrack, expression: float = 1.0, head: float = 1.0) -> MotionTrack:
+    """Stronger or weaker expression (its coefficients stay within 0..1) and head motion."""
+    return replace(
+        track,
+        expression=(track.expression * expression).clamp(0, 1),
+        rotation=track.rotation * head,
+        translation=track.translation * head,
+    )
+
+
+def blend(first: MotionTrack, second: MotionTrack, weight: float | Tensor) -> MotionTrack:
+    """``first`` where weight is 0, ``second`` where it is 1. weight: a number, or one per frame (F,).
+
+    Raises MotionError where the tracks differ in length or frame rate.
+    """
+    if len(first) != len(second) or first.fps != second.fps:
+        raise MotionError(
+            f"Motion tracks of {len(first)} frames at {first.fps:g} fps and {len(second)} frames at {second.fps:g} fps "
+            "cannot be blended: cut or resample one of them first."
+        )
+    share = torch.as_tensor(weight).to(first.blink).expand(len(first))
+
+    def mix(a: Tensor, b: Tensor) -> Tensor:
+        return torch.lerp(a, b, share.view(-1, *[1] * (a.dim() - 1)))
+
+    return replace(first, **{name: mix(getattr(first, name), getattr(second, name)) for name in TENSORS})
+
+
+def resample(track: MotionTrack, fps: float) -> MotionTrack:
+    """The same motion at another frame rate, read between the frames where needed. Raises MotionError for fps <= 0."""
+    if not fps > 0:
+        raise MotionError(f"A motion track cannot have {fps:g} fps: the frame rate must be above 0.")
+    if fps == track.fps:
+        return track
+    count = max(1, round(len(track) * fps / track.fps))
+    # Both tracks' frame k stands for the time from k / fps to (k + 1) / fps, so their middles are compared.
+    position = ((torch.arange(count, dtype=torch.double) + 0.5) * (track.fps / fps) - 0.5).clamp(0, len(track) - 1)
+    before = position.floor().long()
+    after = (before + 1).clamp_max(len(track) - 1)
+
+    def read(values: Tensor) -> Tensor:
+        part = (position - before).to(values).view(-1, *[1] * (values.dim() - 1))
+        return torch.lerp(values[before], values[after], part)
+
+    return replace(track, fps=fps, **{name: read(getattr(track, name)) for name in TENSORS})
+
+
+def _gaussian(values: Tensor, sigma: float) -> Tensor:
+    """values: (F, C), low-passed along F; the ends are repeated beyond themselves."""
+    reach = max(1, round(3 * sigma))
+    steps = torch.arange(-reach, reach + 1).to(values)
+    kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
+    padded = F.pad(values.T[:, None], (reach, reach), mode="replicate")  # (C, 1, F + 2 reach)
+    return F.conv1d(padded, (kernel / kernel.sum())[None, None])[:, 0].T

@@ -1,0 +1,131 @@
+"""What a living face does besides speaking: it blinks, its head sways and nods with the voice, its eyes never rest.
+
+Everything comes from the seed alone and is drawn forwards in time: a longer track begins exactly as a shorter one does.
+The first frame is the portrait's own pose.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor
+
+from .track import MotionTrack
+
+BLINK_PAUSE, BLINK_WAIT = 1.2, 2.3  # seconds: never sooner than the first, then on average the second: 17 a minute
+BLINK_CLOSE, BLINK_HOLD, BLINK_OPEN = 0.09, 0.04, 0.19  # seconds
+
+SWAY_SECONDS = (1.7, 0.6)  # between the knots of a slow and a quick curve
+SWAY_DEGREES = ((1.7, 2.8, 1.3), (0.6, 0.7, 0.35))  # standard deviation of pitch, yaw and roll in each, at full voice
+SWAY_SHIFT = ((0.012, 0.006, 0.02), (0.003, 0.002, 0.0))  # of the translation, in eye distances
+SILENT_SWAY = 0.35  # what is left of the sway in silence
+NOD_DEGREES = 2.0  # how far the head nods with an accent of the voice
+ENERGY_SECONDS = 0.25  # how quickly the head feels the voice
+START_SECONDS = 1.0  # in which the motion sets in
+B_SPLINE_VARIANCE = 0.48  # of a cubic B-spline through knots of variance 1
+
+GAZE_PAUSE, GAZE_WAIT = 0.3, 0.9  # seconds between saccades
+GAZE_SPREAD = (0.035, 0.018)  # radians, yaw and pitch
+SACCADE_SECONDS = 0.05
+EYES_STAY = 0.8  # share of a head turn that the eyes make up for, to stay on the viewer
+
+
+def add_life(track: MotionTrack, energy: Tensor, seed: int, head_motion: float = 1.0) -> MotionTrack:
+    """Adds blinks, head motion and small eye movements to a track.
+
+    energy: (F,) loudness of the speech in 0..1. head_motion: scales the head's motion; 0 leaves the head perfectly still.
+    """
+    frames, fps = len(track), track.fps
+    blink = blinks(frames, fps, _generator(seed, 0))
+    rotation, translation = sway(energy.cpu().float(), fps, _generator(seed, 1))
+    rotation, translation = rotation * head_motion, translation * head_motion
+    gaze = saccades(frames, fps, _generator(seed, 2)) - EYES_STAY * rotation[:, [1, 0]]
+    return replace(
+        track,
+        blink=torch.maximum(track.blink, blink.to(track.blink)),
+        rotation=track.rotation + rotation.to(track.rotation),
+        translation=track.translation + translation.to(track.translation),
+        gaze=track.gaze + gaze.to(track.gaze),
+    )
+
+
+def blinks(frames: int, fps: float, generator: Generator) -> Tensor:
+    """(F,) in 0..1. The lids fall faster than they rise."""
+    times = torch.arange(frames) / fps
+    closed = torch.zeros(frames)
+    for start in _moments(frames / fps, BLINK_PAUSE, BLINK_WAIT, generator):
+        since = times - start
+        falling = _ease(since / BLINK_CLOSE)
+        rising = _ease((since - BLINK_CLOSE - BLINK_HOLD) / BLINK_OPEN)
+        closed = torch.maximum(closed, falling - rising)
+    return closed
+
+
+def sway(energy: Tensor, fps: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """energy: (F,) -> rotation (F, 3) in radians and translation (F, 3) in eye distances, starting at 0."""
+    frames = len(energy)
+    slow_voice = _follow(energy.clamp(0, 1), 4 * ENERGY_SECONDS * fps)
+    voice = _follow(energy.clamp(0, 1), ENERGY_SECONDS * fps)
+    motion = torch.zeros(frames, 6)
+    for seconds, degrees, shift in zip(SWAY_SECONDS, SWAY_DEGREES, SWAY_SHIFT, strict=True):
+        spread = torch.tensor([math.radians(angle) for angle in degrees] + list(shift))
+        motion += _smooth_noise(frames, seconds * fps, generator) * spread
+    motion *= (SILENT_SWAY + (1 - SILENT_SWAY) * slow_voice.sqrt())[:, None]
+    motion[:, 0] += math.radians(NOD_DEGREES) * (voice - slow_voice)
+    motion *= _ease(torch.arange(frames) / (START_SECONDS * fps))[:, None]
+    return motion[:, :3], motion[:, 3:]
+
+
+def saccades(frames: int, fps: float, generator: Generator) -> Tensor:
+    """(F, 2) radians: the gaze jumps between points near the viewer and holds still between the jumps."""
+    times = torch.arange(frames) / fps
+    gaze = torch.zeros(frames, 2)
+    now = torch.zeros(2)
+    for start in _moments(frames / fps, GAZE_PAUSE, GAZE_WAIT, generator):
+        aim = torch.randn(2, generator=generator) * torch.tensor(GAZE_SPREAD)
+        gaze += _ease((times - start) / SACCADE_SECONDS)[:, None] * (aim - now)
+        now = aim
+    return gaze
+
+
+def _generator(seed: int, stream: int) -> Generator:
+    return Generator().manual_seed((seed * 1_000_003 + stream) % 2**63)
+
+
+def _moments(seconds: float, pause: float, wait: float, generator: Generator) -> Iterator[float]:
+    """Times of random events before ``seconds``, ``pause`` plus an exponential ``wait`` apart."""
+    time = 0.0
+    while True:
+        time += pause - wait * math.log(1 - torch.rand((), generator=generator).item())
+        if time >= seconds:
+            return
+        yield time
+
+
+def _ease(position: Tensor) -> Tensor:
+    """0 before 0, 1 after 1, smooth between."""
+    position = position.clamp(0, 1)
+    return position.square() * (3 - 2 * position)
+
+
+def _follow(values: Tensor, frames: float) -> Tensor:
+    """(F,) followed by a value that needs about ``frames`` frames to catch up; it knows the past alone."""
+    keep = math.exp(-1 / max(frames, 1e-6))
+    followed, level = [], 0.0
+    for value in values.tolist():
+        level = keep * level + (1 - keep) * value
+        followed.append(level)
+    return torch.tensor(followed)
+
+
+def _smooth_noise(frames: int, spacing: float, generator: Generator) -> Tensor:
+    """(F, 6) of variance 1: cubic B-splines through random knots ``spacing`` frames apart, drawn one after the other."""
+    count = math.ceil(frames / spacing) + 3
+    knots = torch.stack([torch.randn(6, generator=generator) for _ in range(count)])
+    position = torch.arange(frames) / spacing
+    index = position.floor().long()
+    t = (position - index)[:, None]
+    weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    spline = sum((weight / 6 * knots[index + step] for step, weight in enumerate(weights)), torch.zeros(()))
+    return spline / math.sqrt(B_SPLINE_VARIANCE)
