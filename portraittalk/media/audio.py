@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -21,7 +22,7 @@ from ..errors import MediaError, SettingsError
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.04
-# Timestamps are rounded (Matroska's to a millisecond): only a larger jump is a gap, and a very large one a broken clock.
+# Timestamps are rounded (Matroska's to a millisecond): only a larger jump is a gap; a very large one, a broken clock.
 JITTER_SECONDS, LONGEST_GAP_SECONDS = 0.02, 60.0
 # Decoded before the wanted start, so that codecs that look back (mp3, aac, opus) have settled.
 PREROLL_SECONDS = 1.0
@@ -53,7 +54,7 @@ class Audio:
         return self.samples / self.sample_rate
 
     def mono(self) -> Tensor:
-        """One channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no low-frequency channel)."""
+        """One channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no bass channel)."""
         channels = self.waveform.shape[0]
         weights = torch.tensor(_DOWNMIX.get(channels, (1.0,) * channels))
         return (weights / weights.sum()) @ self.waveform
@@ -89,11 +90,14 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
 
     start and duration: the part to read, in seconds. Only that part is decoded. Where a video's sound begins after its
     picture, silence stands in between.
-    Raises MediaError when there is no sound or it cannot be used: unreadable, empty, shorter than 0.04 s, NaN.
+    Raises MediaError when there is no sound or it cannot be used: unreadable, empty, shorter than 0.04 s, NaN; and
+    SettingsError for a start or duration that is none.
     """
     path = Path(path)
-    if start < 0 or (duration is not None and not duration > 0):
-        raise SettingsError(f"Start {start} and duration {duration} of {path.name} must not be negative or zero.")
+    if not (math.isfinite(start) and start >= 0):
+        raise SettingsError(f"Reading cannot start at {start} s: give the seconds from the beginning.")
+    if duration is not None and not (math.isfinite(duration) and duration > 0):
+        raise SettingsError(f"A duration of {duration} s cannot be read: give seconds above 0.")
     with open_media(path) as container:
         stream = sound_stream(container, path)
         reading = _Reading(start, duration)
@@ -125,7 +129,7 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
     stream = container.streams.best("audio")
     if stream is None:
         raise MediaError(f"There is no sound in {path.name}: give an audio file, or a video with sound.")
-    return stream
+    return cast(AudioStream, stream)
 
 
 def first_sound(path: Path) -> float:
@@ -238,7 +242,7 @@ def _samples(frame: av.AudioFrame) -> Tensor:
         values = values.reshape(-1, frame.layout.nb_channels).T
     if values.dtype == np.uint8:
         return torch.from_numpy((values.astype(np.float32) - 128) / 128)
-    scale = 1.0 if values.dtype.kind == "f" else 1 / (np.iinfo(values.dtype).max + 1)
+    scale = 1.0 if values.dtype.kind == "f" else 2.0 ** (1 - 8 * values.dtype.itemsize)
     return torch.from_numpy((values * np.float64(scale)).astype(np.float32))
 
 

@@ -1,16 +1,18 @@
 """Encoders for frames that stream in: films (mp4, webm) with sound, and moving pictures (gif, webp)."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 from av.filter import Graph
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.stream import VideoStream
 
 from .audio import Audio
 from .sound_track import CopiedSound, EncodedSound
@@ -82,7 +84,8 @@ class MovieWriter:
         self._count = 0
         self._container = av.open(path, "w", format=kind, options=_muxer_options(form, tags))
         self._container.metadata.update(tags)
-        self._stream = self._container.add_stream(form.codec, rate=fps, options=form.options(quality))
+        stream = self._container.add_stream(form.codec, rate=fps, options=form.options(quality))
+        self._stream = cast(VideoStream, stream)
         self._stream.height, self._stream.width = self.size
         self._stream.pix_fmt = form.pixels
         if even:
@@ -106,25 +109,23 @@ class MovieWriter:
         for pixels in np.pad(frames, ((0, 0), (0, rows), (0, columns), (0, 0)), mode="edge"):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts, frame.time_base = self._count, 1 / self._fps
-            for converted in self._converted(frame):
-                self._container.mux(self._stream.encode(converted))
+            self._container.mux(self._stream.encode(self._converted(frame)))
             self._count += 1
         if self._sound is not None:
             self._sound.advance(float(self._count / self._fps))
 
-    def _converted(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
+    def _converted(self, frame: av.VideoFrame) -> av.VideoFrame:
         if self._palette is not None:
-            self._palette.push(frame)
-            yield self._palette.pull()
-        elif self._format.pixels == "yuv420p":
-            yield frame.reformat(
-                format="yuv420p",
-                dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG,
-                interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
-            )
-        else:
-            yield frame.reformat(format=self._format.pixels)
+            self._palette.vpush(frame)
+            return self._palette.vpull()
+        if self._format.pixels != "yuv420p":
+            return frame.reformat(format=self._format.pixels)
+        return frame.reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        )
 
     def finish(self) -> None:
         """Write what the encoders still hold, the rest of the sound, and the tags."""

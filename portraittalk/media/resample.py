@@ -36,8 +36,8 @@ def torchaudio_resample() -> Callable[[Tensor, int, int], Tensor] | None:
 def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """Band-limited interpolation (J. O. Smith, "Digital Audio Resampling") with a Hann-windowed sinc; as ``resample``.
 
-    With the rates reduced to a ratio p : q, output sample n lies at input position n * p / q, so that the filter repeats
-    after q outputs: one strided convolution whose q channels are the phases gives them all.
+    With the rates reduced to a ratio p : q, output sample n lies at input position n * p / q, so that the filter
+    repeats after q outputs: one strided convolution whose q channels are the phases gives them all.
     """
     divisor = math.gcd(from_rate, to_rate)
     source, target = from_rate // divisor, to_rate // divisor

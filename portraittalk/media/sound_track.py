@@ -5,8 +5,10 @@ Both kinds are advanced alongside the picture, so that neither has to wait for t
 
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from .audio import Audio, first_sound, open_media, sound_stream
@@ -21,15 +23,14 @@ _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 class CopiedSound:
     """Takes the encoded packets of a file over unchanged, moved in time so that the first audible sample lies at 0.
 
-    What lies before it, the encoder's priming, gets negative times, which the containers store as "decode, do not play".
+    What lies before it, the encoder's priming, gets negative times, which containers store as "decode, do not play".
     """
 
     def __init__(self, output: OutputContainer, path: Path) -> None:
         self._source = open_media(path)
         stream = sound_stream(self._source, path)
-        self._packets = (packet for packet in self._source.demux(stream) if packet.pts is not None)
-        self._next = next(self._packets, None)
-        self._shift = round(first_sound(path) / stream.time_base)
+        self._packets = self._source.demux(stream)
+        self._start = first_sound(path)
         self._output = output
         self._stream = output.add_stream_from_template(stream)
 
@@ -41,15 +42,16 @@ class CopiedSound:
 
     def advance(self, seconds: float) -> None:
         """Write the sound up to this second of the video."""
-        while self._next is not None:
-            packet = self._next
-            pts = packet.pts - self._shift
-            if pts * packet.time_base > seconds:
+        for packet in self._packets:
+            if packet.pts is None:  # the empty one that marks the end
                 return
-            packet.pts = packet.dts = pts
+            packet.pts -= round(self._start / packet.time_base)
+            packet.dts = packet.pts
+            passed = packet.pts * packet.time_base >= seconds
             packet.stream = self._stream
             self._output.mux(packet)
-            self._next = next(self._packets, None)
+            if passed:
+                return
 
     def finish(self) -> None:
         """Write what is left."""
@@ -70,7 +72,7 @@ class EncodedSound:
         self._waveform = resample(waveform, audio.sample_rate, self._rate)
         self._layout = _LAYOUTS[waveform.shape[0]]
         self._output = output
-        self._stream = output.add_stream(codec, rate=self._rate, layout=self._layout)
+        self._stream = cast(AudioStream, output.add_stream(codec, rate=self._rate, layout=self._layout))
         self._stream.bit_rate = _BITS_PER_CHANNEL[codec] * waveform.shape[0]
         self._position = 0
 

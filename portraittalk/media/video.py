@@ -50,18 +50,17 @@ def write_video(
 
     frames: chunks (n, 3, H, W) in 0..1, all of one size, on any device. Frame k is shown from k / fps seconds on.
     path: the file, or for PNGs a name such as ``frame_%05d.png`` or a new folder (with kind "png").
-    audio: starts with the first frame. A file's own stream is copied where the container takes its codec, else the sound
-    is encoded once; gif, webp and png carry none.
-    kind: mp4, webm, gif, webp or png; by default what the suffix of the path says. quality: 0..100, ignored by gif and png.
+    audio: starts with the first frame. A file's own stream is copied where the container takes its codec, else the
+    sound is encoded once; gif, webp and png carry none.
+    kind: mp4, webm, gif, webp or png; by default what the suffix of the path says.
+    quality: 0..100; gif and png ignore it.
     metadata: tags beside the comment that says that the video was generated; gif has room for the comment only.
 
     Raises MediaError when the output cannot be written, before the first frame is asked for. After any exception, also
     of the iterator, nothing is left on the disk, and a file that was there before is as it was.
     """
     path = Path(path)
-    kind = kind or _kind_of(path)
-    if kind not in KINDS:
-        raise SettingsError(f"There is no video format {kind}: choose one of {', '.join(KINDS)}.")
+    kind = check_output(path, kind)
     rate = video_rate(fps)
     tags = {**(metadata or {}), "comment": GENERATED}
     total = frame_count(audio.samples, audio.sample_rate, fps) if audio is not None else 0
@@ -97,10 +96,21 @@ def video_rate(fps: float | Fraction) -> Fraction:
     return television if near else exact.limit_denominator(1001)
 
 
-def _kind_of(path: Path) -> str:
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in KINDS:
-        raise MediaError(f"{path.name} ends in none of the formats that can be written: .{', .'.join(KINDS)}.")
+def check_output(path: str | Path, kind: str | None = None) -> str:
+    """See whether a video can be written, before the work for it begins. Returns its kind; MediaError says why not."""
+    path = Path(path)
+    if kind is None:
+        kind = path.suffix.lower().lstrip(".")
+        if kind not in KINDS:
+            raise MediaError(f"{path.name} ends in none of the formats that can be written: .{', .'.join(KINDS)}.")
+    elif kind not in KINDS:
+        raise SettingsError(f"There is no video format {kind}: choose one of {', '.join(KINDS)}.")
+    if not path.parent.is_dir():
+        raise MediaError(f"{path} cannot be written: the folder {path.parent} does not exist, make it first.")
+    if path.is_dir() and (kind != "png" or any(path.iterdir())):
+        what = "is a folder: add a file name" if kind != "png" else "is a folder with files in it: choose a new one"
+        raise MediaError(f"{path} cannot be written because it {what}.")
+    _remove(_begin(path, kind))
     return kind
 
 
@@ -141,23 +151,23 @@ def _explained(path: Path) -> Iterator[None]:
 @contextmanager
 def _appearing(path: Path, kind: str) -> Iterator[Path]:
     """A place beside ``path`` to write to, which becomes it in the end, or is removed. For PNGs it is a folder."""
-    part = path.with_name(path.name + ".part")
-    if not path.parent.is_dir():
-        raise MediaError(f"{path} cannot be written: the folder {path.parent} does not exist, make it first.")
-    if path.is_dir() and (kind != "png" or any(path.iterdir())):
-        what = "is a folder: add a file name" if kind != "png" else "is a folder with files in it: choose a new one"
-        raise MediaError(f"{path} cannot be written because it {what}.")
-    try:
-        _remove(part)
-        part.mkdir() if kind == "png" else part.touch()
-    except OSError as error:
-        raise MediaError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+    part = _begin(path, kind)
     try:
         yield part
         with _explained(path):
             _publish(part, path)
     finally:
         _remove(part)
+
+
+def _begin(path: Path, kind: str) -> Path:
+    part = path.with_name(path.name + ".part")
+    try:
+        _remove(part)
+        part.mkdir() if kind == "png" else part.touch()
+    except OSError as error:
+        raise MediaError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+    return part
 
 
 def _publish(part: Path, path: Path) -> None:
