@@ -83,7 +83,10 @@ class AnimateNetConfig:
     motion_max_seq_length: int = 32
     motion_num_attention_heads: int = 4
     motion_mid_block: bool = True
-    residual: bool = True  # the latents that are diffused are the difference to the warped reference's
+    residual: bool = (
+        True  # the latents that are diffused are the difference to the warped reference's, times residual_scale
+    )
+    residual_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class PortraitTalkConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of ``to_dict``, also after a trip through JSON. Raises TypeError for a key that does not exist."""
+        """The inverse of ``to_dict``, also through JSON. Raises TypeError for a key that does not exist."""
         parts = {f: t for f, t in _PARTS.items() if f in values}
         built = {name: kind(**_tuples(values[name])) for name, kind in parts.items()}
         return cls(**{**values, **built})

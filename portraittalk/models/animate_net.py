@@ -36,8 +36,11 @@ class Conditions(Movable):
 
 
 class AnimateNet(nn.Module):
-    """Predicts the velocity of noisy latents. With ``config.animate_net.residual`` the latents are the (scaled) difference
-    between the target's and the warped reference's; without, the target's own."""
+    """Predicts the velocity of noisy latents.
+
+    With ``config.animate_net.residual`` the latents are the difference between the target's and the warped reference's,
+    times ``residual_scale``; without, the target's own.
+    """
 
     def __init__(self, config: PortraitTalkConfig) -> None:
         super().__init__()

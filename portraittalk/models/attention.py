@@ -1,4 +1,4 @@
-"""Decoupled cross-attention: every modality has keys and values of its own, and the results are added, each with its scale.
+"""Decoupled cross-attention: each modality has keys and values of its own; their results are added, each with a scale.
 
 PortraitTalk (arXiv 2412.07754) brings text, identity, audio and motion structure in this way; the exact form is our
 reading: one query and one output projection a layer, shared by all branches, as IP-Adapter does for two.
@@ -26,7 +26,7 @@ class BranchTokens:
 
 
 class DecoupledCrossAttention(nn.Module):
-    """The attention processor of every cross-attention layer: takes ``BranchTokens`` in the place of one token tensor."""
+    """The processor of every cross-attention layer, which takes ``BranchTokens`` in the place of one token tensor."""
 
     def __init__(self, token_dim: int, inner_dim: int) -> None:
         super().__init__()
@@ -34,7 +34,9 @@ class DecoupledCrossAttention(nn.Module):
         self.to_k = nn.ModuleDict({branch: nn.Linear(token_dim, inner_dim, bias=False) for branch in own})
         self.to_v = nn.ModuleDict({branch: nn.Linear(token_dim, inner_dim, bias=False) for branch in own})
 
-    def forward(self, attn, hidden_states: Tensor, encoder_hidden_states: BranchTokens, attention_mask=None, temb=None) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(  # type: ignore[no-untyped-def]
+        self, attn, hidden_states: Tensor, encoder_hidden_states: BranchTokens, attention_mask=None, temb=None
+    ) -> Tensor:
         """hidden_states: (N, P, C) latent pixels -> (N, P, C)."""
         query = _heads(attn.to_q(hidden_states), attn.heads)
         total = hidden_states.new_zeros(hidden_states.shape)
@@ -43,7 +45,8 @@ class DecoupledCrossAttention(nn.Module):
             if scale == 0:
                 continue
             to_k, to_v = (attn.to_k, attn.to_v) if branch == BASE_BRANCH else (self.to_k[branch], self.to_v[branch])
-            found = F.scaled_dot_product_attention(query, _heads(to_k(tokens), attn.heads), _heads(to_v(tokens), attn.heads))
+            key, value = _heads(to_k(tokens), attn.heads), _heads(to_v(tokens), attn.heads)
+            found = F.scaled_dot_product_attention(query, key, value)
             total = total + scale * found.transpose(1, 2).flatten(2)
         return attn.to_out[0](total)
 

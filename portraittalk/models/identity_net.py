@@ -4,6 +4,8 @@ A convolutional encoder gives identity features; it is trained in the first stag
 attention resampler projects its features to tokens. Tokens of several references are simply joined.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,13 +14,13 @@ from ..config import IdentityNetConfig
 
 
 class IdentityEncoder(nn.Module):
-    """References (N, 3, S, S) in 0..1 -> features (N, widths[-1], s, s), with a unit-length embedding (N, E) beside them."""
+    """References (N, 3, S, S) in 0..1 -> features (N, widths[-1], s, s), and from those a unit-length embedding."""
 
     def __init__(self, config: IdentityNetConfig) -> None:
         super().__init__()
         self.input_size = config.input_size
         self.conv_in = nn.Conv2d(3, config.widths[0], 4, stride=4)
-        self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in zip(config.widths, config.widths[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in pairwise(config.widths))
         self.embedding = nn.Linear(config.widths[-1], config.embedding_dim)
 
     def forward(self, references: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ class Resampler(nn.Module):
         self.project = nn.Linear(config.widths[-1], token_dim)
         self.layers = nn.ModuleList(
             nn.TransformerDecoderLayer(
-                token_dim, config.heads, 2 * token_dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+                token_dim, config.heads, 2 * token_dim, 0.0, "gelu", batch_first=True, norm_first=True
             )
             for _ in range(config.depth)
         )

@@ -1,5 +1,7 @@
 """What AnimateNet is told about geometry and sound, as features and tokens of its own width."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,9 +17,7 @@ class StructureEncoder(nn.Module):
         halvings = (config.map_size // latent_size).bit_length() - 1
         widths = [max(16, channels >> (halvings - i)) for i in range(halvings + 1)]
         self.conv_in = nn.Conv2d(config.map_channels, widths[0], 3, padding=1)
-        self.downs = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 3, stride=2, padding=1) for narrow, wide in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(narrow, wide, 3, stride=2, padding=1) for narrow, wide in pairwise(widths))
         self.conv_out = nn.Conv2d(widths[-1], channels, 3, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:

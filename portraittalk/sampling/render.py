@@ -63,7 +63,7 @@ def render(
     carried: _Scene | None = None
     anchor: Tensor | None = None
     for number, window in enumerate(windows):
-        fresh = _prepare(model, identity, motion[window.start + window.shared : window.stop], tick)
+        fresh = _prepare(model, identity, motion[window.start + window.shared : window.stop].to(model.device), tick)
         scene = fresh if carried is None else _join(carried, fresh)
         features = speech.features[window.start : window.stop].to(model.device)
         latents = _sample(model, identity, scene, features, style, settings, window, anchor, tick)
@@ -126,7 +126,8 @@ def _sample(
 @torch.no_grad()
 def _finish(model: Model, scene: _Scene, latents: Tensor, paste: Paste) -> Tensor:
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
-    clean = scene.base + latents if model.config.animate_net.residual else latents
+    net = model.config.animate_net
+    clean = scene.base + latents / net.residual_scale if net.residual else latents
     residual = model.autoencoder.decode(clean) - scene.plain
     return paste(scene.structure.flow, residual, scene.structure.mask).cpu()
 

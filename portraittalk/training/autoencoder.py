@@ -1,4 +1,4 @@
-"""Training of the autoencoder on windows of prepared frames: reconstruction that cares for the mouth and the eyes most."""
+"""Training of the autoencoder on windows of prepared frames; mouth and eyes count most."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class AutoencoderTraining:
 
 
 def batches(clips: list[Path], crop_size: int, config: AutoencoderTraining) -> Iterator[dict[str, Tensor]]:
-    """Endless batches of ``image`` (B, 3, W, W) in 0..1 and ``weight`` (B, 1, W, W), 1 and up to 4 at mouth and eyes."""
+    """Endless batches of ``image`` (B, 3, W, W) in 0..1 and ``weight`` (B, 1, W, W): 1, up to 4 at mouth and eyes."""
     generator = Generator().manual_seed(config.seed)
     groups = split_clips(clips)
     while True:
@@ -52,7 +52,9 @@ def split_clips(clips: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
     return portraits, [p for p in videos if p not in many], many
 
 
-def pick(groups: tuple[list[Path], list[Path], list[Path]], config: "AutoencoderTraining", generator: Generator) -> Path:
+def pick(
+    groups: tuple[list[Path], list[Path], list[Path]], config: "AutoencoderTraining", generator: Generator
+) -> Path:
     portraits, rare, many = groups
     draw = uniform(0, 1, generator, 2).tolist()
     group = portraits if draw[0] < config.portraits else (rare if draw[1] < config.others else many)
@@ -73,7 +75,8 @@ def _sample(
         points = points * torch.tensor([-1.0, 1, 1]) + torch.tensor([float(crop_size), 0, 0])
     centres = torch.stack([points[0, LIPS, :2], *(points[0, eye, :2] for eye in EYES)])
     draw = float(uniform(0, 1, generator))
-    focus = centres[0] if draw < 0.55 else centres[1 + choose(2, generator)] if draw < 0.75 else uniform(0, crop_size, generator, 2)
+    anywhere = uniform(0, crop_size, generator, 2)
+    focus = centres[0] if draw < 0.55 else centres[1 + choose(2, generator)] if draw < 0.75 else anywhere
     corner = focus + uniform(-0.3, 0.3, generator, 2) * config.window - config.window / 2
     left, top = (corner / 16).round().mul(16).long().clamp(0, crop_size - config.window).tolist()
     view = image[0, :, top : top + config.window, left : left + config.window]
@@ -82,7 +85,7 @@ def _sample(
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted L1 on pixels and on their differences to neighbours one and three pixels away, which is what sharpness is."""
+    """Weighted L1 on pixels and on their differences to neighbours one and three pixels away, which make sharpness."""
 
     def difference(step: int) -> Tensor:
         across = (output[..., step:] - output[..., :-step]) - (target[..., step:] - target[..., :-step])
@@ -102,12 +105,18 @@ def autoencoder_loss(model: nn.Module, batch: dict[str, Tensor], kl_weight: floa
     return {"loss": reconstruction + kl_weight * kl, "l": reconstruction.detach(), "kl": kl.detach(), "mse": error}
 
 
-def train_autoencoder(clips: list[Path], crop_size: int, network: AutoencoderConfig, config: AutoencoderTraining, out: Path) -> nn.Module:
+def train_autoencoder(
+    clips: list[Path], crop_size: int, network: AutoencoderConfig, config: AutoencoderTraining, out: Path
+) -> nn.Module:
     """Trains from prepared clips into ``out``; returns the averaged network, its latents not yet scaled."""
     torch.manual_seed(config.seed)
     model = Autoencoder(network).to(memory_format=torch.channels_last)
     return fit(
-        model, batches(clips, crop_size, config), lambda m, b: autoencoder_loss(m, b, config.kl_weight), config.trainer, out
+        model,
+        batches(clips, crop_size, config),
+        lambda m, b: autoencoder_loss(m, b, config.kl_weight),
+        config.trainer,
+        out,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading prepared clips, and the augmentations that all trainers share. Randomness comes from the generator that is given."""
+"""Reading prepared clips, and the augmentations that all trainers share, random by the generator they are given."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +47,13 @@ def uniform(low: float, high: float, generator: Generator, *shape: int) -> Tenso
 
 
 def random_affine(
-    image: Tensor, points: Tensor, size: int, generator: Generator, rotation: float, scale: tuple[float, float], shift: float
+    image: Tensor,
+    points: Tensor,
+    size: int,
+    generator: Generator,
+    rotation: float,
+    scale: tuple[float, float],
+    shift: float,
 ) -> tuple[Tensor, Tensor]:
     """A random similarity view of images (n, 3, S, S) and points (n, P, 2 or 3) in their pixels, at ``size`` pixels.
 
@@ -69,7 +75,7 @@ def random_affine(
 
 
 def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
-    """One random change of exposure, white balance, saturation and gamma for all images of a clip (n, 3, S, S) in 0..1."""
+    """One random change of exposure, white balance, saturation and gamma for all images (n, 3, S, S) in 0..1."""
     gain = 2 ** (strength * (uniform(-0.35, 0.35, generator) + uniform(-0.12, 0.12, generator, 3)))
     image = image * gain[:, None, None]
     grey = image.mean(-3, keepdim=True)
@@ -80,5 +86,7 @@ def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0) ->
 def bump(centres: Tensor, radius: float, size: int) -> Tensor:
     """Soft discs: centres (n, 2) in pixels -> (1, size, size), the largest of their Gaussians."""
     axis = torch.arange(size) + 0.5
-    square = (axis[None, :, None] - centres[:, 1, None, None]) ** 2 + (axis[None, None, :] - centres[:, 0, None, None]) ** 2
+    square = (axis[None, :, None] - centres[:, 1, None, None]) ** 2 + (
+        axis[None, None, :] - centres[:, 0, None, None]
+    ) ** 2
     return torch.exp(-square / (2 * radius**2)).amax(0, keepdim=True)

@@ -1,7 +1,7 @@
 """Talking-head videos and portraits -> a data set of aligned, tracked clips, one safetensors file each.
 
-A clip file holds ``frames`` (F, 3, S, S) uint8, ``landmarks`` (F, 478, 3) in crop pixels and ``blendshapes`` (F, 52), and
-for videos with sound ``speech`` (F, W, M) float16. A clip is cropped by the alignment of its first frame, so that the
+A clip file holds ``frames`` (F, 3, S, S) uint8, ``landmarks`` (F, 478, 3) in crop pixels, ``blendshapes`` (F, 52) and,
+for videos with sound, ``speech`` (F, W, M) float16. A clip is cropped by the alignment of its first frame, so that the
 head moves inside the crop exactly as it does when a portrait is animated. Portraits are clips of one frame.
 """
 
@@ -47,7 +47,7 @@ def prepare(
 
 
 def prepare_video(path: Path, provider: FaceProvider, config: PortraitTalkConfig) -> dict[str, Tensor]:
-    """One talking-head video of one person -> the tensors of its clip file. Raises FaceError where a frame has no face."""
+    """A talking-head video of one person -> the tensors of its clip file. Raises FaceError where a face is lost."""
     from ..media.audio import read_audio
     from ..media.reader import read_video
     from ..speech.features import encode_speech
@@ -57,7 +57,11 @@ def prepare_video(path: Path, provider: FaceProvider, config: PortraitTalkConfig
     clip = crop_clip(frames, [largest(provider, frame) for frame in frames], config.crop_size)
     speech = encode_speech(read_audio(path), video.fps, config.speech).features
     missing = len(frames) - len(speech)
-    clip["speech"] = F.pad(speech, (0, 0, 0, 0, 0, missing), mode="replicate").half() if missing > 0 else speech[: len(frames)].half()
+    clip["speech"] = (
+        F.pad(speech, (0, 0, 0, 0, 0, missing), mode="replicate").half()
+        if missing > 0
+        else speech[: len(frames)].half()
+    )
     return clip
 
 

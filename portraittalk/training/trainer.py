@@ -1,4 +1,4 @@
-"""The training loop that all networks share: AdamW, warm-up and cosine, gradient accumulation, EMA, resume, on accelerate."""
+"""The training loop that all networks share, on accelerate: AdamW, warm-up and cosine, accumulation, EMA, resume."""
 
 import copy
 import logging
@@ -43,8 +43,9 @@ def fit(
     out: Path,
     validate: Callable[[nn.Module, int], None] | None = None,
 ) -> nn.Module:
-    """Trains ``model`` and returns its averaged copy; ``out`` receives ``weights.safetensors`` (averaged) and the state to resume.
+    """Trains ``model`` and returns its averaged copy.
 
+    ``out`` receives ``weights.safetensors``, averaged, and the state to resume from.
     loss: maps model and batch to named scalars, of which ``"loss"`` is minimised and all are logged.
     validate: called with the averaged model and the step at each checkpoint.
     """
@@ -53,7 +54,9 @@ def fit(
     accelerator = Accelerator(mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate)
     out.mkdir(parents=True, exist_ok=True)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(
+        trainable, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+    )
     average = copy.deepcopy(model).requires_grad_(False).eval().to(accelerator.device)
     step = _resume(model, average, optimizer, out)
     model, optimizer = accelerator.prepare(model.train(), optimizer)

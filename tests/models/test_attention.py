@@ -1,0 +1,51 @@
+import pytest
+import torch
+from diffusers.models.attention_processor import Attention
+
+from portraittalk.models.attention import BRANCHES, BranchTokens, DecoupledCrossAttention
+
+WIDTH, TOKEN_DIM = 32, 24
+
+
+@pytest.fixture
+def attention():
+    torch.manual_seed(0)
+    layer = Attention(query_dim=WIDTH, cross_attention_dim=TOKEN_DIM, heads=4, dim_head=8)
+    layer.set_processor(DecoupledCrossAttention(TOKEN_DIM, WIDTH))
+    return layer.eval()
+
+
+def tokens(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return {branch: torch.randn(2, 5, TOKEN_DIM, generator=generator) for branch in BRANCHES}
+
+
+def run(layer, hidden, found, **scales):
+    return layer(hidden, encoder_hidden_states=BranchTokens(found, {**dict.fromkeys(BRANCHES, 1.0), **scales}))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_a_branch_of_scale_zero_is_a_branch_that_is_absent(attention, branch):
+    hidden, found = torch.randn(2, 9, WIDTH), tokens()
+    without = {name: value for name, value in found.items() if name != branch}
+    assert torch.equal(run(attention, hidden, found, **{branch: 0.0}), run(attention, hidden, without))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_each_branch_adds_its_own_result_in_proportion_to_its_scale(attention, branch):
+    hidden, found = torch.randn(2, 9, WIDTH), tokens()
+    none, half, full = (run(attention, hidden, found, **{branch: scale}) for scale in (0.0, 0.5, 1.0))
+    assert (full - none).abs().max() > 1e-3
+    assert torch.allclose(half - none, (full - none) / 2, atol=1e-5)
+
+
+@torch.no_grad()
+def test_with_text_alone_it_is_ordinary_cross_attention(attention):
+    hidden, text = torch.randn(2, 9, WIDTH), tokens()["text"]
+    decoupled = run(attention, hidden, {"text": text})
+    from diffusers.models.attention_processor import AttnProcessor2_0
+
+    attention.set_processor(AttnProcessor2_0())
+    assert torch.allclose(decoupled, attention(hidden, encoder_hidden_states=text), atol=1e-6)
