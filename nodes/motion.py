@@ -4,7 +4,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..portraittalk.motion.speech_to_motion import MOTION_FPS, speech_to_motion
+from ..portraittalk.models.motion_net import MOTION_FPS
+from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.speech.features import encode_speech
 from . import convert, host
@@ -63,9 +64,8 @@ class SpeechToMotion(io.ComfyNode):
         progress = host.HostProgress()
         loaded = model.ready()
         speech = encode_speech(convert.audio_to_library(audio), MOTION_FPS, loaded.config.speech, progress)
-        return io.NodeOutput(
-            speech_to_motion(loaded.motion_net, speech, seed, head_motion, expression_strength, progress=progress)
-        )
+        motion = speech_to_motion(loaded.motion_net, speech, seed, head_motion, expression_strength, progress)
+        return io.NodeOutput(motion)
 
 
 class SaveMotion(io.ComfyNode):

@@ -1,5 +1,6 @@
 """The frames of the talking portrait."""
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -10,10 +11,11 @@ from torch import Tensor
 from ..portraittalk.face.compose import crop_data
 from ..portraittalk.media.audio import Audio
 from ..portraittalk.media.video import write_video
-from ..portraittalk.motion.track import MotionTrack
-from ..portraittalk.pipeline import animate
+from ..portraittalk.motion.edit import resample
+from ..portraittalk.motion.track import MotionTrack, concatenate
+from ..portraittalk.pipeline import Output, animate
 from ..portraittalk.speech.features import encode_speech
-from ..portraittalk.types import Identity, SamplingSettings, Scales
+from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
 from . import convert, host
 from .types import (
     CATEGORY,
@@ -140,9 +142,9 @@ class AnimateNetSampler(io.ComfyNode):
         speech = encode_speech(sound, fps, loaded.config.speech, progress)
         scales = Scales(identity_scale, style.text_scale, audio_scale, structure_scale)
         settings = SamplingSettings(seed, steps, style.guidance_scale, scales, window, overlap)
-        chunks = animate(
-            loaded, identity, speech, style.style, motion, settings, "crop" if mode == CROPS else "full", progress
-        )
+        motion = _fitted(motion, speech)
+        shape: Output = "crop" if mode == CROPS else "full"
+        chunks = animate(loaded, identity, speech, style.style, motion, settings, shape, progress)
         if mode == VIDEO:
             return io.NodeOutput(host.blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, crop_data(identity))
         frames = convert.frames_to_comfy(chunks, len(speech), host.output_device())
@@ -150,6 +152,18 @@ class AnimateNetSampler(io.ComfyNode):
             Types.VideoComponents(images=frames, audio=audio, frame_rate=Fraction(str(fps)))
         )
         return io.NodeOutput(frames, video, fps, crop_data(identity))
+
+
+def _fitted(motion: MotionTrack, speech: Speech) -> MotionTrack:
+    """The motion at the speech's frame rate.
+
+    Both lengths were rounded to whole frames, so that up to one of the motion's own frames may be missing: the last is held.
+    """
+    fitted = resample(motion, speech.fps)
+    missing = len(speech) - len(fitted)
+    if 0 < missing <= math.ceil(speech.fps / motion.fps):
+        return concatenate([fitted, *[fitted[-1:]] * missing])
+    return fitted
 
 
 def _streamed(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
