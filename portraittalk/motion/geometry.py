@@ -21,7 +21,7 @@ NECK = (0.0, 0.9, 0.7)  # what the head turns about: eye distances right of, bel
 CAMERA = 7.0  # eye distances from the camera to the face, about 65 cm
 SIDES, SIDES_BEND = 0.25, 0.12  # greatest depth that turns with the head, and how softly depth approaches it
 EYEBALL = 0.13  # radius in eye distances
-LID_FOLLOWS = 0.5  # radians of gaze up or down that count as a full eyeLookUp or eyeLookDown
+LOOKS_FULLY = 0.5  # radians of gaze that an eyeLook coefficient of 1 stands for
 EYES_OPEN, EYES_SHUT = 0.25, 0.6  # eyeBlink coefficients that open and shut eyes read as
 
 # What the lips do while speaking is taken from the track as it is; what else a portrait shows (a smile, raised brows)
@@ -31,7 +31,7 @@ ARTICULATION = tuple(
     for name in ARKIT_NAMES
     if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthFrown", "mouthDimple"))
 )
-_EYES = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("eyeBlink", "eyeLook")))
+BLINKS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 
 
 @dataclass(frozen=True)
@@ -73,34 +73,55 @@ def asked_aperture(track: MotionTrack, basis: FaceBasis) -> Tensor:
 
 
 def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
-    """The coefficients that the target face shows: (F, 52). portrait: (52,) of the portrait itself."""
+    """The coefficients that the target face shows: (F, 52). portrait: (52,) of the portrait itself.
+
+    The eyes follow ``track.blink`` and ``track.gaze``; the track's own eyeLook coefficients do not count.
+    """
     shown = (portrait + track.expression).clamp(0, 1)
     shown[:, ARTICULATION] = track.expression[:, ARTICULATION]
-    shown[:, _EYES] = portrait[list(_EYES)]  # lids and irises are solved for, from blink and gaze
+    own = portrait[list(BLINKS)]
+    shown[:, BLINKS] = own + eye_closure(track, portrait) * (EYES_SHUT - own).clamp_min(0)
+    right, down = track.gaze.unbind(1)
+    for name, angle in (("Down", down), ("Up", -down)):
+        shown[:, _both(f"eyeLook{name}")] = _looking(portrait, name, angle, angle)
+    shown[:, _both("eyeLookOut")] = _looking(portrait, "Out", right, -right)
+    shown[:, _both("eyeLookIn")] = _looking(portrait, "In", -right, right)
     return shown
+
+
+def _both(stem: str) -> list[int]:
+    return [ARKIT_INDEX[f"{stem}Left"], ARKIT_INDEX[f"{stem}Right"]]
+
+
+def _looking(portrait: Tensor, way: str, left: Tensor, right: Tensor) -> Tensor:
+    """The eyeLook coefficients (F, 2) of both eyes after turning by so many radians (F,) each."""
+    turned = torch.stack((left, right), 1) / LOOKS_FULLY
+    return (portrait[_both(f"eyeLook{way}")] + turned).clamp(0, 1)
+
+
+def eye_closure(track: MotionTrack, portrait: Tensor) -> Tensor:
+    """How much of their opening the left and the right eye lose: (F, 2) in 0..1, by ``blink`` or by eyeBlink coefficients.
+
+    An eyeBlink counts from what the portrait shows, or what open eyes read as, to what shut ones read as.
+    """
+    own = portrait[list(BLINKS)].clamp(EYES_OPEN, EYES_SHUT - 0.1)
+    closing = (track.expression[:, BLINKS] - own) / (EYES_SHUT - own)
+    return torch.maximum(closing, track.blink[:, None]).clamp(0, 1)
 
 
 def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basis: FaceBasis) -> Tensor:
     """landmarks: (478, 3) of a portrait, in pixels; portrait: (52,) the coefficients that it shows -> (F, 478, 3)."""
     facing, size, offset = rigid_fit(basis.mean, landmarks)
     change = shown_expression(track, portrait) - portrait
-    change[:, ARKIT_INDEX["eyeLookDownLeft"]] = change[:, ARKIT_INDEX["eyeLookDownRight"]] = (
-        track.gaze[:, 1].clamp_min(0) / LID_FOLLOWS
-    )
-    change[:, ARKIT_INDEX["eyeLookUpLeft"]] = change[:, ARKIT_INDEX["eyeLookUpRight"]] = (
-        -track.gaze[:, 1].clamp_max(0) / LID_FOLLOWS
-    )
+    change[:, BLINKS] = 0  # the lids are solved for below
     # The portrait as a frontal face, in eye distances.
     face = (landmarks - offset) @ facing / size  # (478, 3)
     moved = face + basis.displacement(change)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
     moved = set_gap(moved, LIPS, asked_aperture(track, basis), basis.mean)
-    for seam, name in ((EYE_LEFT, "eyeBlinkLeft"), (EYE_RIGHT, "eyeBlinkRight")):
-        own = portrait[ARKIT_INDEX[name]].clamp(EYES_OPEN, EYES_SHUT - 0.1)
-        closing = (track.expression[:, ARKIT_INDEX[name]] - own) / (EYES_SHUT - own)
-        open_share = 1 - torch.maximum(closing, track.blink).clamp(0, 1)
-        moved = set_gap(moved, seam, open_share * gap(moved, seam).clamp_min(0), basis.mean)
+    for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
+        moved = set_gap(moved, seam, (1 - closure) * gap(moved, seam).clamp_min(0), basis.mean)
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
     shift = size * pad(track.translation[:, None, :2], (0, 1))
     return size * nearness * (_turn(moved, track) @ facing.T) + offset + shift

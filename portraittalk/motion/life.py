@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
+from .arkit import ARKIT_INDEX
 from .track import MotionTrack
 
 BLINK_PAUSE, BLINK_WAIT = 1.2, 2.3  # seconds: never sooner than the first, then on average the second: 17 a minute
@@ -21,6 +22,7 @@ SWAY_DEGREES = ((1.7, 2.8, 1.3), (0.6, 0.7, 0.35))  # standard deviation of pitc
 SWAY_SHIFT = ((0.012, 0.006, 0.02), (0.003, 0.002, 0.0))  # of the translation, in eye distances
 SILENT_SWAY = 0.35  # what is left of the sway in silence
 NOD_DEGREES = 2.0  # how far the head nods with an accent of the voice
+VOICE_PER_JAW = 3.0  # a jawOpen of a third is a full voice
 ENERGY_SECONDS = 0.25  # how quickly the head feels the voice
 START_SECONDS = 1.0  # in which the motion sets in
 B_SPLINE_VARIANCE = 0.48  # of a cubic B-spline through knots of variance 1
@@ -31,12 +33,15 @@ SACCADE_SECONDS = 0.05
 EYES_STAY = 0.8  # share of a head turn that the eyes make up for, to stay on the viewer
 
 
-def add_life(track: MotionTrack, energy: Tensor, seed: int, head_motion: float = 1.0) -> MotionTrack:
+def add_life(track: MotionTrack, seed: int, head_motion: float = 1.0, energy: Tensor | None = None) -> MotionTrack:
     """Adds blinks, head motion and small eye movements to a track.
 
-    energy: (F,) loudness of the speech in 0..1. head_motion: scales the head's motion; 0 leaves the head perfectly still.
+    head_motion: scales the head's motion; 0 leaves the head perfectly still. energy: (F,) loudness of the speech in
+    0..1, which the head follows; without it, how far the track opens the jaw.
     """
     frames, fps = len(track), track.fps
+    if energy is None:
+        energy = track.expression[:, ARKIT_INDEX["jawOpen"]] * VOICE_PER_JAW
     blink = blinks(frames, fps, _generator(seed, 0))
     rotation, translation = sway(energy.cpu().float(), fps, _generator(seed, 1))
     rotation, translation = rotation * head_motion, translation * head_motion
