@@ -109,7 +109,7 @@ def _sample(
     structure = scene.structure
     conditions = Conditions(
         warped=_as_clip(scene.base),
-        mask=_as_clip(adaptive_avg_pool2d(structure.mask, scene.base.shape[-2:])),
+        mask=_as_clip(adaptive_avg_pool2d(structure.mask, model.config.latent_size)),
         map=structure.map[None],
         identity=identity.tokens[None],
         speech=speech[None],

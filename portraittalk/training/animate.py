@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import DDIMScheduler
 from safetensors import safe_open
 from torch import Generator, Tensor, nn
 
@@ -83,7 +83,7 @@ def animate_loss(
     batch: dict[str, Tensor],
     config: PortraitTalkConfig,
     training: AnimateTraining,
-    schedule: DDIMScheduler,
+    schedule: Any,
     noise: Generator,
 ) -> dict[str, Tensor]:
     """The mask reconstruction loss: mean of ``(STILL + mask) * (v_predicted - v)^2`` over latents, and in stage one the

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -95,7 +96,7 @@ def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tenso
     return ((output - target).abs() * weight).mean() + difference(1) + 0.5 * difference(3)
 
 
-def autoencoder_loss(model: nn.Module, batch: dict[str, Tensor], kl_weight: float) -> dict[str, Tensor]:
+def autoencoder_loss(model: Autoencoder, batch: dict[str, Tensor], kl_weight: float) -> dict[str, Tensor]:
     posterior = model.posterior(batch["image"].contiguous(memory_format=torch.channels_last))
     patches = model.kl.decode(posterior.sample()).sample
     output = F.pixel_shuffle(patches, model.config.patch_size).float() / 2 + 0.5
@@ -110,11 +111,12 @@ def train_autoencoder(
 ) -> nn.Module:
     """Trains from prepared clips into ``out``; returns the averaged network, its latents not yet scaled."""
     torch.manual_seed(config.seed)
-    model = Autoencoder(network).to(memory_format=torch.channels_last)
+    model = Autoencoder(network)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fit(
         model,
         batches(clips, crop_size, config),
-        lambda m, b: autoencoder_loss(m, b, config.kl_weight),
+        lambda m, b: autoencoder_loss(cast(Autoencoder, m), b, config.kl_weight),
         config.trainer,
         out,
     )

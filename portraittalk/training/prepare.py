@@ -53,9 +53,9 @@ def prepare_video(path: Path, provider: FaceProvider, config: PortraitTalkConfig
     from ..speech.features import encode_speech
 
     video = read_video(path)
-    frames = list(video.frames())
+    frames = list(video)
     clip = crop_clip(frames, [largest(provider, frame) for frame in frames], config.crop_size)
-    speech = encode_speech(read_audio(path), video.fps, config.speech).features
+    speech = encode_speech(read_audio(path), float(video.fps), config.speech).features
     missing = len(frames) - len(speech)
     clip["speech"] = (
         F.pad(speech, (0, 0, 0, 0, 0, missing), mode="replicate").half()
