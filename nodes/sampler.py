@@ -157,7 +157,7 @@ class AnimateNetSampler(io.ComfyNode):
 def _fitted(motion: MotionTrack, speech: Speech) -> MotionTrack:
     """The motion at the speech's frame rate.
 
-    Both lengths were rounded to whole frames, so that up to one of the motion's own frames may be missing: the last is held.
+    Both lengths were rounded to whole frames, so up to one of the motion's own may be missing: the last is held.
     """
     fitted = resample(motion, speech.fps)
     missing = len(speech) - len(fitted)
