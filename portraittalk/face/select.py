@@ -134,7 +134,9 @@ def _checked_region(box: Box, image_size: tuple[int, int]) -> Tensor:
     region = _box_mask(checked_box(box), image_size)
     if not region.any():
         edges = ", ".join(f"{edge:g}" for edge in box)
-        raise FaceError(f"The face box ({edges}) lies outside of the picture of {image_size[1]}x{image_size[0]} pixels.")
+        raise FaceError(
+            f"The face box ({edges}) lies outside of the picture of {image_size[1]}x{image_size[0]} pixels."
+        )
     return region
 
 
