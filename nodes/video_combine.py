@@ -93,7 +93,8 @@ class VideoCombine(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, filename_prefix: str) -> bool | str:
+    def validate_inputs(cls, filename_prefix: str, source: Any = None, format: Any = None) -> bool | str:
+        # ComfyUI passes inputs that change with a mode whether they are asked for or not.
         return host.prefix_problem(filename_prefix) or True
 
     @classmethod
