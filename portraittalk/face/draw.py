@@ -4,6 +4,8 @@ Lines are soft and drawn from the exact distance to each segment; openings are f
 cell. Both follow a landmark by fractions of a cell, so a lip gap of half a cell reads as 0.5 and a closed one as 0.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,7 +23,7 @@ def _loop(points: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def _path(points: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(zip(points, points[1:], strict=False))
+    return list(pairwise(points))
 
 
 # Channel by channel; the filled ones come after the lines.

@@ -1,7 +1,7 @@
 """Where things are among the 478 points of MediaPipe's face mesh.
 
 "left" and "right" are the subject's own, as in the ARKit names: the subject's left eye lies on the picture's right.
-Closed contours run once around without repeating their first point; the two halves of lips and eyes share their corners.
+Closed contours run once around without repeating their first point; the halves of lips and eyes share their corners.
 """
 
 LIPS_OUTER_UPPER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)

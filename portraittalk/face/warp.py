@@ -1,7 +1,8 @@
 """The reference picture, warped so that its landmarks lie where the target's do.
 
-The displacements known at the landmarks are spread over the crop from coarse to fine: each level is a normalised Gaussian
-average of what the levels before it left over, so that the field is smooth far from the landmarks and exact at them.
+The displacements known at the landmarks are spread over the crop from coarse to fine: each level is a normalised
+Gaussian average of what the levels before it left over, so that the field is smooth far from the landmarks and exact at
+them.
 Points on the border of the crop that do not move hold the background still, and a window lets the field end in zero
 there, so that the crop fits back into its picture. Nothing tears: the field is continuous, an opening mouth stretches
 the line between its lips, and a closing one squeezes its inside into that line.
@@ -100,8 +101,8 @@ def _part_seams(start: Tensor, end: Tensor, cell: float) -> Tensor:
 def _handles(landmarks: Tensor) -> Tensor:
     """Landmarks (F, 478, 2) and what else of a head has to move with them -> (F, P, 2).
 
-    Irises end at the lids, or they would show through closed ones. Rows of points between the lips keep the line that an
-    opening mouth stretches from doubling. Hair, ears and neck follow a rim outside of the face oval.
+    Irises end at the lids, or they would show through closed ones. Rows of points between the lips keep the line that
+    an opening mouth stretches from doubling. Hair, ears and neck follow a rim outside of the face oval.
     """
     eyes = ((EYE_RIGHT_UPPER, EYE_RIGHT_LOWER, IRIS_RIGHT), (EYE_LEFT_UPPER, EYE_LEFT_LOWER, IRIS_LEFT))
     irises = [_between_lids(*(landmarks[:, part] for part in eye)) for eye in eyes]

@@ -1,10 +1,15 @@
 """The linear expression basis: how far each ARKit coefficient moves each landmark, and how far it opens the lips."""
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..types import LANDMARK_COUNT
 from .arkit import ARKIT_NAMES
+
+SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "basis.safetensors"
 
 # Points that neither speech nor the brows move: eye corners, the bridge and base of the nose, temples and forehead.
 STABLE_POINTS = (
@@ -41,6 +46,13 @@ class FaceBasis(nn.Module):
     def asked_aperture(self, coefficients: Tensor) -> Tensor:
         """coefficients: (F, 52) -> (F,) gap between the inner lips in eye distances, 0 for closed lips."""
         return (coefficients @ self.aperture - self.rest).clamp_min(0)
+
+
+def load_basis(path: Path = SHIPPED) -> FaceBasis:
+    """The basis that ``portraittalk.training.basis`` fitted: the one that ships, unless another file is given."""
+    basis = FaceBasis()
+    basis.load_state_dict(load_file(path))
+    return basis
 
 
 def rigid_fit(points: Tensor, onto: Tensor, chosen: tuple[int, ...] = STABLE_POINTS) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Changes to whole motion tracks: smoothing, scaling, blending, another frame rate."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,15 +12,17 @@ from .track import TENSORS, MotionTrack
 
 
 def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
-    """Low-passes expression, rotation and translation with a Gaussian of this standard deviation, without delaying them.
+    """Low-passes expression, rotation and translation, without delay.
 
-    Blinks and gaze are quick by nature and stay as they are.
+    seconds: standard deviation of the Gaussian. Blinks and gaze are quick by nature and stay as they are.
     """
     sigma = seconds * track.fps
     if sigma <= 0:
         return track
-    names = ("expression", "rotation", "translation")
-    return replace(track, **{name: _gaussian(getattr(track, name), sigma) for name in names})
+    slow: dict[str, Any] = {
+        name: _gaussian(getattr(track, name), sigma) for name in ("expression", "rotation", "translation")
+    }
+    return replace(track, **slow)
 
 
 def scale(track: MotionTrack, expression: float = 1.0, head: float = 1.0) -> MotionTrack:
@@ -47,7 +50,8 @@ def blend(first: MotionTrack, second: MotionTrack, weight: float | Tensor) -> Mo
     def mix(a: Tensor, b: Tensor) -> Tensor:
         return torch.lerp(a, b, share.view(-1, *[1] * (a.dim() - 1)))
 
-    return replace(first, **{name: mix(getattr(first, name), getattr(second, name)) for name in TENSORS})
+    mixed: dict[str, Any] = {name: mix(getattr(first, name), getattr(second, name)) for name in TENSORS}
+    return replace(first, **mixed)
 
 
 def resample(track: MotionTrack, fps: float) -> MotionTrack:
@@ -66,7 +70,7 @@ def resample(track: MotionTrack, fps: float) -> MotionTrack:
         part = (position - before).to(values).view(-1, *[1] * (values.dim() - 1))
         return torch.lerp(values[before], values[after], part)
 
-    return replace(track, fps=fps, **{name: read(getattr(track, name)) for name in TENSORS})
+    return replace(track.each(read), fps=fps)
 
 
 def _gaussian(values: Tensor, sigma: float) -> Tensor:

@@ -100,7 +100,7 @@ def _looking(portrait: Tensor, way: str, left: Tensor, right: Tensor) -> Tensor:
 
 
 def eye_closure(track: MotionTrack, portrait: Tensor) -> Tensor:
-    """How much of their opening the left and the right eye lose: (F, 2) in 0..1, by ``blink`` or by eyeBlink coefficients.
+    """How much of their opening the left and the right eye lose, by ``blink`` or by eyeBlink: (F, 2) in 0..1.
 
     An eyeBlink counts from what the portrait shows, or what open eyes read as, to what shut ones read as.
     """
@@ -135,8 +135,8 @@ def gap(points: Tensor, seam: Seam) -> Tensor:
 def set_gap(points: Tensor, seam: Seam, asked: Tensor, mean: Tensor) -> Tensor:
     """Moves the edges of a seam, and what lies around them, until its middle is ``asked`` (F,) open.
 
-    points: (F, 478, 3) of a frontal face in eye distances; mean: (478, 3), the average one. A gap that must shrink does so in
-    proportion, its edges lying on each other in the end; one that must grow gets an arch between its corners.
+    points: (F, 478, 3) of a frontal face in eye distances; mean: (478, 3), the average one. A gap that must shrink does
+    so in proportion, its edges lying on each other in the end; one that must grow gets an arch between its corners.
     """
     between = points[:, seam.lower] - points[:, seam.upper]  # (F, K, 3)
     now = gap(points, seam)
@@ -199,8 +199,8 @@ def rotation_angles(matrix: Tensor) -> Tensor:
 def _turn(points: Tensor, track: MotionTrack) -> Tensor:
     """Turns heads (F, 478, 3), given in eye distances from the middle of the eyes, about the neck.
 
-    The steep sides of a head are seen only as its outline, which slides over them while the head turns: their depth ends
-    at ``SIDES``, so that the outline stays one.
+    The steep sides of a head are seen only as its outline, which slides over them while the head turns: their depth
+    ends at ``SIDES``, so that the outline stays one.
     """
     neck = points.new_tensor(NECK)
     depth = SIDES - SIDES_BEND * softplus((SIDES - points[..., 2:]) / SIDES_BEND)

@@ -125,7 +125,7 @@ def _follow(values: Tensor, frames: float) -> Tensor:
 
 
 def _smooth_noise(frames: int, spacing: float, generator: Generator) -> Tensor:
-    """(F, 6) of variance 1: cubic B-splines through random knots ``spacing`` frames apart, drawn one after the other."""
+    """(F, 6) of variance 1: cubic B-splines of random knots ``spacing`` frames apart, drawn in turn."""
     count = math.ceil(frames / spacing) + 3
     knots = torch.stack([torch.randn(6, generator=generator) for _ in range(count)])
     position = torch.arange(frames) / spacing

@@ -50,14 +50,23 @@ def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> M
         raise MotionError("The driving video's faces come without expressions: find them with MediaPipe.")
     expression = relative_expression(torch.stack(shapes))
     rotation, translation, gaze = pose_and_gaze(landmarks, basis)
-    parts = (_fill(values, seen, len(faces)) for values in (expression, rotation, translation, gaze))
-    return MotionTrack(fps, *parts, torch.zeros(len(faces)))
+    count = len(faces)
+    return MotionTrack(
+        fps=fps,
+        expression=_fill(expression, seen, count),
+        rotation=_fill(rotation, seen, count),
+        translation=_fill(translation, seen, count),
+        gaze=_fill(gaze, seen, count),
+        blink=torch.zeros(count),
+    )
 
 
 def relative_expression(expression: Tensor) -> Tensor:
     """(F, 52) of a driver without the resting face, which stays the portrait's own; what speech articulates stays."""
     resting = torch.quantile(expression, RESTING, 0)
-    keeps = torch.tensor([index in ARTICULATION or name.startswith("eyeBlink") for index, name in enumerate(ARKIT_NAMES)])
+    keeps = torch.tensor(
+        [index in ARTICULATION or name.startswith("eyeBlink") for index, name in enumerate(ARKIT_NAMES)]
+    )
     return (expression - torch.where(keeps, 0.0, resting)).clamp_min(0)
 
 

@@ -7,6 +7,7 @@ from ..models.motion_net import MOTION_FPS, MotionNet
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..speech.features import at_rate
 from ..types import Speech
+from .edit import scale
 from .life import add_life
 from .track import MotionTrack
 
@@ -23,14 +24,14 @@ def speech_to_motion(
 ) -> MotionTrack:
     """The motion of someone who says ``speech``, one frame for each of its frames.
 
-    The network always listens at 25 frames a second; at other rates the speech is brought to that rate, and the motion
-    back. seed decides when the eyes blink and how the head moves; the mouth depends on the speech alone, and is closed and
+    The network always listens at 25 frames a second: at other rates the speech is brought there, and its motion back.
+    seed decides when the eyes blink and how the head moves; the mouth depends on the speech alone, and is closed and
     still in silence. head_motion and expression_strength: 1 is natural, 0 is none. Reports stage "motion".
     """
     heard = at_rate(speech, MOTION_FPS, net.speech)
-    expression = spoken_expression(net, heard.features, progress)
-    expression = (at_frames(expression, len(speech), speech.fps) * expression_strength).clamp(0, 1)
-    return add_life(MotionTrack.of_expression(expression, speech.fps), seed, head_motion)
+    expression = at_frames(spoken_expression(net, heard.features, progress), len(speech), speech.fps)
+    living = add_life(MotionTrack.of_expression(expression, speech.fps), seed, head_motion)
+    return scale(living, expression=expression_strength)
 
 
 @torch.inference_mode()

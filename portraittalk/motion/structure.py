@@ -15,9 +15,7 @@ from .track import MotionTrack
 ROTATION_SCALE, TRANSLATION_SCALE, GAZE_SCALE, APERTURE_SCALE = 4.0, 10.0, 4.0, 5.0
 
 
-def build_structure(
-    identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig
-) -> Structure:
+def build_structure(identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig) -> Structure:
     """The structure of every frame of ``track``: slice a long track to build it in pieces."""
     size = config.crop_size
     landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
@@ -37,8 +35,8 @@ def build_structure(
 def structure_coefficients(expression: Tensor, track: MotionTrack, aperture: Tensor, count: int = 64) -> Tensor:
     """What the structure tokens are made of, frame by frame -> (F, count).
 
-    0..51: expression (F, 52) that the face shows, in the order of ``ARKIT_NAMES``. 52..54: rotation. 55..57: translation.
-    58..59: gaze. 60: blink. 61: lip aperture (F,). The rest is zero. Scaled to a size of about one.
+    0..51: expression (F, 52) that the face shows, in the order of ``ARKIT_NAMES``. 52..54: rotation. 55..57:
+    translation. 58..59: gaze. 60: blink. 61: lip aperture (F,). The rest is zero. Scaled to a size of about one.
     """
     parts = (
         expression,

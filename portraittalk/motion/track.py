@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,18 @@ class MotionTrack(Movable):
         return self.expression.shape[0]
 
     def __getitem__(self, frames: slice) -> Self:
-        return replace(self, **{name: getattr(self, name)[frames] for name in TENSORS})
+        return self.each(lambda values: values[frames])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The track with ``change`` made to each of its tensors."""
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in TENSORS}
+        return replace(self, **changed)
 
     @classmethod
     def of_expression(cls, expression: Tensor, fps: float) -> Self:
         """expression: (F, 52) -> a track whose head is still, whose gaze rests and whose eyes do not blink."""
-        zeros = [expression.new_zeros(len(expression), *shape) for shape in ((3,), (3,), (2,), ())]
-        return cls(fps, expression, *zeros)
+        rotation, translation, gaze = (expression.new_zeros(len(expression), size) for size in _LISTS.values())
+        return cls(fps, expression, rotation, translation, gaze, expression.new_zeros(len(expression)))
 
     def save(self, path: Path | str) -> None:
         """Writes JSON with one line a frame; coefficients that are 0 are left out.
@@ -73,7 +78,7 @@ class MotionTrack(Movable):
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Reads what ``save`` wrote; frames may leave out what is 0. Raises MotionError that says what is wrong where."""
+        """Reads what ``save`` wrote; frames may leave out what is 0. Raises MotionError: what is wrong, and where."""
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -97,8 +102,8 @@ class MotionTrack(Movable):
             raise MotionError(f"{name} has no frames.")
         rows = [_row(frame, f"{name}: frame {index}") for index, frame in enumerate(frames)]
         table = torch.tensor(rows, dtype=torch.float32)
-        *parts, blink = table.split((len(ARKIT_NAMES), *_LISTS.values(), 1), dim=1)
-        return cls(fps, *parts, blink[:, 0])
+        expression, rotation, translation, gaze, blink = table.split((len(ARKIT_NAMES), *_LISTS.values(), 1), dim=1)
+        return cls(fps, expression, rotation, translation, gaze, blink[:, 0])
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, "fps": self.fps, "frames": self._frames()}
@@ -130,7 +135,8 @@ def concatenate(tracks: Sequence[MotionTrack]) -> MotionTrack:
     rates = sorted({track.fps for track in tracks})
     if len(rates) > 1:
         raise MotionError(f"Motion tracks of {rates[0]:g} and {rates[-1]:g} fps cannot be joined: resample one first.")
-    return replace(tracks[0], **{name: torch.cat([getattr(track, name) for track in tracks]) for name in TENSORS})
+    joined: dict[str, Any] = {name: torch.cat([getattr(track, name) for track in tracks]) for name in TENSORS}
+    return replace(tracks[0], **joined)
 
 
 def _row(frame: Any, where: str) -> list[float]:

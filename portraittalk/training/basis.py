@@ -34,8 +34,15 @@ RENDER_SIZE = 384
 RENDER_SCALE = 13.5  # pixels per ICT unit (about a centimetre)
 RENDER_CENTRE = (0.0, 1.0)
 SAMPLES_PER_TRIANGLE = 40
-COLOURS = {"M_Face": (0.80, 0.62, 0.52), "M_BackHead": (0.75, 0.58, 0.48), "M_Teeth": (0.95, 0.93, 0.88),
-           "M_GumsTongue": (0.60, 0.25, 0.25), "M_ScleraLeft": (0.95, 0.95, 0.95), "M_ScleraRight": (0.95, 0.95, 0.95)}  # fmt: skip
+WHITE = (0.95, 0.95, 0.95)
+COLOURS = {
+    "M_Face": (0.80, 0.62, 0.52),
+    "M_BackHead": (0.75, 0.58, 0.48),
+    "M_Teeth": (0.95, 0.93, 0.88),
+    "M_GumsTongue": (0.60, 0.25, 0.25),
+    "M_ScleraLeft": WHITE,
+    "M_ScleraRight": WHITE,
+}
 PROBES: tuple[dict[str, float], ...] = (
     {},
     {"jawOpen": 0.6},
@@ -46,12 +53,13 @@ RIDGE = 10.0  # strength of the pull towards ICT, in units of (coefficient^2 x f
 FIXED = 1e9  # a pull that leaves ICT's shape as it is
 LOWER_FACE = 0.33  # eye distances below the eyes at which the lower face begins
 APERTURE_RIDGE = 2.0
-REST = 0.006  # eye distances: what closed lips read as
+REST = 0.012  # eye distances: what the coefficients of closed lips add up to at most, in 19 of 20 frames
+OPENING = 1.15  # makes up for taking off REST, and for what the ridge takes, in open lips
 PORTRAIT_WEIGHT = 0.2  # of a portrait against a frame: people differ in more than their expression
 
 
 class Ict:
-    """ICT-FaceKit as packed in an .npz: vertices V (N, 3), faces F (T, 3, 2), materials M (T,), expressions E (57, N, 3)."""
+    """ICT-FaceKit as an .npz: vertices V (N, 3), faces F (T, 3, 2), materials M (T,), expressions E (57, N, 3)."""
 
     def __init__(self, path: Path) -> None:
         pack = np.load(path)
@@ -65,7 +73,7 @@ class Ict:
 
 
 def _arkit_shapes(shapes: Tensor) -> Tensor:
-    """ICT's expressions (57, N, 3), in the alphabetical order of its files -> (52, N, 3) in the order of ARKIT_NAMES."""
+    """ICT's expressions (57, N, 3), in the alphabetical order of its files -> (52, N, 3) in that of ARKIT_NAMES."""
     names = ["PupilDilateLeft", "PupilDilateRight"]
     names += [stem + side for stem in ICT_SIDES for side in ("Left", "Right")]
     names += [name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth", "nose"))]
@@ -77,7 +85,7 @@ def _arkit_shapes(shapes: Tensor) -> Tensor:
 
 
 def render(ict: Ict, vertices: Tensor) -> Tensor:
-    """A plain shaded picture (3, S, S) of posed vertices from the front: points on every triangle, the nearest one wins."""
+    """A plain shaded picture (3, S, S) of posed vertices from the front: the nearest point of all triangles wins."""
     generator = torch.Generator().manual_seed(0)
     weights = -torch.rand(SAMPLES_PER_TRIANGLE, 3, generator=generator).log()  # uniform over a triangle
     weights = weights / weights.sum(1, keepdim=True)
@@ -144,7 +152,9 @@ MIRRORED_NAMES = [
 ]
 
 
-def fit(clips: Iterable[tuple[Tensor, Tensor]], portraits: tuple[Tensor, Tensor], prior: Tensor, face: Tensor) -> FaceBasis:
+def fit(
+    clips: Iterable[tuple[Tensor, Tensor]], portraits: tuple[Tensor, Tensor], prior: Tensor, face: Tensor
+) -> FaceBasis:
     """clips: (landmarks (T, 478, 3), coefficients (T, 52)) of one person each; portraits: the same of many people.
 
     prior: (52, 478, 3) and face: (478, 3) of ``ict_prior``.
@@ -153,7 +163,8 @@ def fit(clips: Iterable[tuple[Tensor, Tensor]], portraits: tuple[Tensor, Tensor]
     mean = _symmetric(everyone.mean(0), mirror_landmarks(face))
     mirror = mirror_landmarks(mean)
     count = len(ARKIT_NAMES)
-    gram, moment = torch.zeros(count, count, dtype=torch.double), torch.zeros(count, prior[0].numel(), dtype=torch.double)
+    gram = torch.zeros(count, count, dtype=torch.double)
+    moment = torch.zeros(count, prior[0].numel(), dtype=torch.double)
     lips = ApertureFit()
     frames = 0
 
@@ -186,8 +197,8 @@ def fit(clips: Iterable[tuple[Tensor, Tensor]], portraits: tuple[Tensor, Tensor]
     basis = FaceBasis()
     basis.expression.copy_(shapes)
     basis.mean.copy_(mean)
-    basis.aperture.copy_(lips.solve())
-    basis.rest.fill_(REST)
+    basis.aperture.copy_(lips.solve() * OPENING)
+    basis.rest.fill_(REST * OPENING)
     logger.info("Fitted the expression basis on %d frames.", frames)
     return basis
 
@@ -220,7 +231,7 @@ def _symmetric(face: Tensor, mirror: Tensor) -> Tensor:
 
 
 def read_track(path: Path) -> tuple[Tensor, Tensor]:
-    """A track file's landmarks (T, 478, 3) and ARKit coefficients (T, 52), without the frames where no face was found."""
+    """A track file: landmarks (T, 478, 3) and ARKit coefficients (T, 52), without frames that show no face."""
     pack = np.load(path)
     found = pack["ok"].astype(bool)
     # MediaPipe's order is ARKit's with "_neutral" before it and without tongueOut.
@@ -241,7 +252,7 @@ def main() -> None:
     stills = [read_track(path) for path in arguments.portraits]
     portraits = torch.cat([points for points, _ in stills]), torch.cat([values for _, values in stills])
     basis = fit((read_track(path) for path in arguments.clips), portraits, prior, face)
-    save_file({f"basis.{name}": value for name, value in basis.state_dict().items()}, arguments.out)
+    save_file({name: value.half() for name, value in basis.state_dict().items()}, arguments.out)
 
 
 if __name__ == "__main__":
