@@ -40,7 +40,7 @@ def load_model(
     if strangers:
         raise WeightsError(f"{path.name} has the unknown {_listed(strangers)}: the file does not fit this version.")
     for name, module in networks.items():
-        part = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        part = _under(name, tensors)
         _check(module, part, f"{path.name}: {name}")
         module.load_state_dict(part, assign=True)
         module.to(device, torch.float32).eval().requires_grad_(False)
@@ -97,13 +97,21 @@ def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Map
 
 
 def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> None:
-    """Joins the trained networks of several files (name -> file) into one, in half precision. Raises WeightsError."""
-    parts = {name: read_tensors(file)[1] for name, file in files.items()}
-    halved = {
-        name: {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-        for name, state in parts.items()
-    }
-    save_weights(path, config, halved)
+    """Joins the trained networks of several files (name -> file) into one, in half precision. Raises WeightsError.
+
+    Where a file holds several networks, as a training stage writes them, only the keys under the name's prefix count.
+    """
+    parts = {}
+    for name, file in files.items():
+        tensors = read_tensors(file)[1]
+        own = _under(name, tensors) or tensors
+        parts[name] = {key: value.half() if value.is_floating_point() else value for key, value in own.items()}
+    save_weights(path, config, parts)
+
+
+def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose keys begin with ``name.``, without it."""
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
 def _check(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
