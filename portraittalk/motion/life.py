@@ -43,9 +43,9 @@ def add_life(track: MotionTrack, seed: int, head_motion: float = 1.0, energy: Te
     if energy is None:
         energy = track.expression[:, ARKIT_INDEX["jawOpen"]] * VOICE_PER_JAW
     blink = blinks(frames, fps, _generator(seed, 0))
-    rotation, translation = sway(energy.cpu().float(), fps, _generator(seed, 1))
+    rotation, translation = sway(energy.cpu().float(), fps, seed)
     rotation, translation = rotation * head_motion, translation * head_motion
-    gaze = saccades(frames, fps, _generator(seed, 2)) - EYES_STAY * rotation[:, [1, 0]]
+    gaze = saccades(frames, fps, _generator(seed, 1)) - EYES_STAY * rotation[:, [1, 0]]
     return replace(
         track,
         blink=torch.maximum(track.blink, blink.to(track.blink)),
@@ -67,15 +67,15 @@ def blinks(frames: int, fps: float, generator: Generator) -> Tensor:
     return closed
 
 
-def sway(energy: Tensor, fps: float, generator: Generator) -> tuple[Tensor, Tensor]:
+def sway(energy: Tensor, fps: float, seed: int) -> tuple[Tensor, Tensor]:
     """energy: (F,) -> rotation (F, 3) in radians and translation (F, 3) in eye distances, starting at 0."""
     frames = len(energy)
     slow_voice = _follow(energy.clamp(0, 1), 4 * ENERGY_SECONDS * fps)
     voice = _follow(energy.clamp(0, 1), ENERGY_SECONDS * fps)
     motion = torch.zeros(frames, 6)
-    for seconds, degrees, shift in zip(SWAY_SECONDS, SWAY_DEGREES, SWAY_SHIFT, strict=True):
+    for curve, (seconds, degrees, shift) in enumerate(zip(SWAY_SECONDS, SWAY_DEGREES, SWAY_SHIFT, strict=True)):
         spread = torch.tensor([math.radians(angle) for angle in degrees] + list(shift))
-        motion += _smooth_noise(frames, seconds * fps, generator) * spread
+        motion += _smooth_noise(frames, seconds * fps, _generator(seed, 2 + curve)) * spread
     motion *= (SILENT_SWAY + (1 - SILENT_SWAY) * slow_voice.sqrt())[:, None]
     motion[:, 0] += math.radians(NOD_DEGREES) * (voice - slow_voice)
     motion *= _ease(torch.arange(frames) / (START_SECONDS * fps))[:, None]
