@@ -27,7 +27,7 @@ class Movable:
                 return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
             return value.to(device, dtype) if isinstance(value, Movable) else value
 
-        return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self) if f.init})  # type: ignore[type-var]
+        return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self) if f.init})  # type: ignore[arg-type, type-var]
 
 
 @dataclass(frozen=True)
