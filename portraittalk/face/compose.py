@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import SettingsError
 from ..types import Crop, Identity, Movable
-from .align import bounds, extract_crop, scale_of, to_crop
+from .align import bounds, extract_crop, from_crop, scale_of, to_crop
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 PIXELS_AT_ONCE = 2**18  # of the box, over all frames of a batch: little enough to stay near the processor
@@ -84,10 +84,10 @@ class Compositor:
 
     def _boxes(self, flow: Tensor, residual: Tensor) -> Tensor:
         turned = torch.einsum("ij,fjyx->fiyx", self._flow_to_grid, flow)
-        grid = self._rest_grid + self._placement(turned, "bilinear").permute(0, 2, 3, 1)
+        grid = self._rest_grid + self._placement.flow(turned).permute(0, 2, 3, 1)
         # Sampling is not exact where nothing moves, so the same sampling at rest is taken off again.
-        moved = _sampled(self._box.expand(len(flow), -1, -1, -1), grid).sub_(self._at_rest)
-        return moved.add_(self._placement(residual, "bicubic")).add_(self._box).clamp_(0, 1)
+        boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), grid).sub_(self._at_rest).add_(self._box)
+        return self._placement.add(residual, boxes).clamp_(0, 1)
 
 
 def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
@@ -110,29 +110,54 @@ def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
     x0, y0, x1, y1 = bounds(crop)
     frames = portrait.expand(len(crops), -1, -1, -1).clone()
     for frame, change in zip(frames, difference, strict=True):
-        frame[:, y0:y1, x0:x1].add_(placement(change[None], "bicubic")[0]).clamp_(0, 1)
+        placement.add(change[None], frame[None, :, y0:y1, x0:x1]).clamp_(0, 1)
     return frames
 
 
 class _Placement:
-    """Takes fields from the crop to the pixels of its box in the picture, with a feathered border."""
+    """Takes fields (F, C, n, n) over the crop's square, of any n, to the pixels of its box in the picture.
+
+    The border is feathered: a field is zero from the square's border on.
+    """
 
     def __init__(self, crop: Crop, like: Tensor) -> None:
-        x0, y0, x1, y1 = bounds(crop)
+        self._crop = crop
+        x0, y0, x1, y1 = self._box = bounds(crop)
         columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
         rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
         points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
         self._grid = (points / crop.size * 2 - 1).to(like)
         self._side = crop.size / scale_of(crop)
 
-    def __call__(self, field: Tensor, mode: str) -> Tensor:
-        """field: (F, C, n, n) over the crop's square, of any n -> (F, C, h, w), zero from the square's border on."""
+    def flow(self, field: Tensor) -> Tensor:
+        """The field (F, 2, n, n) on every pixel of the box, (F, 2, h, w)."""
+        grid = self._grid.expand(len(field), -1, -1, -1)
+        return _sampled(field * fade(field.shape[-1]).to(field), grid, "bilinear", "zeros")
+
+    def add(self, field: Tensor, boxes: Tensor) -> Tensor:
+        """Adds a field to the pixels of the box (F, C, h, w), in place, working only on those that it changes."""
         size = field.shape[-1]
         field = field * fade(size).to(field)
-        if size > self._side:
-            fewer = max(round(self._side), 1)
-            field = F.interpolate(field, (fewer, fewer), mode="bicubic", antialias=True) * fade(fewer).to(field)
-        return _sampled(field, self._grid.expand(len(field), -1, -1, -1), mode, "zeros")
+        if size > self._side:  # it shrinks, so it is low-passed
+            size = max(round(self._side), 1)
+            field = F.interpolate(field, (size, size), mode="bicubic", antialias=True) * fade(size).to(field)
+        used = field.detach().abs().amax((0, 1)) > 0
+        if used.any():
+            rows, columns = self._reached(used)
+            grid = self._grid[rows, columns].expand(len(field), -1, -1, -1)
+            boxes[:, :, rows, columns].add_(_sampled(field, grid, "bicubic", "zeros"))
+        return boxes
+
+    def _reached(self, used: Tensor) -> tuple[slice, slice]:
+        """Rows and columns of the box to which a field (n, n) reaches that is zero where not ``used``."""
+        per_cell = self._crop.size / used.shape[-1]
+        rows, columns = used.any(1).nonzero(), used.any(0).nonzero()
+        x0, x1 = (columns.min().item() - 2) * per_cell, (columns.max().item() + 3) * per_cell
+        y0, y1 = (rows.min().item() - 2) * per_cell, (rows.max().item() + 3) * per_cell
+        corners = torch.tensor([(x0, y0), (x1, y0), (x0, y1), (x1, y1)], dtype=torch.float64)
+        points = (from_crop(corners, self._crop) - torch.tensor(self._box[:2])).clamp_min(0)
+        (left, top), (right, bottom) = points.amin(0).tolist(), points.amax(0).tolist()
+        return slice(math.floor(top), math.ceil(bottom)), slice(math.floor(left), math.ceil(right))
 
 
 def fade(size: int) -> Tensor:

@@ -117,6 +117,19 @@ def test_the_picture_is_enlarged_for_enlarged_crops(portrait, portrait_face):
     assert torch.allclose(torch.nn.functional.avg_pool2d(pasted, 2)[0, :, :90], portrait[:, :90], atol=0.12)
 
 
+def test_a_face_that_the_picture_cuts_off(portrait, portrait_face):
+    """The crop reaches beyond the picture; what is drawn there alone changes nothing."""
+    picture = portrait[:, 250:, 330:]
+    crop = aligned_crop(portrait_face.landmarks - torch.tensor([330.0, 250.0, 0.0]), (518, 438), SIZE)
+    flow, residual, mask = still()
+    residual[:, :, 20:80, 20:80] = 0.5
+    frames = Compositor(picture, crop)(flow, residual, mask)
+    assert torch.equal(frames, picture.expand_as(frames))
+    residual[:, :, 150:200, 150:200] = 0.5
+    changed = (Compositor(picture, crop)(flow, residual, mask) - picture).abs().amax((0, 1)) > 0.01
+    assert 50 < changed.any(0).sum() < 90 and 50 < changed.any(1).sum() < 90
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 64, 65), (1, 4, 64, 64), (3, 64, 64)])
 def test_crops_of_another_shape_are_refused(portrait, portrait_face, shape):
     data = CropData(portrait, aligned_crop(portrait_face.landmarks, (768, 768), SIZE))
