@@ -31,7 +31,7 @@ def write_speech(source: Path, seconds: float, path: Path) -> None:
 
 def measure(portrait: Path, speech: Path, out: Path, options: list[str]) -> tuple[float, float]:
     """Peak memory in MB and wall time in seconds of one run."""
-    command = [sys.executable, "-m", "portraittalk", "animate", str(portrait), "--audio", str(speech), "--out", str(out)]
+    command = [sys.executable, "-m", "portraittalk", "animate", portrait, "--audio", speech, "--out", out]
     started = time.perf_counter()
     process = subprocess.Popen([*command, *options])
     _, status, usage = os.wait4(process.pid, 0)
@@ -51,7 +51,7 @@ def main() -> None:
             speech = Path(folder) / f"speech_{seconds:g}.wav"
             write_speech(arguments.speech, seconds, speech)
             memory, took = measure(arguments.portrait, speech, Path(folder) / "out.mp4", options)
-            print(f"{seconds:6g} s of speech: peak memory {memory:.0f} MB, {took:.1f} s, {took / seconds:.2f} s per second")
+            print(f"{seconds:6g} s: peak memory {memory:.0f} MB, {took:.1f} s, {took / seconds:.2f} s per second")
 
 
 if __name__ == "__main__":

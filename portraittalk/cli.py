@@ -12,6 +12,8 @@ import typer
 
 from .errors import PortraitTalkError
 
+SHIPPED_BASIS = Path(__file__).parent / "assets" / "face" / "basis.safetensors"
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 weights_app = typer.Typer(no_args_is_help=True, help="List and pack weights files.")
 app.add_typer(weights_app, name="weights")
@@ -40,9 +42,13 @@ def _app() -> None:
 
 @app.command()
 def animate(
-    portraits: Annotated[list[Path], typer.Argument(metavar="PORTRAIT...", help="Pictures of one person; the first talks.")],
+    portraits: Annotated[
+        list[Path], typer.Argument(metavar="PORTRAIT...", help="Pictures of one person; the first talks.")
+    ],
     audio: Annotated[Path, typer.Option(help="The speech: any sound file, or a video with sound.")],
-    out: Annotated[Path, typer.Option(help="The video; its suffix says the format: mp4, webm, gif, webp; png for frames.")],
+    out: Annotated[
+        Path, typer.Option(help="The video; its suffix says the format: mp4, webm, gif, webp; png for frames.")
+    ],
     prompt: Annotated[str, typer.Option(help="Describes the expression or style.")] = "",
     negative_prompt: Annotated[str, typer.Option(help="Describes what is not wanted.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
@@ -57,9 +63,15 @@ def animate(
     identity_scale: Annotated[float, typer.Option(help="Strength of the identity branch; 0 switches it off.")] = 1.0,
     text_scale: Annotated[float, typer.Option(help="Strength of the text branch; 0 switches it off.")] = 1.0,
     audio_scale: Annotated[float, typer.Option(help="Strength of the speech branch; 0 switches it off.")] = 1.0,
-    motion_in: Annotated[Path | None, typer.Option(help="A motion track (JSON), instead of one made from the speech.")] = None,
-    motion_out: Annotated[Path | None, typer.Option(help="Where to save the motion track that was used (JSON).")] = None,
-    no_paste_back: Annotated[bool, typer.Option("--no-paste-back", help="Write the face crop, not the picture.")] = False,
+    motion_in: Annotated[
+        Path | None, typer.Option(help="A motion track (JSON), instead of one made from the speech.")
+    ] = None,
+    motion_out: Annotated[
+        Path | None, typer.Option(help="Where to save the motion track that was used (JSON).")
+    ] = None,
+    no_paste_back: Annotated[
+        bool, typer.Option("--no-paste-back", help="Write the face crop, not the picture.")
+    ] = False,
     preview: Annotated[float | None, typer.Option(metavar="SECONDS", help="Only the first seconds.")] = None,
     max_size: Annotated[int, typer.Option(help="Longest side of the picture; larger ones are reduced.")] = 2048,
 ) -> None:
@@ -69,6 +81,7 @@ def animate(
     from .media.audio import read_audio
     from .media.image import read_image
     from .media.video import write_video
+    from .motion.edit import resample, scale
     from .motion.speech_to_motion import speech_to_motion
     from .motion.track import MotionTrack
     from .sampling.settings import check_fps, check_number, check_settings
@@ -95,7 +108,7 @@ def animate(
         if motion_in is None:
             motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)
         else:
-            motion = MotionTrack.load(motion_in)
+            motion = scale(resample(MotionTrack.load(motion_in), fps), expression_strength, head_motion)
         output: pipeline.Output = "crop" if no_paste_back else "full"
         frames = pipeline.animate(networks, identity, speech, style, motion, settings, output, progress)
         write_video(frames, out, fps, sound)
@@ -120,11 +133,52 @@ def pack_weights(
     identity_net: Annotated[Path, typer.Option(help="Trained weights of IdentityNet.")],
     animate_net: Annotated[Path, typer.Option(help="Trained weights of AnimateNet.")],
     motion_net: Annotated[Path, typer.Option(help="Trained weights of the motion network.")],
-    basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
+    basis: Annotated[
+        Path, typer.Option(help="The fitted expression basis; by default the one that ships.")
+    ] = SHIPPED_BASIS,
 ) -> None:
     """Join separately trained networks into one model file, in half precision."""
     from .config import MINI
     from .weights.load import pack
 
-    parts = dict(autoencoder=autoencoder, identity_net=identity_net, animate_net=animate_net, motion_net=motion_net, basis=basis)
-    pack(out, MINI, parts)
+    files = {
+        "autoencoder": autoencoder,
+        "identity_net": identity_net,
+        "animate_net": animate_net,
+        "motion_net": motion_net,
+        "basis": basis,
+    }
+    pack(out, MINI, files)
+
+
+@app.command()
+def evaluate(
+    subjects: Annotated[list[Path], typer.Argument(metavar="SUBJECT...", help="Real clips with sound, or pictures.")],
+    out_dir: Annotated[Path, typer.Option(help="Folder for the videos that are made and measured.")],
+    audio: Annotated[Path | None, typer.Option(help="The speech, where the subjects are pictures.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 0,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 4,
+    model: Model = "mini",
+    models_dir: ModelsDir = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Measure lips, identity, the mouth's error, seams and speed; clips are played again from their first frame."""
+    from .face.detect import MediaPipeProvider
+    from .metrics import evaluate as measuring
+    from .metrics.identity import FaceRecognition
+    from .terminal import choose_device, native_code_silenced
+    from .types import SamplingSettings
+    from .weights.load import load_model
+
+    networks = load_model(model, choose_device(device), folders=[] if models_dir is None else [models_dir])
+    recognition = FaceRecognition() if FaceRecognition.installed() else None
+    settings = SamplingSettings(seed, steps)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    rows = []
+    with native_code_silenced():
+        provider = MediaPipeProvider()
+        for subject in subjects:
+            out = out_dir / f"{subject.stem}.mp4"
+            rows.append(measuring.evaluate(networks, subject, audio, out, provider, recognition, settings))
+    typer.echo(measuring.as_json(rows) if as_json else measuring.table(rows))

@@ -1,7 +1,6 @@
 """The arrows of the data flow, as functions over a loaded model: portrait(s), prompt and motion become frames."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,11 +10,12 @@ from .face.align import aligned_crop, extract_crop, to_crop
 from .face.detect import FaceProvider
 from .face.select import LARGEST, FaceChoice, choose_face, find_face
 from .motion.arkit import ARKIT_NAMES
+from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.render import Output, render
 from .sampling.settings import check_settings
-from .types import Face, Identity, SamplingSettings, Speech, Style
+from .types import Face, Identity, SamplingSettings, Speech, Structure, Style
 from .weights.model import Model
 
 
@@ -93,7 +93,14 @@ def animate(
             f"The identity was made for crops of {identity.crop.size} pixels, the model '{model.config.name}' works on "
             f"{model.config.crop_size}: encode the identity with the model that animates it."
         )
-    return render(model, identity, speech, style, motion, settings, output, progress)
+    device = model.device
+    identity = identity.to(device)
+
+    @torch.no_grad()
+    def structure_of(frames: slice) -> Structure:
+        return build_structure(identity, motion[frames].to(device), model.basis, model.config)
+
+    return render(model, identity, speech.to(device), style.to(device), structure_of, settings, output, progress)
 
 
 def image_size(image: Tensor) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What the command line shows: a progress bar, warnings, and the summary of a run. Everything but results goes to stderr."""
+"""What the command line shows: progress bars and warnings, on stderr, and the summary of a run."""
 
 import logging
 import os
@@ -64,7 +64,8 @@ class ProgressBars:
 def choose_device(name: str) -> torch.device:
     """A device by its name; "auto" takes a GPU where there is one. Raises SettingsError for one that is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        return torch.device(next(kind for kind, found in there.items() if found))
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -1,4 +1,4 @@
-"""Shared by all tests: a tiny model, where the real ComfyUI is, and a switch that makes skipped tests count as failures."""
+"""Shared by all tests: a tiny model, where the real ComfyUI is, and a switch that makes skipped tests fail the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import torch
 if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another name
     from torch import Tensor
 
-    from portraittalk.motion.basis import FaceBasis
     from portraittalk.types import Face
     from portraittalk.weights.model import Model
 
@@ -66,9 +65,10 @@ def portrait_face(portrait: Tensor) -> Face:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(portrait_face: Face) -> Model:
-    """The real classes at a tiny size, with random weights; the expression basis knows how to open the jaw."""
+def tiny_model() -> Model:
+    """The real classes at a tiny size, with random weights; the expression basis is the one that ships."""
     from portraittalk import config
+    from portraittalk.motion.basis import load_basis
     from portraittalk.weights.model import build_model
 
     tiny = config.PortraitTalkConfig(
@@ -84,22 +84,10 @@ def tiny_model(portrait_face: Face) -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_model(tiny)
+    model.basis.load_state_dict(load_basis().state_dict())
     for module in model.modules().values():
         module.eval().requires_grad_(False)
-    fill_basis(model.basis, portrait_face.landmarks)
     return model
-
-
-def fill_basis(basis: FaceBasis, landmarks: Tensor) -> None:
-    """A basis whose average face is the given one, seen as frontal, and in which jawOpen lowers what is below the lips."""
-    from portraittalk.face.align import eye_distance
-    from portraittalk.motion.arkit import ARKIT_INDEX
-
-    middle = (landmarks[33] + landmarks[263]) / 2
-    basis.mean.copy_((landmarks - middle) / eye_distance(landmarks))
-    below = (basis.mean[:, 1] - basis.mean[13, 1]).clamp_min(0)
-    basis.expression[ARKIT_INDEX["jawOpen"], :, 1] = (4 * below).clamp_max(0.3)
-    basis.aperture[ARKIT_INDEX["jawOpen"]] = 0.25
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

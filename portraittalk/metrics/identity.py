@@ -1,4 +1,4 @@
-"""Whether it is still the same person: dlib's face recognition network, which no part of PortraitTalk was trained with."""
+"""Whether it is still the same person, by dlib's face recognition network, which PortraitTalk was not trained with."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import FaceError
 from ..types import Face
 
-# dlib's five points: outer and inner corner of the eye at the picture's right, then at its left, and the base of the nose.
+# dlib's five points: outer and inner corner of the eye at the picture's right, then at its left; the base of the nose.
 FIVE_POINTS = (263, 362, 33, 133, 2)
 CHIP_SIZE = 150
 CHIP_PADDING = 0.25
@@ -34,6 +34,10 @@ class FaceRecognition:
         path = Path(spec.origin).parent / "models" / "dlib_face_recognition_resnet_model_v1.dat"
         self._dlib = dlib
         self._network = dlib.face_recognition_model_v1(str(path))
+
+    @staticmethod
+    def installed() -> bool:
+        return all(find_spec(name) is not None for name in ("dlib", "face_recognition_models"))
 
     def __call__(self, image: Tensor, face: Face) -> Tensor:
         """image: (3, H, W) in 0..1 -> (128,)."""

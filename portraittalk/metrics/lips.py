@@ -12,11 +12,15 @@ def correlation(first: Tensor, second: Tensor) -> float:
 
 
 def best_lag(first: Tensor, second: Tensor, reach: int = 5) -> tuple[int, float]:
-    """The lag in frames by which ``second`` comes later than ``first``, up to ``reach``, that correlates best, and how well."""
-    found = []
+    """The lag in frames, up to ``reach``, at which two curves (F,) correlate best, and how well.
+
+    It is positive where ``second`` comes later than ``first``; 0 and NaN where one of them is constant.
+    """
+    best, found = 0, float("nan")
     for lag in range(-reach, reach + 1):
-        a = first[max(0, -lag) : len(first) - max(0, lag)]
-        b = second[max(0, lag) : len(second) - max(0, -lag)]
-        found.append((correlation(a, b), lag))
-    value, lag = max(pair for pair in found if pair[0] == pair[0]) if any(v == v for v, _ in found) else (float("nan"), 0)
-    return lag, value
+        early = first[max(0, -lag) : len(first) - max(0, lag)]
+        late = second[max(0, lag) : len(second) - max(0, -lag)]
+        value = correlation(early, late)
+        if value > found or (found != found and value == value):
+            best, found = lag, value
+    return best, found

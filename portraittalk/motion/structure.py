@@ -17,15 +17,23 @@ ROTATION_SCALE, TRANSLATION_SCALE, GAZE_SCALE, APERTURE_SCALE = 4.0, 10.0, 4.0, 
 
 def build_structure(identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig) -> Structure:
     """The structure of every frame of ``track``: slice a long track to build it in pieces."""
-    size = config.crop_size
     landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
+    return structure_of_landmarks(identity, landmarks, shown_expression(track, identity.blendshapes), track, config)
+
+
+def structure_of_landmarks(
+    identity: Identity, landmarks: Tensor, expression: Tensor, track: MotionTrack, config: PortraitTalkConfig
+) -> Structure:
+    """The structure of faces that are known point by point, such as those of a real video.
+
+    landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) that they show. track: their pose, gaze and blinks.
+    """
+    size = config.crop_size
     flow = flow_between(identity.landmarks, landmarks, size, config.structure.flow_size)
     return Structure(
         landmarks=landmarks,
         map=landmark_map(landmarks, size, config.structure.map_size),
-        coefficients=structure_coefficients(
-            shown_expression(track, identity.blendshapes), track, lip_aperture(landmarks), config.structure.coefficients
-        ),
+        coefficients=structure_coefficients(expression, track, lip_aperture(landmarks), config.structure.coefficients),
         flow=flow,
         warped=warp(identity.references[0], flow),
         mask=motion_mask(identity.landmarks, landmarks, size),

@@ -10,15 +10,14 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from ..face.compose import Compositor
 from ..models.animate_net import Conditions
-from ..motion.structure import build_structure
-from ..motion.track import MotionTrack
-from ..progress import Progress, ProgressCallback
+from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model
 from .sample import sample_window
 from .windows import Window, frame_noise, plan_windows
 
 Output = Literal["full", "crop"]
+StructureOf = Callable[[slice], Structure]
 Paste = Callable[[Tensor, Tensor, Tensor], Tensor]  # flow, residual and mask of some frames -> those frames
 
 CHUNK = 4  # frames that are encoded, decoded and handed on together
@@ -26,7 +25,7 @@ CHUNK = 4  # frames that are encoded, decoded and handed on together
 
 @dataclass(frozen=True)
 class _Scene:
-    """F frames before sampling. base: latents (F, C, h, w) of the warped reference; plain: their decoding (F, 3, S, S)."""
+    """F frames before sampling. base: the warped reference's latents (F, C, h, w); plain: these decoded (F, 3, S, S)."""
 
     structure: Structure
     base: Tensor
@@ -49,13 +48,15 @@ def render(
     identity: Identity,
     speech: Speech,
     style: Style,
-    motion: MotionTrack,
+    structure_of: StructureOf,
     settings: SamplingSettings,
     output: Output,
-    progress: ProgressCallback,
+    progress: ProgressCallback = ignore_progress,
 ) -> Iterator[Tensor]:
-    """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``CHUNK`` frames."""
-    identity = identity.to(model.device)
+    """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``CHUNK`` frames.
+
+    Everything given is on the model's device. structure_of: the structure of a slice of the speech's frames.
+    """
     compositor = Compositor(identity.portrait, identity.crop)
     paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
@@ -63,9 +64,9 @@ def render(
     carried: _Scene | None = None
     anchor: Tensor | None = None
     for number, window in enumerate(windows):
-        fresh = _prepare(model, identity, motion[window.start + window.shared : window.stop].to(model.device), tick)
+        fresh = _prepare(model, structure_of(slice(window.start + window.shared, window.stop)), tick)
         scene = fresh if carried is None else _join(carried, fresh)
-        features = speech.features[window.start : window.stop].to(model.device)
+        features = speech.features[window.start : window.stop]
         latents = _sample(model, identity, scene, features, style, settings, window, anchor, tick)
         leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
         for start in range(0, leaving, CHUNK):
@@ -77,14 +78,14 @@ def render(
 
 
 def _count_steps(windows: list[Window], steps: int) -> int:
+    handed_on = [*(window.shared for window in windows[1:]), 0]
     fresh = [len(window) - window.shared for window in windows]
-    leaving = [len(window) - after for window, after in zip(windows, [w.shared for w in windows[1:]] + [0], strict=True)]
+    leaving = [len(window) - shared for window, shared in zip(windows, handed_on, strict=True)]
     return sum(-(-n // CHUNK) for n in fresh + leaving) + steps * len(windows)
 
 
 @torch.no_grad()
-def _prepare(model: Model, identity: Identity, motion: MotionTrack, tick: _Counter) -> _Scene:
-    structure = build_structure(identity, motion, model.basis, model.config)
+def _prepare(model: Model, structure: Structure, tick: _Counter) -> _Scene:
     base, plain = [], []
     for warped in structure.warped.split(CHUNK):
         base.append(model.autoencoder.encode(warped))
@@ -114,10 +115,10 @@ def _sample(
         identity=identity.tokens[None],
         speech=speech[None],
         structure=structure.coefficients[None],
-        text=None if style.tokens is None else style.tokens[None].to(scene.base),
+        text=None if style.tokens is None else style.tokens[None],
     )
     noise = frame_noise(settings.seed, window.start, window.stop, tuple(scene.base.shape[1:])).to(scene.base)
-    negative = None if style.negative_tokens is None else style.negative_tokens[None].to(scene.base)
+    negative = None if style.negative_tokens is None else style.negative_tokens[None]
     before = None if anchor is None else _as_clip(anchor)
     sampled = sample_window(model.animate_net, conditions, _as_clip(noise), settings, negative, before, tick)
     return sampled[0].transpose(0, 1)

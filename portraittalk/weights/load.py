@@ -56,19 +56,19 @@ def read_weights(path: Path) -> tuple[PortraitTalkConfig, dict[str, Tensor]]:
     try:
         config = PortraitTalkConfig.from_dict(json.loads(header["portraittalk_config"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path.name} was written by another version of PortraitTalk ({error}); get a newer one.") from error
+        raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
     return config, tensors
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The header and the tensors of any safetensors file. Raises WeightsError where it is missing, corrupt or pickled."""
+    """The header and the tensors of any safetensors file. Raises WeightsError: missing, corrupt or pickled."""
     if not path.is_file():
         raise WeightsError(f"There is no weights file at {path}.")
     if path.suffix != SUFFIX:
         raise WeightsError(f"{path.name} is not a {SUFFIX} file; weights in other formats are not opened.")
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: not a dict
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path.name} is damaged or not a {SUFFIX} file ({error}); get it again.") from error
 

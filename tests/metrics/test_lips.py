@@ -27,4 +27,3 @@ def test_best_lag_is_positive_where_the_second_curve_comes_later():
     values = curve()
     lag, found = best_lag(values[3:], values[:-3])
     assert lag == 3 and math.isclose(found, 1, abs_tol=1e-6)
-

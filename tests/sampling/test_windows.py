@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ def test_windows_cover_every_frame_and_weights_sum_to_one(frames, window, overla
     assert windows[0].start == 0 and windows[-1].stop == frames
     assert all(len(piece) == min(window, frames) for piece in windows)
     assert all(piece.shared >= overlap for piece in windows[1:])
-    assert all(piece.start < after.start for piece, after in zip(windows, windows[1:], strict=False))
+    assert all(piece.start < after.start for piece, after in itertools.pairwise(windows))
 
 
 def test_earlier_windows_do_not_depend_on_the_length():
