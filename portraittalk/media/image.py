@@ -82,10 +82,12 @@ def _read(image: Image.Image, path: Path, max_side: int | None) -> Picture:
     ImageOps.exif_transpose(image, in_place=True)
     clear = "A" in image.getbands() or "transparency" in image.info
     white = _WHITE.get(image.mode, 255)
-    image = image.convert("F" if image.mode in _WHITE else "RGBA" if clear else "RGB")
+    mode = "F" if image.mode in _WHITE else "RGBA" if clear else "RGB"
+    if mode != "RGB" or image.mode in ("1", "P"):  # values that cannot be blended as they are
+        image = image.convert(mode)
     if image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    values = torch.from_numpy(np.array(image, dtype=np.float32) / white).clamp(0, 1)
+    values = torch.from_numpy(np.array(image.convert(mode), dtype=np.float32) / white).clamp(0, 1)
     if values.ndim == 2:
         return Picture(values.expand(3, -1, -1).contiguous())
     channels = values.permute(2, 0, 1)

@@ -11,7 +11,7 @@ from typing import cast
 import av
 import numpy as np
 from av.filter import Graph
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
 from .audio import Audio
@@ -19,6 +19,8 @@ from .sound_track import CopiedSound, EncodedSound
 from .tags import tag_gif, tag_webp
 
 log = logging.getLogger(__name__)
+
+_BT709 = 1  # of ITU-T H.273, for the matrix, the primaries and the transfer alike
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,8 @@ def _muxer_options(form: MovieFormat, tags: dict[str, str]) -> dict[str, str]:
 
 def _name_colours(codec: av.VideoCodecContext) -> None:
     """Say that the colours are those of BT.709, limited range, or players guess by the picture's size."""
-    codec.colorspace = Colorspace.ITU709
     codec.color_range = ColorRange.MPEG
-    codec.color_primaries = ColorPrimaries.BT709
-    codec.color_trc = ColorTrc.BT709
+    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
 
 
 def _palette_graph(size: tuple[int, int], fps: Fraction) -> Graph:

@@ -48,7 +48,7 @@ class VideoReader:
             end = 0.0
             for frame in _decoded(container, self.path):
                 begin = (frame.time or 0.0) - zero
-                while shown is not None and count + 0.5 < begin * self.fps:
+                while shown is not None and count + 0.5 < begin * self.fps - 1e-6:
                     yield shown
                     count += 1
                 shown = _pixels(frame)

@@ -28,7 +28,10 @@ QUALITY = 80
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video that was written. path: as asked for. seconds: length of the picture. size: (height, width) in pixels."""
+    """A video that was written. path: the file, or for PNGs the folder or the files' numbered name.
+
+    seconds: length of the picture. size: (height, width) in pixels.
+    """
 
     path: Path
     frames: int
@@ -85,7 +88,8 @@ def write_video(
             if writer is not None:
                 writer.discard()
             raise
-    return VideoFile(path, count, float(count / rate), writer.size)
+    written = path.with_name(sequence_pattern(path.name)) if kind == "png" and path.suffix else path
+    return VideoFile(written, count, float(count / rate), writer.size)
 
 
 def video_rate(fps: float | Fraction) -> Fraction:

@@ -1,0 +1,43 @@
+import math
+
+import pytest
+import torch
+
+from portraittalk.media.resample import resample, sinc_resample, torchaudio_resample
+
+RATES = [(44100, 16000), (48000, 16000), (8000, 16000), (96000, 48000), (22050, 16000), (16000, 44100)]
+
+
+@pytest.mark.parametrize(("source", "target"), RATES)
+def test_our_formula_equals_torchaudio(source: int, target: int) -> None:
+    torchaudio = torchaudio_resample()
+    if torchaudio is None:
+        pytest.skip("torchaudio does not import here")
+    sound = torch.rand(2, source // 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    ours, theirs = sinc_resample(sound, source, target), torchaudio(sound, source, target)
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(("source", "target"), RATES)
+def test_a_tone_keeps_its_pitch_phase_and_loudness(source: int, target: int) -> None:
+    tone = torch.sin(2 * math.pi * 1000 * torch.arange(source) / source)[None]
+    expected = torch.sin(2 * math.pi * 1000 * torch.arange(target) / target)[None]
+    heard = sinc_resample(tone, source, target)
+    assert heard.shape == (1, target)
+    inside = slice(target // 50, -target // 50)
+    assert (heard - expected)[:, inside].abs().max() < 0.02
+
+
+def test_what_the_lower_rate_cannot_hold_is_removed() -> None:
+    tone = torch.sin(2 * math.pi * 11000 * torch.arange(48000) / 48000)[None]
+    assert sinc_resample(tone, 48000, 16000)[:, 500:-500].abs().max() < 0.01
+
+
+def test_length_is_rounded_up() -> None:
+    assert sinc_resample(torch.zeros(1, 1001), 44100, 16000).shape[1] == math.ceil(1001 * 16000 / 44100)
+
+
+def test_the_same_rate_changes_nothing() -> None:
+    sound = torch.rand(1, 100)
+    assert resample(sound, 16000, 16000) is sound
