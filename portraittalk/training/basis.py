@@ -182,13 +182,14 @@ def fit(
     for landmarks, coefficients in clips:
         add(landmarks, coefficients, 1.0)
     add(*portraits, PORTRAIT_WEIGHT)
-    # Eyes and brows do not move the mouth, nor the mouth the eyes, though in one person's speech they correlate: there
-    # ICT's shapes stay.
+    # Eyes and brows do not move the mouth, nor the mouth the eyes, though in one person's speech they correlate, and
+    # a gaze comes with a turn of the head: there ICT's shapes stay.
     below = (mean[:, 1] > LOWER_FACE).repeat_interleave(3)
     above_names = torch.tensor([name.startswith(("eye", "brow")) for name in ARKIT_NAMES])
+    gaze_names = torch.tensor([name.startswith("eyeLook") for name in ARKIT_NAMES])
     start = prior.flatten(1).double()
     solved = torch.empty_like(start)
-    for points, fixed in ((below, above_names), (~below, ~above_names)):
+    for points, fixed in ((below, above_names), (~below, ~above_names | gaze_names)):
         pull = torch.where(fixed, FIXED, RIDGE).double().diag()
         left_over = moment[:, points] - gram @ start[:, points]
         solved[:, points] = start[:, points] + torch.linalg.solve(gram + pull, left_over)

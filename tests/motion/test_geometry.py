@@ -1,0 +1,146 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from portraittalk.face import topology as mesh
+from portraittalk.face.align import eye_distance
+from portraittalk.motion.arkit import ARKIT_INDEX
+from portraittalk.motion.geometry import (
+    EYE_LEFT,
+    EYE_RIGHT,
+    LIPS,
+    asked_aperture,
+    eye_closure,
+    gap,
+    lip_aperture,
+    move_landmarks,
+    set_gap,
+    shown_expression,
+)
+from portraittalk.motion.track import MotionTrack
+
+
+def track_of(**coefficients: float) -> MotionTrack:
+    expression = torch.zeros(1, 52)
+    for name, value in coefficients.items():
+        expression[0, ARKIT_INDEX[name]] = value
+    return MotionTrack.of_expression(expression, 25.0)
+
+
+@pytest.fixture(scope="module")
+def smiling(identity, basis):
+    """The portrait's landmarks and coefficients with a wide smile and open lips."""
+    expression = identity.blendshapes.clone()
+    wanted = {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5}
+    for name, value in wanted.items():
+        expression[ARKIT_INDEX[name]] = value
+    landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track_of(jawOpen=0.3, **wanted), basis)[0]
+    expression[ARKIT_INDEX["jawOpen"]] = 0.3
+    assert lip_aperture(landmarks) > 0.1
+    return landmarks, expression
+
+
+def test_a_still_track_moves_next_to_nothing(identity, basis):
+    moved = move_landmarks(identity.landmarks, identity.blendshapes, track_of(), basis)
+    apart = (moved[0] - identity.landmarks)[:, :2].norm(dim=1) / eye_distance(identity.landmarks)
+    above = identity.landmarks[:, 1] < identity.landmarks[mesh.NOSE_BASE_LINE[3], 1]
+    assert apart[above].max() < 0.01
+    assert apart.max() < 0.08
+
+
+@pytest.mark.parametrize("jaw", [0.0, 0.05, 0.1, 0.25, 0.5])
+def test_lips_open_as_far_as_asked(identity, smiling, basis, jaw):
+    track = track_of(jawOpen=jaw, mouthFunnel=0.1)
+    for landmarks, expression in ((identity.landmarks, identity.blendshapes), smiling):
+        moved = move_landmarks(landmarks, expression, track, basis)
+        assert lip_aperture(moved).item() == pytest.approx(asked_aperture(track, basis).item(), rel=0.1, abs=1e-3)
+
+
+def test_a_smile_with_teeth_closes_and_stays_a_smile(identity, smiling, basis):
+    landmarks, expression = smiling
+    closed = move_landmarks(landmarks, expression, track_of(), basis)[0]
+    upper, lower = closed[list(LIPS.upper)], closed[list(LIPS.lower)]
+    assert (lower - upper)[:, :2].norm(dim=1).max() < 0.5  # pixels
+    width = [(points[291, 0] - points[61, 0]).item() for points in (identity.landmarks, closed)]
+    assert width[1] > 1.05 * width[0]
+
+
+def test_a_blink_closes_the_lids_and_nothing_else(identity, basis):
+    still, shut = (
+        move_landmarks(
+            identity.landmarks, identity.blendshapes, replace(track_of(), blink=torch.tensor([blink])), basis
+        )[0]
+        for blink in (0.0, 1.0)
+    )
+    for seam in (EYE_LEFT, EYE_RIGHT):
+        before, after = (points[list(seam.lower), 1] - points[list(seam.upper), 1] for points in (still, shut))
+        assert after.abs().max() < 0.1 < before.min()
+    far = [*mesh.LIPS_OUTER, *mesh.FACE_OVAL, *mesh.BROW_LEFT_UPPER, 4]
+    assert (shut - still)[far].abs().max() < 0.5
+
+
+def test_eye_blink_coefficients_count_from_open_to_shut(identity):
+    closure = [
+        eye_closure(track_of(eyeBlinkLeft=value), identity.blendshapes)[0].tolist() for value in (0.0, 0.2, 0.45, 0.7)
+    ]
+    left, right = zip(*closure, strict=True)
+    assert left[0] == left[1] == 0 < left[2] < left[3] == 1
+    assert not any(right)
+
+
+def test_gaze_moves_the_irises_alone_and_the_coefficients_with_them(identity, basis):
+    looking = replace(track_of(), gaze=torch.tensor([[0.2, 0.0]]))
+    moved, still = (
+        move_landmarks(identity.landmarks, identity.blendshapes, t, basis)[0] for t in (looking, track_of())
+    )
+    shift = moved - still
+    assert (shift[list(mesh.IRIS_LEFT), 0] > 1).all() and (shift[list(mesh.IRIS_RIGHT), 0] > 1).all()
+    assert shift[list(mesh.FACE_OVAL)].abs().max() < 1e-3
+    shown = shown_expression(looking, torch.zeros(52))[0]
+    assert shown[ARKIT_INDEX["eyeLookOutLeft"]] == shown[ARKIT_INDEX["eyeLookInRight"]] > 0.3
+    assert shown[ARKIT_INDEX["eyeLookInLeft"]] == 0
+
+
+def test_turning_shows_more_of_one_side_and_keeps_the_outline(identity, basis):
+    turned, still = (
+        move_landmarks(
+            identity.landmarks,
+            identity.blendshapes,
+            replace(track_of(), rotation=torch.tensor([[0.0, yaw, 0.0]])),
+            basis,
+        )[0]
+        for yaw in (0.17, 0.0)
+    )
+    shift = (turned - still)[:, 0] / eye_distance(identity.landmarks)
+    assert shift[4] > 0.1  # the tip of the nose goes to the picture's right
+    assert shift[list(mesh.FACE_OVAL)].abs().max() < shift[4]
+    assert (turned - still)[list(mesh.FACE_OVAL)].roll(1, 0).sub((turned - still)[list(mesh.FACE_OVAL)]).norm(
+        dim=1
+    ).max() < 0.06 * eye_distance(identity.landmarks)
+
+
+def test_translation_is_in_eye_distances_of_the_picture(identity, basis):
+    shifted, still = (
+        move_landmarks(
+            identity.landmarks, identity.blendshapes, replace(track_of(), translation=torch.tensor([t])), basis
+        )
+        for t in ([0.1, -0.05, 0.0], [0.0, 0.0, 0.0])
+    )
+    shift = (shifted - still)[0] / eye_distance(identity.landmarks)
+    assert torch.allclose(shift, torch.tensor([0.1, -0.05, 0.0]).expand_as(shift), atol=0.01)
+    away = move_landmarks(
+        identity.landmarks,
+        identity.blendshapes,
+        replace(track_of(), translation=torch.tensor([[0.0, 0.0, 0.7]])),
+        basis,
+    )
+    assert eye_distance(away[0]) < 0.95 * eye_distance(still[0])
+
+
+def test_a_seam_can_be_set_to_any_gap_without_moving_what_is_far(basis):
+    face = basis.mean.expand(3, -1, -1)
+    asked = torch.tensor([0.0, 0.1, 0.25])
+    moved = set_gap(face, LIPS, asked, basis.mean)
+    assert torch.allclose(gap(moved, LIPS), asked, atol=1e-5)
+    assert (moved - face)[:, [33, 263, 10, 4, 152]].abs().max() < 0.02
