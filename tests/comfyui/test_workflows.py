@@ -9,11 +9,11 @@ from comfyui_harness.movie import Movie, delay, read_movie
 from comfyui_harness.server import ComfyServer, Run
 from comfyui_harness.workflow import Prompt, load_prompt, only
 from PIL import Image
+from torch import Tensor
 
-from portraittalk.face.detect import MediaPipeProvider
 from portraittalk.media.audio import frame_count, read_audio
-from portraittalk.media.image import read_image
 from portraittalk.media.resample import resample
+from portraittalk.types import Face
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "portraittalk" / "assets" / "demo"
@@ -61,17 +61,15 @@ def test_sound_is_the_speech_and_in_step(movie: Movie) -> None:
     assert np.corrcoef(movie.sound[:length], original[:length])[0, 1] > 0.95
 
 
-def test_whole_picture_comes_out(movie: Movie) -> None:
-    _, height, width = read_image(DEMO / "portrait.jpg").pixels.shape
+def test_whole_picture_comes_out(movie: Movie, portrait: Tensor) -> None:
+    _, height, width = portrait.shape
     frame_height, frame_width = movie.frames.shape[1:3]
     assert frame_height >= height - 1 and abs(frame_width / frame_height - width / height) < 0.01
 
 
-def test_the_mouth_moves_and_the_background_does_not(movie: Movie) -> None:
-    portrait = read_image(DEMO / "portrait.jpg").pixels
+def test_the_mouth_moves_and_the_background_does_not(movie: Movie, portrait: Tensor, portrait_face: Face) -> None:
     scale = movie.frames.shape[1] / portrait.shape[1]
-    (face, *_) = MediaPipeProvider()(portrait)
-    lips = face.landmarks[list(MOUTH), :2] * scale
+    lips = portrait_face.landmarks[list(MOUTH), :2] * scale
     (left, top), (right, bottom) = lips.amin(0).int().tolist(), lips.amax(0).int().tolist()
     motion = movie.frames[::2].std(0, dtype=np.float32).mean(-1)  # over time, in levels of 255
     corner = movie.frames.shape[1] // 10

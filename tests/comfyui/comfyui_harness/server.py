@@ -16,7 +16,7 @@ from typing import Any
 from websockets.sync.client import connect
 
 PACK = "ComfyUI-PortraitTalk"
-START_SECONDS = 180
+START_SECONDS = 300
 RUN_SECONDS = 600
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
@@ -150,7 +150,7 @@ class ComfyServer:
         except urllib.error.HTTPError as refusal:
             reply = json.load(refusal)
         for problem in reply["node_errors"].values():
-            raise NodeError(problem["class_type"], "; ".join(error["details"] for error in problem["errors"]))
+            raise NodeError(problem["class_type"], problem["errors"][0]["details"])
         raise NodeError("", reply["error"]["message"])
 
     def _wait_until_up(self) -> None:
