@@ -11,16 +11,14 @@ from typing import cast
 import av
 import numpy as np
 from av.filter import Graph
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
 from .audio import Audio
+from .colour import name_colours, to_yuv
 from .sound_track import CopiedSound, EncodedSound
 from .tags import tag_gif, tag_webp
 
 log = logging.getLogger(__name__)
-
-_BT709 = 1  # of ITU-T H.273, for the matrix, the primaries and the transfer alike
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class MovieWriter:
         self._stream.height, self._stream.width = self.size
         self._stream.pix_fmt = form.pixels
         if even:
-            _name_colours(self._stream.codec_context)
+            name_colours(self._stream.codec_context)
         self._palette = _palette_graph(self.size, fps) if kind == "gif" else None
         self._sound = self._open_sound(audio, kind)
 
@@ -120,14 +118,7 @@ class MovieWriter:
         if self._palette is not None:
             self._palette.vpush(frame)
             return self._palette.vpull()
-        if self._format.pixels != "yuv420p":
-            return frame.reformat(format=self._format.pixels)
-        return frame.reformat(
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
-        )
+        return to_yuv(frame) if self._format.pixels == "yuv420p" else frame.reformat(format=self._format.pixels)
 
     def finish(self) -> None:
         """Write what the encoders still hold, the rest of the sound, and the tags."""
@@ -150,12 +141,6 @@ def _muxer_options(form: MovieFormat, tags: dict[str, str]) -> dict[str, str]:
     # Keys of one's own (a workflow) need MP4's second way of storing tags; more programs read the comment in the first.
     own = len(tags) > 1 and "movflags" in form.muxer
     return {**form.muxer, "movflags": form.muxer["movflags"] + "+use_metadata_tags"} if own else dict(form.muxer)
-
-
-def _name_colours(codec: av.VideoCodecContext) -> None:
-    """Say that the colours are those of BT.709, limited range, or players guess by the picture's size."""
-    codec.color_range = ColorRange.MPEG
-    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
 
 
 def _palette_graph(size: tuple[int, int], fps: Fraction) -> Graph:

@@ -10,15 +10,12 @@ import av
 import numpy as np
 import torch
 from av.container import InputContainer
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError
 from .audio import Audio, exact_fps, first_sound, is_cover, open_media, read_audio, timeline_start
-
-# Without full-width chroma, swscale's fast path makes the picture about two levels darker.
-_ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+from .colour import to_rgb
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class VideoReader:
                     yield shown
                     count += 1
                 shown = _pixels(frame)
-                end = begin + (float(frame.duration * (frame.time_base or 0)) or float(1 / self.fps))
+                end = begin + float(1 / _own_rate(_picture_stream(container, self.path)))
             while shown is not None and (count + 0.5 < end * self.fps or count == 0):
                 yield shown
                 count += 1
@@ -68,7 +65,7 @@ def read_video(path: str | Path, fps: float | Fraction | None = None) -> VideoRe
         first = next(_decoded(container, path), None)
         if first is None:
             raise MediaError(f"There is no picture in {path.name}: give a video.")
-        rate = exact_fps(fps) if fps is not None else Fraction(_picture_stream(container, path).average_rate or 25)
+        rate = _own_rate(_picture_stream(container, path)) if fps is None else exact_fps(fps)
         height, width = _pixels(first).shape[-2:]
         return VideoReader(path, rate, (height, width), container.streams.best("audio") is not None)
 
@@ -80,6 +77,10 @@ def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
     return streams[0]
 
 
+def _own_rate(stream: VideoStream) -> Fraction:
+    return stream.average_rate or stream.guessed_rate or Fraction(25)
+
+
 def _decoded(container: InputContainer, path: Path) -> Iterator[av.VideoFrame]:
     try:
         yield from container.decode(_picture_stream(container, path))
@@ -89,6 +90,5 @@ def _decoded(container: InputContainer, path: Path) -> Iterator[av.VideoFrame]:
 
 def _pixels(frame: av.VideoFrame) -> Tensor:
     """(3, H, W) in 0..1, upright."""
-    array = frame.to_ndarray(format="rgb24", interpolation=_ACCURATE)
-    upright = np.rot90(array, frame.rotation // 90)
+    upright = np.rot90(to_rgb(frame), frame.rotation // 90)
     return torch.from_numpy(upright.transpose(2, 0, 1).copy()).float() / 255
