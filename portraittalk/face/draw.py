@@ -14,6 +14,7 @@ from . import topology as mesh
 
 LINE_WIDTH = 0.7  # standard deviation of a line, in cells
 MASK_SIZE = 64  # cells a side at which the mask is made before it is enlarged
+MASK_REGIONS = ((mesh.LOWER_FACE, 1.1), (mesh.EYE_RIGHT_RING, 1.3), (mesh.EYE_LEFT_RING[::-1], 1.3))  # and how enlarged
 MASK_FEATHER = 1.6  # standard deviation of the mask's edge in cells
 MASK_BORDER = 4  # cells from the border of the crop over which the mask falls to zero
 
@@ -52,10 +53,9 @@ def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
 
     source: (478, 3), target: (F, 478, 3), both in crop pixels -> (F, 1, crop_size, crop_size) in 0..1, feathered.
     """
-    regions = (mesh.LOWER_FACE, mesh.EYE_RIGHT_RING, mesh.EYE_LEFT_RING[::-1])
     scale = MASK_SIZE / crop_size
     both = torch.cat((source[None], target))[..., :2] * scale
-    filled = torch.stack([fill(_enlarge(both[:, region], 1.1), MASK_SIZE) for region in regions]).amax(0)
+    filled = torch.stack([fill(_enlarge(both[:, ring], by), MASK_SIZE) for ring, by in MASK_REGIONS]).amax(0)
     union = torch.maximum(filled[:1], filled[1:])[:, None]  # (F, 1, g, g)
     soft = _blur(union, MASK_FEATHER)
     steps = torch.arange(MASK_SIZE, device=soft.device, dtype=soft.dtype) + 0.5

@@ -143,8 +143,11 @@ def ict_prior(ict: Ict, indices: Tensor) -> tuple[Tensor, Tensor]:
 
 def mirror_landmarks(face: Tensor) -> Tensor:
     """The landmark on the other side of the face for each landmark of a frontal face (478, 3): (478,) indices."""
-    flipped = face * torch.tensor([-1.0, 1.0, 1.0])
-    return torch.cdist(flipped, face).argmin(1)
+    return torch.cdist(_flipped(face), face).argmin(1)
+
+
+def _flipped(points: Tensor) -> Tensor:
+    return points * torch.tensor([-1.0, 1.0, 1.0])
 
 
 MIRRORED_NAMES = [
@@ -160,8 +163,9 @@ def fit(
     prior: (52, 478, 3) and face: (478, 3) of ``ict_prior``.
     """
     everyone = _aligned(portraits[0], face)
-    mean = _symmetric(everyone.mean(0), mirror_landmarks(face))
-    mirror = mirror_landmarks(mean)
+    average = everyone.mean(0)  # its lips are a little open, so upper and lower points are not mistaken for each other
+    mirror = mirror_landmarks(average)
+    mean = (average + _flipped(average[mirror])) / 2
     count = len(ARKIT_NAMES)
     gram = torch.zeros(count, count, dtype=torch.double)
     moment = torch.zeros(count, prior[0].numel(), dtype=torch.double)
@@ -171,8 +175,7 @@ def fit(
     def add(landmarks: Tensor, coefficients: Tensor, weight: float) -> None:
         nonlocal gram, moment, frames
         moved, shown = _aligned(landmarks, mean), coefficients
-        flipped = moved[:, mirror] * torch.tensor([-1.0, 1.0, 1.0])
-        for points, values in ((moved, shown), (flipped, shown[:, MIRRORED_NAMES])):
+        for points, values in ((moved, shown), (_flipped(moved[:, mirror]), shown[:, MIRRORED_NAMES])):
             y = (points - points.mean(0)).flatten(1).double()
             x = (values - values.mean(0)).double()
             gram, moment = gram + weight * x.T @ x, moment + weight * x.T @ y
@@ -225,10 +228,6 @@ class ApertureFit:
 def _aligned(landmarks: Tensor, face: Tensor) -> Tensor:
     """Landmarks (T, 478, 3) without their head pose and size: laid over a frontal face in eye distances."""
     return apply_rigid(landmarks, *rigid_fit(landmarks, face.expand_as(landmarks)))
-
-
-def _symmetric(face: Tensor, mirror: Tensor) -> Tensor:
-    return (face + face[mirror] * torch.tensor([-1.0, 1.0, 1.0])) / 2
 
 
 def read_track(path: Path) -> tuple[Tensor, Tensor]:
