@@ -34,7 +34,7 @@ def speech_to_motion(
     return scale(living, expression=expression_strength)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def spoken_expression(net: MotionNet, features: Tensor, progress: ProgressCallback = ignore_progress) -> Tensor:
     """Features (F, W, M) at 25 frames a second -> (F, 52), in pieces that overlap by what the network sees."""
     device = next(net.parameters()).device

@@ -50,7 +50,7 @@ def mel_filters(bands: int, sample_rate: int, fft_size: int = FFT_SIZE) -> Tenso
 def mel_power(sound: Tensor, config: SpeechConfig) -> Tensor:
     """Sound (T,) at ``config.sample_rate`` -> power per mel band (ceil(T / hop), dim); a full-scale square wave has 1.
 
-    Frame j: a Hann window of 25 ms around the middle of hop j, ``(j + 0.5) * hop`` samples. Beyond the ends it is silent.
+    Frame j: a Hann window of 25 ms around the middle of hop j, ``(j + 0.5) * hop`` samples; silence beyond the ends.
     """
     count = -(-sound.shape[0] // config.hop)
     before = (FFT_SIZE - config.hop) // 2

@@ -17,20 +17,21 @@ from torch import Tensor, nn
 
 from ..config import MINI, PortraitTalkConfig
 from ..media.audio import frame_count, read_audio
-from ..models.motion_net import MOTION_FPS, MotionNet, both_sides
+from ..models.motion_net import BOTH_SIDES, MOTION_FPS, MotionNet
 from ..motion.basis import FaceBasis
 from ..motion.geometry import lip_aperture
 from ..speech.features import encode_speech
-from .articulate import Articulator, train_articulator
+from .articulate import train_articulator
 from .basis import read_track
-from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, phone_labels, read_phones
-from .speech_data import Utterance, batches, load_utterance, wordless
+from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
+from .speech_data import Utterance, batches, load_groups, load_utterance, save_groups, wordless
 from .speech_targets import at_rest, fit_coefficients
 from .trainer import TrainerConfig, fit
 
 log = logging.getLogger(__name__)
 
 LARGEST_LAG = 3  # frames, in validation
+SMALLEST_SPREAD = 0.01  # of a coefficient: what hardly moves must not count most
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class MotionLoss:
 
     def __init__(self, spread: Tensor, basis: FaceBasis, config: MotionTrainingConfig) -> None:
         self.spread, self.config = spread, config
-        self.opening = both_sides().T @ basis.aperture  # (K,)
+        self.opening = BOTH_SIDES.T @ basis.aperture  # (K,)
         self.aperture_spread = (spread * self.opening).norm()
         self.closures = torch.tensor(CLOSURES)
 
@@ -92,15 +93,15 @@ class Sources:
     synthetic: tuple[Path, ...]
 
 
-def load_groups(
+def gather(
     sources: Sources, basis: FaceBasis, config: PortraitTalkConfig, training: MotionTrainingConfig
-) -> tuple[list[tuple[float, list[Utterance]]], Articulator]:
-    """The four groups of ``training.shares``, and the articulator that lent the synthetic one its motion."""
+) -> list[list[Utterance]]:
+    """The four groups of ``training.shares``. The articulator lends the synthetic ones their motion."""
     generator = torch.Generator().manual_seed(training.seed)
     main, others, spoken = [], [], []
     for clip in sources.clips:
         phones = read_phones(sources.phones / f"{clip.stem}.phones")
-        motion = filmed_motion(sources.tracks / f"{clip.stem}.npz", sources.phones / f"{clip.stem}.phones", basis)
+        motion = filmed_motion(sources.tracks / f"{clip.stem}.npz", phones, basis)
         spoken.append((phones, motion))
         group = main if clip.stem.startswith(training.main_speaker) else others
         group.append(load_utterance(clip, phones, motion, config.speech))
@@ -111,15 +112,13 @@ def load_groups(
         audio = read_audio(sound)
         motion = articulator.articulate(phones, frame_count(audio.samples, audio.sample_rate, MOTION_FPS))
         synthetic.append(load_utterance(sound, phones, motion, config.speech))
-    groups = (main, others, synthetic, wordless(60, config.speech, generator))
-    log.info("utterances: %d of the main speaker, %d of others, %d synthetic, %d without words", *map(len, groups))
-    return list(zip(training.shares, groups, strict=True)), articulator
+    return [main, others, synthetic, wordless(60, config.speech, generator)]
 
 
-def filmed_motion(track: Path, phones: Path, basis: FaceBasis) -> Tensor:
-    """A track file and a phone file -> coefficients (F, K) at 25 frames a second."""
+def filmed_motion(track: Path, phones: list[Phone], basis: FaceBasis) -> Tensor:
+    """A track file and what is spoken in it -> coefficients (F, K) at 25 frames a second."""
     landmarks, blendshapes = read_track(track)
-    silent = phone_labels(read_phones(phones), len(landmarks), MOTION_FPS) == PHONE_INDEX[SILENCE_PHONE]
+    silent = phone_labels(phones, len(landmarks), MOTION_FPS) == PHONE_INDEX[SILENCE_PHONE]
     return fit_coefficients(landmarks, blendshapes, at_rest(landmarks, silent), basis)
 
 
@@ -164,13 +163,23 @@ def train(
     trainer: TrainerConfig = TrainerConfig(steps=3000, learning_rate=1e-3, ema=0.995),  # noqa: B008
 ) -> MotionNet:
     """Trains on ``sources`` and writes ``out/weights.safetensors``; a run that was stopped goes on where it was."""
-    groups, _ = load_groups(sources, basis, config, training)
-    filmed = torch.cat([utterance.motion for _, group in groups[:2] for utterance in group])
-    loss = MotionLoss(filmed.std(0) + 0.01, basis, training)
+    prepared = out / "utterances.safetensors"
+    if not prepared.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        save_groups(prepared, gather(sources, basis, config, training))
+    groups = load_groups(prepared)
+    log.info("utterances: %d of the main speaker, %d of others, %d synthetic, %d without words", *map(len, groups))
+    filmed = torch.cat([utterance.motion for group in groups[:2] for utterance in group])
     torch.manual_seed(training.seed)
     net = MotionNet(config)
+    net.spread.copy_(filmed.std(0) + SMALLEST_SPREAD)
+    loss = MotionLoss(net.spread.clone(), basis, training)
     stream: Iterator[dict[str, Tensor]] = batches(
-        groups, config.speech, training.batch_size, training.frames, torch.Generator().manual_seed(training.seed + 1)
+        list(zip(training.shares, groups, strict=True)),
+        config.speech,
+        training.batch_size,
+        training.frames,
+        torch.Generator().manual_seed(training.seed + 1),
     )
 
     def check(average: nn.Module, step: int) -> None:

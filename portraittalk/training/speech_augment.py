@@ -5,6 +5,7 @@ makes a longer or shorter vocal tract and another pitch; the rest are the usual 
 """
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,10 @@ from torch import Generator, Tensor
 
 from ..speech.mel import hz_to_mel, mel_to_hz
 
-LARGEST_WARP = 0.22  # of the frequency axis, as a natural logarithm
+LARGEST_WARP = 0.2  # of the frequency axis, as a natural logarithm
 FRAME_SECONDS = 0.01
 REVERB_FRAMES = 40
+GRAIN_FRAMES = 6000
 
 
 def uniform(low: float, high: float, generator: Generator) -> float:
@@ -29,15 +31,15 @@ def augment(power: Tensor, level: float, sample_rate: int, generator: Generator)
 
     power = warp_bands(power, math.exp(uniform(-LARGEST_WARP, LARGEST_WARP, generator)), sample_rate)
     power = power * decibels(random_curve(power.shape[1], 5.0, generator))
-    if chance(0.3):
-        power = reverberate(power, uniform(0.15, 0.7, generator), uniform(0.05, 0.5, generator))
-    if chance(0.7):
-        power = power + noise(power.shape, level * 10 ** (-uniform(5, 45, generator) / 10), generator)
+    if chance(0.2):
+        power = reverberate(power, uniform(0.15, 0.7, generator), uniform(0.05, 0.4, generator))
+    if chance(0.6):
+        power = power + noise(power.shape, level * 10 ** (-uniform(8, 45, generator) / 10), generator)
     if chance(0.25):
         edges = mel_to_hz(torch.linspace(0, 1, power.shape[1]) * hz_to_mel(torch.tensor(sample_rate / 2)))
         kept = (edges > uniform(50, 350, generator)) & (edges < uniform(3200, 7000, generator))
         power = power * torch.where(kept, 1.0, 1e-7)
-    return power * 10 ** (0.35 * torch.randn((), generator=generator).item())
+    return power * 10 ** (0.3 * torch.randn((), generator=generator).item())
 
 
 def warp_bands(power: Tensor, factor: float, sample_rate: int) -> Tensor:
@@ -77,11 +79,19 @@ def noise(shape: torch.Size | tuple[int, int], level: float, generator: Generato
     frames, bands = shape
     colour = decibels(random_curve(bands, 8.0, generator))
     colour = colour / colour.sum() * level
-    grain = torch.rand(3, frames, bands, generator=generator).clamp(min=1e-6).log().neg().mean(0)  # about chi-square
+    steady = grain(bands)
+    first = int(torch.randint(len(steady) - frames + 1, (), generator=generator))
     swell = torch.ones(frames)
     if torch.rand((), generator=generator).item() < 0.4:
         slow = F.interpolate(
             torch.randn(1, 1, max(2, frames // 25), generator=generator), size=frames, mode="linear", align_corners=True
         )
         swell = decibels(6 * slow[0, 0])
-    return colour * grain * swell[:, None]
+    return colour * steady[first : first + frames] * swell[:, None]
+
+
+@cache
+def grain(bands: int) -> Tensor:
+    """(60 s, bands) of the powers of white noise in bands: their mean is 1."""
+    generator = Generator().manual_seed(0)
+    return torch.rand(3, GRAIN_FRAMES, bands, generator=generator).clamp(min=1e-6).log().neg().mean(0)

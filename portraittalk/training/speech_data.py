@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
 from ..config import SpeechConfig
@@ -26,7 +27,6 @@ class Utterance:
     """power: (J, bands) mel powers. phones: (J,) indices into PHONES. motion: (J, K) coefficients of SPOKEN_NAMES.
     gain: what ``level_gain`` gives for the power."""
 
-    name: str
     power: Tensor
     phones: Tensor
     motion: Tensor
@@ -37,7 +37,31 @@ def load_utterance(sound: Path, phones: list[Phone], motion: Tensor, config: Spe
     """A sound file, what is spoken in it, and the motion (F, K) at 25 frames a second."""
     power = spectrum(read_audio(sound), config)
     labels = phone_labels(phones, len(power), config.sample_rate / config.hop)
-    return Utterance(sound.stem, power, labels, to_spectra(motion, len(power), config), level_gain(power))
+    return Utterance(power, labels, to_spectra(motion, len(power), config), level_gain(power))
+
+
+def save_groups(path: Path, groups: Sequence[Sequence[Utterance]]) -> None:
+    """Groups of utterances in one safetensors file, so that they need to be prepared only once."""
+    tensors = {}
+    for index, group in enumerate(groups):
+        for number, one in enumerate(group):
+            key = f"{index}.{number:05d}"
+            tensors |= {f"{key}.power": one.power, f"{key}.phones": one.phones, f"{key}.motion": one.motion}
+    part = path.with_suffix(".part")
+    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, part)
+    part.replace(path)
+
+
+def load_groups(path: Path) -> list[list[Utterance]]:
+    """What ``save_groups`` wrote."""
+    tensors = load_file(path)
+    keys = sorted({name.rsplit(".", 1)[0] for name in tensors})
+    groups: list[list[Utterance]] = [[] for _ in {key.split(".")[0] for key in keys}]
+    for key in keys:
+        power = tensors[f"{key}.power"]
+        one = Utterance(power, tensors[f"{key}.phones"], tensors[f"{key}.motion"], level_gain(power))
+        groups[int(key.split(".")[0])].append(one)
+    return groups
 
 
 def spectrum(audio: Audio, config: SpeechConfig) -> Tensor:
@@ -80,7 +104,7 @@ def wordless(count: int, config: SpeechConfig, generator: Generator) -> list[Utt
         else:
             level = 0.0 if index % 6 == 0 else 10 ** -uniform(2, 7, generator)
             powers.append(noise((frames, config.dim), level, generator))
-    return [Utterance("wordless", power, phones, motion, level_gain(power)) for power in powers]
+    return [Utterance(power, phones, motion, level_gain(power)) for power in powers]
 
 
 def batches(

@@ -8,7 +8,7 @@ towards what the provider said. Everything is relative to the speaker's own mout
 import torch
 from torch import Tensor
 
-from ..models.motion_net import SPOKEN_NAMES, both_sides
+from ..models.motion_net import BOTH_SIDES, SPOKEN_NAMES
 from ..motion.basis import FaceBasis, apply_rigid, rigid_fit
 from ..motion.geometry import lip_aperture
 
@@ -38,9 +38,9 @@ def fit_coefficients(landmarks: Tensor, blendshapes: Tensor, rest: Tensor, basis
     """
     still = apply_rigid(landmarks, *rigid_fit(landmarks, basis.mean.expand_as(landmarks)))
     moved = still - still[rest].mean(0)
-    shown = (blendshapes - blendshapes[rest].mean(0)) @ both_sides()
-    shown = (shown / both_sides().sum(0)).clamp(min=0)
-    columns = torch.einsum("ck,cpd->kpd", both_sides(), basis.expression)
+    shown = (blendshapes - blendshapes[rest].mean(0)) @ BOTH_SIDES
+    shown = (shown / BOTH_SIDES.sum(0)).clamp(min=0)
+    columns = torch.einsum("ck,cpd->kpd", BOTH_SIDES, basis.expression)
     weights = torch.zeros(landmarks.shape[1], 1)
     for points, weight in WEIGHTS:
         weights[list(points)] = weight
@@ -53,8 +53,8 @@ def fit_coefficients(landmarks: Tensor, blendshapes: Tensor, rest: Tensor, basis
         last, found = found, (ahead - step * (ahead @ gram - moment)).clamp(0, 1)
         ahead = found + index / (index + 3) * (found - last)
     # The jaw makes up for what is left of the opening of the lips, which is what is seen first.
-    gaps = lip_aperture(landmarks)
-    opening = both_sides().T @ basis.aperture
+    gaps = lip_aperture(still)
+    opening = BOTH_SIDES.T @ basis.aperture
     missing = (gaps - gaps[rest].mean()).clamp(min=0) + basis.rest - found @ opening
     found[:, JAW_OPEN] = (found[:, JAW_OPEN] + missing / opening[JAW_OPEN]).clamp(0, 1)
     return found

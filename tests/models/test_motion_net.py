@@ -1,0 +1,54 @@
+"""The motion network: shapes, its field of view, and the coefficients it may move."""
+
+import pytest
+import torch
+
+from portraittalk.config import MotionNetConfig, PortraitTalkConfig
+from portraittalk.models.motion_net import BOTH_SIDES, SPOKEN_NAMES, MotionNet
+from portraittalk.motion.arkit import ARKIT_NAMES
+
+TINY = PortraitTalkConfig(motion_net=MotionNetConfig(width=16, layers=4))
+
+
+@pytest.fixture(scope="module")
+def net() -> MotionNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return MotionNet(TINY).eval().requires_grad_(False)
+
+
+def test_shapes_and_size(net):
+    motion, phones = net(torch.randn(2, 7, 20, 80))
+    assert motion.shape == (2, 7, len(SPOKEN_NAMES))
+    assert phones.shape == (2, 7, 40)
+    assert sum(p.numel() for p in MotionNet(PortraitTalkConfig()).parameters()) < 2.5e6
+
+
+def test_a_frame_depends_on_its_reach_and_no_more(net):
+    features = torch.randn(1, 41, 20, 80).requires_grad_()
+    net(features)[0][0, 20].sum().backward()
+    touched = features.grad.abs().sum((0, 2, 3)).nonzero().flatten().tolist()
+    assert (min(touched), max(touched)) == (20 - net.reach, 20 + net.reach)
+
+
+def test_pieces_give_what_the_whole_gives(net):
+    features = torch.randn(60, 20, 80)
+    whole, piece = net.expression(features), net.expression(features[: 30 + net.reach])
+    assert torch.allclose(piece[:30], whole[:30], atol=1e-6)
+
+
+def test_expression_moves_BOTH_SIDES_alike_and_leaves_the_eyes_alone(net):
+    expression = net.expression(torch.randn(5, 20, 80))
+    assert expression.shape == (5, 52)
+    assert expression.min() >= 0 and expression.max() <= 1
+    for index, name in enumerate(ARKIT_NAMES):
+        if name.startswith(("eye", "cheek", "nose")):
+            assert not expression[:, index].any()
+        if name.endswith("Left") and name.removesuffix("Left") in SPOKEN_NAMES:
+            assert torch.equal(expression[:, index], expression[:, ARKIT_NAMES.index(name.replace("Left", "Right"))])
+
+
+def test_each_spoken_name_stands_for_arkit_names():
+    assert BOTH_SIDES.shape == (52, len(SPOKEN_NAMES))
+    assert BOTH_SIDES.sum(0).min() >= 1
+    assert BOTH_SIDES.sum(1).max() == 1

@@ -1,0 +1,78 @@
+"""Speech to motion: one frame a frame, the same for the same seed, at any frame rate, and cancelled in time."""
+
+import math
+
+import pytest
+import torch
+
+from portraittalk.config import MotionNetConfig, PortraitTalkConfig, SpeechConfig
+from portraittalk.media.audio import Audio, read_audio
+from portraittalk.models.motion_net import MotionNet
+from portraittalk.motion.speech_to_motion import PIECE_FRAMES, at_frames, speech_to_motion, spoken_expression
+from portraittalk.speech.features import encode_speech
+
+
+@pytest.fixture(scope="module")
+def net() -> MotionNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return MotionNet(PortraitTalkConfig(motion_net=MotionNetConfig(width=16, layers=2))).eval()
+
+
+@pytest.fixture(scope="module")
+def demo(repository) -> Audio:
+    return read_audio(repository / "portraittalk/assets/demo/speech.wav")
+
+
+@pytest.mark.parametrize("fps", [12.5, 25, 29.97, 60])
+def test_one_frame_for_each_frame_of_the_speech(net, demo, fps):
+    speech = encode_speech(demo, fps, SpeechConfig())
+    track = speech_to_motion(net, speech)
+    assert len(track) == len(speech)
+    assert track.fps == fps
+
+
+def test_the_seed_decides_the_head_and_not_the_mouth(net, demo):
+    speech = encode_speech(demo, 25, SpeechConfig())
+    first, again, other = (speech_to_motion(net, speech, seed) for seed in (1, 1, 2))
+    for name in ("expression", "rotation", "translation", "gaze", "blink"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+    assert torch.equal(first.expression, other.expression)
+    assert not torch.equal(first.rotation, other.rotation)
+
+
+def test_strengths_scale(net, demo):
+    speech = encode_speech(demo, 25, SpeechConfig())
+    still = speech_to_motion(net, speech, head_motion=0, expression_strength=0)
+    full, half = speech_to_motion(net, speech), speech_to_motion(net, speech, expression_strength=0.5)
+    assert not still.expression.any() and not still.rotation.any() and not still.translation.any()
+    assert torch.allclose(half.expression, full.expression / 2)
+    assert torch.equal(half.rotation, full.rotation)
+
+
+def test_long_speech_in_pieces_is_the_speech_at_once(net):
+    features = torch.randn(2 * PIECE_FRAMES + 30, 20, 80, generator=torch.Generator().manual_seed(0))
+    reports = []
+    pieces = spoken_expression(net, features, reports.append)
+    assert torch.allclose(pieces, net.expression(features), atol=1e-6)
+    assert [report.done for report in reports] == [PIECE_FRAMES, 2 * PIECE_FRAMES, len(features)]
+
+
+def test_cancel_passes_through(net):
+    class Cancelled(BaseException):
+        pass
+
+    def cancel(progress):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        spoken_expression(net, torch.zeros(3, 20, 80), cancel)
+
+
+def test_motion_at_another_rate_is_read_at_the_same_times():
+    times = (torch.arange(100) + 0.5) / 25
+    curve = torch.sin(2 * math.pi * times)[:, None].repeat(1, 52)
+    faster = at_frames(curve, 240, 60)
+    expected = torch.sin(2 * math.pi * (torch.arange(240) + 0.5) / 60)
+    assert (faster[2:-2, 0] - expected[2:-2]).abs().max() < 0.02
+    assert torch.equal(at_frames(curve, 100, 25), curve)
