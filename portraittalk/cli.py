@@ -10,13 +10,16 @@ from typing import Annotated
 
 import typer
 
-from .errors import PortraitTalkError
+from .errors import PortraitTalkError, SettingsError
+from .training.cli import app as train_app
 
 SHIPPED_BASIS = Path(__file__).parent / "assets" / "face" / "basis.safetensors"
+SMALLEST_MAX_SIZE = 64  # pixels
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 weights_app = typer.Typer(no_args_is_help=True, help="List and pack weights files.")
 app.add_typer(weights_app, name="weights")
+app.add_typer(train_app, name="train")
 
 Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
 ModelsDir = Annotated[Path | None, typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of further models.")]
@@ -93,6 +96,10 @@ def animate(
     check_fps(fps)
     check_number("head motion", head_motion)
     check_number("expression strength", expression_strength)
+    if max_size < SMALLEST_MAX_SIZE:
+        raise SettingsError(f"The longest side must be at least {SMALLEST_MAX_SIZE} pixels, not {max_size}.")
+    if motion_out is not None and not motion_out.parent.is_dir():
+        raise SettingsError(f"The motion cannot be saved: there is no folder {motion_out.parent}.")
     folders = [] if models_dir is None else [models_dir]
     networks = load_model(model, choose_device(device), folders=folders)
     settings = SamplingSettings(seed, steps, scales=Scales(identity_scale, text_scale, audio_scale))
@@ -100,15 +107,16 @@ def animate(
     style = pipeline.encode_style(networks, prompt, negative_prompt)
     images = [read_image(path, max_size).flattened() for path in portraits]
     sound = read_audio(audio, duration=preview)
+    given = None if motion_in is None else MotionTrack.load(motion_in)
     started = time.perf_counter()
     with ProgressBars() as progress:
         with native_code_silenced():
             identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), progress=progress)
         speech = encode_speech(sound, fps, networks.config.speech, progress)
-        if motion_in is None:
+        if given is None:
             motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)
         else:
-            motion = scale(resample(MotionTrack.load(motion_in), fps), expression_strength, head_motion)
+            motion = scale(resample(given, fps), expression_strength, head_motion)
         output: pipeline.Output = "crop" if no_paste_back else "full"
         frames = pipeline.animate(networks, identity, speech, style, motion, settings, output, progress)
         write_video(frames, out, fps, sound)

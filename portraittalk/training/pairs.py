@@ -22,7 +22,7 @@ from ..motion.basis import FaceBasis, rigid_fit
 from ..motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, LIPS, NECK, lip_aperture, rotation_angles, set_gap
 from ..motion.structure import structure_coefficients
 from ..motion.track import MotionTrack
-from .data import Clip, choose, jitter_colour, random_affine, uniform
+from .data import Clip, choose, jitter_colour, open_clip, random_affine, uniform
 
 CHUNK = 16
 MIRRORED = [ARKIT_INDEX[n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")] for n in ARKIT_NAMES]
@@ -87,6 +87,29 @@ def make_pair(
     if len(clip) > 1:
         pair["speech"] = clip.tensor("speech")
     return pair
+
+
+def make_pairs(
+    clips: list[Path],
+    variants: int,
+    autoencoder: Autoencoder,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    settings: PairSettings,
+    seed: int,
+    out: Path,
+) -> None:
+    """Writes ``<clip>.<variant>.safetensors`` into ``out`` for every clip; what is there already is kept."""
+    out.mkdir(parents=True, exist_ok=True)
+    drivers = [path for path in clips if len(open_clip(path)) > 1]
+    for number, path in enumerate(clips):
+        for variant in range(variants):
+            target = out / f"{path.stem}.{variant}.safetensors"
+            if target.exists():
+                continue
+            generator = Generator().manual_seed(seed + number * variants + variant)
+            driver = open_clip(drivers[choose(len(drivers), generator)])
+            save_pair(make_pair(open_clip(path), driver, autoencoder, basis, config, settings, generator), target)
 
 
 def save_pair(pair: dict[str, Tensor], path: Path) -> None:

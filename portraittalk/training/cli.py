@@ -1,0 +1,135 @@
+"""``portraittalk train``: every step from videos and portraits to the networks that ``weights pack`` joins.
+
+The order is prepare, autoencoder, basis and motion (``python -m portraittalk.training.basis | motion``), embed, pairs,
+animate --stage 1, animate --stage 2.
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Train the networks of a PortraitTalk from videos and portraits.")
+
+Clips = Annotated[Path, typer.Option(help="Folder of prepared clips.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there is resumed.")]
+Minutes = Annotated[float, typer.Option(help="When to stop; the learning rate falls to zero by then.")]
+LeaveOut = Annotated[
+    list[str] | None, typer.Option(help="Clips whose name begins so are not trained on; repeatable.")
+]
+Seed = Annotated[int, typer.Option(help="Of data order, augmentation and initial weights.")]
+
+
+@app.callback()
+def _logging() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+
+@app.command()
+def prepare(
+    out: Annotated[Path, typer.Option(help="Folder of clips to write; what is there is kept.")],
+    videos: Annotated[Path | None, typer.Option(help="Folder of talking-head videos, one person each.")] = None,
+    portraits: Annotated[Path | None, typer.Option(help="Folder of portraits.")] = None,
+) -> None:
+    """Track and align the faces of videos and portraits."""
+    from ..config import MINI
+    from ..face.detect import MediaPipeProvider
+    from .prepare import prepare as run
+
+    run(_files(videos), _files(portraits), out, MediaPipeProvider(max_faces=1), MINI)
+
+
+@app.command()
+def autoencoder(clips: Clips, out: Out, minutes: Minutes, leave_out: LeaveOut = None, seed: Seed = 0) -> None:
+    """Train the autoencoder."""
+    from ..config import MINI
+    from .autoencoder import AutoencoderTraining, train_autoencoder
+    from .prepare import clip_files
+    from .trainer import TrainerConfig
+
+    training = AutoencoderTraining(seed=seed, trainer=TrainerConfig(minutes=minutes, learning_rate=6e-4))
+    train_autoencoder(list(clip_files(clips, leave_out or [])), MINI.crop_size, MINI.autoencoder, training, out)
+
+
+@app.command()
+def embed(
+    clips: Clips, out: Annotated[Path, typer.Option(help="File to write.")], every: int = 15, leave_out: LeaveOut = None
+) -> None:
+    """Ask a face recogniser about every clip: what IdentityNet's encoder learns from."""
+    import torch
+    from safetensors.torch import save_file
+
+    from .data import open_clip
+    from .prepare import clip_files
+    from .teacher import SFace
+
+    recognise = SFace()
+    found = {}
+    for path in clip_files(clips, leave_out or []):
+        clip = open_clip(path)
+        frames = range(0, len(clip), every)
+        found[clip.name] = torch.stack([recognise(clip.frames(k, k + 1)[0], clip.landmarks[k]) for k in frames])
+    save_file(found, out)
+
+
+@app.command()
+def pairs(
+    clips: Clips,
+    out: Annotated[Path, typer.Option(help="Folder of pair files to write; what is there is kept.")],
+    autoencoder: Annotated[Path, typer.Option(help="Trained weights of the autoencoder.")],
+    basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
+    scaling_factor: Annotated[float, typer.Option(help="Of the autoencoder: what gives its latents unit variance.")],
+    variants: Annotated[int, typer.Option(help="Pair files of each clip.")] = 2,
+    leave_out: LeaveOut = None,
+    seed: Seed = 0,
+) -> None:
+    """Make the pairs of reference and target that IdentityNet and AnimateNet are trained on, as latents."""
+    from safetensors.torch import load_file
+
+    from ..config import MINI
+    from ..models.autoencoder import Autoencoder
+    from ..motion.basis import FaceBasis
+    from .pairs import PairSettings, make_pairs
+    from .prepare import clip_files
+
+    network = Autoencoder(replace(MINI.autoencoder, scaling_factor=scaling_factor)).eval()
+    network.load_state_dict(load_file(autoencoder))
+    faces = FaceBasis()
+    faces.load_state_dict({name.removeprefix("basis."): value.float() for name, value in load_file(basis).items()})
+    files = list(clip_files(clips, leave_out or []))
+    make_pairs(files, variants, network, faces, MINI, PairSettings(), seed, out)
+
+
+@app.command()
+def animate(
+    pairs: Annotated[Path, typer.Option(help="Folder of pair files.")],
+    out: Out,
+    stage: Annotated[int, typer.Option(min=1, max=2, help="1: identity, on single frames. 2: motion, on windows.")],
+    minutes: Minutes,
+    embeddings: Annotated[Path | None, typer.Option(help="What `embed` wrote, for stage 1.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with: those of stage 1, for stage 2.")] = None,
+    batch: Annotated[int, typer.Option(help="Frames a step.")] = 16,
+    seed: Seed = 0,
+) -> None:
+    """Train IdentityNet and AnimateNet, one of the two stages."""
+    import torch
+    from safetensors.torch import load_file
+
+    from ..config import MINI
+    from .animate import AnimateTraining, Networks, train_animate
+    from .trainer import TrainerConfig
+
+    torch.manual_seed(seed)
+    networks = Networks(MINI)
+    if start is not None:
+        networks.load_state_dict(load_file(start))
+    trainer = TrainerConfig(minutes=minutes, learning_rate=6e-4 if stage == 1 else 3e-4)
+    training = AnimateTraining(stage=stage, batch=batch, seed=seed, trainer=trainer)
+    known = {} if embeddings is None else load_file(embeddings)
+    train_animate(sorted(pairs.glob("*.safetensors")), known, networks, MINI, training, out)
+
+
+def _files(folder: Path | None) -> list[Path]:
+    return [] if folder is None else sorted(path for path in folder.iterdir() if path.is_file())
