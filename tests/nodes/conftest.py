@@ -69,3 +69,78 @@ def library(pack: ModuleType, nodes):
 @pytest.fixture(scope="session")
 def host(pack: ModuleType, nodes) -> ModuleType:
     return importlib.import_module(f"{pack.__name__}.nodes.host")
+
+
+@pytest.fixture(scope="session")
+def untrained(library, tmp_path_factory) -> Path:
+    """A weights file of the shipped size with random weights: the nodes do not mind."""
+    model = library("weights.model")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        networks = model.build_model(library("config").MINI)
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    parts = {name: module.state_dict() for name, module in networks.modules().items()}
+    parts["basis"] = library("motion.basis").load_basis().state_dict()
+    library("weights.load").save_weights(path, networks.config, parts)
+    return path
+
+
+@pytest.fixture
+def model(run, folders, untrained: Path) -> Any:
+    """That model, loaded by its node from the model folder."""
+    (folders["models"] / untrained.name).symlink_to(untrained)
+    return run("PortraitTalkModelLoader", model=untrained.name)[0]
+
+
+@pytest.fixture(scope="session")
+def portrait(library, repository: Path) -> torch.Tensor:
+    """The demo portrait as an IMAGE, of half its size."""
+    file = repository / "portraittalk" / "assets" / "demo" / "portrait.jpg"
+    picture = library("media.image").read_image(file, max_side=384)
+    return picture.pixels.permute(1, 2, 0)[None]
+
+
+@pytest.fixture(scope="session")
+def face_landmarks(library, portrait: torch.Tensor) -> dict[str, Any]:
+    """Core's FACE_LANDMARKS for it: an average face where the portrait has its own."""
+    height, width = portrait.shape[1:3]
+    face = library("face.manual").face_in_box((0.25 * width, 0.2 * height, 0.75 * width, 0.8 * height))
+    found = {
+        "landmarks_xy": face.landmarks[:, :2].numpy(),
+        "landmarks_3d": face.landmarks.numpy() / 4,
+        "blendshapes": {"_neutral": 0.9, "jawOpen": 0.1},
+        "score": 0.99,
+    }
+    return {"frames": [[found]], "image_size": (height, width), "connection_sets": {}}
+
+
+@pytest.fixture
+def identity(run, model, portrait, face_landmarks) -> Any:
+    face = {"face": "face landmarks", "landmarks": face_landmarks, "index": 0}
+    return run("PortraitTalkIdentityEncode", model=model, references={"reference0": portrait}, face=face, max_side=0)[0]
+
+
+@pytest.fixture(scope="session")
+def speech() -> dict[str, Any]:
+    """0.5 s of a voice-like sound in stereo, as AUDIO."""
+    time = torch.arange(22050) / 44100
+    wave = 0.2 * torch.sin(2 * torch.pi * 140 * time) * (1 + torch.sin(2 * torch.pi * 5 * time))
+    return {"waveform": torch.stack((wave, 0.5 * wave))[None], "sample_rate": 44100}
+
+
+@pytest.fixture
+def cancel_after(host, monkeypatch):
+    """cancel_after(n): presses Cancel when a node shows that it has done more than n steps."""
+    import comfy.model_management as management
+
+    show = host.HostProgress.__call__
+
+    def arm(steps: int) -> None:
+        def press(self: Any, progress: Any) -> None:
+            if progress.done > steps:
+                management.interrupt_current_processing()
+            show(self, progress)
+
+        monkeypatch.setattr(host.HostProgress, "__call__", press)
+
+    return arm

@@ -1,0 +1,117 @@
+"""The loaders: of models, of speech and of portraits."""
+
+import math
+import os
+import struct
+import wave
+
+import pytest
+import torch
+from PIL import Image
+
+DEMO_PORTRAIT = "demo portrait (built in)"
+
+
+@pytest.fixture
+def recording(folders):
+    """rec.wav: one second of 8 kHz mono that counts up, so that every sample tells where it was."""
+    samples = [round(32000 * math.sin(i / 40)) for i in range(8000)]
+    with wave.open(str(folders["input"] / "rec.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(struct.pack("<8000h", *samples))
+    return torch.tensor(samples) / 32768
+
+
+def test_speech_is_loaded_as_core_has_it(run, recording):
+    audio = run("PortraitTalkLoadAudio", audio="rec.wav", start=0.0, duration=0.0)[0]
+    assert audio["sample_rate"] == 8000 and audio["waveform"].shape == (1, 1, 8000)
+    assert torch.allclose(audio["waveform"][0, 0], recording)
+
+
+def test_a_part_of_the_speech(run, recording):
+    audio = run("PortraitTalkLoadAudio", audio="rec.wav", start=0.25, duration=0.5)[0]
+    assert torch.allclose(audio["waveform"][0, 0], recording[2000:6000])
+
+
+def test_the_demo_runs_with_an_empty_input_folder(run, folders):
+    image, mask = run("PortraitTalkLoadPortrait", image=DEMO_PORTRAIT)
+    assert image.shape[0] == 1 and image.shape[3] == 3 and min(image.shape[1:3]) >= 512
+    assert mask.shape == image.shape[:3] and not mask.any()
+    audio = run("PortraitTalkLoadAudio", audio="demo speech (built in)", start=0.0, duration=0.0)[0]
+    assert audio["waveform"].shape[-1] > audio["sample_rate"]
+
+
+def test_the_demo_is_shown_after_the_run(run, folders):
+    shown = run("PortraitTalkLoadPortrait", image=DEMO_PORTRAIT).ui.as_dict()["images"]
+    assert (folders["temp"] / shown[0]["filename"]).is_file()
+
+
+def test_transparency_becomes_the_mask(run, folders):
+    picture = Image.new("RGBA", (64, 48), (255, 0, 0, 255))
+    picture.paste((0, 255, 0, 0), (0, 0, 32, 48))
+    picture.save(folders["input"] / "cut.png")
+    image, mask = run("PortraitTalkLoadPortrait", image="cut.png")
+    assert image.shape == (1, 48, 64, 3) and mask.shape == (1, 48, 64)
+    assert mask[0, :, :32].eq(1).all() and mask[0, :, 32:].eq(0).all()
+
+
+def test_a_large_picture_keeps_its_size(run, folders):
+    Image.new("RGB", (2500, 100)).save(folders["input"] / "wide.png")
+    assert run("PortraitTalkLoadPortrait", image="wide.png")[0].shape[1:3] == (100, 2500)
+
+
+@pytest.mark.parametrize(("node", "name"), [("PortraitTalkLoadAudio", "audio"), ("PortraitTalkLoadPortrait", "image")])
+def test_a_file_that_is_not_there_is_said_before_the_run(nodes, folders, node, name):
+    problem = nodes[node].validate_inputs(**{name: "gone.file"})
+    assert problem == "There is no file 'gone.file' in ComfyUI's input folder; upload it or choose another."
+    assert (
+        nodes[node].validate_inputs(**{name: nodes[node].GET_NODE_INFO_V1()["input"]["required"][name][1]["default"]})
+        is True
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"just text", b"\x89PNG\r\n\x1a\n" + b"\0" * 40], ids=["empty", "text", "truncated"]
+)
+def test_a_file_that_is_no_picture_is_refused(run, library, folders, content):
+    (folders["input"] / "a.png").write_bytes(content)
+    with pytest.raises(library("errors").MediaError, match=r"a\.png"):
+        run("PortraitTalkLoadPortrait", image="a.png")
+
+
+def test_a_picture_is_no_speech(run, library, folders):
+    Image.new("RGB", (64, 64)).save(folders["input"] / "a.png")
+    with pytest.raises(library("errors").MediaError):
+        run("PortraitTalkLoadAudio", audio="a.png", start=0.0, duration=0.0)
+
+
+def test_another_file_of_the_same_name_is_loaded_anew(nodes, folders, recording):
+    loader = nodes["PortraitTalkLoadAudio"]
+    before = loader.fingerprint_inputs(audio="rec.wav", start=0.0, duration=0.0)
+    assert before == loader.fingerprint_inputs(audio="rec.wav", start=0.0, duration=0.0)
+    os.utime(folders["input"] / "rec.wav", ns=(1, 1))
+    assert before != loader.fingerprint_inputs(audio="rec.wav", start=0.0, duration=0.0)
+
+
+def test_the_model_is_managed_by_comfyui(model):
+    import comfy.model_management as management
+
+    assert model.ready().config.name == "mini"
+    assert any(loaded.model is model.patcher for loaded in management.current_loaded_models)
+
+
+@pytest.mark.parametrize("name", ["gone.safetensors", "../mini.safetensors", "/etc/passwd", "", "mini"])
+def test_a_model_is_chosen_from_the_list(nodes, library, folders, name):
+    loader = nodes["PortraitTalkModelLoader"]
+    assert (
+        loader.validate_inputs(model=name)
+        == f"There is no model '{name}' in models/portraittalk; choose one from the list."
+    )
+    with pytest.raises(library("errors").WeightsError):
+        loader.execute(model=name)
+
+
+def test_a_damaged_model_is_refused(run, library, folders):
+    (folders["models"] / "bad.safetensors").write_bytes(b"not a model at all")
+    with pytest.raises(library("errors").WeightsError, match=r"bad\.safetensors"):
+        run("PortraitTalkModelLoader", model="bad.safetensors")

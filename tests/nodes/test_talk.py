@@ -1,0 +1,116 @@
+"""From identity to frames: the nodes together, on real networks with random weights."""
+
+import json
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def motion(run, model, speech):
+    return run(
+        "PortraitTalkSpeechToMotion", model=model, audio=speech, head_motion=1.0, expression_strength=1.0, seed=7
+    )[0]
+
+
+@pytest.fixture
+def sample(run, model, identity, speech, motion):
+    """sample(**changed): runs the sampler."""
+    settings = dict(seed=1, steps=1, fps=25.0, output={"output": "frames"}, window=12, overlap=4)
+    scales = dict(identity_scale=1.0, audio_scale=1.0, structure_scale=1.0)
+    inputs = dict(model=model, identity=identity, audio=speech, motion=motion) | settings | scales
+    return lambda **changed: run("PortraitTalkAnimateNetSampler", **(inputs | changed))
+
+
+def test_frames_fps_and_sound(sample, speech, portrait):
+    frames, video, fps, _ = sample()
+    assert frames.shape == (13, *portrait.shape[1:]) and frames.dtype == torch.float32  # round(0.5 s * 25), half up
+    assert frames.min() >= 0 and frames.max() <= 1 and fps == 25.0
+    parts = video.get_components()
+    assert parts.images is frames and parts.frame_rate == 25 and parts.audio is speech
+
+
+def test_the_same_seed_gives_the_same_frames(sample):
+    first, again, other = (sample(seed=seed)[0] for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("fps", [12.0, 24.0, 29.97, 30.0])
+def test_the_sampler_brings_the_motion_to_its_own_rate(sample, fps):
+    assert len(sample(fps=fps, steps=1)[0]) == int(0.5 * fps + 0.5)
+
+
+def test_crops_that_were_not_changed_leave_the_frames_as_they_are(run, sample):
+    whole = sample()[0]
+    crops, _, _, crop_data = sample(output={"output": "crops"})
+    assert crops.shape[1] == crops.shape[2]
+    pasted = run("PortraitTalkPasteBack", crops=crops, crop_data=crop_data, scale=1.0)[0]
+    assert pasted.shape == whole.shape
+    assert (pasted - whole).abs().mean() < 0.01
+
+
+def test_upscaled_crops_into_an_enlarged_picture(run, sample, portrait):
+    crops, _, _, crop_data = sample(output={"output": "crops"})
+    larger = torch.nn.functional.interpolate(crops.movedim(-1, 1), scale_factor=2).movedim(1, -1)
+    pasted = run("PortraitTalkPasteBack", crops=larger, crop_data=crop_data, scale=1.5)[0]
+    assert pasted.shape[1:3] == tuple(int(1.5 * side) for side in portrait.shape[1:3])
+
+
+def test_a_video_file_in_the_temp_folder(sample, folders, portrait):
+    frames, video, fps, _ = sample(output={"output": "video file"})
+    assert "set output to 'frames'" in frames.message  # what a node connected there says
+    assert (folders["temp"] / "PortraitTalk_00001_.mp4").is_file() and fps == 25.0
+    assert video.get_dimensions() == (portrait.shape[2], portrait.shape[1])
+    parts = video.get_components()
+    assert len(parts.images) == 13 and abs(parts.audio["waveform"].shape[-1] / parts.audio["sample_rate"] - 0.5) < 0.05
+
+
+def test_a_motion_that_is_too_short_is_refused(sample, motion, library):
+    with pytest.raises(library("errors").MotionError, match="at least as long"):
+        sample(motion=motion[:5])
+
+
+@pytest.mark.parametrize("mode", ["frames", "crops", "video file"])
+def test_cancel_leaves_nothing_behind(sample, folders, cancel_after, mode):
+    import comfy.model_management as management
+
+    before = sorted(folders["temp"].iterdir())  # the preview of the identity
+    cancel_after(4)
+    with pytest.raises(management.InterruptProcessingException):
+        sample(output={"output": mode})
+    assert sorted(folders["temp"].iterdir()) == before
+
+
+def test_settings_out_of_range_are_refused(sample, library):
+    with pytest.raises(library("errors").SettingsError, match="overlap"):
+        sample(window=4, overlap=4)
+    with pytest.raises(library("errors").SettingsError, match="identity scale"):
+        sample(identity_scale=float("nan"))
+
+
+def test_a_prompt_is_refused_in_words_until_text_works(run, model, library):
+    texts = dict(model=model, text_scale=1.0, guidance_scale=1.0)
+    with pytest.raises(library("errors").SettingsError, match="leave the prompts empty"):
+        run("PortraitTalkTextStyleCondition", prompt="smiling", negative_prompt="", **texts)
+    assert run("PortraitTalkTextStyleCondition", prompt="", negative_prompt=" ", **texts)[0].text_scale == 1.0
+
+
+def test_a_motion_can_be_saved_edited_and_loaded(run, nodes, motion, folders):
+    shown = run("PortraitTalkSaveMotion", motion=motion, filename_prefix="takes/talk").ui["text"]
+    file = folders["output"] / shown[0]
+    assert file == folders["output"] / "takes" / "talk_00001_.json"
+    content = json.loads(file.read_text())
+    content["frames"][3]["expression"] = {"jawOpen": 0.5}
+    file.write_text(json.dumps(content))
+    name = "takes/talk_00001_.json [output]"
+    assert name in nodes["PortraitTalkLoadMotion"].GET_NODE_INFO_V1()["input"]["required"]["file"][1]["options"]
+    loaded = run("PortraitTalkLoadMotion", file=name)[0]
+    assert len(loaded) == len(motion) and loaded.expression[3].sum() == 0.5
+    assert torch.allclose(loaded.rotation, motion.rotation, atol=1e-5)
+
+
+def test_a_file_that_is_no_motion_is_refused(run, nodes, library, folders):
+    (folders["input"] / "a.json").write_text("{}")
+    with pytest.raises(library("errors").MotionError, match="not a motion track"):
+        run("PortraitTalkLoadMotion", file="a.json")
+    assert "There is no file" in nodes["PortraitTalkLoadMotion"].validate_inputs(file="../a.json")
