@@ -1,6 +1,7 @@
 """Crops that went through other nodes, back into the whole picture."""
 
-import torch
+from collections.abc import Iterator
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -9,7 +10,7 @@ from ..portraittalk.progress import Progress
 from . import convert, host
 from .types import CATEGORY, CropDataSocket
 
-CHUNK = 4  # frames pasted together, between two looks at Cancel
+PIXELS_AT_ONCE = 2**21  # of the frames pasted together, between two looks at Cancel
 
 
 class PasteBack(io.ComfyNode):
@@ -44,12 +45,13 @@ class PasteBack(io.ComfyNode):
     @classmethod
     def execute(cls, crops: Tensor, crop_data: CropData, scale: float) -> io.NodeOutput:
         progress = host.HostProgress()
+        height, width = crop_data.portrait.shape[-2:]
+        at_once = max(int(PIXELS_AT_ONCE / (height * width * scale**2)), 1)
 
-        def pasted(part: Tensor, done: int) -> Tensor:
-            frames = paste_back(convert.to_library(part), crop_data, scale)
-            progress(Progress("paste back", done, len(crops), frames[-1]))
-            return frames
+        def pasted() -> Iterator[Tensor]:
+            for start in range(0, len(crops), at_once):
+                frames = paste_back(convert.to_library(crops[start : start + at_once]), crop_data, scale)
+                progress(Progress("paste back", min(start + at_once, len(crops)), len(crops), frames[-1]))
+                yield frames
 
-        with torch.inference_mode():
-            chunks = (pasted(crops[start : start + CHUNK], start) for start in range(0, len(crops), CHUNK))
-            return io.NodeOutput(convert.frames_to_comfy(chunks, len(crops), host.output_device()))
+        return io.NodeOutput(convert.frames_to_comfy(pasted(), len(crops), host.output_device()))
