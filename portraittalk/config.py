@@ -19,7 +19,7 @@ class AutoencoderConfig:
     layers_per_block: int = 1
     norm_num_groups: int = 16
     mid_attention: bool = False
-    scaling_factor: float = 1.0
+    scaling_factor: float = 0.62092
 
     @property
     def factor(self) -> int:
@@ -86,7 +86,7 @@ class AnimateNetConfig:
     residual: bool = (
         True  # the latents that are diffused are the difference to the warped reference's, times residual_scale
     )
-    residual_scale: float = 1.0
+    residual_scale: float = 7.0
 
 
 @dataclass(frozen=True)
