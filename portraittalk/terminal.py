@@ -23,8 +23,7 @@ messages = Console(stderr=True)
 
 def show_warnings() -> None:
     """Warnings of the library appear on stderr, above the progress bar."""
-    handler = RichHandler(console=messages, show_time=False, show_path=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger(__package__).handlers = [RichHandler(console=messages, show_time=False, show_path=False)]
 
 
 @contextmanager

@@ -1,0 +1,187 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from portraittalk import cli
+from portraittalk.media.reader import read_video
+from portraittalk.motion.track import MotionTrack
+from portraittalk.weights.load import save_weights
+
+ASSETS = "portraittalk/assets/demo"
+
+
+@pytest.fixture(scope="module")
+def models(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    parts = {name: module.state_dict() for name, module in tiny_model.modules().items()}
+    save_weights(folder / "tiny.safetensors", tiny_model.config, parts)
+    save_file({"weight": torch.zeros(1)}, folder / "foreign.safetensors")
+    (folder / "corrupt.safetensors").write_bytes((folder / "tiny.safetensors").read_bytes()[:5000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def face(repository):
+    return str(repository / ASSETS / "portrait.jpg")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    write_wav(path, 1.0)
+    return str(path)
+
+
+def write_wav(path, seconds, rate=8000):
+    """A voice-like sound: 8 bit, mono."""
+    clock = np.arange(round(seconds * rate)) / rate
+    sound = np.sin(2 * np.pi * 150 * clock) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * clock))
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 1, rate, 0, "NONE", ""))
+        file.writeframes((127.5 + 100 * sound).astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def run(models, monkeypatch, capfd):
+    """run(*arguments) -> exit code, stdout, stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["portraittalk", *map(str, arguments)])
+        monkeypatch.setenv("PORTRAITTALK_MODELS", str(models))
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_animate_writes_a_video_and_sums_up(run, face, speech, tmp_path):
+    out, motion = tmp_path / "out.mp4", tmp_path / "motion.json"
+    code, printed, _ = run(
+        "animate", face, "--audio", speech, "--out", out, "--model", "tiny", "--steps", 1, "--motion-out", motion
+    )
+    assert code == 0
+    video = read_video(out)
+    assert sum(1 for _ in video) == 25 and video.size == (768, 768) and video.has_audio
+    assert "25 frames, 1.00 s at 25 fps" in printed and "s per second of video" in printed and "MB" in printed
+    assert len(MotionTrack.load(motion)) == 25
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["motion.json", "out.mp4"]
+
+
+def test_a_preview_is_short_and_crops_and_saved_motion_can_be_had(run, face, speech, tmp_path):
+    motion = tmp_path / "still.json"
+    MotionTrack.of_expression(torch.zeros(40, 52), 25.0).save(motion)
+    out = tmp_path / "out.gif"
+    code, printed, _ = run(
+        *("animate", face, "--audio", speech, "--out", out, "--model", "tiny", "--steps", 1, "--preview", 0.2),
+        *("--fps", 30, "--motion-in", motion, "--no-paste-back"),
+    )
+    assert code == 0 and printed.startswith(f"{out}: 6 frames")
+    height, width = read_video(out).size
+    assert height == width != 768
+
+
+def test_several_faces_are_told_and_one_is_chosen(run, face, speech, tmp_path):
+    picture = Image.open(face)
+    both = Image.new("RGB", (1200, 768), "white")
+    both.paste(picture, (0, 0))
+    both.paste(picture.resize((432, 432)), (768, 0))
+    both.save(tmp_path / "both.png")
+    arguments = ("--audio", speech, "--model", "tiny", "--steps", 1, "--preview", 0.1)
+    code, _, told = run("animate", tmp_path / "both.png", "--out", tmp_path / "a.mp4", *arguments)
+    assert code == 0 and "largest" in told
+    code, _, _ = run("animate", tmp_path / "both.png", "--out", tmp_path / "b.mp4", "--face-index", 1, *arguments)
+    assert code == 0
+    code, _, told = run("animate", tmp_path / "both.png", "--out", tmp_path / "c.mp4", "--face-index", 2, *arguments)
+    assert code == 2 and "2" in told and not (tmp_path / "c.mp4").exists()
+
+
+def test_mistakes_end_with_one_sentence_and_code_2_and_leave_nothing(run, face, speech, models, tmp_path):
+    given = tmp_path / "given"
+    given.mkdir()
+    Image.new("RGB", (400, 400), "grey").save(given / "grey.png")
+    Image.new("RGB", (16, 16)).save(given / "small.png")
+    with open(face, "rb") as file:
+        (given / "cut.jpg").write_bytes(file.read(9000))
+    (given / "text.png").write_text("no picture")
+    (given / "empty.wav").touch()
+    write_wav(given / "short.wav", 0.02)
+    motion = given / "short.json"
+    MotionTrack.of_expression(torch.zeros(5, 52), 25.0).save(motion)
+    mistakes = [
+        {"portrait": given / "grey.png"},
+        {"portrait": given / "small.png"},
+        {"portrait": given / "cut.jpg"},
+        {"portrait": given / "text.png"},
+        {"portrait": given / "missing.png"},
+        {"--audio": given / "empty.wav"},
+        {"--audio": given / "short.wav"},
+        {"--audio": given / "grey.png"},
+        {"--audio": given / "missing.wav"},
+        {"--out": tmp_path / "missing" / "out.mp4"},
+        {"--out": tmp_path / "out.docx"},
+        {"--fps": 0},
+        {"--fps": "nan"},
+        {"--steps": 0},
+        {"--seed": -1},
+        {"--audio-scale": "nan"},
+        {"--identity-scale": -1},
+        {"--head-motion": "nan"},
+        {"--expression-strength": "inf"},
+        {"--preview": 0},
+        {"--max-size": 8},
+        {"--face-index": 7},
+        {"--prompt": "a smile"},
+        {"--motion-in": motion},
+        {"--motion-in": speech},
+        {"--motion-out": tmp_path / "missing" / "motion.json"},
+        {"--model": "huge"},
+        {"--model": "../tiny"},
+        {"--model": models / "tiny.safetensors"},
+        {"--model": "foreign"},
+        {"--model": "corrupt"},
+        {"--device": "abacus"},
+    ]
+    for mistake in mistakes:
+        usual = {"portrait": face, "--audio": speech, "--out": tmp_path / "out.mp4", "--model": "tiny"}
+        options = usual | {"--steps": 1, "--preview": 0.3} | mistake
+        portrait = options.pop("portrait")
+        code, printed, told = run("animate", portrait, *(part for pair in options.items() for part in pair))
+        assert code == 2, mistake
+        (sentence,) = [line for line in told.splitlines() if line.startswith("Error: ")]
+        assert sentence.endswith((".", "?")) and "Traceback" not in told and not printed, (mistake, told)
+        assert [path.name for path in tmp_path.iterdir()] == ["given"], mistake
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, repository, tmp_path):
+    speech, out = tmp_path / "speech.wav", tmp_path / "out"
+    write_wav(speech, 300)
+    out.mkdir()
+    command = ["animate", face, "--audio", speech, "--out", out / "out.mp4", "--models-dir", models, "--model", "tiny"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "portraittalk", *map(str, command)], cwd=repository, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not os.listdir(out) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in told
+    assert not os.listdir(out)
+
+
+def test_weights_are_listed(run, models):
+    code, printed, _ = run("weights", "list")
+    assert code == 0 and "tiny" in printed and str(models) in printed
