@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
 from ..config import AutoencoderConfig
@@ -20,12 +21,16 @@ class AutoencoderTraining:
     """window: side of the trained windows in pixels; the network is convolutional, so whole crops follow.
 
     portraits: share of portraits among the samples; others: share of the clips of rare speakers among the videos.
+    mouth, eyes: shares of windows around them. decoder_only: sharpens the decoder, while the encoder keeps its latents.
     """
 
     window: int = 128
     batch: int = 16
     portraits: float = 0.5
     others: float = 0.4
+    mouth: float = 0.55
+    eyes: float = 0.2
+    decoder_only: bool = False
     kl_weight: float = 1e-4
     seed: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -77,7 +82,8 @@ def _sample(
     centres = torch.stack([points[0, LIPS, :2], *(points[0, eye, :2] for eye in EYES)])
     draw = float(uniform(0, 1, generator))
     anywhere = uniform(0, crop_size, generator, 2)
-    focus = centres[0] if draw < 0.55 else centres[1 + choose(2, generator)] if draw < 0.75 else anywhere
+    eye = centres[1 + choose(2, generator)]
+    focus = centres[0] if draw < config.mouth else eye if draw < config.mouth + config.eyes else anywhere
     corner = focus + uniform(-0.3, 0.3, generator, 2) * config.window - config.window / 2
     left, top = (corner / 16).round().mul(16).long().clamp(0, crop_size - config.window).tolist()
     view = image[0, :, top : top + config.window, left : left + config.window]
@@ -107,11 +113,23 @@ def autoencoder_loss(model: Autoencoder, batch: dict[str, Tensor], kl_weight: fl
 
 
 def train_autoencoder(
-    clips: list[Path], crop_size: int, network: AutoencoderConfig, config: AutoencoderTraining, out: Path
+    clips: list[Path],
+    crop_size: int,
+    network: AutoencoderConfig,
+    config: AutoencoderTraining,
+    out: Path,
+    start: Path | None = None,
 ) -> nn.Module:
-    """Trains from prepared clips into ``out``; returns the averaged network, its latents not yet scaled."""
+    """Trains from prepared clips into ``out``, beginning with the weights in ``start``; returns the averaged network.
+
+    Its latents are not scaled yet: see ``measure_scaling``.
+    """
     torch.manual_seed(config.seed)
     model = Autoencoder(network)
+    if start is not None:
+        model.load_state_dict(load_file(start))
+    model.kl.encoder.requires_grad_(not config.decoder_only)
+    model.kl.quant_conv.requires_grad_(not config.decoder_only)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fit(
         model,

@@ -42,15 +42,24 @@ def prepare(
 
 
 @app.command()
-def autoencoder(clips: Clips, out: Out, minutes: Minutes, leave_out: LeaveOut = None, seed: Seed = 0) -> None:
+def autoencoder(
+    clips: Clips,
+    out: Out,
+    minutes: Minutes,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
+    decoder_only: Annotated[bool, typer.Option("--decoder-only", help="Keep the latents as they are.")] = False,
+    leave_out: LeaveOut = None,
+    seed: Seed = 0,
+) -> None:
     """Train the autoencoder."""
     from ..config import MINI
     from .autoencoder import AutoencoderTraining, train_autoencoder
     from .prepare import clip_files
     from .trainer import TrainerConfig
 
-    training = AutoencoderTraining(seed=seed, trainer=TrainerConfig(minutes=minutes, learning_rate=6e-4))
-    train_autoencoder(list(clip_files(clips, leave_out or [])), MINI.crop_size, MINI.autoencoder, training, out)
+    trainer = TrainerConfig(minutes=minutes, learning_rate=6e-4)
+    training = AutoencoderTraining(decoder_only=decoder_only, seed=seed, trainer=trainer)
+    train_autoencoder(list(clip_files(clips, leave_out or [])), MINI.crop_size, MINI.autoencoder, training, out, start)
 
 
 @app.command()
