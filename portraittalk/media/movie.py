@@ -77,21 +77,30 @@ class MovieWriter:
     ) -> None:
         form = MOVIES[kind]
         self._path, self._format, self._fps, self._tags = path, form, fps, tags
-        even = form.pixels == "yuv420p"  # colour at half the resolution
-        self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2) if even else size
+        halved = form.pixels == "yuv420p"  # colour has half the resolution
+        self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2) if halved else size
         if self.size != size:
             log.warning("%s needs even sides: the last row or column is repeated, %dx%d.", kind, *self.size[::-1])
         self._count = 0
-        self._container = av.open(path, "w", format=kind, options=_muxer_options(form, tags))
-        self._container.metadata.update(tags)
-        stream = self._container.add_stream(form.codec, rate=fps, options=form.options(quality))
-        self._stream = cast(VideoStream, stream)
-        self._stream.height, self._stream.width = self.size
-        self._stream.pix_fmt = form.pixels
-        if even:
-            name_colours(self._stream.codec_context)
         self._palette = _palette_graph(self.size, fps) if kind == "gif" else None
-        self._sound = self._open_sound(audio, kind)
+        self._sound: CopiedSound | EncodedSound | None = None
+        self._container = av.open(path, "w", format=kind, options=_muxer_options(form, tags))
+        try:
+            self._container.metadata.update(tags)
+            self._stream = self._open_picture(quality)
+            self._sound = self._open_sound(audio, kind)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _open_picture(self, quality: int) -> VideoStream:
+        form = self._format
+        stream = cast(VideoStream, self._container.add_stream(form.codec, self._fps, form.options(quality)))
+        stream.height, stream.width = self.size
+        stream.pix_fmt = form.pixels
+        if form.pixels == "yuv420p":
+            name_colours(stream.codec_context)
+        return stream
 
     def _open_sound(self, audio: Audio | None, kind: str) -> CopiedSound | EncodedSound | None:
         if audio is None:
@@ -103,14 +112,15 @@ class MovieWriter:
             return CopiedSound(self._container, audio.path)
         return EncodedSound(self._container, audio, self._format.sound)
 
-    def add(self, frames: np.ndarray) -> None:
-        """Encode frames (n, H, W, 3) uint8, and the sound that goes with them."""
-        rows, columns = self.size[0] - frames.shape[1], self.size[1] - frames.shape[2]
-        for pixels in np.pad(frames, ((0, 0), (0, rows), (0, columns), (0, 0)), mode="edge"):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = self._count, 1 / self._fps
-            self._container.mux(self._stream.encode(self._converted(frame)))
-            self._count += 1
+    def add(self, pixels: np.ndarray) -> None:
+        """Encode a frame (H, W, 3) uint8, and the sound that goes with it."""
+        rows, columns = self.size[0] - pixels.shape[0], self.size[1] - pixels.shape[1]
+        frame = av.VideoFrame.from_ndarray(
+            np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge"), format="rgb24"
+        )
+        frame.pts, frame.time_base = self._count, 1 / self._fps
+        self._container.mux(self._stream.encode(self._converted(frame)))
+        self._count += 1
         if self._sound is not None:
             self._sound.advance(float(self._count / self._fps))
 

@@ -20,12 +20,11 @@ class SequenceWriter:
         for key, value in tags.items():
             self._info.add_itxt(key.capitalize() if key == "comment" else key, value)
 
-    def add(self, frames: np.ndarray) -> None:
-        """Write frames (n, H, W, 3) uint8."""
-        for pixels in frames:
-            name = _NUMBER.sub(lambda number: number.group() % self._count, self._pattern, count=1)
-            Image.fromarray(pixels).save(self._folder / name, format="PNG", pnginfo=self._info, compress_level=4)
-            self._count += 1
+    def add(self, pixels: np.ndarray) -> None:
+        """Write a frame (H, W, 3) uint8."""
+        name = _NUMBER.sub(lambda number: number.group() % self._count, self._pattern, count=1)
+        Image.fromarray(pixels).save(self._folder / name, format="PNG", pnginfo=self._info, compress_level=4)
+        self._count += 1
 
     def finish(self) -> None:
         """Every file is complete as soon as it is written."""

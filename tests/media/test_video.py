@@ -182,10 +182,19 @@ def test_a_cut_sound_is_not_copied_whole(tmp_path: Path, clip, encode) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm"])
-def test_surround_sound_keeps_its_channels(tmp_path: Path, clip, kind: str) -> None:
-    sound = torch.rand(6, 48000, generator=torch.Generator().manual_seed(0)) * 0.2 - 0.1
+@pytest.mark.parametrize(("channels", "kept"), [(1, 1), (3, 1), (6, 6), (8, 8)])
+def test_sound_keeps_the_usual_numbers_of_channels(tmp_path: Path, clip, kind: str, channels: int, kept: int) -> None:
+    sound = torch.rand(channels, 48000, generator=torch.Generator().manual_seed(0)) * 0.2 - 0.1
     write_video(clip(25), tmp_path / f"a.{kind}", 25, Audio(sound, 48000))
-    assert read_audio(tmp_path / f"a.{kind}").waveform.shape[0] == 6
+    assert read_audio(tmp_path / f"a.{kind}").waveform.shape[0] == kept
+
+
+def test_a_sound_file_that_vanished_is_refused_and_nothing_left(tmp_path: Path, clip, encode) -> None:
+    audio = read_audio(encode("a.m4a", "aac"))
+    (tmp_path / "a.m4a").unlink()
+    with pytest.raises(MediaError, match="does not exist"):
+        write_video(clip(25), tmp_path / "out.mp4", 25, audio)
+    assert not list(tmp_path.iterdir())
 
 
 def test_formats_without_sound_say_so(tmp_path: Path, clip, bursts: Tensor, caplog: pytest.LogCaptureFixture) -> None:
@@ -245,6 +254,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_first_frame(tmp_p
     (tmp_path / "folder.mp4").mkdir()
     assert "is a folder" in refused(tmp_path / "folder.mp4")
     assert "frame rate" in refused(tmp_path / "a.mp4", SettingsError, fps=0)
+    assert "quality" in refused(tmp_path / "a.mp4", SettingsError, quality=101)
     assert "no video format" in refused(tmp_path / "a.mp4", SettingsError, kind="avi")
 
     def read_only(self: Path) -> None:
