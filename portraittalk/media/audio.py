@@ -237,6 +237,8 @@ def _track_end(container: InputContainer, stream: AudioStream) -> float | None:
 
 def _samples(frame: av.AudioFrame) -> Tensor:
     """A decoded frame as (C, n) float32 in -1..1, from any sample format."""
+    if frame.format.is_planar and frame.layout.nb_channels >= 8:  # PyAV reads beyond the last of eight planes
+        frame = av.AudioResampler(format="flt").resample(frame)[0]
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T

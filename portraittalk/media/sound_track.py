@@ -80,8 +80,9 @@ class EncodedSound:
         """Write the sound up to this second of the video."""
         end = min(self._waveform.shape[1], int(min(seconds, 1e9) * self._rate))
         while self._position < end:
-            block = self._waveform[:, self._position : min(end, self._position + self._rate)].contiguous()
-            frame = av.AudioFrame.from_ndarray(block.numpy(), format="fltp", layout=self._layout)
+            block = self._waveform[:, self._position : min(end, self._position + self._rate)]
+            # Interleaved, as PyAV does not take eight channels in planes.
+            frame = av.AudioFrame.from_ndarray(block.T.reshape(1, -1).numpy(), format="flt", layout=self._layout)
             frame.sample_rate, frame.pts, frame.time_base = self._rate, self._position, Fraction(1, self._rate)
             self._output.mux(self._stream.encode(frame))
             self._position += block.shape[1]
