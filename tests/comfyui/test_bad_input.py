@@ -51,7 +51,7 @@ FILES: dict[str, Callable[[Path], Any]] = {
 BAD: dict[str, tuple[dict[str, dict[str, Any]], str, str]] = {
     "no face": ({PORTRAIT: {"image": "wall.png"}}, IDENTITY, "face"),
     "a face that is not there": ({IDENTITY: {"face": "face number", "face.index": 3}}, IDENTITY, "face"),
-    "a 16x16 picture": ({PORTRAIT: {"image": "tiny.png"}}, IDENTITY, "16"),
+    "a 16x16 picture": ({PORTRAIT: {"image": "tiny.png"}}, PORTRAIT, "16"),
     "a truncated picture": ({PORTRAIT: {"image": "cut.jpg"}}, PORTRAIT, "cut.jpg"),
     "a text file as picture": ({PORTRAIT: {"image": "text.png"}}, PORTRAIT, "text.png"),
     "a picture that is not there": ({PORTRAIT: {"image": "nowhere.png"}}, PORTRAIT, "nowhere.png"),
@@ -60,7 +60,7 @@ BAD: dict[str, tuple[dict[str, dict[str, Any]], str, str]] = {
     "a picture as sound": ({AUDIO: {"audio": "picture.wav"}}, AUDIO, "picture.wav"),
     "NaN in the sound": ({AUDIO: {"audio": "nan.wav"}}, AUDIO, "nan.wav"),
     "0.02 s of sound": ({AUDIO: {"audio": "blink.wav"}}, AUDIO, "blink.wav"),
-    "a start behind the end": ({AUDIO: {"start": 3600.0}}, AUDIO, "start"),
+    "a start behind the end": ({AUDIO: {"start": 3600.0}}, AUDIO, "3600"),
     "no frames a second": ({SAMPLER: {"fps": 0.0}}, SAMPLER, "fps"),
     "a scale that is no number": ({SAMPLER: {"identity_scale": float("nan")}}, SAMPLER, "identity"),
     "an overlap as long as the window": ({SAMPLER: {"window": 4, "overlap": 4}}, SAMPLER, "overlap"),

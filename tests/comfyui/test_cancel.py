@@ -1,4 +1,4 @@
-"""Cancel, in every stage that takes time: within a second, and nothing half-made stays."""
+"""Cancel, in every stage that takes time: it ends within a second, and nothing half-made stays."""
 
 import time
 from pathlib import Path
@@ -16,16 +16,21 @@ def long_speech(basic: Prompt) -> Prompt:
     return changed(basic, {"PortraitTalkLoadAudio": {"duration": 0.0}})
 
 
+def short_speech(basic: Prompt) -> Prompt:
+    return changed(basic, {"PortraitTalkLoadAudio": {"duration": 0.2}})
+
+
 def many_frames_to_save(basic: Prompt) -> Prompt:
-    prompt = short_speech(basic)
+    prompt = changed(short_speech(basic), {"PortraitTalkAnimateNetSampler": {"output": "frames"}})
     sampler = only(prompt, "PortraitTalkAnimateNetSampler")
     prompt[REPEATED] = {"class_type": "RepeatImageBatch", "inputs": {"image": [sampler, 0], "amount": 50}}
-    saved = {"source": "frames", "source.frames": [REPEATED, 0], "format": "webm", "format.quality": 80}
+    frames = {"source": "frames", "source.frames": [REPEATED, 0], "source.fps": 25.0, "source.video": None}
+    saved = {**frames, "format": "webm", "format.quality": 80}
     return changed(prompt, {"PortraitTalkVideoCombine": saved})
 
 
 def many_crops_to_paste(basic: Prompt) -> Prompt:
-    prompt = many_frames_to_save(changed(basic, {"PortraitTalkAnimateNetSampler": {"output": "crops"}}))
+    prompt = changed(many_frames_to_save(basic), {"PortraitTalkAnimateNetSampler": {"output": "crops"}})
     sampler = only(prompt, "PortraitTalkAnimateNetSampler")
     crops = {"crops": [REPEATED, 0], "crop_data": [sampler, 3], "scale": 2.0}
     prompt["paste"] = {"class_type": "PortraitTalkPasteBack", "inputs": crops}
@@ -33,20 +38,11 @@ def many_crops_to_paste(basic: Prompt) -> Prompt:
 
 
 def video_streamed(basic: Prompt) -> Prompt:
-    prompt = changed(long_speech(basic), {"PortraitTalkAnimateNetSampler": {"output": "video file"}})
-    sampler = only(prompt, "PortraitTalkAnimateNetSampler")
-    saver = prompt[only(prompt, "PortraitTalkVideoCombine")]["inputs"]
-    kept = {name: value for name, value in saver.items() if not name.startswith("source")}
-    prompt[only(prompt, "PortraitTalkVideoCombine")]["inputs"] = {
-        **kept,
-        "source": "video",
-        "source.video": [sampler, 1],
-    }
-    return prompt
+    return changed(long_speech(basic), {"PortraitTalkAnimateNetSampler": {"output": "video file"}})
 
 
-def short_speech(basic: Prompt) -> Prompt:
-    return changed(basic, {"PortraitTalkLoadAudio": {"duration": 0.2}})
+def frames_in_memory(basic: Prompt) -> Prompt:
+    return changed(long_speech(basic), {"PortraitTalkAnimateNetSampler": {"output": "frames"}})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +50,7 @@ def short_speech(basic: Prompt) -> Prompt:
     [
         ("PortraitTalkIdentityEncode", long_speech),
         ("PortraitTalkSpeechToMotion", long_speech),
-        ("PortraitTalkAnimateNetSampler", long_speech),
+        ("PortraitTalkAnimateNetSampler", frames_in_memory),
         ("PortraitTalkAnimateNetSampler", video_streamed),
         ("PortraitTalkPasteBack", many_crops_to_paste),
         ("PortraitTalkVideoCombine", many_frames_to_save),
@@ -71,17 +67,19 @@ def test_cancel(server: ComfyServer, basic: Prompt, stage: str, prepare) -> None
         },
     )
     before = server.files()
-    pressed: list[float] = []
+    pressed: list[tuple[float, float]] = []
 
     def press_cancel(event: Event) -> None:
         if event.type == "executing" and event.data["node"] == only(prompt, stage):
             time.sleep(0.3)  # into the work
-            pressed.append(time.monotonic())
+            pressed.append((time.monotonic(), server.seconds_computed()))
             server.interrupt()
 
     run = server.run(prompt, press_cancel)
     assert run.ending.type == "execution_interrupted"
-    assert run.ending.at - pressed[0] < SECONDS
+    ((at, computed),) = pressed
+    # By the clock, or in what the server itself computed where the machine is busy with other things.
+    assert min(run.ending.at - at, server.seconds_computed() - computed) < SECONDS
     assert [path for path in server.files() - before if not is_preview(path)] == []
 
 

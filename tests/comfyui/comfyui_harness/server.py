@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from websockets.sync.client import connect
 
 PACK = "ComfyUI-PortraitTalk"
@@ -135,6 +136,11 @@ class ComfyServer:
             raise NodeError(run.ending.data["node_type"], run.ending.data["exception_message"].strip())
         run.outputs = self.get(f"/history/{run.prompt_id}").get(run.prompt_id, {}).get("outputs", {})
         return run
+
+    def seconds_computed(self) -> float:
+        """Seconds of processor time that the server has used so far, all its threads together."""
+        spent = psutil.Process(self._process.pid).cpu_times()
+        return spent.user + spent.system
 
     def stop(self) -> None:
         self._process.terminate()
