@@ -98,7 +98,9 @@ def gather(
 ) -> list[list[Utterance]]:
     """The four groups of ``training.shares``. The articulator lends the synthetic ones their motion."""
     generator = torch.Generator().manual_seed(training.seed)
-    main, others, spoken = [], [], []
+    main: list[Utterance] = []
+    others: list[Utterance] = []
+    spoken = []
     for clip in sources.clips:
         phones = read_phones(sources.phones / f"{clip.stem}.phones")
         motion = filmed_motion(sources.tracks / f"{clip.stem}.npz", phones, basis)

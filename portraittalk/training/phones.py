@@ -9,8 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..media.audio import Audio
-
 SILENCE_PHONE = "SIL"
 PHONES: tuple[str, ...] = (
     SILENCE_PHONE,
@@ -81,31 +79,3 @@ def phones_of_letters(letters: str, seconds: list[float]) -> list[Phone]:
             phones.append(Phone(start, now, name))
         start = now
     return phones
-
-
-class Aligner:
-    """Forced alignment of English speech with its text by ``pocketsphinx`` (a training extra)."""
-
-    def __init__(self) -> None:
-        from pocketsphinx import Decoder
-
-        self._decoder = Decoder(samprate=16000, bestpath=False, lm=None, loglevel="FATAL")
-
-    def __call__(self, audio: Audio, text: str) -> list[Phone]:
-        """Sound at 16 kHz and its words -> phones to 10 ms. Raises RuntimeError where the words do not fit."""
-        pcm = (audio.mono().clamp(-1, 1) * 32767).short().numpy().tobytes()
-        decoder = self._decoder
-        decoder.set_align_text(text.lower())
-        self._decode(pcm)
-        decoder.set_alignment()
-        self._decode(pcm)
-        found = [phone for word in decoder.get_alignment() for phone in word]
-        return [
-            Phone(p.start / 100, (p.start + p.duration) / 100, p.name if p.name in PHONE_INDEX else SILENCE_PHONE)
-            for p in found
-        ]
-
-    def _decode(self, pcm: bytes) -> None:
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm, full_utt=True)
-        self._decoder.end_utt()

@@ -42,7 +42,7 @@ def load_utterance(sound: Path, phones: list[Phone], motion: Tensor, config: Spe
 
 def save_groups(path: Path, groups: Sequence[Sequence[Utterance]]) -> None:
     """Groups of utterances in one safetensors file, so that they need to be prepared only once."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for index, group in enumerate(groups):
         for number, one in enumerate(group):
             key = f"{index}.{number:05d}"

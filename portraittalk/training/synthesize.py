@@ -1,20 +1,25 @@
-"""Speech with known phones, for coverage of voices and languages: Kokoro (Apache-2.0, ONNX) with its durations tapped.
+"""Speech with known phones in many voices and languages: python -m portraittalk.training.synthesize --help
 
-Kokoro decides how long each phone lasts before it makes any sound; an extra output of the graph gives those durations.
+The voices are Kokoro's (Apache-2.0). It decides how long each phone lasts before it makes any sound; an extra output of
+the graph gives those durations.
 ``espeak-ng`` turns text into phones. Both, and ``onnx`` and ``onnxruntime``, are needed for training data only.
 """
 
+import argparse
+import json
 import re
 import subprocess
+import wave
 from pathlib import Path
 
 import numpy as np
 
-from .phones import Phone, phones_of_letters
+from .phones import Phone, phones_of_letters, write_phones
 
 SAMPLE_RATE = 24000
 DURATIONS = "/encoder/Clip_output_0"  # duration of each token, in steps of 600 samples
 STEP_SECONDS = 600 / SAMPLE_RATE
+SPEEDS = (0.9, 1.3)
 ESPEAK_VOICES = {
     "a": "en-us", "b": "en-gb", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt-br", "z": "cmn",
 }  # fmt: skip
@@ -65,3 +70,38 @@ class Kokoro:
         seconds = [float(d) * STEP_SECONDS for d in durations.reshape(-1)]
         phones = phones_of_letters(" " + letters + " ", seconds)
         return sound.reshape(-1), phones
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speak sentences in many voices, with a phone file beside each sound.")
+    parser.add_argument("--model", type=Path, required=True, help="Kokoro-82M as ONNX")
+    parser.add_argument("--vocabulary", type=Path, required=True, help="JSON: letter -> token id")
+    parser.add_argument("--voices", type=Path, required=True, help="folder of Kokoro's voices (.bin)")
+    parser.add_argument("--sentences", type=Path, required=True, help="folder of LANGUAGE.txt, one sentence a line")
+    parser.add_argument("--each", type=int, default=3, help="sentences a voice")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    random = np.random.default_rng(0)
+    kokoro = Kokoro(arguments.model, json.loads(arguments.vocabulary.read_text(encoding="utf-8")))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for voice in sorted(arguments.voices.glob("*.bin")):
+        language = ESPEAK_VOICES[voice.stem[0]]
+        lines = (arguments.sentences / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+        for index, line in enumerate(random.choice(lines, arguments.each, replace=False)):
+            sound, phones = kokoro(spell(line, language), voice, speed=random.uniform(*SPEEDS))
+            target = arguments.out / f"{voice.stem}_{index}.wav"
+            write_wav(target, sound)
+            write_phones(target.with_suffix(".phones"), phones)
+
+
+def write_wav(path: Path, sound: np.ndarray) -> None:
+    """Sound (T,) at 24 kHz -> a 16-bit file."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((sound.clip(-1, 1) * 32767).astype("<i2").tobytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What the shipped motion network does: speech opens the lips, and nothing else does."""
+
+import pytest
+import torch
+
+from portraittalk.media.audio import Audio, read_audio
+from portraittalk.motion.geometry import asked_aperture
+from portraittalk.motion.speech_to_motion import speech_to_motion
+from portraittalk.speech.features import encode_speech
+from portraittalk.weights.load import load_model
+from portraittalk.weights.model import Model
+
+CLOSED = 0.03  # of an eye distance: less than a millimetre and a half; wide-open vowels reach 0.2
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model()
+
+
+def aperture(model: Model, audio: Audio) -> torch.Tensor:
+    track = speech_to_motion(model.motion_net, encode_speech(audio, 25, model.config.speech))
+    return asked_aperture(track, model.basis)
+
+
+def test_silence_is_a_closed_still_mouth_in_a_living_face(model):
+    speech = encode_speech(Audio(torch.zeros(1, 16000 * 8), 16000), 25, model.config.speech)
+    track = speech_to_motion(model.motion_net, speech)
+    opened = asked_aperture(track, model.basis)
+    assert opened.max() < 0.01
+    assert opened[3:-3].diff().abs().max() < 0.001
+    assert track.blink.max() > 0.9
+    assert track.rotation.std(0).min() > 0
+
+
+@pytest.mark.parametrize("level", [-60, -45, -30])
+def test_noise_leaves_the_mouth_closed(model, level):
+    hiss = 10 ** (level / 20) * torch.randn(1, 16000 * 4, generator=torch.Generator().manual_seed(0))
+    assert aperture(model, Audio(hiss, 16000)).max() < CLOSED
+
+
+def test_a_chord_leaves_the_mouth_closed(model):
+    time = torch.arange(16000 * 4) / 16000
+    chord = sum(torch.sin(2 * torch.pi * hz * time) / hz for hz in (220.0, 440.0, 554.4, 659.3, 880.0))
+    assert aperture(model, Audio(20 * chord[None], 16000)).mean() < CLOSED
+
+
+def test_speech_opens_and_closes_the_lips(model, repository):
+    opened = aperture(model, read_audio(repository / "portraittalk/assets/demo/speech.wav"))
+    assert opened[:5].max() < CLOSED  # before the first word
+    assert opened.max() > 0.1
+    assert opened.std() > 0.02
+    closings = ((opened[1:-1] <= opened[:-2]) & (opened[1:-1] < opened[2:])).sum() / 6.7
+    assert 1.5 < closings < 7  # a second: about as many as there are syllables
