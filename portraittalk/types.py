@@ -10,10 +10,10 @@ Images are float tensors in 0..1 laid out (..., C, H, W). Landmarks are the 478 
 """
 
 from dataclasses import dataclass, field, fields, replace
-from typing_extensions import Self
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 LANDMARK_COUNT = 478
 
@@ -111,8 +111,8 @@ class Structure(Movable):
     """Where everything in the face has to be, for F frames, in the aligned crop of S x S pixels.
 
     landmarks: (F, 478, 3) in crop pixels. map: (F, M, m, m) drawn landmarks in 0..1. coefficients: (F, K) expression,
-    pose and gaze that the structure tokens are made of. flow: (F, 2, g, g) sampling offsets (dx, dy) as fractions of the
-    crop's side: target position p shows what the reference has at ``p + flow(p)``. warped: (F, 3, S, S), the
+    pose and gaze that the structure tokens are made of. flow: (F, 2, g, g) sampling offsets (dx, dy) as fractions of
+    the crop's side: target position p shows what the reference has at ``p + flow(p)``. warped: (F, 3, S, S), the
     reference under that flow. mask: (F, 1, S, S) in 0..1, feathered: what may differ from the warped reference.
     """
 
@@ -139,8 +139,11 @@ class Scales:
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """seed: of the starting noise. steps: denoising steps. guidance_scale: for the text against the negative prompt; 1 is off.
-    window and overlap: frames sampled together, and shared by neighbouring windows."""
+    """How to sample.
+
+    seed: of the starting noise. steps: denoising steps. guidance_scale: for the text against the negative prompt; 1 is
+    off. window and overlap: frames sampled together, and shared by neighbouring windows.
+    """
 
     seed: int = 0
     steps: int = 4
