@@ -114,7 +114,7 @@ def gather(
         audio = read_audio(sound)
         motion = articulator.articulate(phones, frame_count(audio.samples, audio.sample_rate, MOTION_FPS))
         synthetic.append(load_utterance(sound, phones, motion, config.speech))
-    return [main, others, synthetic, wordless(60, config.speech, generator)]
+    return [main, others, synthetic, wordless(150, config.speech, generator)]
 
 
 def filmed_motion(track: Path, phones: list[Phone], basis: FaceBasis) -> Tensor:

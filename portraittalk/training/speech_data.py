@@ -93,17 +93,22 @@ def music(seconds: float, sample_rate: int, generator: Generator) -> Audio:
 
 
 def wordless(count: int, config: SpeechConfig, generator: Generator) -> list[Utterance]:
-    """Silence, noise and music of 6 s, in turn: the lips are at rest."""
-    frames = WORDLESS_SECONDS * config.sample_rate // config.hop
-    phones = torch.full((frames,), PHONE_INDEX[SILENCE_PHONE])
-    motion = torch.zeros(frames, len(SPOKEN_NAMES))
+    """Silence, hiss, coloured noise and music of 6 s, in turn: the lips are at rest."""
+    samples, hop = WORDLESS_SECONDS * config.sample_rate, config.hop
+    phones = torch.full((samples // hop,), PHONE_INDEX[SILENCE_PHONE])
+    motion = torch.zeros(samples // hop, len(SPOKEN_NAMES))
     powers = []
     for index in range(count):
-        if index % 3 == 2:
-            powers.append(spectrum(music(WORDLESS_SECONDS, config.sample_rate, generator), config))
+        level = 10 ** -uniform(1, 7, generator)
+        if index % 4 == 0:
+            powers.append(torch.zeros(samples // hop, config.dim))
+        elif index % 4 == 1:
+            hiss = math.sqrt(level) * torch.randn(1, samples, generator=generator)
+            powers.append(spectrum(Audio(hiss, config.sample_rate), config))
+        elif index % 4 == 2:
+            powers.append(noise((samples // hop, config.dim), level, generator))
         else:
-            level = 0.0 if index % 6 == 0 else 10 ** -uniform(2, 7, generator)
-            powers.append(noise((frames, config.dim), level, generator))
+            powers.append(spectrum(music(WORDLESS_SECONDS, config.sample_rate, generator), config))
     return [Utterance(power, phones, motion, level_gain(power)) for power in powers]
 
 

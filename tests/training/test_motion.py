@@ -71,7 +71,7 @@ def test_beyond_the_ends_of_an_utterance_the_lips_rest(utterance):
 
 
 def test_wordless_sounds_have_no_motion():
-    sounds = wordless(6, TINY.speech, torch.Generator().manual_seed(0))
+    sounds = wordless(4, TINY.speech, torch.Generator().manual_seed(0))
     assert not sounds[0].power.any()
     assert all(sound.power.any() for sound in sounds[1:])
     assert not any(sound.motion.any() or sound.phones.any() for sound in sounds)
