@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
 import torch
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
-from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError, SettingsError
+from .source import decoded, open_media, sound_stream, timeline_start
 
 log = logging.getLogger(__name__)
 
@@ -101,63 +99,18 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
     with open_media(path) as container:
         stream = sound_stream(container, path)
         reading = _Reading(start, duration)
-        for begin, block, rate in _blocks(container, stream, start):
-            if not reading.add(begin, block, rate):
-                break
+        try:
+            for begin, block, rate in _blocks(container, stream, start):
+                if not reading.add(begin, block, rate):
+                    break
+        except av.FFmpegError as error:
+            raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
         if not reading.blocks:
             what = "holds no sound" if not reading.rate else f"ends before {start:g} s, where reading should begin"
             raise MediaError(f"{path.name} {what}: give another audio file.")
     whole = start == 0 and duration is None and not reading.filled
     audio = Audio(torch.cat(reading.blocks, dim=1), reading.rate, path if whole else None)
     return _checked(audio, path.name)
-
-
-def open_media(path: Path) -> InputContainer:
-    """Open a file for reading; MediaError, with the reason, when that cannot be done."""
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder: give a file.")
-    try:
-        return av.open(path)
-    except FileNotFoundError as error:
-        raise MediaError(f"{path} does not exist: check the path.") from error
-    except (av.FFmpegError, OSError) as error:
-        raise MediaError(f"{path.name} is no sound or video that can be read ({error.strerror}).") from error
-
-
-def sound_stream(container: InputContainer, path: Path) -> AudioStream:
-    """The stream a player would play; MediaError where there is none."""
-    stream = container.streams.best("audio")
-    if stream is None:
-        raise MediaError(f"There is no sound in {path.name}: give an audio file, or a video with sound.")
-    return cast(AudioStream, stream)
-
-
-def first_sound(path: Path) -> float:
-    """The second, in the container's own clock, of the first sample that is heard. Raises MediaError without sound."""
-    with open_media(path) as container:
-        frame = next(container.decode(sound_stream(container, path)), None)
-        if frame is None:
-            raise MediaError(f"{path.name} holds no sound: give another audio file.")
-        return frame.time or 0.0
-
-
-def timeline_start(container: InputContainer, first_sound: float) -> float:
-    """The second, in the container's own clock, that a player shows as 0: its first picture or sound.
-
-    first_sound: time of the first sample that is heard, which is later than the first packet's where an encoder's
-    priming is cut off. Cover art is no picture of the timeline.
-    """
-    starts = [
-        float(stream.start_time * stream.time_base)
-        for stream in container.streams.video
-        if stream.start_time is not None and stream.time_base and not is_cover(stream)
-    ]
-    return min([first_sound, *starts])
-
-
-def is_cover(stream: VideoStream) -> bool:
-    """Whether the stream is a picture attached to a sound file."""
-    return bool(stream.disposition & Disposition.attached_pic)
 
 
 class _Reading:
@@ -201,7 +154,7 @@ def _blocks(container: InputContainer, stream: AudioStream, start: float) -> Ite
     """
     zero: float | None = None
     end = _track_end(container, stream)
-    damaged, skipping = 0, False
+    skipping = False
     for packet in container.demux(stream):
         begin = packet.pts * packet.time_base if packet.pts is not None else math.inf
         if zero is not None and begin - zero < start - PREROLL_SECONDS:
@@ -210,19 +163,12 @@ def _blocks(container: InputContainer, stream: AudioStream, start: float) -> Ite
         if skipping:
             stream.codec_context.flush_buffers()
             skipping = False
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            damaged += 1
-            continue
-        for frame in frames:
+        for frame in decoded(packet):
             time = frame.time or 0.0
             if zero is None:
                 zero = timeline_start(container, time)
             wanted = min(frame.samples, round((end - time) * frame.sample_rate)) if end else frame.samples
             yield time - zero, _samples(frame)[:, : max(0, wanted)], frame.sample_rate
-    if damaged:
-        log.warning("%d damaged pieces of the sound were left out.", damaged)
 
 
 def _track_end(container: InputContainer, stream: AudioStream) -> float | None:

@@ -14,8 +14,9 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError
-from .audio import Audio, exact_fps, first_sound, is_cover, open_media, read_audio, timeline_start
+from .audio import Audio, exact_fps, read_audio
 from .colour import to_rgb
+from .source import first_sound, is_cover, open_media, timeline_start
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from .audio import Audio, first_sound, open_media, sound_stream
+from .audio import Audio
 from .resample import resample
+from .source import first_sound, open_media, sound_stream
 
 # Sample rates that both AAC decoders everywhere and Opus take as they are; any other rate becomes the best of them.
 _RATES = {"aac": (8000, 16000, 22050, 24000, 32000, 44100, 48000), "libopus": (8000, 12000, 16000, 24000, 48000)}

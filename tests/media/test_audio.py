@@ -190,6 +190,17 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, encode) -> None:
     assert "ends before 3 s" in refused(encode("a.wav", "pcm_s16le"), start=3)
 
 
+def test_a_damaged_piece_is_left_out_and_that_is_said(encode, caplog: pytest.LogCaptureFixture) -> None:
+    path = encode("a.m4a", "aac")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(range(250)) * 8
+    path.write_bytes(data)
+    with caplog.at_level(logging.WARNING):
+        audio = read_audio(path)
+    assert "damaged" in caplog.text
+    assert abs(audio.seconds - 2) < 0.001 and audio.path is None
+
+
 @pytest.mark.parametrize("part", [{"start": -1.0}, {"start": math.nan}, {"duration": 0.0}, {"duration": math.inf}])
 def test_impossible_parts_are_refused(tmp_path: Path, part: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
