@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d
 
 from ..face.compose import Compositor
 from ..models.animate_net import Conditions
@@ -25,11 +25,10 @@ CHUNK = 4  # frames that are encoded, decoded and handed on together
 
 @dataclass(frozen=True)
 class _Scene:
-    """F frames before sampling. base: the warped reference's latents (F, C, h, w); plain: these decoded (F, 3, S, S)."""
+    """F frames before sampling. base: the warped reference's latents (F, C, h, w). plain: those decoded, (F, 3, S, S)."""
 
     structure: Structure
     base: Tensor
-    plain: Tensor
 
 
 class _Counter:
@@ -86,12 +85,11 @@ def _count_steps(windows: list[Window], steps: int) -> int:
 
 @torch.no_grad()
 def _prepare(model: Model, structure: Structure, tick: _Counter) -> _Scene:
-    base, plain = [], []
+    base = []
     for warped in structure.warped.split(CHUNK):
         base.append(model.autoencoder.encode(warped))
-        plain.append(model.autoencoder.decode(base[-1]))
         tick()
-    return _Scene(structure, torch.cat(base), torch.cat(plain))
+    return _Scene(structure, torch.cat(base))
 
 
 @torch.no_grad()
@@ -129,8 +127,37 @@ def _finish(model: Model, scene: _Scene, latents: Tensor, paste: Paste) -> Tenso
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
-    residual = model.autoencoder.decode(clean) - scene.plain
-    return paste(scene.structure.flow, residual, scene.structure.mask).cpu()
+    return paste(scene.structure.flow, _residual(model, scene, clean), scene.structure.mask).cpu()
+
+
+def _residual(model: Model, scene: _Scene, clean: Tensor) -> Tensor:
+    """What the network adds to the warped reference: decode(clean) - decode(base), (n, 3, S, S).
+
+    Only the cells under the mask, and a rim around them, are decoded: the autoencoder was trained on windows of a crop,
+    and most of the crop does not change. An autoencoder with attention sees the whole crop.
+    """
+    config = model.config
+    rows = columns = slice(0, config.latent_size)
+    if not config.autoencoder.mid_attention:
+        rows, columns = active_cells(scene.structure.mask, config.latent_size)
+    drawn, plain = model.autoencoder.decode(torch.cat((clean, scene.base))[..., rows, columns]).chunk(2)
+    factor = config.autoencoder.factor
+    residual = drawn.new_zeros(*drawn.shape[:2], config.crop_size, config.crop_size)
+    residual[..., rows.start * factor : rows.stop * factor, columns.start * factor : columns.stop * factor] = (
+        drawn - plain
+    )
+    return residual
+
+
+def active_cells(mask: Tensor, size: int, rim: int = 1) -> tuple[slice, slice]:
+    """The rows and columns of a grid of ``size`` cells a side in which a mask (n, 1, S, S) is not zero, and a rim."""
+    used = adaptive_max_pool2d(mask, size).amax((0, 1)) > 0
+
+    def span(line: Tensor) -> slice:
+        found = line.nonzero().flatten().tolist() or [0]
+        return slice(max(found[0] - rim, 0), min(found[-1] + 1 + rim, size))
+
+    return span(used.any(1)), span(used.any(0))
 
 
 def _as_clip(frames: Tensor) -> Tensor:
@@ -140,10 +167,10 @@ def _as_clip(frames: Tensor) -> Tensor:
 
 def _cut(scene: _Scene, part: slice) -> _Scene:
     structure = Structure(**{f.name: getattr(scene.structure, f.name)[part] for f in fields(Structure)})
-    return _Scene(structure, scene.base[part], scene.plain[part])
+    return _Scene(structure, scene.base[part])
 
 
 def _join(before: _Scene, after: _Scene) -> _Scene:
     pairs = {f.name: (getattr(before.structure, f.name), getattr(after.structure, f.name)) for f in fields(Structure)}
     structure = Structure(**{name: torch.cat(pair) for name, pair in pairs.items()})
-    return _Scene(structure, torch.cat((before.base, after.base)), torch.cat((before.plain, after.plain)))
+    return _Scene(structure, torch.cat((before.base, after.base)))
