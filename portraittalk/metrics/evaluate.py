@@ -136,11 +136,10 @@ class _Seen:
 
 def _look(video: VideoReader, identity: Identity, provider: FaceProvider, recognition: FaceRecognition | None) -> _Seen:
     faces: list[Face | None] = []
-    small, distances, errors = [], [], []
+    small, embeddings, errors = [], [], []
     x0, y0, x1, y1 = CropData(identity.portrait, identity.crop).box
     outside = torch.ones(1, *identity.portrait.shape[1:])
     outside[:, y0:y1, x0:x1] = 0
-    reference = None if recognition is None else recognition(identity.portrait, _face(identity))
     for number, frame in enumerate(video):
         found = provider(frame)
         faces.append(found[0] if found else None)
@@ -148,9 +147,12 @@ def _look(video: VideoReader, identity: Identity, provider: FaceProvider, recogn
         even = frame[:, : outside.shape[1], : outside.shape[2]]  # without the row that an encoder may have added
         errors.append(((even - identity.portrait).square() * outside).sum() / (3 * outside.sum()).clamp_min(1))
         if recognition is not None and found and number % IDENTITY_EVERY == 0:
-            distances.append((recognition(frame, found[0]) - reference).norm())
+            embeddings.append(recognition(frame, found[0]))
     error = torch.stack(errors).mean()
-    distance = torch.stack(distances).mean().item() if distances else None
+    distance = None
+    if recognition is not None and embeddings:
+        reference = recognition(identity.portrait, _face(identity))
+        distance = (torch.stack(embeddings) - reference).norm(dim=1).mean().item()
     return _Seen(faces, torch.stack(small), distance, (-10 * error.log10()).item())
 
 

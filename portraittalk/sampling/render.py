@@ -25,7 +25,7 @@ CHUNK = 4  # frames that are encoded, decoded and handed on together
 
 @dataclass(frozen=True)
 class _Scene:
-    """F frames before sampling. base: the warped reference's latents (F, C, h, w). plain: those decoded, (F, 3, S, S)."""
+    """F frames before sampling: base, the warped reference's latents (F, C, h, w), and plain, these decoded."""
 
     structure: Structure
     base: Tensor
