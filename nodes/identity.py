@@ -32,7 +32,7 @@ class IdentityEncode(io.ComfyNode):
         reference = io.Image.Input("reference", tooltip="A picture of the person; a batch counts as several pictures.")
         return io.Schema(
             node_id="PortraitTalkIdentityEncode",
-            display_name="PortraitTalk Identity",
+            display_name="PortraitTalk Identity Encode",
             category=CATEGORY,
             description=(
                 "Finds the face and learns who it is. The first picture is the portrait that will speak; more "
@@ -77,6 +77,7 @@ class IdentityEncode(io.ComfyNode):
         faces = _landmarked_faces(face["landmarks"], given, pictures) if face["face"] == LANDMARKS else None
         progress = host.HostProgress()
         identity = encode_identity(model.ready(), pictures, choice, faces=faces, progress=progress)
+        identity = identity.to(host.output_device())
         return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(_marked(identity)[None]), cls=cls))
 
 
@@ -145,7 +146,8 @@ def _marked(identity: Identity) -> Tensor:
     side = float(identity.crop.size)
     corners = torch.tensor([[0.0, 0.0], [side, 0.0], [side, side], [0.0, side], [0.0, 0.0]])
     outline = from_crop(corners, identity.crop) * scale
-    draw.line([tuple(point) for point in outline.tolist()], MARK, width=2)
+    thickness = max(max(image.size) // 150, 2)  # to be seen on a small node
+    draw.line([tuple(point) for point in outline.tolist()], MARK, thickness)
     for x, y in (from_crop(identity.landmarks[:, :2].cpu(), identity.crop) * scale).tolist():
         draw.rectangle((x - 0.5, y - 0.5, x + 0.5, y + 0.5), MARK)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255

@@ -5,13 +5,12 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io, ui
 
-from .. import portraittalk
 from ..portraittalk.media.audio import read_audio
 from ..portraittalk.media.image import read_image
 from . import convert, host
 from .types import CATEGORY
 
-DEMO = Path(portraittalk.__file__).parent / "assets" / "demo"
+DEMO = Path(__file__).parents[1] / "portraittalk" / "assets" / "demo"
 DEMO_SPEECH, DEMO_SPEECH_FILE = "demo speech (built in)", DEMO / "speech.wav"
 DEMO_PORTRAIT, DEMO_PORTRAIT_FILE = "demo portrait (built in)", DEMO / "portrait.jpg"
 

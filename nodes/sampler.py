@@ -46,7 +46,7 @@ class AnimateNetSampler(io.ComfyNode):
             search_aliases=["talking head", "lip sync", "animate portrait", "talking photo", "avatar", "portrait talk"],
             inputs=[
                 ModelSocket.Input("model", tooltip="The loaded model."),
-                IdentitySocket.Input("identity", tooltip="Who speaks: from PortraitTalk Identity."),
+                IdentitySocket.Input("identity", tooltip="Who speaks: from PortraitTalk Identity Encode."),
                 io.Audio.Input("audio", tooltip="The speech, the same that the motion was made from."),
                 MotionSocket.Input(
                     "motion", tooltip="How the face moves: from Speech to Motion, or loaded from a file."

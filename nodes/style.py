@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..portraittalk.pipeline import encode_style
-from .host import LoadedModel
+from . import host
 from .types import CATEGORY, ModelSocket, StyleCondition, StyleSocket
 
 
@@ -61,7 +61,7 @@ class TextStyleCondition(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: LoadedModel, prompt: str, negative_prompt: str, text_scale: float, guidance_scale: float
+        cls, model: host.LoadedModel, prompt: str, negative_prompt: str, text_scale: float, guidance_scale: float
     ) -> io.NodeOutput:
         style = encode_style(model.ready(), prompt, negative_prompt)
-        return io.NodeOutput(StyleCondition(style, text_scale, guidance_scale))
+        return io.NodeOutput(StyleCondition(style.to(host.output_device()), text_scale, guidance_scale))
