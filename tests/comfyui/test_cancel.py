@@ -45,6 +45,12 @@ def frames_in_memory(basic: Prompt) -> Prompt:
     return changed(long_speech(basic), {"PortraitTalkAnimateNetSampler": {"output": "frames"}})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def everything_loaded(server: ComfyServer, basic: Prompt) -> None:
+    """The first run of all imports and starts MediaPipe, which nothing can interrupt."""
+    server.run(short_speech(basic))
+
+
 @pytest.mark.parametrize(
     ("stage", "prepare"),
     [
