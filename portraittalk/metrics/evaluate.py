@@ -12,11 +12,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from .. import pipeline
 from ..errors import MediaError
 from ..face.align import extract_crop, from_crop, to_crop
-from ..face.compose import CropData
+from ..face.compose import Compositor, CropData
 from ..face.detect import FaceProvider
 from ..media.audio import Audio, read_audio
 from ..media.image import read_image
@@ -42,7 +43,7 @@ IDENTITY_EVERY = 5  # frames
 
 @dataclass(frozen=True)
 class Figures:
-    """One row of the table; None where it does not apply, for there is no real clip or no recognition network.
+    """One row of the table; None where it does not apply: no real clip, no recognition network, nothing outside.
 
     lips_asked: correlation of the lip aperture found in the video with the one that the motion track asks for.
     lips_real: with the real clip's, as it is; lips_real_best: at ``lag`` frames (positive: the video is late).
@@ -64,7 +65,7 @@ class Figures:
     mouth_warp: float | None
     mouth_psnr: float | None
     mouth_psnr_warp: float | None
-    outside_psnr: float
+    outside_psnr: float | None
     seam: float | None
     speed: float
 
@@ -93,12 +94,14 @@ def evaluate(
     seen = _look(read_video(out, FPS), identity, provider, recognition)
     real = None if clip is None else _look(clip, identity, provider, recognition)
     drawn = None if clip is None or real is None else _drawn(model, identity, heard, clip, real.faces, settings)
-    best = None if real is None else best_lag(_aperture(real.faces), _aperture(seen.faces))
+    lips = _aperture(seen.faces)
+    real_lips = None if real is None else _aperture(real.faces)[: len(lips)]  # a clip's sound may be shorter or longer
+    best = None if real_lips is None else best_lag(real_lips, lips[: len(real_lips)])
     windows = plan_windows(len(heard), settings.window, settings.overlap)
     return Figures(
         subject=subject.stem,
-        lips_asked=correlation(asked, _aperture(seen.faces)),
-        lips_real=None if real is None else correlation(*_same_length(_aperture(real.faces), _aperture(seen.faces))),
+        lips_asked=correlation(asked, lips),
+        lips_real=None if real_lips is None else correlation(real_lips, lips[: len(real_lips)]),
         lips_real_best=None if best is None else best[1],
         lag=None if best is None else best[0],
         identity=seen.distance,
@@ -131,7 +134,7 @@ class _Seen:
     faces: list[Face | None]
     small: Tensor
     distance: float | None
-    outside_psnr: float
+    outside_psnr: float | None
 
 
 def _look(video: VideoReader, identity: Identity, provider: FaceProvider, recognition: FaceRecognition | None) -> _Seen:
@@ -148,12 +151,12 @@ def _look(video: VideoReader, identity: Identity, provider: FaceProvider, recogn
         errors.append(((even - identity.portrait).square() * outside).sum() / (3 * outside.sum()).clamp_min(1))
         if recognition is not None and found and number % IDENTITY_EVERY == 0:
             embeddings.append(recognition(frame, found[0]))
-    error = torch.stack(errors).mean()
+    outside_psnr = -10 * torch.stack(errors).mean().log10().item() if outside.any() else None
     distance = None
     if recognition is not None and embeddings:
         reference = recognition(identity.portrait, _face(identity))
         distance = (torch.stack(embeddings) - reference).norm(dim=1).mean().item()
-    return _Seen(faces, torch.stack(small), distance, (-10 * error.log10()).item())
+    return _Seen(faces, torch.stack(small), distance, outside_psnr)
 
 
 def _drawn(
@@ -183,8 +186,10 @@ def _drawn(
     size = model.config.crop_size
     real = torch.stack([extract_crop(frame, identity.crop) for frame, _ in zip(clip, known, strict=False)])
     drawn = torch.cat(list(render(model, identity, spoken, Style(), structure_of, settings, "crop")))
-    drawn = torch.nn.functional.interpolate(drawn, (size, size), mode="bilinear", antialias=True)
-    warped = structure_of(slice(0, count)).warped
+    whole = structure_of(slice(0, count))
+    nothing = torch.zeros_like(whole.warped)
+    warped = Compositor(identity.portrait, identity.crop).crops(whole.flow, nothing, whole.mask)
+    drawn, warped = (interpolate(crops, (size, size), mode="bilinear", antialias=True) for crops in (drawn, warped))
     mouth = mouth_region(landmarks, size)
     distances = 255 * l1(drawn, real, mouth), 255 * l1(warped, real, mouth)
     return *distances, psnr(drawn, real, mouth), psnr(warped, real, mouth)
@@ -205,11 +210,6 @@ def _face(identity: Identity) -> Face:
 def _aperture(faces: list[Face | None]) -> Tensor:
     """(F,), NaN where there is no face."""
     return torch.stack([torch.tensor(torch.nan) if face is None else lip_aperture(face.landmarks) for face in faces])
-
-
-def _same_length(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    count = min(len(first), len(second))
-    return first[:count], second[:count]
 
 
 def _shown(value: object) -> str:

@@ -40,7 +40,8 @@ def clip(tiny_model, portrait, portrait_face, tmp_path_factory):
 
 def test_a_clip_is_played_again_and_measured(tiny_model, clip, tmp_path):
     figures = evaluate(tiny_model, clip, None, tmp_path / "out.mp4", MediaPipeProvider(), settings=SETTINGS)
-    assert figures.subject == "clip" and figures.speed > 0 and figures.outside_psnr > 25
+    assert figures.subject == "clip" and figures.speed > 0
+    assert figures.outside_psnr is None  # the face fills the clip
     assert figures.mouth_warp is not None and figures.mouth is not None
     assert figures.mouth_warp < figures.mouth  # random weights can only do harm
     assert figures.seam is not None and figures.seam > 0
