@@ -52,7 +52,7 @@ class MotionNet(nn.Module):
 
     spread: Tensor
 
-    def __init__(self, config: PortraitTalkConfig, dropout: float = 0.1) -> None:
+    def __init__(self, config: PortraitTalkConfig, dropout: float = 0.2) -> None:
         super().__init__()
         net, self.speech = config.motion_net, config.speech
         dilations = [DILATIONS[index % len(DILATIONS)] for index in range(net.layers)]

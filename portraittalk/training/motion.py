@@ -43,11 +43,11 @@ class MotionTrainingConfig:
 
     batch_size: int = 16
     frames: int = 75
-    shares: tuple[float, float, float, float] = (0.4, 0.1, 0.36, 0.14)
+    shares: tuple[float, float, float, float] = (0.36, 0.04, 0.46, 0.14)
     main_speaker: str = "s1_"
     velocity: float = 1.0
     aperture: float = 1.0
-    closure: float = 2.0
+    closure: float = 20.0
     phones: float = 0.3
     seed: int = 0
 
@@ -112,7 +112,7 @@ def gather(
     for sound in sources.synthetic:
         phones = read_phones(sound.with_suffix(".phones"))
         audio = read_audio(sound)
-        motion = articulator.articulate(phones, frame_count(audio.samples, audio.sample_rate, MOTION_FPS))
+        motion = articulator.articulate(phones, frame_count(audio.samples, audio.sample_rate, MOTION_FPS), basis)
         synthetic.append(load_utterance(sound, phones, motion, config.speech))
     return [main, others, synthetic, wordless(150, config.speech, generator)]
 
