@@ -21,7 +21,8 @@ class AutoencoderTraining:
     """window: side of the trained windows in pixels; the network is convolutional, so whole crops follow.
 
     portraits: share of portraits among the samples; others: share of the clips of rare speakers among the videos.
-    mouth, eyes: shares of windows around them. decoder_only: sharpens the decoder, while the encoder keeps its latents.
+    mouth, eyes: shares of windows around them. decoder_only: trains the decoder by itself as an animation uses it, on
+    the part of whole crops' latents that moves, while the encoder keeps its latents.
     """
 
     window: int = 128
@@ -85,6 +86,8 @@ def _sample(
     eye = centres[1 + choose(2, generator)]
     focus = centres[0] if draw < config.mouth else eye if draw < config.mouth + config.eyes else anywhere
     corner = focus + uniform(-0.3, 0.3, generator, 2) * config.window - config.window / 2
+    if config.decoder_only:
+        return jitter_colour(image[0], generator), 1 + 3 * bump(centres, 0.09 * crop_size, crop_size)
     left, top = (corner / 16).round().mul(16).long().clamp(0, crop_size - config.window).tolist()
     view = image[0, :, top : top + config.window, left : left + config.window]
     weight = 1 + 3 * bump(centres - torch.tensor([left, top]), 0.09 * crop_size, config.window)
@@ -112,6 +115,21 @@ def autoencoder_loss(model: Autoencoder, batch: dict[str, Tensor], kl_weight: fl
     return {"loss": reconstruction + kl_weight * kl, "l": reconstruction.detach(), "kl": kl.detach(), "mse": error}
 
 
+def decoder_loss(model: Autoencoder, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
+    """The reconstruction error on a window of latents about where ``sampling.render`` decodes: mouth, jaw and eyes."""
+    with torch.no_grad():
+        latents = model.encode(batch["image"].contiguous(memory_format=torch.channels_last))
+    size, factor = latents.shape[-1], model.config.factor
+    height, width = size // 2 + choose(size // 4 + 1, generator), size // 2 + choose(size // 4 + 1, generator)
+    top, left = size - height - choose(size // 5, generator), choose(size - width + 1, generator)
+    window = latents[..., top : top + height, left : left + width]
+    rows, columns = slice(top * factor, (top + height) * factor), slice(left * factor, (left + width) * factor)
+    target, weight = batch["image"][..., rows, columns], batch["weight"][..., rows, columns]
+    output = model.decode(window).float()
+    reconstruction = reconstruction_loss(output, target, weight)
+    return {"loss": reconstruction, "mse": F.mse_loss(output.detach(), target)}
+
+
 def train_autoencoder(
     clips: list[Path],
     crop_size: int,
@@ -131,10 +149,18 @@ def train_autoencoder(
     model.kl.encoder.requires_grad_(not config.decoder_only)
     model.kl.quant_conv.requires_grad_(not config.decoder_only)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator = Generator().manual_seed(config.seed + 1)
+
+    def loss(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        trained = cast(Autoencoder, network)
+        if config.decoder_only:
+            return decoder_loss(trained, batch, generator)
+        return autoencoder_loss(trained, batch, config.kl_weight)
+
     return fit(
         model,
         batches(clips, crop_size, config),
-        lambda m, b: autoencoder_loss(cast(Autoencoder, m), b, config.kl_weight),
+        loss,
         config.trainer,
         out,
     )
