@@ -32,7 +32,7 @@ def _inputs(node: dict[str, Any], info: dict[str, Any], sources: dict[int, list[
             value = next(values)
             if name.split(".")[0] in specs:  # else a button, such as that of an upload
                 inputs[name] = value
-            if name in specs and specs[name][1].get("control_after_generate"):
+            if any(options.get("control_after_generate") for options in specs.get(name, ())[1:]):
                 next(values)
         if entry.get("link") is not None:
             inputs[name] = sources[entry["link"]]
