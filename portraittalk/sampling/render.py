@@ -6,10 +6,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, interpolate
 
 from ..face.compose import Compositor
+from ..face.draw import MAP_CHANNELS
 from ..models.animate_net import Conditions
+from ..motion.geometry import lip_aperture
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model
@@ -59,6 +61,7 @@ def render(
     compositor = Compositor(identity.portrait, identity.crop)
     paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
+    aperture = lip_aperture(identity.landmarks)
     tick = _Counter(progress, _count_steps(windows, settings.steps))
     carried: _Scene | None = None
     anchor: Tensor | None = None
@@ -70,7 +73,7 @@ def render(
         leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
         for start in range(0, leaving, CHUNK):
             part = slice(start, min(start + CHUNK, leaving))
-            frames = _finish(model, _cut(scene, part), latents[part], paste)
+            frames = _finish(model, _cut(scene, part), latents[part], aperture, paste)
             tick(frames[-1])
             yield frames
         carried, anchor = _cut(scene, slice(leaving, None)), latents[leaving:]
@@ -123,30 +126,43 @@ def _sample(
 
 
 @torch.no_grad()
-def _finish(model: Model, scene: _Scene, latents: Tensor, paste: Paste) -> Tensor:
+def _finish(model: Model, scene: _Scene, latents: Tensor, portrait_aperture: Tensor, paste: Paste) -> Tensor:
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
-    return paste(scene.structure.flow, _residual(model, scene, clean), scene.structure.mask).cpu()
+    return paste(scene.structure.flow, _residual(model, scene, clean, portrait_aperture), scene.structure.mask).cpu()
 
 
-def _residual(model: Model, scene: _Scene, clean: Tensor) -> Tensor:
-    """What the network adds to the warped reference: decode(clean) - decode(base), (n, 3, S, S).
+def _residual(model: Model, scene: _Scene, clean: Tensor, portrait_aperture: Tensor) -> Tensor:
+    """What the network adds to the warped reference (n, 3, S, S): decode(clean) - decode(base).
 
+    Where closed lips open, the warp has nothing but stretched lip to offer: there the network's picture replaces it.
     Only the cells under the mask, and a rim around them, are decoded: the autoencoder was trained on windows of a crop,
     and most of the crop does not change. An autoencoder with attention sees the whole crop.
     """
-    config = model.config
+    config, structure = model.config, scene.structure
     rows = columns = slice(0, config.latent_size)
     if not config.autoencoder.mid_attention:
-        rows, columns = active_cells(scene.structure.mask, config.latent_size)
+        rows, columns = active_cells(structure.mask, config.latent_size)
     drawn, plain = model.autoencoder.decode(torch.cat((clean, scene.base))[..., rows, columns]).chunk(2)
     factor = config.autoencoder.factor
-    residual = drawn.new_zeros(*drawn.shape[:2], config.crop_size, config.crop_size)
-    residual[..., rows.start * factor : rows.stop * factor, columns.start * factor : columns.stop * factor] = (
-        drawn - plain
-    )
+    tall, wide = (slice(cells.start * factor, cells.stop * factor) for cells in (rows, columns))
+    stretched = stretched_mouth(structure, portrait_aperture)[..., tall, wide]
+    residual = drawn.new_zeros(structure.warped.shape)
+    residual[..., tall, wide] = drawn - plain + stretched * (plain - structure.warped[..., tall, wide])
     return residual
+
+
+def stretched_mouth(structure: Structure, portrait_aperture: Tensor) -> Tensor:
+    """How far each pixel inside of an open mouth is stretched lip, rather than what the portrait's own mouth shows.
+
+    portrait_aperture: () -> (n, 1, S, S) in 0..1, with a soft edge: 1 where the portrait's lips are closed, 0 where
+    they are as far open as the frame's.
+    """
+    opening = avg_pool2d(structure.map[:, [MAP_CHANNELS.index("open mouth")]], 3, stride=1, padding=1)
+    soft = interpolate(opening, structure.warped.shape[-2:], mode="bilinear", align_corners=False)
+    wider = 1 - portrait_aperture / lip_aperture(structure.landmarks).clamp_min(1e-6)
+    return soft * wider.clamp(0, 1)[:, None, None, None]
 
 
 def active_cells(mask: Tensor, size: int, rim: int = 1) -> tuple[slice, slice]:
