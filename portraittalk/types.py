@@ -146,7 +146,7 @@ class SamplingSettings:
     """
 
     seed: int = 0
-    steps: int = 4
+    steps: int = 1
     guidance_scale: float = 1.0
     scales: Scales = field(default_factory=Scales)
     window: int = 12
