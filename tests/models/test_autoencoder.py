@@ -12,7 +12,7 @@ TINY = replace(MINI.autoencoder, block_out_channels=(16, 16, 16), latent_channel
 @torch.no_grad()
 def test_shapes_and_scaling():
     torch.manual_seed(0)
-    plain = Autoencoder(TINY).eval()
+    plain = Autoencoder(replace(TINY, scaling_factor=1.0)).eval()
     scaled = Autoencoder(replace(TINY, scaling_factor=0.5)).eval()
     scaled.load_state_dict(plain.state_dict())
     images = torch.rand(2, 3, 64, 64)
