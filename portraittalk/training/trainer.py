@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 class TrainerConfig:
     """steps and minutes: a run ends at whichever comes first, and the learning rate falls to zero towards that end.
 
-    accumulate: batches a step. ema: decay of the averaged weights, which are those that are saved for use.
+    bf16: mixed precision. accumulate: batches a step. ema: decay of the averaged weights, which are those that are
+    saved for use.
     """
 
     steps: int = 100_000
@@ -32,7 +33,7 @@ class TrainerConfig:
     clip_norm: float = 1.0
     checkpoint_seconds: float = 120.0
     log_every: int = 50
-    mixed_precision: str = "bf16"
+    bf16: bool = True
 
 
 def fit(
@@ -51,7 +52,9 @@ def fit(
     """
     from accelerate import Accelerator
 
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate)
+    # The precision is not accelerate's to choose: it keeps one for the whole process.
+    accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=config.accumulate)
+    precision = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bf16)
     out.mkdir(parents=True, exist_ok=True)
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -67,7 +70,7 @@ def fit(
             group["lr"] = config.learning_rate * rate(step, done, config.warmup)
         for _ in range(config.accumulate):
             batch = {name: tensor.to(accelerator.device) for name, tensor in next(batches).items()}
-            with accelerator.accumulate(model), accelerator.autocast():
+            with accelerator.accumulate(model), precision:
                 losses = loss(model, batch)
                 accelerator.backward(losses["loss"])
                 if accelerator.sync_gradients:

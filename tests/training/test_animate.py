@@ -67,7 +67,7 @@ def pairs(tmp_path_factory) -> list[Path]:
 
 
 def training(stage: int, steps: int = 0) -> AnimateTraining:
-    trainer = TrainerConfig(steps=steps, learning_rate=2e-3, warmup=5, mixed_precision="no", ema=0.8)
+    trainer = TrainerConfig(steps=steps, learning_rate=2e-3, warmup=5, bf16=False, ema=0.8)
     return AnimateTraining(stage=stage, window=4, batch=4, dropout=0.0, trainer=trainer)
 
 

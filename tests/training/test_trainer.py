@@ -16,7 +16,7 @@ def squared_error(model, batch):
     return {"loss": (model(batch["x"]) - batch["y"]).square().mean()}
 
 
-CONFIG = TrainerConfig(steps=120, learning_rate=0.05, warmup=5, ema=0.9, mixed_precision="no", weight_decay=0.0)
+CONFIG = TrainerConfig(steps=120, learning_rate=0.05, warmup=5, ema=0.9, bf16=False, weight_decay=0.0)
 
 
 def network():
