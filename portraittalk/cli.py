@@ -46,7 +46,7 @@ def _app() -> None:
 @app.command()
 def animate(
     portraits: Annotated[
-        list[Path], typer.Argument(metavar="PORTRAIT...", help="Pictures of one person; the first talks.")
+        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first talks.")
     ],
     audio: Annotated[Path, typer.Option(help="The speech: any sound file, or a video with sound.")],
     out: Annotated[
@@ -161,7 +161,7 @@ def pack_weights(
 
 @app.command()
 def evaluate(
-    subjects: Annotated[list[Path], typer.Argument(metavar="SUBJECT...", help="Real clips with sound, or pictures.")],
+    subjects: Annotated[list[Path], typer.Argument(metavar="SUBJECT", help="Real clips with sound, or pictures.")],
     out_dir: Annotated[Path, typer.Option(help="Folder for the videos that are made and measured.")],
     audio: Annotated[Path | None, typer.Option(help="The speech, where the subjects are pictures.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 0,
