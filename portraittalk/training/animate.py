@@ -19,7 +19,7 @@ from ..config import PortraitTalkConfig
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.identity_net import IdentityNet
 from ..sampling.schedule import TRAINING_STEPS, noise_schedule
-from .data import choose, uniform
+from .data import choose, split_speakers, uniform
 from .trainer import TrainerConfig, fit
 
 STILL = 0.15  # weight of the latents that the mask leaves out
@@ -131,10 +131,8 @@ def batches(
     generator = Generator().manual_seed(training.seed)
     stills = [p for p in pairs if frame_count(p) == 1]
     videos = [p for p in pairs if frame_count(p) > 1]
-    speakers = [p.stem.split("_")[0] for p in videos]
-    frequent = max(set(speakers), key=speakers.count)
-    rare = [p for p, speaker in zip(videos, speakers, strict=True) if speaker != frequent] or videos
-    many = [p for p, speaker in zip(videos, speakers, strict=True) if speaker == frequent]
+    rare, many = split_speakers(videos)
+    rare = rare or videos
     while True:
         single = training.stage == 1 or float(uniform(0, 1, generator)) < training.portraits / 2
         frames = 1 if single else training.window

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from ..config import AutoencoderConfig
 from ..models.autoencoder import Autoencoder
-from .data import EYES, LIPS, bump, choose, jitter_colour, open_clip, random_affine, uniform
+from .data import EYES, LIPS, bump, choose, jitter_colour, open_clip, random_affine, split_speakers, uniform
 from .trainer import TrainerConfig, fit
 
 
@@ -47,16 +47,9 @@ def batches(clips: list[Path], crop_size: int, config: AutoencoderTraining) -> I
 
 
 def split_clips(clips: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
-    """Clip files -> (portraits, clips of rare speakers, clips of the speaker with most clips), by name and length.
-
-    A speaker is what stands before the first underscore of a clip's name.
-    """
+    """Clip files -> (portraits, clips of rare speakers, clips of the speaker with most clips), by name and length."""
     portraits = [p for p in clips if len(open_clip(p)) == 1]
-    videos = [p for p in clips if len(open_clip(p)) > 1]
-    speakers = [p.stem.split("_")[0] for p in videos]
-    frequent = max(set(speakers), key=speakers.count) if speakers else ""
-    many = [p for p, s in zip(videos, speakers, strict=True) if s == frequent]
-    return portraits, [p for p in videos if p not in many], many
+    return portraits, *split_speakers([p for p in clips if len(open_clip(p)) > 1])
 
 
 def pick(

@@ -38,6 +38,17 @@ def open_clip(path: Path) -> Clip:
     return Clip(path)
 
 
+def split_speakers(videos: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Files of video clips -> (those of rare speakers, those of the speaker with most clips).
+
+    A speaker is what stands before the first underscore of a clip's name.
+    """
+    speakers = [path.stem.split("_")[0] for path in videos]
+    frequent = max(sorted(set(speakers)), key=speakers.count, default="")
+    rare = [path for path, speaker in zip(videos, speakers, strict=True) if speaker != frequent]
+    return rare, [path for path, speaker in zip(videos, speakers, strict=True) if speaker == frequent]
+
+
 def choose(count: int, generator: Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 

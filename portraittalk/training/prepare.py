@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..config import PortraitTalkConfig
 from ..errors import FaceError
-from ..face.align import aligned_crop, to_crop
+from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
 from ..types import Crop, Face
 
@@ -73,8 +73,6 @@ def prepare_portrait(image: Tensor, provider: FaceProvider) -> dict[str, Tensor]
 def crop_clip(frames: list[Tensor], faces: list[Face], size: int, margin: float = 1.0) -> dict[str, Tensor]:
     """Frames (3, H, W) of one clip and their faces -> frames, landmarks and blendshapes in the first frame's crop."""
     crop = with_margin(aligned_crop(faces[0].landmarks, tuple(frames[0].shape[-2:]), size), margin)  # type: ignore[arg-type]
-    from ..face.align import extract_crop
-
     cropped = torch.cat([(extract_crop(frame[None], crop).clamp(0, 1) * 255).round().byte() for frame in frames])
     landmarks = torch.stack([to_crop(face.landmarks, crop) for face in faces])
     blendshapes = torch.stack([face.blendshapes for face in faces if face.blendshapes is not None])
