@@ -67,7 +67,7 @@ class StructureConfig:
     map_size: int = 64
     coefficients: int = 64
     tokens: int = 4
-    flow_size: int = 64
+    flow_size: int = 128
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ SD15 = PortraitTalkConfig(
     ),
     identity_net=IdentityNetConfig(input_size=224, embedding_dim=512, tokens=16, heads=12, depth=4),
     speech=SpeechConfig(steps=50, dim=384, tokens=50),
-    structure=StructureConfig(map_size=512, flow_size=128),
+    structure=StructureConfig(map_size=512),
     animate_net=AnimateNetConfig(
         block_out_channels=(320, 640, 1280, 1280),
         layers_per_block=2,

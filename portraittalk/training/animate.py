@@ -1,46 +1,62 @@
 """The two stages of training, after the public summary of the paper: identity first, motion second.
 
-Stage one shows single frames (pairs of a reference and a target) and trains IdentityNet with AnimateNet's spatial
-layers; stage two shows windows of video to AnimateNet, with IdentityNet frozen. The mask reconstruction loss weighs
-the error by what may change at all, most of all around mouth and eyes. Both formulas are our reading.
+Stage one shows parts of single frames (pairs of a reference and a target) and trains IdentityNet with AnimateNet's
+spatial layers; stage two shows windows of whole video frames to AnimateNet, with IdentityNet frozen. The mask
+reconstruction loss weighs the error by what may change at all, most of all around the mouth; where it can, stage two
+also compares mouths as they look decoded. The formulas are our reading.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from safetensors import safe_open
 from torch import Generator, Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
 
 from ..config import PortraitTalkConfig
+from ..face.draw import MAP_CHANNELS
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.identity_net import IdentityNet
 from ..sampling.schedule import TRAINING_STEPS, noise_schedule
 from .data import choose, split_speakers, uniform
+from .pairs import Kind
+from .perceptual import MouthLoss
 from .trainer import TrainerConfig, fit
 
 STILL = 0.15  # weight of the latents that the mask leaves out
+MOUTH = 2.0  # what is added for those that show the lips and what is between them
+EYE_CHANNELS = [MAP_CHANNELS.index(name) for name in ("open eyes", "irises", "brows")]
+LIP_CHANNELS = [MAP_CHANNELS.index(name) for name in ("outer lips", "inner lips", "open mouth")]
 
 
 @dataclass(frozen=True)
 class AnimateTraining:
-    """stage: 1 or 2. window: frames a sample in stage two. portraits, others: shares of portraits and of rare speakers.
+    """stage: 1 or 2. window: frames a sample in stage two. batch: frames a step. part: latent rows and columns that
+    stage one sees of a frame, about the mouth or, in a share ``eyes`` of the samples, the eyes.
 
-    dropout: chance, for each branch by itself, that a sample does without it. first: chance of the last timestep, from
-    which every sampling starts.
+    shares: of the kinds of pairs among the samples; a kind of which there are none, or in stage two the stills, leaves
+    its share to the others. others: share of the rare speakers among the videos. dropout: chance, for each branch by
+    itself, that a sample does without it. first: chance of the last timestep, from which every sampling starts.
+    pictures: weight of the mouth as it looks decoded (``MouthLoss``), on ``decoded`` frames of a step.
     """
 
     stage: int = 1
     window: int = 8
     batch: int = 16
-    portraits: float = 0.4
-    others: float = 0.4
+    part: int = 8
+    eyes: float = 0.25
+    shares: Mapping[Kind, float] = field(default_factory=lambda: {"video": 0.45, "driven": 0.45, "still": 0.1})
+    others: float = 0.6
     dropout: float = 0.1
-    first: float = 0.25
+    first: float = 0.7
     distil: float = 0.2
+    pictures: float = 1.0
+    decoded: int = 4
     seed: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
@@ -61,21 +77,53 @@ def train_animate(
     config: PortraitTalkConfig,
     training: AnimateTraining,
     out: Path,
+    mouth_loss: MouthLoss | None = None,
 ) -> nn.Module:
     """One stage from pair files into ``out``; returns the averaged networks.
 
+    mouth_loss: the loss on decoded mouths, if there is to be one.
     embeddings: (n, E) unit-length embeddings of a face recogniser by the clip's name, for stage one; a clip without is
-    trained without. A pair file is named ``<clip>.<variant>.safetensors``.
+    trained without. A pair file is named ``<clip>.<kind>.<variant>.safetensors``.
     """
     networks.identity_net.requires_grad_(training.stage == 1)
+    if training.stage == 1:
+        leave_out_motion(networks.animate_net)
     torch.manual_seed(training.seed)
     noise = Generator().manual_seed(training.seed + 1)
     schedule = noise_schedule()
 
     def loss(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return animate_loss(model, batch, config, training, schedule, noise)  # type: ignore[arg-type]
+        return animate_loss(model, batch, config, training, schedule, noise, mouth_loss)  # type: ignore[arg-type]
 
-    return fit(networks, batches(pairs, embeddings, config, training), loss, training.trainer, out)
+    trained = fit(networks, batches(pairs, embeddings, config, training), loss, training.trainer, out)
+    if training.stage == 1:
+        for model in (networks, trained):
+            bring_back_motion(model.animate_net)  # type: ignore[arg-type]
+    return trained
+
+
+def leave_out_motion(net: AnimateNet) -> None:
+    """Makes the motion modules the identity, which is what stage two begins with, and skips their computation."""
+    for module in _motion_modules(net):
+        nn.init.zeros_(module.proj_out.weight)
+        nn.init.zeros_(module.proj_out.bias)
+        module.requires_grad_(False)
+        module.forward = _unchanged  # type: ignore[method-assign]
+
+
+def bring_back_motion(net: AnimateNet) -> None:
+    """Undoes ``leave_out_motion``, but for the weights."""
+    for module in _motion_modules(net):
+        module.requires_grad_(True)
+        del module.forward
+
+
+def _motion_modules(net: AnimateNet) -> list[AnimateDiffTransformer3D]:
+    return [module for module in net.modules() if isinstance(module, AnimateDiffTransformer3D)]
+
+
+def _unchanged(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return hidden_states
 
 
 def animate_loss(
@@ -85,9 +133,10 @@ def animate_loss(
     training: AnimateTraining,
     schedule: Any,
     noise: Generator,
+    mouth_loss: MouthLoss | None = None,
 ) -> dict[str, Tensor]:
-    """The mask reconstruction loss: mean of ``(STILL + mask) * (v_predicted - v)^2`` over latents, and in stage one the
-    distance of the identity embedding to the recogniser's."""
+    """The mask reconstruction loss: mean of ``(STILL + mask + MOUTH * mouth) * (v_predicted - v)^2`` over latents, and
+    in stage one the distance of the identity embedding to the recogniser's."""
     features = model.identity_net.encoder(batch["reference"])
     identity = model.identity_net.tokens(features)
     warped = batch["warped"]
@@ -111,38 +160,59 @@ def animate_loss(
     velocity = model.animate_net(schedule.add_noise(clean, eps, timestep), timestep, conditions).float()
     wanted = schedule.get_velocity(clean, eps, timestep)
     error = (velocity - wanted).square()
-    weight = (STILL + batch["mask"]).expand_as(error)
+    mouth = mouth_cells(batch["map"], batch["mask"].shape[-1])
+    weight = (STILL + batch["mask"] + MOUTH * mouth).expand_as(error)
     reconstruction = (error * weight).sum() / weight.sum()
     first = _mean_where(error * weight / weight.mean(), timestep == TRAINING_STEPS - 1)
     losses = {"loss": reconstruction, "v": reconstruction.detach(), "first": first}
+    chosen = (timestep == TRAINING_STEPS - 1).nonzero().flatten()
+    if mouth_loss is not None and len(chosen):
+        scale = net.residual_scale if net.residual else 1
+        base = warped if net.residual else torch.zeros_like(warped)
+        pick = torch.randperm(len(chosen) * clean.shape[2], generator=noise)[: training.decoded]
+        # At the last timestep nothing of the noisy latents is signal: the velocity is the clean latents, negated.
+        shown, wanted, where = (
+            tensor[chosen].transpose(1, 2).flatten(0, 1)[pick]
+            for tensor in (base - velocity / scale, base + clean / scale, mouth)
+        )
+        pictures = mouth_loss(shown, wanted, where, noise)
+        losses["loss"] = losses["loss"] + training.pictures * pictures
+        losses["pictures"] = pictures.detach()
     if training.stage == 1:
         cosine = (model.identity_net.encoder.embed(features.float()) * batch["embedding"]).sum(-1)
         known = batch["embedding"].abs().sum(-1) > 0
         distance = ((1 - cosine) * known).sum() / known.sum().clamp_min(1)
-        losses["loss"] = reconstruction + training.distil * distance
+        losses["loss"] = losses["loss"] + training.distil * distance
         losses["identity"] = distance.detach()
     return losses
+
+
+def mouth_cells(drawn: Tensor, size: int) -> Tensor:
+    """Where the mouth is, by the landmark maps (B, F, M, m, m) -> (B, 1, F, size, size) in 0..1."""
+    lips = drawn[:, :, LIP_CHANNELS].amax(2)
+    return adaptive_max_pool2d(lips, size)[:, None]
 
 
 def batches(
     pairs: list[Path], embeddings: dict[str, Tensor], config: PortraitTalkConfig, training: AnimateTraining
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches; a batch of stage two is of windows of video, or now and then of portraits as single frames."""
+    """Endless batches: of single frames in stage one, of windows of video in stage two."""
     generator = Generator().manual_seed(training.seed)
-    stills = [p for p in pairs if frame_count(p) == 1]
-    videos = [p for p in pairs if frame_count(p) > 1]
-    rare, many = split_speakers(videos)
-    rare = rare or videos
+    frames = 1 if training.stage == 1 else training.window
+    long = [path for path in pairs if frame_count(path) >= frames]
+    groups = {kind: [path for path in long if path.stem.split(".")[1] == kind] for kind in training.shares}
+    rare, many = split_speakers(groups["video"])
+    kinds = [kind for kind, group in groups.items() if group]
+    weights = torch.tensor([training.shares[kind] for kind in kinds])
     while True:
-        single = training.stage == 1 or float(uniform(0, 1, generator)) < training.portraits / 2
-        frames = 1 if single else training.window
-        count = training.batch if single else max(1, training.batch // training.window)
         samples = []
-        for _ in range(count):
-            still = single and (training.stage == 2 or float(uniform(0, 1, generator)) < training.portraits)
-            video = rare if float(uniform(0, 1, generator)) < training.others else many
-            group = stills if still and stills else video
-            samples.append(read_window(group[choose(len(group), generator)], frames, embeddings, config, generator))
+        for _ in range(max(1, training.batch // frames)):
+            kind = kinds[int(torch.multinomial(weights, 1, generator=generator))]
+            group = groups[kind]
+            if kind == "video" and rare and many:
+                group = rare if float(uniform(0, 1, generator)) < training.others else many
+            sample = read_window(group[choose(len(group), generator)], frames, embeddings, config, generator)
+            samples.append(cut_part(sample, training, generator) if training.stage == 1 else sample)
         yield {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
@@ -164,7 +234,7 @@ def read_window(
 
         has_speech = "speech" in file.keys()  # noqa: SIM118
         speech = read("speech") if has_speech else torch.zeros(frames, config.speech.steps, config.speech.dim)
-        known = embeddings.get(path.stem.rsplit(".", 1)[0], torch.zeros(1, config.identity_net.embedding_dim))
+        known = embeddings.get(path.stem.split(".")[0], torch.zeros(1, config.identity_net.embedding_dim))
         return {
             "target": read("target").transpose(0, 1),
             "warped": read("warped").transpose(0, 1),
@@ -175,6 +245,24 @@ def read_window(
             "reference": file.get_tensor("reference")[0].float() / 255,
             "embedding": known[choose(len(known), generator)],
         }
+
+
+def cut_part(sample: dict[str, Tensor], training: AnimateTraining, generator: Generator) -> dict[str, Tensor]:
+    """``training.part`` latent rows and columns of a sample of ``read_window``, about the mouth or the eyes."""
+    channels = EYE_CHANNELS if float(uniform(0, 1, generator)) < training.eyes else LIP_CHANNELS
+    size, cells = sample["mask"].shape[-1], sample["map"].shape[-1]
+    shown = sample["map"][:, channels].amax(1)[0]  # (m, m) of the first frame
+    spans = []
+    for axis in (0, 1):
+        line = shown.sum(1 - axis)
+        middle = float((line * (torch.arange(cells) + 0.5)).sum() / line.sum().clamp_min(1e-6)) * size / cells
+        start = round(middle - training.part / 2) + choose(5, generator) - 2
+        spans.append(min(max(start, 0), size - training.part))
+    rows, columns = (slice(start, start + training.part) for start in spans)
+    fine = cells // size
+    drawn_rows, drawn_columns = (slice(part.start * fine, part.stop * fine) for part in (rows, columns))
+    cut = {name: sample[name][..., rows, columns] for name in ("target", "warped", "mask")}
+    return {**sample, **cut, "map": sample["map"][..., drawn_rows, drawn_columns]}
 
 
 def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:

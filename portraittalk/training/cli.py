@@ -16,9 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Train the networks of a PortraitTa
 Clips = Annotated[Path, typer.Option(help="Folder of prepared clips.")]
 Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there is resumed.")]
 Minutes = Annotated[float, typer.Option(help="When to stop; the learning rate falls to zero by then.")]
-LeaveOut = Annotated[
-    list[str] | None, typer.Option(help="Clips whose name begins so are not trained on; repeatable.")
-]
+LeaveOut = Annotated[list[str] | None, typer.Option(help="Clips whose name begins so are not trained on; repeatable.")]
 Seed = Annotated[int, typer.Option(help="Of data order, augmentation and initial weights.")]
 
 

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 LIPS = 13  # middle of the upper inner lip; with 14, the lower's, the centre of the mouth
 EYES = (159, 386)
+SHAPE_KNOTS = 5  # control points a side of a random change of shape
 
 
 class Clip:
@@ -83,6 +84,26 @@ def random_affine(
     theta = torch.cat((inverse * (size / side), (-inverse @ offset / (side / 2))[:, None]), 1)
     grid = F.affine_grid(theta[None].expand(len(image), -1, -1), [len(image), 3, size, size], align_corners=False)
     return F.grid_sample(image, grid, padding_mode="border", align_corners=False), moved
+
+
+def random_shape(images: Tensor, points: Tensor, reach: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """One smooth random displacement of at most ``reach`` pixels for all images (n, 3, S, S) and points (n, P, 2 or 3).
+
+    It changes the shape of a head that stays about where it is: somebody else's face, with exact landmarks.
+    """
+    size = images.shape[-1]
+    coarse = uniform(-reach, reach, generator, 1, 2, SHAPE_KNOTS, SHAPE_KNOTS)
+    field = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True).clamp(-reach, reach)
+    grid = F.affine_grid(torch.eye(2, 3)[None], [1, 3, size, size], align_corners=False)
+    grid = (grid + field.permute(0, 2, 3, 1) * (2 / size)).expand(len(images), -1, -1, -1)
+    flat = points[..., :2]
+    moved = flat
+    for _ in range(6):  # the image at q shows what was at q + field(q): solve for q
+        where = moved * (2 / size) - 1
+        read = F.grid_sample(field.expand(len(points), -1, -1, -1), where[:, None], "bilinear", "border", False)
+        moved = flat - read[:, :, 0].transpose(1, 2)
+    shaped = torch.cat((moved, points[..., 2:]), -1)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False), shaped
 
 
 def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:

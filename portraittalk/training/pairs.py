@@ -1,12 +1,14 @@
 """From prepared clips to what AnimateNet is trained on: a reference, a target and the conditions, as latents.
 
 Encoding costs more than a training step of the small model, so it is done once, ahead: each *pair* file holds one clip
-seen from one of its frames under one random view and colour. A portrait has only one frame; its reference is made by
-warping it to somebody else's motion, and what is learnt is to find back from there to the photograph.
+seen from one of its frames under one random view and colour, which also changes the face's shape. The identity is shown
+by the same frame or by another. A portrait has only one frame: it is moved as a driver moves (``mouths``), or, as a
+still, its reference is warped to somebody else's motion and what is learnt is to find back to the photograph.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -19,31 +21,58 @@ from ..face.warp import flow_between, warp
 from ..models.autoencoder import Autoencoder
 from ..motion.arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..motion.basis import FaceBasis, rigid_fit
-from ..motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, LIPS, NECK, lip_aperture, rotation_angles, set_gap
+from ..motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, NECK, lip_aperture, rotation_angles
 from ..motion.structure import structure_coefficients
 from ..motion.track import MotionTrack
-from .data import Clip, choose, jitter_colour, open_clip, random_affine, uniform
+from .data import Clip, choose, jitter_colour, open_clip, random_affine, random_shape, split_speakers, uniform
+from .mouths import drive_portrait, set_lips
+from .prepare import PORTRAIT_MARGIN
 
 CHUNK = 16
 MIRRORED = [ARKIT_INDEX[n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")] for n in ARKIT_NAMES]
 
 
+Kind = Literal["video", "driven", "still"]
+
+
 @dataclass(frozen=True)
 class PairSettings:
-    """lips: chance that the conditions' lips are set wrong, and how far (factor of the gap, added eye distances)."""
+    """lips: chance that the conditions' lips are set wrong, and how far (factor of the gap, added eye distances).
+
+    shape: largest displacement, in pixels, of the smooth random field that changes the face. other: chance that the
+    identity is shown by another frame of the video than the one that is warped. frames: length of a driven portrait.
+    """
 
     rotation: float = 0.1
     zoom: tuple[float, float] = (0.9, 1.1)
     shift: float = 8.0
-    lips: float = 0.5
+    shape: float = 7.0
+    lips: float = 0.1
     lips_factor: tuple[float, float] = (0.5, 1.4)
     lips_offset: tuple[float, float] = (-0.02, 0.02)
+    other: float = 0.6
+    frames: int = 24
+
+
+@dataclass(frozen=True)
+class _View:
+    """Before encoding. reference, identity: (3, S, S); target: (F, 3, S, S); landmarks (478, 3) and (F, 478, 3)."""
+
+    reference: Tensor
+    reference_landmarks: Tensor
+    identity: Tensor
+    target: Tensor
+    landmarks: Tensor
+    expression: Tensor
+    track: MotionTrack
+    speech: Tensor | None
 
 
 @torch.no_grad()
 def make_pair(
     clip: Clip,
     driver: Clip,
+    kind: Kind,
     autoencoder: Autoencoder,
     basis: FaceBasis,
     config: PortraitTalkConfig,
@@ -51,42 +80,37 @@ def make_pair(
     generator: Generator,
 ) -> dict[str, Tensor]:
     """The tensors of one pair file: ``target`` and ``warped`` latents (F, C, h, w), ``mask`` (F, 1, h, w), ``map``
-    (F, M, m, m) uint8, ``structure`` (F, K), ``reference`` (1, 3, s, s) uint8, and ``speech`` where the clip has it.
+    (F, M, m, m) uint8, ``structure`` (F, K), ``reference`` (1, 3, s, s) uint8, and ``speech`` where there is sound.
 
-    driver: a video clip whose motion a portrait's reference is warped to; unused where ``clip`` is itself a video.
+    kind: "video" where ``clip`` is one; a portrait gives a "driven" pair or a "still". driver: a video clip whose
+    motion a portrait is moved by; unused by a video.
     """
     size = config.crop_size
-    reference, references_points, target, points = _views(clip, driver, size, settings, generator)
-    shown = _misplace_lips(points, basis, settings, generator)
-    flow = flow_between(references_points, shown, size, config.structure.flow_size)
-    warped = torch.cat([warp(reference, part) for part in flow.split(CHUNK)])
-    mask = motion_mask(references_points, shown, size)
+    views = {"video": _video_view, "driven": _driven_view, "still": _still_view}
+    view = views[kind](clip, driver, basis, config, settings, generator)
+    shown = _misplace_lips(view.landmarks, basis, settings, generator)
+    flow = flow_between(view.reference_landmarks, shown, size, config.structure.flow_size)
+    warped = torch.cat([warp(view.reference, part) for part in flow.split(CHUNK)])
+    mask = motion_mask(view.reference_landmarks, shown, size)
     drawn = landmark_map(shown, size, config.structure.map_size)
-    track = _track(references_points, shown, clip.blendshapes, basis)
-    colours = jitter_colour(torch.cat((reference[None], target, warped)), generator)
-    reference, target, warped = colours[:1], colours[1 : 1 + len(target)], colours[1 + len(target) :]
-    aperture, count = lip_aperture(shown), config.structure.coefficients
-    coefficients = structure_coefficients(track.expression, track, aperture, count)
+    colours = jitter_colour(torch.cat((view.identity[None], view.target, warped)), generator)
+    identity, target, warped = colours[:1], colours[1 : 1 + len(view.target)], colours[1 + len(view.target) :]
+    expression, track = view.expression, view.track
     if uniform(0, 1, generator) < 0.5:
-        reference, target, warped, mask, drawn = (t.flip(-1) for t in (reference, target, warped, mask, drawn))
-        track = _mirror(track)
-        coefficients = structure_coefficients(track.expression, track, aperture, count)
+        identity, target, warped, mask, drawn = (t.flip(-1) for t in (identity, target, warped, mask, drawn))
+        expression, track = expression[:, MIRRORED], _mirror(track)
     latent = (config.latent_size, config.latent_size)
     small = (config.identity_net.input_size,) * 2
+    count = config.structure.coefficients
     pair = {
         "target": torch.cat([autoencoder.encode(part) for part in target.split(CHUNK)]).half(),
         "warped": torch.cat([autoencoder.encode(part) for part in warped.split(CHUNK)]).half(),
         "mask": adaptive_avg_pool2d(mask, latent).half(),
         "map": (drawn * 255).round().byte(),
-        "structure": coefficients.half(),
-        "reference": (interpolate(reference, small, mode="bilinear", antialias=True) * 255)
-        .round()
-        .clamp(0, 255)
-        .byte(),
+        "structure": structure_coefficients(expression, track, lip_aperture(shown), count).half(),
+        "reference": (interpolate(identity, small, mode="bilinear", antialias=True) * 255).round().clamp(0, 255).byte(),
     }
-    if len(clip) > 1:
-        pair["speech"] = clip.tensor("speech")
-    return pair
+    return pair if view.speech is None else {**pair, "speech": view.speech}
 
 
 def make_pairs(
@@ -99,17 +123,24 @@ def make_pairs(
     seed: int,
     out: Path,
 ) -> None:
-    """Writes ``<clip>.<variant>.safetensors`` into ``out`` for every clip; what is there already is kept."""
+    """Writes ``<clip>.<kind>.<variant>.safetensors`` into ``out`` for every clip; what is there already is kept.
+
+    A portrait becomes as many driven pairs as stills. Speakers drive equally often, however many clips they have.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    drivers = [path for path in clips if len(open_clip(path)) > 1]
+    drivers = split_speakers([path for path in clips if len(open_clip(path)) >= settings.frames])
     for number, path in enumerate(clips):
+        kinds: tuple[Kind, ...] = ("video",) if len(open_clip(path)) > 1 else ("driven", "still")
         for variant in range(variants):
-            target = out / f"{path.stem}.{variant}.safetensors"
-            if target.exists():
-                continue
-            generator = Generator().manual_seed(seed + number * variants + variant)
-            driver = open_clip(drivers[choose(len(drivers), generator)])
-            save_pair(make_pair(open_clip(path), driver, autoencoder, basis, config, settings, generator), target)
+            for kind in kinds:
+                target = out / f"{path.stem}.{kind}.{variant}.safetensors"
+                if target.exists():
+                    continue
+                generator = Generator().manual_seed(seed + number * variants + variant)
+                group = drivers[choose(2, generator)] or drivers[0] or drivers[1]
+                driver = open_clip(group[choose(len(group), generator)])
+                clip = open_clip(path)
+                save_pair(make_pair(clip, driver, kind, autoencoder, basis, config, settings, generator), target)
 
 
 def save_pair(pair: dict[str, Tensor], path: Path) -> None:
@@ -118,24 +149,62 @@ def save_pair(pair: dict[str, Tensor], path: Path) -> None:
     part.rename(path)
 
 
-def _views(
-    clip: Clip, driver: Clip, size: int, settings: PairSettings, generator: Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """-> reference (3, S, S), its landmarks (478, 3), targets (F, 3, S, S), their landmarks (F, 478, 3)."""
-    images, points = clip.frames(0, len(clip)), clip.landmarks
-    if len(clip) > 1:
-        images, points = random_affine(
-            images, points, size, generator, settings.rotation, settings.zoom, settings.shift
-        )
-        chosen = choose(len(clip), generator)
-        return images[chosen], points[chosen], images, points
-    zoom = tuple(1.2 * z * size / images.shape[-1] for z in settings.zoom)  # the portrait's margin, taken off
-    images, points = random_affine(images, points, size, generator, settings.rotation, zoom, settings.shift)  # type: ignore[arg-type]
+def _video_view(
+    clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
+) -> _View:
+    """Every frame of a video as the target, one of them as the reference."""
+    view = (settings.rotation, settings.zoom, settings.shift)
+    images, points = random_affine(clip.frames(0, len(clip)), clip.landmarks, config.crop_size, generator, *view)
+    images, points = random_shape(images, points, settings.shape, generator)
+    chosen = choose(len(clip), generator)
+    shown = choose(len(clip), generator) if uniform(0, 1, generator) < settings.other else chosen
+    track = _track(points[chosen], points, clip.blendshapes, basis)
+    speech = clip.tensor("speech")
+    return _View(images[chosen], points[chosen], images[shown], images, points, clip.blendshapes, track, speech)
+
+
+def _driven_view(
+    clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
+) -> _View:
+    """A portrait moved as some frames of the driver move."""
+    image, points = _portrait(clip, config, settings, generator)
+    made = drive_portrait(image, points, clip.blendshapes[0], driver, settings.frames, basis, config, generator)
+    speech = driver.tensor("speech")[made.start : made.start + settings.frames]
+    return _View(
+        made.reference,
+        made.reference_landmarks,
+        made.photograph,
+        made.target,
+        made.landmarks,
+        made.expression,
+        made.track,
+        speech,
+    )
+
+
+def _still_view(
+    clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
+) -> _View:
+    """A portrait as the target; the reference is the portrait as it looks after some motion of the driver."""
+    image, points = _portrait(clip, config, settings, generator)
     pose = driver.landmarks[torch.tensor([choose(len(driver), generator), choose(len(driver), generator)])]
-    strength = uniform(0.5, 1.5, generator)
-    moved = points[0] + strength * (pose[1] - pose[0])
-    reference = warp(images[0], flow_between(points[0], moved[None], size))[0]
-    return reference, moved, images, points
+    moved = points + uniform(0.5, 1.5, generator) * (pose[1] - pose[0])
+    cells = config.structure.flow_size
+    reference = warp(image, flow_between(points, moved[None], config.crop_size, cells))[0]
+    track = _track(moved, points[None], clip.blendshapes, basis)
+    return _View(reference, moved, reference, image[None], points[None], clip.blendshapes, track, None)
+
+
+def _portrait(
+    clip: Clip, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """A random view of a portrait, its margin taken off: (3, S, S) and its landmarks (478, 3)."""
+    images = clip.frames(0, 1)
+    low, high = (PORTRAIT_MARGIN * z * config.crop_size / images.shape[-1] for z in settings.zoom)
+    view = (settings.rotation, (low, high), settings.shift)
+    images, points = random_affine(images, clip.landmarks, config.crop_size, generator, *view)
+    images, points = random_shape(images, points, settings.shape, generator)
+    return images[0], points[0]
 
 
 def _misplace_lips(points: Tensor, basis: FaceBasis, settings: PairSettings, generator: Generator) -> Tensor:
@@ -146,11 +215,8 @@ def _misplace_lips(points: Tensor, basis: FaceBasis, settings: PairSettings, gen
     """
     if uniform(0, 1, generator) > settings.lips:
         return points
-    facing, scale, offset = rigid_fit(basis.mean.expand(len(points), -1, -1), points)
-    face = (points - offset[:, None]) @ facing / scale[:, None, None]
     asked = lip_aperture(points) * uniform(*settings.lips_factor, generator) + uniform(*settings.lips_offset, generator)
-    moved = set_gap(face, LIPS, asked.clamp_min(0), basis.mean)
-    return scale[:, None, None] * (moved @ facing.mT) + offset[:, None]
+    return set_lips(points, asked.clamp_min(0), basis)
 
 
 def _track(reference: Tensor, points: Tensor, blendshapes: Tensor, basis: FaceBasis) -> MotionTrack:

@@ -4,6 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ def fit(
             group["lr"] = config.learning_rate * rate(step, done, config.warmup)
         for _ in range(config.accumulate):
             batch = {name: tensor.to(accelerator.device) for name, tensor in next(batches).items()}
-            with accelerator.accumulate(model), precision:
+            with accelerator.accumulate(model), precision, _attention(accelerator.device):
                 losses = loss(model, batch)
                 accelerator.backward(losses["loss"])
                 if accelerator.sync_gradients:
@@ -94,6 +96,11 @@ def fit(
         if validate is not None:
             validate(average, step)
     return average
+
+
+def _attention(device: torch.device) -> AbstractContextManager[None]:
+    """On CPUs the fused kernel is slow backwards where there are but a few keys, as in the branches of small models."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def rate(step: int, done: float, warmup: int) -> float:

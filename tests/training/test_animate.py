@@ -13,8 +13,8 @@ from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.manual import face_in_box
 from portraittalk.media.image import read_image
 from portraittalk.models.autoencoder import Autoencoder
-from portraittalk.motion.basis import FaceBasis
-from portraittalk.training.animate import AnimateTraining, Networks, batches, train_animate
+from portraittalk.motion.basis import load_basis
+from portraittalk.training.animate import AnimateTraining, Networks, batches, mouth_cells, train_animate
 from portraittalk.training.data import Clip
 from portraittalk.training.pairs import PairSettings, make_pair, save_pair
 from portraittalk.training.trainer import TrainerConfig
@@ -52,23 +52,23 @@ def pairs(tmp_path_factory) -> list[Path]:
         },
     }
     sources["b_1"] = sources["a_1"]
-    basis = FaceBasis()
-    basis.mean.copy_(face.landmarks / 100)
+    basis = load_basis()
     autoencoder = Autoencoder(TINY.autoencoder).eval()
     for name, tensors in sources.items():
         save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"{name}.clip")
     driver = Clip(folder / "a_1.clip")
     generator = torch.Generator().manual_seed(1)
-    for name in sources:
+    settings = PairSettings(shift=2.0, shape=2.0, frames=6)
+    for name, kind in (("still", "still"), ("still", "driven"), ("a_1", "video"), ("b_1", "video")):
         clip = Clip(folder / f"{name}.clip")
-        pair = make_pair(clip, driver, autoencoder, basis, TINY, PairSettings(), generator)
-        save_pair(pair, folder / f"{name}.0.safetensors")
+        pair = make_pair(clip, driver, kind, autoencoder, basis, TINY, settings, generator)
+        save_pair(pair, folder / f"{name}.{kind}.0.safetensors")
     return sorted(folder.glob("*.safetensors"))
 
 
 def training(stage: int, steps: int = 0) -> AnimateTraining:
     trainer = TrainerConfig(steps=steps, learning_rate=2e-3, warmup=5, bf16=False, ema=0.8)
-    return AnimateTraining(stage=stage, window=4, batch=4, dropout=0.0, trainer=trainer)
+    return AnimateTraining(stage=stage, window=4, batch=4, dropout=0.0, first=1.0, trainer=trainer)
 
 
 def test_batches_have_the_layout_of_the_conditions(pairs):
@@ -76,8 +76,25 @@ def test_batches_have_the_layout_of_the_conditions(pairs):
     batch = next(batches(pairs, {}, TINY, training(1)))
     assert batch["target"].shape == (4, 4, 1, side, side)
     assert batch["structure"].shape == (4, 1, tokens)
-    sizes = {next(batches(pairs, {}, TINY, replace(training(2), seed=s)))["target"].shape[2] for s in range(12)}
-    assert sizes == {1, 4}
+    windows = next(batches(pairs, {}, TINY, replace(training(2), batch=8)))
+    assert windows["target"].shape == (2, 4, 4, side, side)
+    assert windows["speech"].shape == (2, 4, 20, 80)
+
+
+def test_kinds_come_in_their_shares(pairs):
+    only = replace(training(1), shares={"video": 0.0, "driven": 1.0, "still": 0.0}, batch=32)
+    assert next(batches(pairs, {}, TINY, only))["speech"].abs().amax((1, 2, 3)).gt(0).all()
+    still = replace(only, shares={"video": 0.0, "driven": 0.0, "still": 1.0})
+    assert not next(batches(pairs, {}, TINY, still))["speech"].any()
+
+
+def test_the_loss_looks_most_at_the_mouth(pairs):
+    batch = next(batches(pairs, {}, TINY, training(2)))
+    cells = mouth_cells(batch["map"], TINY.latent_size)
+    assert cells.shape == (1, 1, 4, TINY.latent_size, TINY.latent_size)
+    rows = cells.mean((0, 1, 2, 4))
+    assert rows.argmax() >= TINY.latent_size // 2
+    assert cells[..., 0, :].max() < 0.05
 
 
 @pytest.mark.parametrize("stage", [1, 2])

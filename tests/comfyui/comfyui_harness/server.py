@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 PACK = "ComfyUI-PortraitTalk"
 START_SECONDS = 300
 RUN_SECONDS = 600
+HISTORY_SECONDS = 60
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -134,8 +135,17 @@ class ComfyServer:
                     watch(event)
         if run.ending.type == "execution_error":
             raise NodeError(run.ending.data["node_type"], run.ending.data["exception_message"].strip())
-        run.outputs = self.get(f"/history/{run.prompt_id}").get(run.prompt_id, {}).get("outputs", {})
+        run.outputs = self._history(run.prompt_id)["outputs"]
         return run
+
+    def _history(self, prompt_id: str) -> dict[str, Any]:
+        """What the server kept of a prompt that ended; it says that it ended a moment before it keeps that."""
+        deadline = time.monotonic() + HISTORY_SECONDS
+        while prompt_id not in (history := self.get(f"/history/{prompt_id}")):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"ComfyUI kept no history of {prompt_id}.")
+            time.sleep(0.05)
+        return history[prompt_id]
 
     def seconds_computed(self) -> float:
         """Seconds of processor time that the server has used so far, all its threads together."""

@@ -1,0 +1,108 @@
+"""Videos made from portraits: a photograph moved by somebody's motion, with a mouth interior that belongs there.
+
+Few people are seen speaking in the training videos, many are seen in portraits. A portrait is warped to a driver's
+motion exactly as a portrait is when it is animated; what the warp cannot know, the inside of the opening mouth, is set
+in: the driver's own where the portrait's lips are closed, the portrait's own where they are open (its teeth stay with
+the skull while the lips move over them). So the network learns to draw mouths into faces of all kinds.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import avg_pool2d, grid_sample
+
+from ..config import PortraitTalkConfig
+from ..face.draw import fill
+from ..face.topology import LIPS_INNER
+from ..face.warp import flow_between, warp
+from ..motion.basis import FaceBasis, rigid_fit
+from ..motion.geometry import LIPS, lip_aperture, move_landmarks, set_gap, shown_expression
+from ..motion.read import motion_of_faces
+from ..motion.track import MotionTrack
+from ..types import Face
+from .data import Clip, choose, uniform
+
+SHOWS_TEETH = 0.05  # lip aperture from which a portrait's own mouth interior is used
+FURTHER = 1.1  # how much further than it is such a mouth may open
+SKIN = (50, 280, 205, 425, 199)  # cheeks and chin, where the light on the two faces is compared
+LIGHT = 0.6  # exponent of their ratio: teeth differ less than skin does
+
+
+@dataclass(frozen=True)
+class DrivenPortrait:
+    """reference: (3, S, S) what is warped; reference_landmarks: (478, 3) its own. photograph: (3, S, S), the portrait.
+    target: (F, 3, S, S); landmarks: (F, 478, 3) what it shows; expression: (F, 52); track: the motion, F frames;
+    start: the driver's frame at which it begins."""
+
+    reference: Tensor
+    reference_landmarks: Tensor
+    photograph: Tensor
+    target: Tensor
+    landmarks: Tensor
+    expression: Tensor
+    track: MotionTrack
+    start: int
+
+
+def drive_portrait(
+    image: Tensor,
+    landmarks: Tensor,
+    blendshapes: Tensor,
+    driver: Clip,
+    frames: int,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    generator: Generator,
+) -> DrivenPortrait:
+    """image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,), moved by ``frames``
+    successive frames of ``driver``, a video clip."""
+    size, cells = config.crop_size, config.structure.flow_size
+    start = choose(len(driver) - frames + 1, generator)
+    seen, shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
+    track = motion_of_faces([Face(p, s) for p, s in zip(seen, shapes, strict=True)], 25.0, basis)
+    strength = uniform(0.5, 1.5, generator)
+    track = replace(track, rotation=track.rotation * strength, translation=track.translation * strength)
+    own, asked = lip_aperture(landmarks), lip_aperture(seen) * uniform(0.85, 1.15, generator)
+    has_teeth = bool(own > SHOWS_TEETH)
+    reference, reference_landmarks = image, landmarks
+    if has_teeth:
+        asked = asked.clamp_max(FURTHER * own)
+        if uniform(0, 1, generator) < 0.5:
+            reference_landmarks = set_lips(landmarks[None], uniform(0, 0.01, generator, 1), basis)[0]
+            reference = warp(image, flow_between(landmarks, reference_landmarks[None], size, cells))[0]
+    moved = set_lips(move_landmarks(landmarks, blendshapes, track, basis), asked, basis)
+    target = warp(image, flow_between(landmarks, moved, size, cells))
+    if has_teeth:
+        at_rest = set_lips(moved, own.expand(frames), basis)
+        inside = warp(image, flow_between(landmarks, at_rest, size, cells))
+    else:
+        inside = _driver_mouths(driver.frames(start, start + frames), seen, target, moved, config)
+    opening = avg_pool2d(fill(moved[:, LIPS_INNER, :2], size)[:, None], 3, stride=1, padding=1)
+    expression = shown_expression(track, blendshapes)
+    return DrivenPortrait(
+        reference, reference_landmarks, image, target.lerp(inside, opening), moved, expression, track, start
+    )
+
+
+def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
+    """Landmarks (F, 478, 3) in pixels with their lips ``asked`` (F,) eye distances apart."""
+    facing, scale, offset = rigid_fit(basis.mean.expand(len(points), -1, -1), points)
+    face = (points - offset[:, None]) @ facing / scale[:, None, None]
+    moved = set_gap(face, LIPS, asked, basis.mean)
+    return scale[:, None, None] * (moved @ facing.mT) + offset[:, None]
+
+
+def _driver_mouths(frames: Tensor, seen: Tensor, target: Tensor, moved: Tensor, config: PortraitTalkConfig) -> Tensor:
+    """The driver's frames (F, 3, S, S), each warped from its landmarks ``seen`` to ``moved``, in the target's light."""
+    size, cells = config.crop_size, config.structure.flow_size
+    flow = torch.cat([flow_between(a, b[None], size, cells) for a, b in zip(seen, moved, strict=True)])
+    light = (skin_colour(target[:1], moved[:1]) / skin_colour(frames[:1], seen[:1]).clamp_min(0.02)).clamp(0.6, 1.8)
+    return (warp(frames, flow) * light**LIGHT).clamp(0, 1)
+
+
+def skin_colour(images: Tensor, landmarks: Tensor) -> Tensor:
+    """The mean colour of cheeks and chin: images (F, 3, S, S), landmarks (F, 478, 3) -> (F, 3, 1, 1)."""
+    smooth = avg_pool2d(images, 9, stride=1, padding=4)
+    where = landmarks[:, None, SKIN, :2] * (2 / images.shape[-1]) - 1
+    return grid_sample(smooth, where, align_corners=False).mean(-1, keepdim=True)

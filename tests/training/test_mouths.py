@@ -1,0 +1,111 @@
+"""Portraits that are moved by a driver: the face is the warp's, the inside of the mouth is somebody's own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Generator
+
+import portraittalk
+from portraittalk.config import MINI
+from portraittalk.face.align import aligned_crop, extract_crop, to_crop
+from portraittalk.face.manual import face_in_box
+from portraittalk.face.warp import flow_between, warp
+from portraittalk.media.image import read_image
+from portraittalk.motion.basis import load_basis
+from portraittalk.motion.geometry import lip_aperture
+from portraittalk.training.data import Clip, random_shape
+from portraittalk.training.mouths import drive_portrait, set_lips, skin_colour
+
+DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
+SIZE = MINI.crop_size
+BASIS = load_basis()
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    image = read_image(DEMO).pixels
+    face = face_in_box((230.0, 170.0, 530.0, 560.0))
+    crop = aligned_crop(face.landmarks, tuple(image.shape[-2:]), SIZE)
+    points = set_lips(to_crop(face.landmarks, crop)[None], torch.zeros(1), BASIS)[0]
+    return extract_crop(image[None], crop).clamp(0, 1)[0], points
+
+
+@pytest.fixture
+def driver(portrait, tmp_path):
+    """Four frames of a grey person whose open mouth is green inside."""
+    _, points = portrait
+    seen = set_lips(points.expand(4, -1, -1), torch.full((4,), 0.2), BASIS)
+    frames = torch.full((4, 3, SIZE, SIZE), 128, dtype=torch.uint8)
+    top, bottom, left, right = (int(seen[0, k, axis]) for k, axis in ((13, 1), (14, 1), (78, 0), (308, 0)))
+    frames[:, :, top - 4 : bottom + 4, left - 4 : right + 4] = torch.tensor([0, 200, 0], dtype=torch.uint8)[
+        :, None, None
+    ]
+    shapes = torch.zeros(4, 52)
+    save_file({"frames": frames, "landmarks": seen, "blendshapes": shapes}, tmp_path / "driver.safetensors")
+    return Clip(tmp_path / "driver.safetensors")
+
+
+def moved(portrait, points, driver):
+    return drive_portrait(portrait, points, torch.zeros(52), driver, 4, BASIS, MINI, Generator().manual_seed(0))
+
+
+def test_closed_lips_open_on_the_drivers_mouth(portrait, driver):
+    image, points = portrait
+    made = moved(image, points, driver)
+    assert made.target.shape == (4, 3, SIZE, SIZE)
+    x, y = made.landmarks[0, [13, 14], :2].mean(0).int().tolist()
+    red, green, blue = made.target[0, :, y, x]
+    assert green > 4 * red and green > 4 * blue
+    assert torch.equal(made.reference, image)
+
+
+def test_all_but_the_mouth_is_the_warp(portrait, driver):
+    image, points = portrait
+    made = moved(image, points, driver)
+    warped = warp(image, flow_between(points, made.landmarks, SIZE, MINI.structure.flow_size))
+    lips = made.landmarks[0, [13, 14], 1]
+    outside = [slice(0, int(lips[0]) - 4), slice(int(lips[1]) + 4, SIZE)]
+    for rows in outside:
+        assert torch.equal(made.target[..., rows, :], warped[..., rows, :])
+
+
+def test_an_open_mouth_keeps_its_own_teeth_and_opens_no_further(portrait, driver):
+    image, points = portrait
+    open_points = set_lips(points[None], torch.full((1,), 0.12), BASIS)[0]
+    opened = warp(image, flow_between(points, open_points[None], SIZE, MINI.structure.flow_size))[0]
+    made = moved(opened, open_points, driver)
+    assert lip_aperture(made.landmarks).max() < 0.12 * 1.1 + 0.01
+    x, y = made.landmarks[0, [13, 14], :2].mean(0).int().tolist()
+    red, green, _ = made.target[0, :, y, x]
+    assert green < 1.2 * red
+
+
+def test_lips_are_as_far_apart_as_asked(portrait):
+    _, points = portrait
+    asked = torch.tensor([0.0, 0.05, 0.2])
+    torch.testing.assert_close(
+        lip_aperture(set_lips(points.expand(3, -1, -1), asked, BASIS)), asked, atol=0.012, rtol=0.1
+    )
+
+
+def test_skin_colour_is_that_of_the_picture(portrait):
+    _, points = portrait
+    colour = torch.tensor([0.2, 0.5, 0.7])[:, None, None]
+    found = skin_colour(colour.expand(1, 3, SIZE, SIZE), points[None])
+    torch.testing.assert_close(found[0], colour, atol=1e-4, rtol=0)
+
+
+def test_a_changed_shape_carries_its_landmarks_along():
+    size, where = 128, torch.tensor([[40.0, 50.0], [80.0, 90.0], [64.0, 30.0]])
+    axis = torch.arange(size) + 0.5
+    dots = torch.exp(
+        -((axis[None, None] - where[:, 0, None, None]) ** 2 + (axis[None, :, None] - where[:, 1, None, None]) ** 2) / 8
+    )[None]
+    points = torch.cat((where, torch.zeros(3, 1)), 1)[None]
+    images, shaped = random_shape(dots, points, 6.0, Generator().manual_seed(1))
+    mass = images[0] / images[0].sum((1, 2), keepdim=True)
+    centres = torch.stack(((mass * axis).sum((1, 2)), (mass * axis[:, None]).sum((1, 2))), 1)
+    torch.testing.assert_close(shaped[0, :, :2], centres, atol=0.6, rtol=0)
+    assert (shaped[0, :, :2] - where).abs().max() > 1
