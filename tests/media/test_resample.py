@@ -5,7 +5,16 @@ import torch
 
 from portraittalk.media.resample import resample, sinc_resample
 
-RATES = [(44100, 16000), (48000, 16000), (8000, 16000), (96000, 48000), (22050, 16000), (16000, 44100)]
+RATES = [
+    (44100, 16000),
+    (48000, 16000),
+    (8000, 16000),
+    (96000, 48000),
+    (22050, 16000),
+    (16000, 44100),
+    (44099, 16000),
+    (11127, 48000),
+]
 
 
 @pytest.mark.parametrize(("source", "target"), RATES)
@@ -21,6 +30,12 @@ def test_a_tone_keeps_its_pitch_phase_and_loudness(source: int, target: int) -> 
 def test_what_the_lower_rate_cannot_hold_is_removed() -> None:
     tone = torch.sin(2 * math.pi * 11000 * torch.arange(48000) / 48000)[None]
     assert sinc_resample(tone, 48000, 16000)[:, 500:-500].abs().max() < 0.01
+
+
+def test_odd_rates_stay_in_step_to_the_end() -> None:
+    tone = torch.sin(2 * math.pi * 440 * torch.arange(44099 * 6) / 44099)[None]
+    expected = torch.sin(2 * math.pi * 440 * torch.arange(16000 * 6) / 16000)[None]
+    assert (sinc_resample(tone, 44099, 16000) - expected)[:, 100:-100].abs().max() < 0.02
 
 
 def test_length_is_rounded_up() -> None:
