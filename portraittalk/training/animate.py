@@ -1,7 +1,7 @@
 """The two stages of training, after the public summary of the paper: identity first, motion second.
 
-Stage one shows parts of single frames (pairs of a reference and a target) and trains IdentityNet with AnimateNet's
-spatial layers; stage two shows windows of whole video frames to AnimateNet, with IdentityNet frozen. The mask
+Stage one shows single frames (pairs of a reference and a target) and trains IdentityNet with AnimateNet's spatial
+layers; stage two shows windows of video to AnimateNet, with IdentityNet frozen. Both may see parts of frames. The mask
 reconstruction loss weighs the error by what may change at all, most of all around the mouth; where it can, stage two
 also compares mouths as they look decoded. The formulas are our reading.
 """
@@ -36,8 +36,10 @@ LIP_CHANNELS = [MAP_CHANNELS.index(name) for name in ("outer lips", "inner lips"
 
 @dataclass(frozen=True)
 class AnimateTraining:
-    """stage: 1 or 2. window: frames a sample in stage two. batch: frames a step. part: latent rows and columns that
-    stage one sees of a frame, about the mouth or, in a share ``eyes`` of the samples, the eyes.
+    """stage: 1 or 2. window: frames a sample in stage two. batch: frames a step.
+
+    part: latent rows and columns that are seen of a frame, about the mouth or, in a share ``eyes`` of the samples, the
+    eyes; None shows whole frames, which is what the last training has to do.
 
     shares: of the kinds of pairs among the samples; a kind of which there are none, or in stage two the stills, leaves
     its share to the others. others: share of the rare speakers among the videos. dropout: chance, for each branch by
@@ -48,7 +50,7 @@ class AnimateTraining:
     stage: int = 1
     window: int = 8
     batch: int = 16
-    part: int = 8
+    part: int | None = 8
     eyes: float = 0.25
     shares: Mapping[Kind, float] = field(default_factory=lambda: {"video": 0.45, "driven": 0.45, "still": 0.1})
     others: float = 0.6
@@ -196,7 +198,7 @@ def mouth_cells(drawn: Tensor, size: int) -> Tensor:
 def batches(
     pairs: list[Path], embeddings: dict[str, Tensor], config: PortraitTalkConfig, training: AnimateTraining
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches: of single frames in stage one, of windows of video in stage two."""
+    """Endless batches: of single frames in stage one, of windows of video in stage two, or of parts of these."""
     generator = Generator().manual_seed(training.seed)
     frames = 1 if training.stage == 1 else training.window
     long = [path for path in pairs if frame_count(path) >= frames]
@@ -212,7 +214,7 @@ def batches(
             if kind == "video" and rare and many:
                 group = rare if float(uniform(0, 1, generator)) < training.others else many
             sample = read_window(group[choose(len(group), generator)], frames, embeddings, config, generator)
-            samples.append(cut_part(sample, training, generator) if training.stage == 1 else sample)
+            samples.append(cut_part(sample, training.part, training.eyes, generator) if training.part else sample)
         yield {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
@@ -247,20 +249,20 @@ def read_window(
         }
 
 
-def cut_part(sample: dict[str, Tensor], training: AnimateTraining, generator: Generator) -> dict[str, Tensor]:
-    """``training.part`` latent rows and columns of a sample of ``read_window``, about the mouth or the eyes."""
-    channels = EYE_CHANNELS if float(uniform(0, 1, generator)) < training.eyes else LIP_CHANNELS
+def cut_part(sample: dict[str, Tensor], part: int, eyes: float, generator: Generator) -> dict[str, Tensor]:
+    """``part`` latent rows and columns of a sample of ``read_window``, about the mouth or, by chance, the eyes."""
+    channels = EYE_CHANNELS if float(uniform(0, 1, generator)) < eyes else LIP_CHANNELS
     size, cells = sample["mask"].shape[-1], sample["map"].shape[-1]
     shown = sample["map"][:, channels].amax(1)[0]  # (m, m) of the first frame
     spans = []
     for axis in (0, 1):
         line = shown.sum(1 - axis)
         middle = float((line * (torch.arange(cells) + 0.5)).sum() / line.sum().clamp_min(1e-6)) * size / cells
-        start = round(middle - training.part / 2) + choose(5, generator) - 2
-        spans.append(min(max(start, 0), size - training.part))
-    rows, columns = (slice(start, start + training.part) for start in spans)
+        start = round(middle - part / 2) + choose(5, generator) - 2
+        spans.append(min(max(start, 0), size - part))
+    rows, columns = (slice(start, start + part) for start in spans)
     fine = cells // size
-    drawn_rows, drawn_columns = (slice(part.start * fine, part.stop * fine) for part in (rows, columns))
+    drawn_rows, drawn_columns = (slice(span.start * fine, span.stop * fine) for span in (rows, columns))
     cut = {name: sample[name][..., rows, columns] for name in ("target", "warped", "mask")}
     return {**sample, **cut, "map": sample["map"][..., drawn_rows, drawn_columns]}
 

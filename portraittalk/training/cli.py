@@ -118,6 +118,10 @@ def animate(
     embeddings: Annotated[Path | None, typer.Option(help="What `embed` wrote, for stage 1.")] = None,
     start: Annotated[Path | None, typer.Option(help="Weights to begin with: those of stage 1, for stage 2.")] = None,
     batch: Annotated[int, typer.Option(help="Frames a step.")] = 16,
+    part: Annotated[int, typer.Option(help="Latent rows and columns seen of a frame; 0: whole frames.")] = 0,
+    decoder: Annotated[
+        Path | None, typer.Option(help="Weights of the autoencoder, to compare mouths as they look decoded.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Train IdentityNet and AnimateNet, one of the two stages."""
@@ -125,17 +129,24 @@ def animate(
     from safetensors.torch import load_file
 
     from ..config import MINI
+    from ..models.autoencoder import Autoencoder
     from .animate import AnimateTraining, Networks, train_animate
+    from .perceptual import MouthLoss
     from .trainer import TrainerConfig
 
     torch.manual_seed(seed)
     networks = Networks(MINI)
+    mouth_loss = None
+    if decoder is not None:
+        autoencoder = Autoencoder(MINI.autoencoder).eval()
+        autoencoder.load_state_dict(load_file(decoder))
+        mouth_loss = MouthLoss(autoencoder)
     if start is not None:
         networks.load_state_dict(load_file(start))
     trainer = TrainerConfig(minutes=minutes, learning_rate=6e-4 if stage == 1 else 3e-4)
-    training = AnimateTraining(stage=stage, batch=batch, seed=seed, trainer=trainer)
+    training = AnimateTraining(stage=stage, batch=batch, part=part or None, seed=seed, trainer=trainer)
     known = {} if embeddings is None else load_file(embeddings)
-    train_animate(sorted(pairs.glob("*.safetensors")), known, networks, MINI, training, out)
+    train_animate(sorted(pairs.glob("*.safetensors")), known, networks, MINI, training, out, mouth_loss)
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 import portraittalk
 from portraittalk.config import MINI
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
+from portraittalk.face.draw import MAP_CHANNELS
 from portraittalk.face.manual import face_in_box
 from portraittalk.media.image import read_image
+from portraittalk.models.animate_net import Conditions
 from portraittalk.models.autoencoder import Autoencoder
 from portraittalk.motion.basis import load_basis
 from portraittalk.training.animate import AnimateTraining, Networks, batches, mouth_cells, train_animate
@@ -68,7 +71,7 @@ def pairs(tmp_path_factory) -> list[Path]:
 
 def training(stage: int, steps: int = 0) -> AnimateTraining:
     trainer = TrainerConfig(steps=steps, learning_rate=2e-3, warmup=5, bf16=False, ema=0.8)
-    return AnimateTraining(stage=stage, window=4, batch=4, dropout=0.0, first=1.0, trainer=trainer)
+    return AnimateTraining(stage=stage, window=4, batch=4, dropout=0.0, first=1.0, part=None, trainer=trainer)
 
 
 def test_batches_have_the_layout_of_the_conditions(pairs):
@@ -79,6 +82,20 @@ def test_batches_have_the_layout_of_the_conditions(pairs):
     windows = next(batches(pairs, {}, TINY, replace(training(2), batch=8)))
     assert windows["target"].shape == (2, 4, 4, side, side)
     assert windows["speech"].shape == (2, 4, 20, 80)
+
+
+def test_a_part_is_cut_about_the_mouth_or_the_eyes(pairs):
+    mouths, eyes = (
+        next(batches(pairs, {}, TINY, replace(training(2), part=2, eyes=share, shares={"video": 1.0})))
+        for share in (0, 1)
+    )
+    fine = TINY.structure.map_size // TINY.latent_size
+    for batch in (mouths, eyes):
+        assert batch["target"].shape[-2:] == batch["mask"].shape[-2:] == (2, 2)
+        assert batch["map"].shape[-2:] == (2 * fine, 2 * fine)
+    lips, open_eyes = MAP_CHANNELS.index("outer lips"), MAP_CHANNELS.index("open eyes")
+    assert mouths["map"][:, :, lips].mean() > eyes["map"][:, :, lips].mean()
+    assert eyes["map"][:, :, open_eyes].mean() > mouths["map"][:, :, open_eyes].mean()
 
 
 def test_kinds_come_in_their_shares(pairs):
@@ -110,3 +127,20 @@ def test_a_stage_lowers_its_loss_and_stage_two_leaves_identity_alone(pairs, stag
     assert losses[-1] < 0.8 * losses[0]
     same = [torch.equal(value, before[name]) for name, value in trained.identity_net.state_dict().items()]
     assert all(same) if stage == 2 else not all(same)
+
+
+def test_after_stage_one_frames_are_still_independent(pairs, tmp_path):
+    trained = train_animate(pairs, {}, Networks(TINY), TINY, training(1, steps=2), tmp_path)
+    sample = next(batches(pairs, {}, TINY, training(2)))
+    noisy = torch.randn_like(sample["target"])
+
+    def velocity(frames: slice) -> Tensor:
+        identity = trained.identity_net.tokens(trained.identity_net.encoder(sample["reference"]))
+        conditions = Conditions(
+            *(sample[name][:, :, frames] for name in ("warped", "mask")),
+            sample["map"][:, frames], identity, sample["speech"][:, frames], sample["structure"][:, frames],
+        )  # fmt: skip
+        with torch.no_grad():
+            return trained.animate_net(noisy[:, :, frames], torch.tensor(999), conditions)
+
+    torch.testing.assert_close(velocity(slice(1, 3))[:, :, :1], velocity(slice(1, 2)), atol=1e-4, rtol=1e-3)
