@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from safetensors import safe_open
 from torch import Generator, Tensor, nn
@@ -43,7 +44,7 @@ class AnimateTraining:
 
     shares: of the kinds of pairs among the samples; a kind of which there are none, or in stage two the stills, leaves
     its share to the others. others: share of the rare speakers among the videos. dropout: chance, for each branch by
-    itself, that a sample does without it. first: chance of the last timestep, from which every sampling starts.
+    itself, that a sample does without it; feature_dropout: of features in the UNet's blocks. first: chance of the last timestep, from which every sampling starts.
     pictures: weight of the mouth as it looks decoded (``MouthLoss``), on ``decoded`` frames of a step.
     """
 
@@ -55,6 +56,7 @@ class AnimateTraining:
     shares: Mapping[Kind, float] = field(default_factory=lambda: {"video": 0.45, "driven": 0.45, "still": 0.1})
     others: float = 0.6
     dropout: float = 0.1
+    feature_dropout: float = 0.1
     first: float = 0.7
     distil: float = 0.2
     pictures: float = 1.0
@@ -90,6 +92,9 @@ def train_animate(
     networks.identity_net.requires_grad_(training.stage == 1)
     if training.stage == 1:
         leave_out_motion(networks.animate_net)
+    for block in networks.animate_net.modules():
+        if isinstance(block, ResnetBlock2D):
+            block.dropout.p = training.feature_dropout
     torch.manual_seed(training.seed)
     noise = Generator().manual_seed(training.seed + 1)
     schedule = noise_schedule()

@@ -71,7 +71,9 @@ def pairs(tmp_path_factory) -> list[Path]:
 
 def training(stage: int, steps: int = 0) -> AnimateTraining:
     trainer = TrainerConfig(steps=steps, learning_rate=2e-3, warmup=5, bf16=False, ema=0.8)
-    return AnimateTraining(stage=stage, window=4, batch=4, dropout=0.0, first=1.0, part=None, trainer=trainer)
+    return AnimateTraining(
+        stage=stage, window=4, batch=4, dropout=0.0, feature_dropout=0.0, first=1.0, part=None, trainer=trainer
+    )
 
 
 def test_batches_have_the_layout_of_the_conditions(pairs):
