@@ -44,8 +44,9 @@ class AnimateTraining:
 
     shares: of the kinds of pairs among the samples; a kind of which there are none, or in stage two the stills, leaves
     its share to the others. others: share of the rare speakers among the videos. dropout: chance, for each branch by
-    itself, that a sample does without it; feature_dropout: of features in the UNet's blocks. first: chance of the last timestep, from which every sampling starts.
-    pictures: weight of the mouth as it looks decoded (``MouthLoss``), on ``decoded`` frames of a step.
+    itself, that a sample does without it. feature_dropout: of features in the UNet's blocks. first: chance of the last
+    timestep, from which every sampling starts. pictures: weight of the mouth as it looks decoded (``MouthLoss``), on
+    ``decoded`` frames of a step.
     """
 
     stage: int = 1
