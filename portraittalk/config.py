@@ -55,7 +55,6 @@ class MotionNetConfig:
 
     width: int = 160
     layers: int = 6
-    heads: int = 4
     phones: int = 40
 
 
