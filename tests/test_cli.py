@@ -171,13 +171,20 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, repository, tmp_p
     out.mkdir()
     command = ["animate", face, "--audio", speech, "--out", out / "out.mp4", "--models-dir", models, "--model", "tiny"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "portraittalk", *map(str, command)], cwd=repository, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "portraittalk", *map(str, command)],
+        cwd=repository,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
     )
-    deadline = time.monotonic() + 120
-    while not os.listdir(out) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 120
+        while not os.listdir(out) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130 and "Traceback" not in told
     assert not os.listdir(out)
 
