@@ -24,7 +24,7 @@ from ..face.draw import MAP_CHANNELS
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.identity_net import IdentityNet
 from ..sampling.schedule import TRAINING_STEPS, noise_schedule
-from .data import choose, split_speakers, uniform
+from .data import choose, span_about, split_speakers, uniform
 from .pairs import Kind
 from .perceptual import MouthLoss
 from .trainer import TrainerConfig, fit
@@ -260,13 +260,7 @@ def cut_part(sample: dict[str, Tensor], part: int, eyes: float, generator: Gener
     channels = EYE_CHANNELS if float(uniform(0, 1, generator)) < eyes else LIP_CHANNELS
     size, cells = sample["mask"].shape[-1], sample["map"].shape[-1]
     shown = sample["map"][:, channels].amax(1)[0]  # (m, m) of the first frame
-    spans = []
-    for axis in (0, 1):
-        line = shown.sum(1 - axis)
-        middle = float((line * (torch.arange(cells) + 0.5)).sum() / line.sum().clamp_min(1e-6)) * size / cells
-        start = round(middle - part / 2) + choose(5, generator) - 2
-        spans.append(min(max(start, 0), size - part))
-    rows, columns = (slice(start, start + part) for start in spans)
+    rows, columns = (span_about(shown.sum(1 - axis), size, part, 2, generator) for axis in (0, 1))
     fine = cells // size
     drawn_rows, drawn_columns = (slice(span.start * fine, span.stop * fine) for span in (rows, columns))
     cut = {name: sample[name][..., rows, columns] for name in ("target", "warped", "mask")}

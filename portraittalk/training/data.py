@@ -54,6 +54,17 @@ def choose(count: int, generator: Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
+def span_about(line: Tensor, size: int, length: int, off: int, generator: Generator) -> slice:
+    """``length`` of ``size`` cells about the centre of mass of ``line`` (n,), at most ``off`` cells beside it.
+
+    line: covers all ``size`` cells, at any resolution.
+    """
+    middle = float((line * (torch.arange(len(line)) + 0.5)).sum() / line.sum().clamp_min(1e-6)) * size / len(line)
+    start = round(middle - length / 2) + choose(2 * off + 1, generator) - off
+    start = min(max(start, 0), size - length)
+    return slice(start, start + length)
+
+
 def uniform(low: float, high: float, generator: Generator, *shape: int) -> Tensor:
     return low + (high - low) * torch.rand(shape, generator=generator)
 

@@ -16,7 +16,7 @@ from ..config import PortraitTalkConfig
 from ..face.draw import fill
 from ..face.topology import LIPS_INNER
 from ..face.warp import flow_between, warp
-from ..motion.basis import FaceBasis, rigid_fit
+from ..motion.basis import FaceBasis, apply_rigid, rigid_fit
 from ..motion.geometry import LIPS, lip_aperture, move_landmarks, set_gap, shown_expression
 from ..motion.read import motion_of_faces
 from ..motion.track import MotionTrack
@@ -90,7 +90,7 @@ def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
     facing, scale, offset = rigid_fit(basis.mean.expand(len(points), -1, -1), points)
     face = (points - offset[:, None]) @ facing / scale[:, None, None]
     moved = set_gap(face, LIPS, asked, basis.mean)
-    return scale[:, None, None] * (moved @ facing.mT) + offset[:, None]
+    return apply_rigid(moved, facing, scale, offset)
 
 
 def _driver_mouths(frames: Tensor, seen: Tensor, target: Tensor, moved: Tensor, config: PortraitTalkConfig) -> Tensor:

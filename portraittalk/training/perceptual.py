@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d, max_pool2d, relu
 from ..errors import WeightsError
 from ..models.autoencoder import Autoencoder
 from .autoencoder import reconstruction_loss
-from .data import choose
+from .data import span_about
 
 MEAN_BGR = (104.00699, 116.66877, 122.67892)  # of ImageNet, in 0..255, as the network was trained
 BLOCKS = (2, 2, 3)  # convolutions of the blocks that are compared; the deeper ones see more than a mouth
@@ -94,12 +94,9 @@ class MouthLoss(nn.Module):
 
 def mouth_window(cells: Tensor, generator: Generator) -> tuple[slice, slice]:
     """Rows and columns of a window of at most ``WINDOW`` cells on the mouth (h, w), now and then a cell off."""
-    spans = []
-    for axis, length in enumerate(WINDOW):
-        line = cells.sum(1 - axis)
-        length = min(length, len(line))
-        middle = float((line * (torch.arange(len(line)) + 0.5)).sum() / line.sum().clamp_min(1e-6))
-        start = round(middle - length / 2) + choose(3, generator) - 1
-        start = min(max(start, 0), len(line) - length)
-        spans.append(slice(start, start + length))
-    return spans[0], spans[1]
+    lines = (cells.sum(1), cells.sum(0))
+    rows, columns = (
+        span_about(line, len(line), min(length, len(line)), 1, generator)
+        for line, length in zip(lines, WINDOW, strict=True)
+    )
+    return rows, columns

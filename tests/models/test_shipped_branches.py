@@ -25,21 +25,21 @@ SIZE = 256
 
 @dataclass(frozen=True)
 class Demo:
-    """Some frames of the demo. identity, speech: its own; the other ones: of another person, of later words.
+    """Some frames of the demo. other_identity, other_speech: with another person's tokens, of later words.
 
-    animate: settings, identity or speech that differ -> crops (F, 3, S, S). mouth: (F, 1, S, S), where it is.
+    animate: settings, identity or speech that differ -> crops (F, 3, S, S). usual: those without any difference.
+    mouth: (F, 1, S, S), where it is.
     """
 
-    identity: Identity
     other_identity: Identity
-    speech: Speech
     other_speech: Speech
     animate: Callable[..., Tensor]
+    usual: Tensor
     mouth: Tensor
 
     def change(self, **differences: object) -> float:
         """Mean change of the mouth in 1/255."""
-        return 255 * l1(self.animate(**differences), self.animate(), self.mouth)
+        return 255 * l1(self.animate(**differences), self.usual, self.mouth)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def demo(repository: Path) -> Demo:
 
     landmarks = build_structure(identity, motion, model.basis, model.config).landmarks
     region = mouth_region(landmarks, SIZE)
-    return Demo(identity, replace(identity, tokens=tokens), here, elsewhere, animate, region)
+    return Demo(replace(identity, tokens=tokens), elsewhere, animate, animate(), region)
 
 
 @pytest.fixture(scope="module")
