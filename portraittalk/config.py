@@ -66,7 +66,7 @@ class StructureConfig:
     map_size: int = 64
     coefficients: int = 64
     tokens: int = 4
-    flow_size: int = 128
+    flow_size: int = 64
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,9 @@ class Structure(Movable):
     """Where everything in the face has to be, for F frames, in the aligned crop of S x S pixels.
 
     landmarks: (F, 478, 3) in crop pixels. map: (F, M, m, m) drawn landmarks in 0..1. coefficients: (F, K) expression,
-    pose and gaze that the structure tokens are made of. flow: (F, 2, g, g) sampling offsets (dx, dy) as fractions of
-    the crop's side: target position p shows what the reference has at ``p + flow(p)``. warped: (F, 3, S, S), the
-    reference under that flow. mask: (F, 1, S, S) in 0..1, feathered: what may differ from the warped reference.
+    pose and gaze that the structure tokens are made of. flow: (F, 8, g, g), how the reference moves, as
+    ``flow_between`` gives it. warped: (F, 3, S, S), the reference under that flow. mask: (F, 1, S, S) in 0..1,
+    feathered: what may differ from the warped reference.
     """
 
     landmarks: Tensor

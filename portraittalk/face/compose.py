@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import SettingsError
 from ..types import Crop, Identity, Movable
 from .align import bounds, extract_crop, from_crop, scale_of, to_crop
+from .warp import show_sheets
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 PIXELS_AT_ONCE = 2**18  # of the box, over all frames of a batch: little enough to stay near the processor
@@ -64,9 +65,8 @@ class Compositor:
     def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor) -> Tensor:
         """Whole pictures, (F, 3, H, W) in 0..1.
 
-        flow: (F, 2, g, g), offsets as fractions of the crop's side: position p shows what the picture has at
-        ``p + flow(p)``. residual: (F, 3, S, S), added to the crop so warped. mask: (F, 1, S, S) in 0..1, how much of
-        the residual counts.
+        flow: (F, 8, g, g), as ``flow_between`` gives it. residual: (F, 3, S, S), added to the crop so warped. mask:
+        (F, 1, S, S) in 0..1, how much of the residual counts.
         """
         x0, y0, x1, y1 = self.data.box
         frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
@@ -83,10 +83,14 @@ class Compositor:
         return extract_crop(self(flow, residual, mask), self.data.crop, size)
 
     def _boxes(self, flow: Tensor, residual: Tensor) -> Tensor:
-        turned = torch.einsum("ij,fjyx->fiyx", self._flow_to_grid, flow)
-        grid = self._rest_grid + self._placement.flow(turned).permute(0, 2, 3, 1)
+        shown = show_sheets(self._placement.flow(flow), self.data.native_size)
+        turned = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
         # Sampling is not exact where nothing moves, so the same sampling at rest is taken off again.
-        boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), grid).sub_(self._at_rest).add_(self._box)
+        boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), self._rest_grid + turned)
+        frames, rows, columns = shown.edges
+        mixed = self._rest_grid[rows, columns, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
+        boxes[frames, :, rows, columns] = (_sampled(self._box, mixed[None])[0] * shown.shares).sum(-1).T
+        boxes.sub_(self._at_rest).add_(self._box)
         return self._placement.add(residual, boxes).clamp_(0, 1)
 
 
@@ -130,7 +134,7 @@ class _Placement:
         self._side = crop.size / scale_of(crop)
 
     def flow(self, field: Tensor) -> Tensor:
-        """The field (F, 2, n, n) on every pixel of the box, (F, 2, h, w)."""
+        """The field (F, C, n, n) on every pixel of the box, (F, C, h, w)."""
         grid = self._grid.expand(len(field), -1, -1, -1)
         return _sampled(field * fade(field.shape[-1]).to(field), grid, "bilinear", "zeros")
 

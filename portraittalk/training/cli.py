@@ -87,6 +87,7 @@ def pairs(
     out: Annotated[Path, typer.Option(help="Folder of pair files to write; what is there is kept.")],
     autoencoder: Annotated[Path, typer.Option(help="Trained weights of the autoencoder.")],
     basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
+    teeth: Annotated[Path, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M: teeth for closed mouths.")],
     scaling_factor: Annotated[float, typer.Option(help="Of the autoencoder: what gives its latents unit variance.")],
     variants: Annotated[int, typer.Option(help="Pair files of each clip.")] = 2,
     leave_out: LeaveOut = None,
@@ -100,13 +101,14 @@ def pairs(
     from ..motion.basis import FaceBasis
     from .pairs import PairSettings, make_pairs
     from .prepare import clip_files
+    from .teeth import read_dentition
 
     network = Autoencoder(replace(MINI.autoencoder, scaling_factor=scaling_factor)).eval()
     network.load_state_dict(load_file(autoencoder))
     faces = FaceBasis()
     faces.load_state_dict({name.removeprefix("basis."): value.float() for name, value in load_file(basis).items()})
     files = list(clip_files(clips, leave_out or []))
-    make_pairs(files, variants, network, faces, MINI, PairSettings(), seed, out)
+    make_pairs(files, read_dentition(teeth), variants, network, faces, MINI, PairSettings(), seed, out)
 
 
 @app.command()

@@ -1,14 +1,14 @@
 """Videos made from portraits: a photograph moved by somebody's motion, with a mouth interior that belongs there.
 
 Few people are seen speaking in the training videos, many are seen in portraits. A portrait is warped to a driver's
-motion exactly as a portrait is when it is animated; what the warp cannot know, the inside of the opening mouth, is set
-in: the driver's own where the portrait's lips are closed, the portrait's own where they are open (its teeth stay with
-the skull while the lips move over them). So the network learns to draw mouths into faces of all kinds.
+motion exactly as a portrait is when it is animated. Where its lips are open, what is behind them stays with the skull
+while they slide over it; where they are closed, the warp cannot know what they open on, and rendered teeth are set in
+(``teeth``), placed by the anatomy and in the portrait's light. So the network learns to draw mouths into faces of all
+kinds.
 """
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
@@ -22,11 +22,11 @@ from ..motion.read import motion_of_faces
 from ..motion.track import MotionTrack
 from ..types import Face
 from .data import Clip, choose, uniform
+from .teeth import Dentition, mouth_interior
 
 SHOWS_TEETH = 0.05  # lip aperture from which a portrait's own mouth interior is used
 FURTHER = 1.1  # how much further than it is such a mouth may open
-SKIN = (50, 280, 205, 425, 199)  # cheeks and chin, where the light on the two faces is compared
-LIGHT = 0.6  # exponent of their ratio: teeth differ less than skin does
+SKIN = (50, 280, 205, 425, 199)  # cheeks and chin, by which the light is judged
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ def drive_portrait(
     landmarks: Tensor,
     blendshapes: Tensor,
     driver: Clip,
+    dentition: Dentition,
     frames: int,
     basis: FaceBasis,
     config: PortraitTalkConfig,
     generator: Generator,
 ) -> DrivenPortrait:
     """image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,), moved by ``frames``
-    successive frames of ``driver``, a video clip."""
+    successive frames of ``driver``, a video clip; dentition: the teeth behind closed lips."""
     size, cells = config.crop_size, config.structure.flow_size
     start = choose(len(driver) - frames + 1, generator)
     seen, shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
@@ -73,16 +74,13 @@ def drive_portrait(
             reference = warp(image, flow_between(landmarks, reference_landmarks[None], size, cells))[0]
     moved = set_lips(move_landmarks(landmarks, blendshapes, track, basis), asked, basis)
     target = warp(image, flow_between(landmarks, moved, size, cells))
-    if has_teeth:
-        at_rest = set_lips(moved, own.expand(frames), basis)
-        inside = warp(image, flow_between(landmarks, at_rest, size, cells))
-    else:
-        inside = _driver_mouths(driver.frames(start, start + frames), seen, target, moved, config)
-    opening = avg_pool2d(fill(moved[:, LIPS_INNER, :2], size)[:, None], 3, stride=1, padding=1)
+    if not has_teeth:
+        skin = skin_colour(image[None], landmarks[None])[0]
+        inside = mouth_interior(dentition, landmarks, moved, skin, size, basis.mean, generator)
+        opening = avg_pool2d(fill(moved[:, LIPS_INNER, :2], size)[:, None], 3, stride=1, padding=1)
+        target = target.lerp(inside, opening)
     expression = shown_expression(track, blendshapes)
-    return DrivenPortrait(
-        reference, reference_landmarks, image, target.lerp(inside, opening), moved, expression, track, start
-    )
+    return DrivenPortrait(reference, reference_landmarks, image, target, moved, expression, track, start)
 
 
 def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
@@ -91,14 +89,6 @@ def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
     face = (points - offset[:, None]) @ facing / scale[:, None, None]
     moved = set_gap(face, LIPS, asked, basis.mean)
     return apply_rigid(moved, facing, scale, offset)
-
-
-def _driver_mouths(frames: Tensor, seen: Tensor, target: Tensor, moved: Tensor, config: PortraitTalkConfig) -> Tensor:
-    """The driver's frames (F, 3, S, S), each warped from its landmarks ``seen`` to ``moved``, in the target's light."""
-    size, cells = config.crop_size, config.structure.flow_size
-    flow = torch.cat([flow_between(a, b[None], size, cells) for a, b in zip(seen, moved, strict=True)])
-    light = (skin_colour(target[:1], moved[:1]) / skin_colour(frames[:1], seen[:1]).clamp_min(0.02)).clamp(0.6, 1.8)
-    return (warp(frames, flow) * light**LIGHT).clamp(0, 1)
 
 
 def skin_colour(images: Tensor, landmarks: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from ..motion.track import MotionTrack
 from .data import Clip, choose, jitter_colour, open_clip, random_affine, random_shape, split_speakers, uniform
 from .mouths import drive_portrait, set_lips
 from .prepare import PORTRAIT_MARGIN
+from .teeth import Dentition
 
 CHUNK = 16
 MIRRORED = [ARKIT_INDEX[n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")] for n in ARKIT_NAMES]
@@ -74,6 +75,7 @@ class _View:
 def make_pair(
     clip: Clip,
     driver: Clip,
+    dentition: Dentition,
     kind: Kind,
     autoencoder: Autoencoder,
     basis: FaceBasis,
@@ -89,7 +91,7 @@ def make_pair(
     """
     size = config.crop_size
     views = {"video": _video_view, "driven": _driven_view, "still": _still_view}
-    view = views[kind](clip, driver, basis, config, settings, generator)
+    view = views[kind](clip, driver, dentition, basis, config, settings, generator)
     shown = _misplace_lips(view.landmarks, basis, settings, generator)
     flow = flow_between(view.reference_landmarks, shown, size, config.structure.flow_size)
     warped = torch.cat([warp(view.reference, part) for part in flow.split(CHUNK)])
@@ -117,6 +119,7 @@ def make_pair(
 
 def make_pairs(
     clips: list[Path],
+    dentition: Dentition,
     variants: int,
     autoencoder: Autoencoder,
     basis: FaceBasis,
@@ -127,8 +130,7 @@ def make_pairs(
 ) -> None:
     """Writes ``<clip>.<kind>.<variant>.safetensors`` into ``out`` for every clip; what is there already is kept.
 
-    A portrait becomes as many driven pairs as stills. It is driven by the speaker with most clips, whose mouth is so
-    well known that it can be learnt, rather than the average of all mouths.
+    A portrait becomes as many driven pairs as stills. It is driven by the speaker with most clips.
     """
     out.mkdir(parents=True, exist_ok=True)
     rare, many = split_speakers([path for path in clips if len(open_clip(path)) >= settings.frames])
@@ -143,7 +145,8 @@ def make_pairs(
                 generator = Generator().manual_seed(seed + number * variants + variant)
                 driver = open_clip(drivers[choose(len(drivers), generator)])
                 clip = open_clip(path)
-                save_pair(make_pair(clip, driver, kind, autoencoder, basis, config, settings, generator), target)
+                made = make_pair(clip, driver, dentition, kind, autoencoder, basis, config, settings, generator)
+                save_pair(made, target)
 
 
 def save_pair(pair: dict[str, Tensor], path: Path) -> None:
@@ -153,7 +156,13 @@ def save_pair(pair: dict[str, Tensor], path: Path) -> None:
 
 
 def _video_view(
-    clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
+    clip: Clip,
+    driver: Clip,
+    dentition: Dentition,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    settings: PairSettings,
+    generator: Generator,
 ) -> _View:
     """Every frame of a video as the target, one of them as the reference."""
     view = (settings.rotation, settings.zoom, settings.shift)
@@ -170,11 +179,19 @@ def _video_view(
 
 
 def _driven_view(
-    clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
+    clip: Clip,
+    driver: Clip,
+    dentition: Dentition,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    settings: PairSettings,
+    generator: Generator,
 ) -> _View:
     """A portrait moved as some frames of the driver move."""
     image, points = _portrait(clip, config, settings, generator)
-    made = drive_portrait(image, points, clip.blendshapes[0], driver, settings.frames, basis, config, generator)
+    made = drive_portrait(
+        image, points, clip.blendshapes[0], driver, dentition, settings.frames, basis, config, generator
+    )
     speech = driver.tensor("speech")[made.start : made.start + settings.frames]
     return _View(
         made.reference,
@@ -189,7 +206,13 @@ def _driven_view(
 
 
 def _still_view(
-    clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
+    clip: Clip,
+    driver: Clip,
+    dentition: Dentition,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    settings: PairSettings,
+    generator: Generator,
 ) -> _View:
     """A portrait as the target; the reference is the portrait as it looks after some motion of the driver."""
     image, points = _portrait(clip, config, settings, generator)

@@ -23,7 +23,7 @@ def test_every_part_has_the_promised_shape(identity, basis):
     assert structure.landmarks.shape == (3, 478, 3)
     assert structure.map.shape == (3, len(MAP_CHANNELS), 64, 64)
     assert structure.coefficients.shape == (3, 64)
-    assert structure.flow.shape == (3, 2, MINI.structure.flow_size, MINI.structure.flow_size)
+    assert structure.flow.shape == (3, 8, *[MINI.structure.flow_size] * 2)
     assert structure.warped.shape == (3, 3, 256, 256)
     assert structure.mask.shape == (3, 1, 256, 256)
     for f in fields(structure):

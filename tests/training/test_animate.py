@@ -20,6 +20,7 @@ from portraittalk.motion.basis import load_basis
 from portraittalk.training.animate import AnimateTraining, Networks, batches, mouth_cells, train_animate
 from portraittalk.training.data import Clip
 from portraittalk.training.pairs import PairSettings, make_pair, save_pair
+from portraittalk.training.teeth import Dentition
 from portraittalk.training.trainer import TrainerConfig
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
@@ -62,9 +63,10 @@ def pairs(tmp_path_factory) -> list[Path]:
     driver = Clip(folder / "a_1.clip")
     generator = torch.Generator().manual_seed(1)
     settings = PairSettings(shift=2.0, shape=2.0, frames=6)
+    teeth = Dentition(torch.rand(4, 20, 32), torch.rand(4, 20, 32))
     for name, kind in (("still", "still"), ("still", "driven"), ("a_1", "video"), ("b_1", "video")):
         clip = Clip(folder / f"{name}.clip")
-        pair = make_pair(clip, driver, kind, autoencoder, basis, TINY, settings, generator)
+        pair = make_pair(clip, driver, teeth, kind, autoencoder, basis, TINY, settings, generator)
         save_pair(pair, folder / f"{name}.{kind}.0.safetensors")
     return sorted(folder.glob("*.safetensors"))
 

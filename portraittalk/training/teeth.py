@@ -1,0 +1,228 @@
+"""The inside of a mouth, painted: what a photograph with closed lips cannot show when its lips are made to open.
+
+Training needs targets in which teeth are where anatomy puts them: the upper ones fixed to the skull, the lower ones to
+the jaw, the lips sliding over both. The teeth and gums of ICT-FaceKit (MIT) are rendered once, from the front, into two
+small pictures, which are then placed into every frame, lit as the portrait's skin is. Cutting the picture out along the
+inner lips is the caller's part.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate
+
+from ..face.topology import LIPS_INNER, LIPS_INNER_UPPER
+from ..motion.basis import rigid_fit
+from .data import uniform
+
+CHIN = (152, 148, 377, 176, 400)  # what the lower teeth move with
+PUPILS = 0.70  # eye distances between the pupils of an average face
+TEETH_WIDTH = 0.85  # of the model's teeth, so that the six upper front teeth take 0.7 of an average mouth's width
+HALF_WIDTH, REACH = (
+    0.4,
+    0.25,
+)  # what a picture of teeth shows beside, above and below the incisal edge, in eye distances
+DETAIL = 400  # pixels of such a picture per eye distance
+FRONT = 0.08  # eye distances beside the middle within which the incisal edge is looked for
+GUM_DEPTH = 0.06  # eye distances from the nearest tooth beyond which the model's gums are tongue and cheeks
+SUN = (0.0, -0.35, -0.94)  # where the light comes from: above and the camera
+AMBIENT = 0.35  # light that reaches what faces away
+DEPTH_FADE = 6.0  # light lost behind the front teeth: exponent per eye distance
+BEHIND_LIPS = 0.03  # eye distances from the lips' landmarks back to the front teeth
+BEND = 3.0  # depth of the row of teeth in eye distances, over the square of how far beside the middle
+SOFT_STOP = 0.01  # eye distances over which the jaw's rise above its rest is stopped
+SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
+MARGIN = 3  # pixels painted around the lips
+
+# Colours 0..1 in the light of a white skin; teeth and gums take on less of a skin's darkness than the skin's own red.
+TEETH, TEETH_LIGHT = (0.86, 0.85, 0.82), 0.28
+GUMS, GUMS_LIGHT = (0.72, 0.46, 0.45), 0.6
+TONGUE = (0.50, 0.36, 0.36)  # over the skin's colour
+CAVITY = (1.0, 0.65, 0.6)  # over the skin's colour and the cavity's brightness
+
+
+@dataclass(frozen=True)
+class Dentition:
+    """Pictures of the upper and the lower teeth, seen from the front: (4, h, w) in 0..1 at ``DETAIL``, the middle of
+    the incisal edge at their centre. Channels: light on the teeth and on the gums, each times how much of the pixel
+    they cover; how much teeth and gums cover."""
+
+    upper: Tensor
+    lower: Tensor
+
+
+def read_dentition(path: Path) -> Dentition:
+    """path: the ICT-FaceKit arrays V (vertices, in cm, right, up and towards the camera), F and M (materials)."""
+    with np.load(path) as arrays:
+        vertices, corners, materials = arrays["V"], arrays["F"][..., 0], arrays["M"]
+    eyes = [vertices[corners[materials == f"M_Sclera{side}"]].reshape(-1, 3) for side in ("Left", "Right")]
+    left, right = ((eye.min(0) + eye.max(0)) / 2 for eye in eyes)
+    unit = np.linalg.norm(left - right) / (PUPILS * TEETH_WIDTH)
+    points = vertices * np.array((1, -1, -1)) / unit
+    teeth, gums = corners[materials == "M_Teeth"], corners[materials == "M_GumsTongue"]
+    middles = points[teeth].mean(1)
+    pieces = _pieces(teeth, len(points))
+    heights = {piece: middles[pieces == piece, 1].mean() for piece in np.unique(pieces)}
+    between = (min(heights.values()) + max(heights.values())) / 2
+    is_lower = np.array([heights[piece] > between for piece in pieces])
+    apart = torch.cdist(torch.from_numpy(points[gums].mean(1)).float(), torch.from_numpy(middles).float())
+    near, nearest = (t.numpy() for t in apart.min(1))
+    pictures = []
+    for lower in (False, True):
+        own = teeth[is_lower == lower]
+        flesh = gums[(is_lower[nearest] == lower) & (near < GUM_DEPTH)]
+        front = points[np.unique(own)]
+        middle = front[np.abs(front[:, 0]) < FRONT]
+        edge = middle[:, 1].min() if lower else middle[:, 1].max()
+        origin = np.array((0.0, edge, middle[:, 2].min()))
+        pictures.append(_render(points - origin, own, flesh))
+    return Dentition(*pictures)
+
+
+def _pieces(triangles: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """To which connected piece each triangle (T, 3) belongs: (T,), named by the piece's lowest vertex."""
+    name = np.arange(count)
+    while True:
+        lowest = name.copy()
+        np.minimum.at(lowest, triangles, name[triangles].min(1, keepdims=True).repeat(3, 1))
+        if (lowest == name).all():
+            return np.asarray(name[triangles[:, 0]])
+        name = lowest
+
+
+def _render(points: NDArray[np.float64], teeth: NDArray[np.int32], gums: NDArray[np.int32]) -> Tensor:
+    """Points (V, 3) in eye distances from the incisal edge, triangles (T, 3) -> the (4, h, w) of ``Dentition``."""
+    triangles = np.concatenate((teeth, gums))
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    faces = np.cross(b - a, c - a)
+    normals = np.zeros_like(points)
+    for k in range(3):
+        np.add.at(normals, triangles[:, k], faces)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    light = AMBIENT + (1 - AMBIENT) * (normals @ np.array(SUN)).clip(0, 1)
+    light *= np.exp(-DEPTH_FADE * points[:, 2].clip(0))
+    fine = 2 * DETAIL
+    height, width = round(2 * REACH * fine), round(2 * HALF_WIDTH * fine)
+    pixels = points[:, :2] * fine + np.array((width / 2, height / 2))
+    depth = np.full((height, width), np.inf)
+    picture = np.zeros((4, height, width), np.float32)
+    for number, corners in enumerate(triangles):
+        (x0, y0), (x1, y1), (x2, y2) = pixels[corners]
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        left, right = max(int(min(x0, x1, x2)), 0), min(int(max(x0, x1, x2)) + 1, width)
+        top, bottom = max(int(min(y0, y1, y2)), 0), min(int(max(y0, y1, y2)) + 1, height)
+        if left >= right or top >= bottom or abs(area) < 1e-9:
+            continue
+        x, y = np.arange(left, right) + 0.5, np.arange(top, bottom)[:, None] + 0.5
+        u = ((x - x0) * (y2 - y0) - (x2 - x0) * (y - y0)) / area
+        v = ((x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)) / area
+        weights = np.stack((1 - u - v, u, v))
+        z = np.tensordot(points[corners, 2], weights, 1)
+        region = (slice(top, bottom), slice(left, right))
+        seen = (weights >= 0).all(0) & (z < depth[region])
+        depth[region][seen] = z[seen]
+        is_gum = int(number >= len(teeth))
+        patch = picture[:, region[0], region[1]]
+        patch[:, seen] = 0
+        patch[is_gum, seen] = np.tensordot(light[corners], weights, 1)[seen]
+        patch[2 + is_gum, seen] = 1
+    return avg_pool2d(torch.from_numpy(picture), 2)
+
+
+def mouth_interior(
+    dentition: Dentition,
+    rest: Tensor,
+    moved: Tensor,
+    skin: Tensor,
+    size: int,
+    basis_mean: Tensor,
+    generator: Generator,
+) -> Tensor:
+    """What shows between the lips of a portrait that is moved: (F, 3, size, size) in 0..1, right around the lips alone.
+
+    rest: (478, 3) the portrait's landmarks in crop pixels, its lips closed; moved: (F, 478, 3) those of the frames.
+    skin: (3,) the mean colour of its cheeks in 0..1. basis_mean: (478, 3), the average frontal face in eye distances.
+    The same seed gives the same teeth, of a random size, place, colour and light.
+    """
+    skin = skin.reshape(3).clamp(0.02, 1)
+    scale = uniform(0.9, 1.1, generator)
+    drop = torch.stack((uniform(0.0, 0.03, generator), uniform(-0.015, 0.015, generator)))
+    white = uniform(0.9, 1.05, generator) * (1 - uniform(0, 1, generator) * torch.tensor((0.0, 0.03, 0.12)))
+    dark, shade, flesh = uniform(0.1, 0.25, generator), uniform(0.45, 0.6, generator), uniform(0.6, 1.0, generator)
+    facing, pixels, offset = rigid_fit(basis_mean, rest)
+    face = (rest - offset) @ facing / pixels
+    facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
+    frontal = (moved - offset[:, None]) @ facing / pixels[:, None, None]
+    jaw = frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean()
+    jaw = (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
+    lips = face[list(LIPS_INNER)].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
+
+    cavity = skin * skin.new_tensor(CAVITY) * dark
+    canvas = cavity[:, None, None].expand(len(moved), -1, size, size).clone()
+    lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
+    low, high = (t.clamp(0, size).long().tolist() for t in (lip_points.amin(0) - MARGIN, lip_points.amax(0) + MARGIN))
+    if low[0] >= high[0] or low[1] >= high[1]:
+        return canvas
+    rows, columns = (torch.arange(2 * low[k], 2 * high[k]) / 2 + 0.25 for k in (1, 0))
+    x, y = _on_teeth(rows, columns, facing, pixels, offset, lips)  # (F, rows, columns)
+    upper, lower = (
+        _drawn(picture, x / scale, (y - below) / scale, 2 * float(pixels.mean() * scale))
+        for picture, below in ((dentition.upper, drop[0]), (dentition.lower, drop[1] + jaw[:, None, None]))
+    )
+    teeth = (skin**TEETH_LIGHT * skin.new_tensor(TEETH) * white)[:, None, None]
+    gums = (skin**GUMS_LIGHT * skin.new_tensor(GUMS))[:, None, None]
+    below = y - drop[1] - jaw[:, None, None]
+    tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * flesh
+    picture = cavity[:, None, None].lerp((skin * skin.new_tensor(TONGUE))[:, None, None], tongue)
+    half = (face[308, 0] - face[78, 0]) / 2
+    corners = (1 - 0.6 * (x / half).square().clamp(0, 1) ** 2)[:, None]
+    light = corners * _lip_shadow(moved, rows, columns, pixels, shade)
+    for layer in (lower, upper):
+        lit = layer[:, 0:1] * teeth + layer[:, 1:2] * gums
+        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * light
+    canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
+    return canvas.clamp(0, 1)
+
+
+def _on_teeth(
+    rows: Tensor, columns: Tensor, facing: Tensor, pixels: Tensor, offset: Tensor, lips: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where on the row of teeth each pixel looks: (F, rows, columns) in eye distances right of and below the lips.
+
+    The row bends back at its sides, so that it turns with the head; the depth there is found by iteration.
+    """
+    linear = pixels[:, None, None] * facing[:, :2]  # (F, 2, 3)
+    start = offset[:, :2] + (linear @ lips)
+    inverse = torch.linalg.inv(linear[..., :2])
+    towards = (inverse @ linear[..., 2:])[..., 0, None, None]  # (F, 2, 1, 1)
+    right, down = (columns - start[:, :1])[:, None], (rows - start[:, 1:])[..., None]
+    flat = [inverse[:, k, 0, None, None] * right + inverse[:, k, 1, None, None] * down for k in (0, 1)]
+    depth = torch.zeros_like(flat[0])
+    for _ in range(3):
+        depth = BEND * (flat[0] - towards[:, 0] * depth).clamp(-0.2, 0.2).square()
+    return flat[0] - towards[:, 0] * depth, flat[1] - towards[:, 1] * depth
+
+
+def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
+    """A picture of teeth (4, h, w) seen at x, y (F, rows, columns), in eye distances from its centre, where an eye
+    distance takes ``detail`` pixels -> (F, 4, rows, columns)."""
+    shrink = min(detail / DETAIL, 1.0)
+    small = [max(round(n * shrink), 2) for n in picture.shape[-2:]]
+    smooth = interpolate(picture[None], small, mode="bilinear", antialias=True, align_corners=False)
+    grid = torch.stack((x / HALF_WIDTH, y / REACH), -1)
+    return grid_sample(smooth.expand(len(x), -1, -1, -1), grid, align_corners=False)
+
+
+def _lip_shadow(moved: Tensor, rows: Tensor, columns: Tensor, pixels: Tensor, shade: Tensor) -> Tensor:
+    """The light that the upper lip leaves: (F, 1, rows, columns), ``shade`` at its edge and 1 far below it."""
+    x, y = (t.contiguous() for t in moved[:, LIPS_INNER_UPPER, :2].unbind(-1))
+    x = x.cummax(1).values
+    right = torch.searchsorted(x, columns.expand(len(x), -1).contiguous()).clamp(1, x.shape[1] - 1)
+    (xa, xb), (ya, yb) = ((t.gather(1, right - 1), t.gather(1, right)) for t in (x, y))
+    edge = ya + ((columns - xa) / (xb - xa).clamp_min(1e-3)).clamp(0, 1) * (yb - ya)
+    away = ((rows[:, None] - edge[:, None]) / (SHADOW_REACH * pixels[:, None, None])).clamp(0, 1)
+    return (shade + (1 - shade) * away * away * (3 - 2 * away))[:, None]

@@ -1,0 +1,111 @@
+"""The painted inside of a mouth: teeth where anatomy puts them, in the portrait's light."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator
+
+import portraittalk
+from portraittalk.config import MINI
+from portraittalk.face.align import aligned_crop, to_crop
+from portraittalk.face.manual import face_in_box
+from portraittalk.media.image import read_image
+from portraittalk.motion.basis import load_basis
+from portraittalk.training.mouths import set_lips
+from portraittalk.training.teeth import CHIN, Dentition, mouth_interior, read_dentition
+
+DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
+SIZE = MINI.crop_size
+BASIS = load_basis()
+LIGHT, DARK = torch.tensor([0.85, 0.65, 0.55]), torch.tensor([0.35, 0.22, 0.16])
+CUBE = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
+FACES = (
+    (0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1), (2, 3, 7), (2, 7, 6), (0, 2, 6), (0, 6, 4),
+    (1, 5, 7), (1, 7, 3),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dentition(tmp_path_factory) -> Dentition:
+    """Boxes for teeth, gums and eyes in ICT-FaceKit's arrays: cm, up and towards the camera."""
+    boxes = [  # material, centre, half sizes
+        ("M_ScleraLeft", (-3.2, 3, 0), (1, 1, 1)),
+        ("M_ScleraRight", (3.2, 3, 0), (1, 1, 1)),
+        *(("M_Teeth", (x, y, 1), (0.4, 0.4, 0.3)) for x in (-0.45, 0.45) for y in (-3.0, -4.0)),
+        ("M_GumsTongue", (0, -2.4, 0.8), (1, 0.3, 0.3)),
+        ("M_GumsTongue", (0, -4.6, 0.8), (1, 0.3, 0.3)),
+    ]
+    vertices = np.concatenate([CUBE * np.array(half, np.float32) + np.array(centre) for _, centre, half in boxes])
+    triangles = np.concatenate([np.array(FACES) + 8 * k for k in range(len(boxes))])
+    materials = np.array([name for name, _, _ in boxes for _ in FACES])
+    path = tmp_path_factory.mktemp("ict") / "face.npz"
+    np.savez(path, V=vertices.astype(np.float32), F=np.stack((triangles, triangles), -1).astype(np.int32), M=materials)
+    return read_dentition(path)
+
+
+@pytest.fixture(scope="module")
+def rest():
+    image = read_image(DEMO).pixels
+    face = face_in_box((230.0, 170.0, 530.0, 560.0))
+    crop = aligned_crop(face.landmarks, tuple(image.shape[-2:]), SIZE)
+    return set_lips(to_crop(face.landmarks, crop)[None], torch.zeros(1), BASIS)[0]
+
+
+@pytest.fixture(scope="module")
+def opened(rest):
+    """(2, 478, 3): parted lips, then the same with the jaw 6 pixels lower and the lips where they were."""
+    wide = set_lips(rest[None], torch.tensor([0.3]), BASIS)[0]
+    dropped = wide.clone()
+    dropped[list(CHIN), 1] += 6
+    return torch.stack((wide, dropped))
+
+
+def painted(dentition, rest, opened, skin=LIGHT, seed=0):
+    generator = Generator().manual_seed(seed)
+    return mouth_interior(dentition, rest, opened, skin, SIZE, BASIS.mean, generator)
+
+
+def whiteness(picture, rest, half):
+    """How white each row is in the middle of the mouth, above or below its middle."""
+    x, y = rest[[13, 14], :2].mean(0).int().tolist()
+    rows = slice(y - 20, y) if half == "upper" else slice(y, y + 30)
+    return picture[:, 1, rows, x - 6 : x + 6].mean(-1)  # green: teeth are bright there, what is around them is not
+
+
+def centre(rows):
+    bright = (rows - rows.median()).clamp_min(0)
+    return (bright * torch.arange(len(rows))).sum() / bright.sum()
+
+
+def test_a_dentition_shows_two_rows_of_lit_teeth(dentition):
+    for picture, above in ((dentition.upper, True), (dentition.lower, False)):
+        height = picture.shape[1] // 2
+        teeth = picture[2].sum(1)
+        assert (teeth[:height].sum() > teeth[height:].sum()) == above  # upper teeth end in the middle, lower begin
+        covered = picture[2] > 0.9
+        assert (picture[0][covered] / picture[2][covered]).median() > 0.6  # their fronts face the camera and the light
+
+
+def test_lower_teeth_follow_the_jaw_and_upper_teeth_the_skull(dentition, rest, opened):
+    still, dropped = painted(dentition, rest, opened)
+    upper = [centre(whiteness(p[None], rest, "upper")[0]) for p in (still, dropped)]
+    lower = [centre(whiteness(p[None], rest, "lower")[0]) for p in (still, dropped)]
+    assert abs(upper[1] - upper[0]) < 1
+    assert 2 < lower[1] - lower[0] < 8
+
+
+def test_a_seed_gives_one_set_of_teeth(dentition, rest, opened):
+    first, again, other = (painted(dentition, rest, opened, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert (first - other).abs().max() > 0.02
+    assert first.min() >= 0
+    assert first.max() <= 1
+
+
+def test_teeth_are_lit_as_the_skin_is(dentition, rest, opened):
+    light, dark = (painted(dentition, rest, opened, skin).amax((0, 2, 3)) for skin in (LIGHT, DARK))
+    assert (dark < light).all()
+    assert (dark > 1.2 * DARK).all()
+    assert light.min() / light.max() > 0.7  # nearly white
