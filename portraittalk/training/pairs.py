@@ -130,11 +130,11 @@ def make_pairs(
 ) -> None:
     """Writes ``<clip>.<kind>.<variant>.safetensors`` into ``out`` for every clip; what is there already is kept.
 
-    A portrait becomes as many driven pairs as stills. It is driven by the speaker with most clips.
+    A portrait becomes as many driven pairs as stills. Half of them are driven by the speaker with most clips, half by
+    those with few, who move their lips and jaws in other ways.
     """
     out.mkdir(parents=True, exist_ok=True)
     rare, many = split_speakers([path for path in clips if len(open_clip(path)) >= settings.frames])
-    drivers = many or rare
     for number, path in enumerate(clips):
         kinds: tuple[Kind, ...] = ("video",) if len(open_clip(path)) > 1 else ("driven", "still")
         for variant in range(variants):
@@ -143,6 +143,7 @@ def make_pairs(
                 if target.exists():
                     continue
                 generator = Generator().manual_seed(seed + number * variants + variant)
+                drivers = rare if rare and (not many or uniform(0, 1, generator) < 0.5) else many
                 driver = open_clip(drivers[choose(len(drivers), generator)])
                 clip = open_clip(path)
                 made = make_pair(clip, driver, dentition, kind, autoencoder, basis, config, settings, generator)

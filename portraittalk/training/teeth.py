@@ -20,28 +20,27 @@ from ..motion.basis import rigid_fit
 from .data import uniform
 
 CHIN = (152, 148, 377, 176, 400)  # what the lower teeth move with
-PUPILS = 0.70  # eye distances between the pupils of an average face
+PUPILS = 0.756  # eye distances between the pupils of an average face
 TEETH_WIDTH = 0.85  # of the model's teeth, so that the six upper front teeth take 0.7 of an average mouth's width
-HALF_WIDTH, REACH = (
-    0.4,
-    0.25,
-)  # what a picture of teeth shows beside, above and below the incisal edge, in eye distances
+HALF_WIDTH, REACH = 0.4, 0.2  # eye distances shown beside, and above and below, the middle of the incisal edge
 DETAIL = 400  # pixels of such a picture per eye distance
 FRONT = 0.08  # eye distances beside the middle within which the incisal edge is looked for
 GUM_DEPTH = 0.06  # eye distances from the nearest tooth beyond which the model's gums are tongue and cheeks
 SUN = (0.0, -0.35, -0.94)  # where the light comes from: above and the camera
 AMBIENT = 0.35  # light that reaches what faces away
-DEPTH_FADE = 6.0  # light lost behind the front teeth: exponent per eye distance
+DEPTH_FADE = 4.0  # light lost behind the front teeth: exponent per eye distance
+LOST = (0.15, 0.3)  # eye distances behind the front teeth between which the rest of the row vanishes in the dark
 BEHIND_LIPS = 0.03  # eye distances from the lips' landmarks back to the front teeth
 BEND = 3.0  # depth of the row of teeth in eye distances, over the square of how far beside the middle
-SOFT_STOP = 0.01  # eye distances over which the jaw's rise above its rest is stopped
+SOFT_STOP = 0.005  # eye distances over which the jaw's rise above its rest is stopped
 SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
 
 # Colours 0..1 in the light of a white skin; teeth and gums take on less of a skin's darkness than the skin's own red.
-TEETH, TEETH_LIGHT = (0.86, 0.85, 0.82), 0.28
+TEETH, TEETH_LIGHT = (0.88, 0.86, 0.85), 0.28
 GUMS, GUMS_LIGHT = (0.72, 0.46, 0.45), 0.6
-TONGUE = (0.50, 0.36, 0.36)  # over the skin's colour
+WARMTH = (0.8, 1.0, 1.05)  # exponents of the light on teeth: where it is dim, the lips redden it
+TONGUE = (0.62, 0.40, 0.40)  # over the skin's colour
 CAVITY = (1.0, 0.65, 0.6)  # over the skin's colour and the cavity's brightness
 
 
@@ -105,6 +104,7 @@ def _render(points: NDArray[np.float64], teeth: NDArray[np.int32], gums: NDArray
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
     light = AMBIENT + (1 - AMBIENT) * (normals @ np.array(SUN)).clip(0, 1)
     light *= np.exp(-DEPTH_FADE * points[:, 2].clip(0))
+    covers = ((LOST[1] - points[:, 2]) / (LOST[1] - LOST[0])).clip(0, 1)
     fine = 2 * DETAIL
     height, width = round(2 * REACH * fine), round(2 * HALF_WIDTH * fine)
     pixels = points[:, :2] * fine + np.array((width / 2, height / 2))
@@ -128,8 +128,8 @@ def _render(points: NDArray[np.float64], teeth: NDArray[np.int32], gums: NDArray
         is_gum = int(number >= len(teeth))
         patch = picture[:, region[0], region[1]]
         patch[:, seen] = 0
-        patch[is_gum, seen] = np.tensordot(light[corners], weights, 1)[seen]
-        patch[2 + is_gum, seen] = 1
+        patch[is_gum, seen] = np.tensordot((light * covers)[corners], weights, 1)[seen]
+        patch[2 + is_gum, seen] = np.tensordot(covers[corners], weights, 1)[seen]
     return avg_pool2d(torch.from_numpy(picture), 2)
 
 
@@ -151,8 +151,8 @@ def mouth_interior(
     skin = skin.reshape(3).clamp(0.02, 1)
     scale = uniform(0.9, 1.1, generator)
     drop = torch.stack((uniform(0.0, 0.03, generator), uniform(-0.015, 0.015, generator)))
-    white = uniform(0.9, 1.05, generator) * (1 - uniform(0, 1, generator) * torch.tensor((0.0, 0.03, 0.12)))
-    dark, shade, flesh = uniform(0.1, 0.25, generator), uniform(0.45, 0.6, generator), uniform(0.6, 1.0, generator)
+    white = uniform(0.92, 1.08, generator) * (1 - uniform(0, 1, generator) * torch.tensor((0.0, 0.02, 0.1)))
+    dark, shade, flesh = uniform(0.1, 0.25, generator), uniform(0.6, 0.8, generator), uniform(0.6, 1.0, generator)
     facing, pixels, offset = rigid_fit(basis_mean, rest)
     face = (rest - offset) @ facing / pixels
     facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
@@ -179,8 +179,8 @@ def mouth_interior(
     tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * flesh
     picture = cavity[:, None, None].lerp((skin * skin.new_tensor(TONGUE))[:, None, None], tongue)
     half = (face[308, 0] - face[78, 0]) / 2
-    corners = (1 - 0.6 * (x / half).square().clamp(0, 1) ** 2)[:, None]
-    light = corners * _lip_shadow(moved, rows, columns, pixels, shade)
+    corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
+    light = (corners * _lip_shadow(moved, rows, columns, pixels, shade)) ** skin.new_tensor(WARMTH)[:, None, None]
     for layer in (lower, upper):
         lit = layer[:, 0:1] * teeth + layer[:, 1:2] * gums
         picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * light
