@@ -20,7 +20,7 @@ def points() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def opened(points) -> torch.Tensor:
     moved = points.clone()
-    moved[LOWER_LIP[1:-1], 1] += 0.06
+    moved[[*LOWER_LIP[1:-1], *mesh.LIPS_OUTER_LOWER[1:-1]], 1] += 0.06
     return moved
 
 
