@@ -50,7 +50,7 @@ class Seam:
 
 
 def _eye(upper: tuple[int, ...], lower: tuple[int, ...]) -> Seam:
-    return Seam(upper[1:-1], lower[1:-1], share=0.85, reach=0.05, middle=slice(2, 5))
+    return Seam(upper[1:-1], lower[1:-1], share=0.85, reach=0.09, middle=slice(2, 5))
 
 
 LIPS = Seam(mesh.LIPS_INNER_UPPER[1:-1], mesh.LIPS_INNER_LOWER[1:-1], share=0.45, reach=0.2, middle=slice(3, 6))
