@@ -64,7 +64,7 @@ def one_sided(points: Tensor) -> Tensor:
     counts = points.new_ones(len(points), 2)
     for opening in OPENINGS:
         upper, lower = (points[edge, :][None] for edge in (opening.upper, opening.lower))
-        top, bottom = (_height(edge, points[None, :, 0])[0] for edge in (upper, lower))  # (478,)
+        top, bottom = (height_over(edge, points[None, :, 0])[0] for edge in (upper, lower))  # (478,)
         middle = (top + bottom) / 2
         along = (points[:, 0] > upper[0, 0, 0]) & (points[:, 0] < upper[0, -1, 0])
         along &= torch.maximum(top - points[:, 1], points[:, 1] - bottom) < REACH
@@ -96,7 +96,7 @@ def behind_openings(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
             offset = torch.view_as_complex((end[:, edge] - went_to).contiguous()) / turn
             x, y = (came_from + torch.view_as_real(offset)).unbind(-1)  # (F, K)
             x = torch.minimum(torch.maximum(x, upper[:, :1, 0]), upper[:, -1:, 0])
-            top, bottom = (_height(side.expand(len(end), -1, -1), x) for side in (upper, lower))
+            top, bottom = (height_over(side.expand(len(end), -1, -1), x) for side in (upper, lower))
             shown.append(torch.stack((x, torch.minimum(torch.maximum(y, top), torch.maximum(top, bottom))), -1))
         top, bottom = end[:, opening.upper], end[:, opening.lower]
         for share in (0.0, *ROWS, 1.0):
@@ -108,14 +108,14 @@ def behind_openings(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
 def _beside(points: Tensor, opening: Opening, centres: Tensor) -> Tensor:
     """How far cells lie above the upper and below the lower edge: (F, 2, g, g). Edges that cross meet half way."""
     at = centres.expand(len(points), -1)
-    top, bottom = (_height(points[:, edge], at) for edge in (opening.upper, opening.lower))  # (F, g)
+    top, bottom = (height_over(points[:, edge], at) for edge in (opening.upper, opening.lower))  # (F, g)
     middle = (top + bottom) / 2
     top, bottom = torch.minimum(top, middle), torch.maximum(bottom, middle)
     down = centres[:, None]
     return torch.stack((top[:, None] - down, down - bottom[:, None]), 1)
 
 
-def _height(edge: Tensor, at: Tensor) -> Tensor:
+def height_over(edge: Tensor, at: Tensor) -> Tensor:
     """The height y of an edge (F, K, 2), a line from left to right, over x = at (F, N): (F, N), level beyond its
     ends."""
     x, y = edge[:, :-1].unbind(-1)  # (F, K - 1)

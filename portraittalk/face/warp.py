@@ -30,7 +30,6 @@ RIM = 0.15  # how far outside of the face oval a rim of points moves with it, as
 UNSEEN = 0.25  # pixels by which two sheets may differ at an edge before it is drawn smoothly
 
 SHEETS = 3  # above, below, behind
-CHANNELS = 2 * SHEETS + 2
 
 
 def flow_between(source: Tensor, target: Tensor, crop_size: int, flow_size: int = 64) -> Tensor:

@@ -90,8 +90,12 @@ def make_pair(
     motion a portrait is moved by; unused by a video.
     """
     size = config.crop_size
-    views = {"video": _video_view, "driven": _driven_view, "still": _still_view}
-    view = views[kind](clip, driver, dentition, basis, config, settings, generator)
+    if kind == "video":
+        view = _video_view(clip, basis, config, settings, generator)
+    elif kind == "driven":
+        view = _driven_view(clip, driver, dentition, basis, config, settings, generator)
+    else:
+        view = _still_view(clip, driver, basis, config, settings, generator)
     shown = _misplace_lips(view.landmarks, basis, settings, generator)
     flow = flow_between(view.reference_landmarks, shown, size, config.structure.flow_size)
     warped = torch.cat([warp(view.reference, part) for part in flow.split(CHUNK)])
@@ -157,13 +161,7 @@ def save_pair(pair: dict[str, Tensor], path: Path) -> None:
 
 
 def _video_view(
-    clip: Clip,
-    driver: Clip,
-    dentition: Dentition,
-    basis: FaceBasis,
-    config: PortraitTalkConfig,
-    settings: PairSettings,
-    generator: Generator,
+    clip: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
 ) -> _View:
     """Every frame of a video as the target, one of them as the reference."""
     view = (settings.rotation, settings.zoom, settings.shift)
@@ -207,13 +205,7 @@ def _driven_view(
 
 
 def _still_view(
-    clip: Clip,
-    driver: Clip,
-    dentition: Dentition,
-    basis: FaceBasis,
-    config: PortraitTalkConfig,
-    settings: PairSettings,
-    generator: Generator,
+    clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
 ) -> _View:
     """A portrait as the target; the reference is the portrait as it looks after some motion of the driver."""
     image, points = _portrait(clip, config, settings, generator)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
+from ..face.openings import height_over
 from ..face.topology import LIPS_INNER, LIPS_INNER_UPPER
 from ..motion.basis import rigid_fit
 from .data import uniform
@@ -219,10 +220,6 @@ def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
 
 def _lip_shadow(moved: Tensor, rows: Tensor, columns: Tensor, pixels: Tensor, shade: Tensor) -> Tensor:
     """The light that the upper lip leaves: (F, 1, rows, columns), ``shade`` at its edge and 1 far below it."""
-    x, y = (t.contiguous() for t in moved[:, LIPS_INNER_UPPER, :2].unbind(-1))
-    x = x.cummax(1).values
-    right = torch.searchsorted(x, columns.expand(len(x), -1).contiguous()).clamp(1, x.shape[1] - 1)
-    (xa, xb), (ya, yb) = ((t.gather(1, right - 1), t.gather(1, right)) for t in (x, y))
-    edge = ya + ((columns - xa) / (xb - xa).clamp_min(1e-3)).clamp(0, 1) * (yb - ya)
+    edge = height_over(moved[:, LIPS_INNER_UPPER, :2], columns.expand(len(moved), -1))
     away = ((rows[:, None] - edge[:, None]) / (SHADOW_REACH * pixels[:, None, None])).clamp(0, 1)
     return (shade + (1 - shade) * away * away * (3 - 2 * away))[:, None]
