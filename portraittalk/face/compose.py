@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import SettingsError
+from ..smooth import smoothstep
 from ..types import Crop, Identity, Movable
 from .align import bounds, extract_crop, from_crop, scale_of, to_crop
 from .warp import show_sheets
@@ -87,9 +88,9 @@ class Compositor:
         turned = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
         # Sampling is not exact where nothing moves, so the same sampling at rest is taken off again.
         boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), self._rest_grid + turned)
-        frames, rows, columns = shown.edges
+        _, rows, columns = shown.edges
         mixed = self._rest_grid[rows, columns, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
-        boxes[frames, :, rows, columns] = (_sampled(self._box, mixed[None])[0] * shown.shares).sum(-1).T
+        shown.mix_edges(boxes, _sampled(self._box, mixed[None])[0])
         boxes.sub_(self._at_rest).add_(self._box)
         return self._placement.add(residual, boxes).clamp_(0, 1)
 
@@ -167,9 +168,8 @@ class _Placement:
 def fade(size: int) -> Tensor:
     """(size, size): 1 inside of the crop, falling smoothly to exactly 0 in its outermost pixels."""
     across = torch.arange(size)
-    depth = (torch.minimum(across, across.flip(0)) / (FADE * size)).clamp(0, 1)
-    smooth = depth * depth * (3 - 2 * depth)
-    return smooth[:, None] * smooth
+    rise = smoothstep(torch.minimum(across, across.flip(0)) / (FADE * size))
+    return rise[:, None] * rise
 
 
 def _enlarged(data: CropData, scale: float) -> tuple[Tensor, Crop]:

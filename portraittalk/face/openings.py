@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..smooth import smoothstep
 from . import topology as mesh
 
 ROWS = (0.25, 0.5, 0.75)  # between the edges, where what is behind an opening is held
@@ -54,7 +55,7 @@ def nearness(points: Tensor, centres: Tensor) -> Tensor:
         left, right = (points[:, corner, 0, None] for corner in (opening.upper[0], opening.upper[-1]))  # (F, 1)
         beyond = torch.maximum(left - centres, centres - right).clamp_min(0)  # (F, g)
         away = _beside(points, opening, centres).amax(1)  # (F, g, g)
-        near.append(_fall(beyond / REACH_BESIDE)[:, None] * _fall((away - REACH) / FADE))
+        near.append(smoothstep(1 - beyond / REACH_BESIDE)[:, None] * smoothstep(1 - (away - REACH) / FADE))
     return torch.stack(near).amax(0)[:, None]
 
 
@@ -130,9 +131,3 @@ def _turn(start: Tensor, end: Tensor) -> Tensor:
         torch.view_as_complex((side - side.mean(1, keepdim=True)).contiguous()) for side in (start, end)
     )  # (., K)
     return (before.conj() * after).sum(1, keepdim=True) / before.abs().square().sum(1, keepdim=True).clamp_min(1e-12)
-
-
-def _fall(depth: Tensor) -> Tensor:
-    """From 1 at 0 and less smoothly down to 0 at 1 and more."""
-    left = 1 - depth.clamp(0, 1)
-    return left * left * (3 - 2 * left)

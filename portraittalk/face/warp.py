@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..smooth import smoothstep
 from .openings import behind_openings, nearness, one_sided, sides
 from .topology import FACE_OVAL, IRIS_RIGHT
 
@@ -74,9 +75,8 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     warped = read(at_rest + shown.offsets.permute(0, 2, 3, 1))
-    frames, rows, columns = shown.edges
-    mixed = read((at_rest[rows, columns, None] + shown.edge_offsets)[None])[0]  # (3, K, 3 sheets)
-    warped[frames, :, rows, columns] = (mixed * shown.shares).sum(-1).T
+    _, rows, columns = shown.edges
+    shown.mix_edges(warped, read((at_rest[rows, columns, None] + shown.edge_offsets)[None])[0])
     return warped
 
 
@@ -89,6 +89,11 @@ class ShownSheets:
     edges: tuple[Tensor, Tensor, Tensor]
     edge_offsets: Tensor
     shares: Tensor
+
+    def mix_edges(self, pictures: Tensor, read: Tensor) -> None:
+        """Sets the edge pixels of pictures (F, C, h, w), in place, from what their sheets show: read (C, K, 3)."""
+        frames, rows, columns = self.edges
+        pictures[frames, :, rows, columns] = (read * self.shares).sum(-1).T
 
 
 def show_sheets(fields: Tensor, size: float) -> ShownSheets:
@@ -165,6 +170,5 @@ def _border_points(per_side: int) -> Tensor:
 
 def _window(centres: Tensor) -> Tensor:
     """1 inside and smoothly 0 at the border, for cell centres (g,) -> (g, g)."""
-    depth = (torch.minimum(centres, 1 - centres) / BORDER).clamp(0, 1)
-    rise = depth.square() * (3 - 2 * depth)
+    rise = smoothstep(torch.minimum(centres, 1 - centres) / BORDER)
     return rise[:, None] * rise

@@ -76,3 +76,9 @@ def rigid_fit(points: Tensor, onto: Tensor, chosen: tuple[int, ...] = STABLE_POI
 def apply_rigid(points: Tensor, rotation: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     """(..., P, 3) under a similarity of ``rigid_fit``."""
     return scale[..., None, None] * (points @ rotation.mT) + offset[..., None, :]
+
+
+def undo_rigid(points: Tensor, rotation: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+    """The inverse of ``apply_rigid``. By the fit of the average face onto landmarks, it makes them a frontal face in
+    eye distances."""
+    return (points - offset[..., None, :]) @ rotation / scale[..., None, None]

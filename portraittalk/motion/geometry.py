@@ -13,7 +13,7 @@ from torch.nn.functional import pad, softplus
 from ..face import topology as mesh
 from ..face.align import eye_distance
 from .arkit import ARKIT_INDEX, ARKIT_NAMES
-from .basis import FaceBasis, rigid_fit
+from .basis import FaceBasis, rigid_fit, undo_rigid
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
@@ -115,7 +115,7 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     change = shown_expression(track, portrait) - portrait
     change[:, BLINKS] = 0  # the lids are solved for below
     # The portrait as a frontal face, in eye distances.
-    face = (landmarks - offset) @ facing / size  # (478, 3)
+    face = undo_rigid(landmarks, facing, size, offset)  # (478, 3)
     moved = face + basis.displacement(change)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
+from ..smooth import smoothstep
 from .arkit import ARKIT_INDEX
 from .track import MotionTrack
 
@@ -61,8 +62,8 @@ def blinks(frames: int, fps: float, generator: Generator) -> Tensor:
     closed = torch.zeros(frames)
     for start in _moments(frames / fps, BLINK_PAUSE, BLINK_WAIT, generator):
         since = times - start
-        falling = _ease(since / BLINK_CLOSE)
-        rising = _ease((since - BLINK_CLOSE - BLINK_HOLD) / BLINK_OPEN)
+        falling = smoothstep(since / BLINK_CLOSE)
+        rising = smoothstep((since - BLINK_CLOSE - BLINK_HOLD) / BLINK_OPEN)
         closed = torch.maximum(closed, falling - rising)
     return closed
 
@@ -78,7 +79,7 @@ def sway(energy: Tensor, fps: float, seed: int) -> tuple[Tensor, Tensor]:
         motion += _smooth_noise(frames, seconds * fps, _generator(seed, 2 + curve)) * spread
     motion *= (SILENT_SWAY + (1 - SILENT_SWAY) * slow_voice.sqrt())[:, None]
     motion[:, 0] += math.radians(NOD_DEGREES) * (voice - slow_voice)
-    motion *= _ease(torch.arange(frames) / (START_SECONDS * fps))[:, None]
+    motion *= smoothstep(torch.arange(frames) / (START_SECONDS * fps))[:, None]
     return motion[:, :3], motion[:, 3:]
 
 
@@ -89,7 +90,7 @@ def saccades(frames: int, fps: float, generator: Generator) -> Tensor:
     now = torch.zeros(2)
     for start in _moments(frames / fps, GAZE_PAUSE, GAZE_WAIT, generator):
         aim = torch.randn(2, generator=generator) * torch.tensor(GAZE_SPREAD)
-        gaze += _ease((times - start) / SACCADE_SECONDS)[:, None] * (aim - now)
+        gaze += smoothstep((times - start) / SACCADE_SECONDS)[:, None] * (aim - now)
         now = aim
     return gaze
 
@@ -106,12 +107,6 @@ def _moments(seconds: float, pause: float, wait: float, generator: Generator) ->
         if time >= seconds:
             return
         yield time
-
-
-def _ease(position: Tensor) -> Tensor:
-    """0 before 0, 1 after 1, smooth between."""
-    position = position.clamp(0, 1)
-    return position.square() * (3 - 2 * position)
 
 
 def _follow(values: Tensor, frames: float) -> Tensor:

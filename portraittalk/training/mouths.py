@@ -16,7 +16,7 @@ from ..config import PortraitTalkConfig
 from ..face.draw import fill
 from ..face.topology import LIPS_INNER
 from ..face.warp import flow_between, warp
-from ..motion.basis import FaceBasis, apply_rigid, rigid_fit
+from ..motion.basis import FaceBasis, apply_rigid, rigid_fit, undo_rigid
 from ..motion.geometry import LIPS, lip_aperture, move_landmarks, set_gap, shown_expression
 from ..motion.read import motion_of_faces
 from ..motion.track import MotionTrack
@@ -86,8 +86,7 @@ def drive_portrait(
 def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
     """Landmarks (F, 478, 3) in pixels with their lips ``asked`` (F,) eye distances apart."""
     facing, scale, offset = rigid_fit(basis.mean.expand(len(points), -1, -1), points)
-    face = (points - offset[:, None]) @ facing / scale[:, None, None]
-    moved = set_gap(face, LIPS, asked, basis.mean)
+    moved = set_gap(undo_rigid(points, facing, scale, offset), LIPS, asked, basis.mean)
     return apply_rigid(moved, facing, scale, offset)
 
 

@@ -20,7 +20,7 @@ from ..face.draw import landmark_map, motion_mask
 from ..face.warp import flow_between, warp
 from ..models.autoencoder import Autoencoder
 from ..motion.arkit import ARKIT_INDEX, ARKIT_NAMES
-from ..motion.basis import FaceBasis, rigid_fit
+from ..motion.basis import FaceBasis, rigid_fit, undo_rigid
 from ..motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, NECK, lip_aperture, rotation_angles
 from ..motion.structure import structure_coefficients
 from ..motion.track import MotionTrack
@@ -244,7 +244,7 @@ def _misplace_lips(points: Tensor, basis: FaceBasis, settings: PairSettings, gen
 def _track(reference: Tensor, points: Tensor, blendshapes: Tensor, basis: FaceBasis) -> MotionTrack:
     """What the landmarks do: expression as read, head pose relative to the reference as the pipeline counts it."""
     facing, scale, offset = rigid_fit(basis.mean, reference)
-    frontal = ((torch.cat((reference[None], points)) - offset) @ facing) / scale
+    frontal = undo_rigid(torch.cat((reference[None], points)), facing, scale, offset)
     turn, grow, shift = rigid_fit(frontal[:1].expand(len(points), -1, -1), frontal[1:])
     neck = points.new_tensor(NECK)
     translation = shift - (neck - turn @ neck)

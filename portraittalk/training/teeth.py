@@ -17,7 +17,8 @@ from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from ..face.openings import height_over
 from ..face.topology import LIPS_INNER, LIPS_INNER_UPPER
-from ..motion.basis import rigid_fit
+from ..motion.basis import rigid_fit, undo_rigid
+from ..smooth import smoothstep
 from .data import uniform
 
 CHIN = (152, 148, 377, 176, 400)  # what the lower teeth move with
@@ -155,9 +156,9 @@ def mouth_interior(
     white = uniform(0.92, 1.08, generator) * (1 - uniform(0, 1, generator) * torch.tensor((0.0, 0.02, 0.1)))
     dark, shade, flesh = uniform(0.1, 0.25, generator), uniform(0.6, 0.8, generator), uniform(0.6, 1.0, generator)
     facing, pixels, offset = rigid_fit(basis_mean, rest)
-    face = (rest - offset) @ facing / pixels
+    face = undo_rigid(rest, facing, pixels, offset)
     facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
-    frontal = (moved - offset[:, None]) @ facing / pixels[:, None, None]
+    frontal = undo_rigid(moved, facing, pixels, offset)
     jaw = frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean()
     jaw = (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
     lips = face[list(LIPS_INNER)].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
@@ -221,5 +222,5 @@ def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
 def _lip_shadow(moved: Tensor, rows: Tensor, columns: Tensor, pixels: Tensor, shade: Tensor) -> Tensor:
     """The light that the upper lip leaves: (F, 1, rows, columns), ``shade`` at its edge and 1 far below it."""
     edge = height_over(moved[:, LIPS_INNER_UPPER, :2], columns.expand(len(moved), -1))
-    away = ((rows[:, None] - edge[:, None]) / (SHADOW_REACH * pixels[:, None, None])).clamp(0, 1)
-    return (shade + (1 - shade) * away * away * (3 - 2 * away))[:, None]
+    away = (rows[:, None] - edge[:, None]) / (SHADOW_REACH * pixels[:, None, None])
+    return (shade + (1 - shade) * smoothstep(away))[:, None]

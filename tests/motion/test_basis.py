@@ -4,7 +4,7 @@ import torch
 
 from portraittalk.face import topology as mesh
 from portraittalk.motion.arkit import ARKIT_INDEX
-from portraittalk.motion.basis import apply_rigid, rigid_fit
+from portraittalk.motion.basis import apply_rigid, rigid_fit, undo_rigid
 from portraittalk.motion.geometry import rotation_angles, rotation_matrix
 
 
@@ -60,6 +60,7 @@ def test_a_rigid_fit_finds_the_similarity(basis):
     assert torch.allclose(found[0], rotation, atol=1e-4)
     assert torch.allclose(found[1], scale, rtol=1e-4)
     assert torch.allclose(found[2], offset, atol=1e-2)
+    assert torch.allclose(undo_rigid(moved, rotation, scale, offset), basis.mean.expand_as(moved), atol=1e-3)
 
 
 def test_rotation_angles_undo_the_matrix_and_have_the_promised_signs():
