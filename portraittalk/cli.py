@@ -12,6 +12,7 @@ import typer
 
 from .errors import PortraitTalkError, SettingsError
 from .training.cli import app as train_app
+from .training.face_cli import app as face_app
 
 SHIPPED_BASIS = Path(__file__).parent / "assets" / "face" / "basis.safetensors"
 SMALLEST_MAX_SIZE = 64  # pixels
@@ -19,6 +20,7 @@ SMALLEST_MAX_SIZE = 64  # pixels
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 weights_app = typer.Typer(no_args_is_help=True, help="List and pack weights files.")
 app.add_typer(weights_app, name="weights")
+train_app.add_typer(face_app, name="face")
 app.add_typer(train_app, name="train")
 
 Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
@@ -172,7 +174,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure lips, identity, the mouth's error, seams and speed; clips are played again from their first frame."""
-    from .face.detect import MediaPipeProvider
+    from .face.mediapipe import MediaPipeProvider
     from .metrics import evaluate as measuring
     from .metrics.identity import FaceRecognition
     from .terminal import choose_device, native_code_silenced

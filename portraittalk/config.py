@@ -1,9 +1,11 @@
 """One configuration describes `mini` and the Stable Diffusion 1.5 size alike: the same classes, other numbers."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import Self
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class PortraitTalkConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of ``to_dict``, also through JSON. Raises TypeError for a key that does not exist."""
         parts = {f: t for f, t in _PARTS.items() if f in values}
-        built = {name: kind(**_tuples(values[name])) for name, kind in parts.items()}
+        built: dict[str, Any] = {name: rebuilt(kind, values[name]) for name, kind in parts.items()}
         return cls(**{**values, **built})
 
 
@@ -126,8 +128,9 @@ _PARTS: dict[str, type] = {
 }
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+def rebuilt(kind: type[T], values: dict[str, Any]) -> T:
+    """A configuration out of what ``asdict`` made of it, also through JSON. Raises TypeError for a key too many."""
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 MINI = PortraitTalkConfig()
@@ -158,3 +161,29 @@ SD15 = PortraitTalkConfig(
         residual=False,
     ),
 )
+
+
+@dataclass(frozen=True)
+class FaceDetectorConfig:
+    """Where faces are in a picture, seen at ``input_size`` pixels: scores and keypoints for every ``stride`` pixels."""
+
+    input_size: int = 160
+    widths: tuple[int, ...] = (32, 48, 64, 96)
+    stride: int = 8
+    keypoints: int = 4
+
+
+@dataclass(frozen=True)
+class FaceMeshConfig:
+    """The 478 landmarks of the face in an upright crop of ``input_size`` pixels.
+
+    code: values between the features of the whole crop and the landmarks. detail: features by which each landmark is
+    then refined where it lies.
+    """
+
+    input_size: int = 192
+    widths: tuple[int, ...] = (48, 96, 128, 192)
+    code: int = 384
+    detail: int = 32
+    points: int = 478
+    blendshapes: int = 52

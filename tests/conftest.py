@@ -59,7 +59,7 @@ def portrait() -> Tensor:
 @pytest.fixture(scope="session")
 def portrait_face(portrait: Tensor) -> Face:
     """The face in the demo portrait, as MediaPipe sees it."""
-    from portraittalk.face.detect import MediaPipeProvider
+    from portraittalk.face.mediapipe import MediaPipeProvider
 
     return MediaPipeProvider()(portrait)[0]
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..errors import FaceError
 from ..types import LANDMARK_COUNT, Face
-from .detect import area, arkit_weights
+from .mediapipe import arkit_weights
+from .search import area
 
 
 def faces_from_comfyui(value: dict[str, Any]) -> list[list[Face]]:

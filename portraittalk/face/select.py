@@ -10,8 +10,10 @@ from torch import Tensor
 from ..errors import FaceError
 from ..types import Face
 from .align import eye_distance
-from .detect import FaceProvider, MediaPipeProvider, area
+from .detect import FaceProvider
 from .manual import Box, checked_box, face_in_box
+from .mediapipe import MediaPipeProvider
+from .search import area
 
 logger = logging.getLogger(__name__)
 

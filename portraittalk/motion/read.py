@@ -11,7 +11,7 @@ from ..face.topology import EYE_LEFT_UPPER, EYE_RIGHT_UPPER, IRIS_LEFT, IRIS_RIG
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Face
 from .arkit import ARKIT_NAMES
-from .basis import FaceBasis, rigid_fit
+from .basis import FaceBasis, rigid_fit, undo_rigid
 from .geometry import ARTICULATION, CAMERA, EYEBALL, NECK, rotation_angles
 from .track import MotionTrack
 
@@ -80,7 +80,7 @@ def pose_and_gaze(landmarks: Tensor, basis: FaceBasis) -> tuple[Tensor, Tensor, 
     turned = nearness[:, None] * (neck - turn @ neck)  # where the turn alone puts the middle of the eyes
     shift = (offset - offset[0]) / size[0] - turned @ facing[0].T
     away = CAMERA * (1 / nearness - 1)
-    frontal = (landmarks - offset[:, None]) @ facing / size[:, None, None]
+    frontal = undo_rigid(landmarks, facing, size, offset)
     gaze = torch.asin(((_look(frontal) - _look(frontal[:1])) / EYEBALL).clamp(-1, 1))
     return rotation_angles(turn), torch.cat((shift[:, :2], away[:, None]), 1), gaze
 

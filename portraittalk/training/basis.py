@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..face.align import EYE_OUTER
-from ..face.detect import FaceProvider, MediaPipeProvider
+from ..face.detect import FaceProvider
+from ..face.mediapipe import MediaPipeProvider
 from ..face.topology import IRIS_LEFT, IRIS_RIGHT
 from ..motion.arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..motion.basis import FaceBasis, apply_rigid, rigid_fit
@@ -70,6 +71,13 @@ class Ict:
 
     def posed(self, expression: dict[str, float]) -> Tensor:
         return self.vertices + sum((weight * self.shapes[ARKIT_INDEX[n]] for n, weight in expression.items()), 0)
+
+
+def read_basis(path: Path) -> FaceBasis:
+    """The fitted basis from the file that this module, or a model's packing, wrote."""
+    basis = FaceBasis()
+    basis.load_state_dict({name.removeprefix("basis."): value.float() for name, value in load_file(path).items()})
+    return basis
 
 
 def _arkit_shapes(shapes: Tensor) -> Tensor:

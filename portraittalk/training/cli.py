@@ -33,10 +33,10 @@ def prepare(
 ) -> None:
     """Track and align the faces of videos and portraits."""
     from ..config import MINI
-    from ..face.detect import MediaPipeProvider
+    from ..face.mediapipe import MediaPipeProvider
     from .prepare import prepare as run
 
-    run(_files(videos), _files(portraits), out, MediaPipeProvider(max_faces=1), MINI)
+    run(files_of(videos), files_of(portraits), out, MediaPipeProvider(max_faces=1), MINI)
 
 
 @app.command()
@@ -98,15 +98,14 @@ def pairs(
 
     from ..config import MINI
     from ..models.autoencoder import Autoencoder
-    from ..motion.basis import FaceBasis
+    from .basis import read_basis
     from .pairs import PairSettings, make_pairs
     from .prepare import clip_files
     from .teeth import read_dentition
 
     network = Autoencoder(replace(MINI.autoencoder, scaling_factor=scaling_factor)).eval()
     network.load_state_dict(load_file(autoencoder))
-    faces = FaceBasis()
-    faces.load_state_dict({name.removeprefix("basis."): value.float() for name, value in load_file(basis).items()})
+    faces = read_basis(basis)
     files = list(clip_files(clips, leave_out or []))
     make_pairs(files, read_dentition(teeth), variants, network, faces, MINI, PairSettings(), seed, out)
 
@@ -151,5 +150,5 @@ def animate(
     train_animate(sorted(pairs.glob("*.safetensors")), known, networks, MINI, training, out, mouth_loss)
 
 
-def _files(folder: Path | None) -> list[Path]:
+def files_of(folder: Path | None) -> list[Path]:
     return [] if folder is None else sorted(path for path in folder.iterdir() if path.is_file())

@@ -8,7 +8,9 @@ kinds.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import torch
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
@@ -21,12 +23,15 @@ from ..motion.geometry import LIPS, lip_aperture, move_landmarks, set_gap, shown
 from ..motion.read import motion_of_faces
 from ..motion.track import MotionTrack
 from ..types import Face
-from .data import Clip, choose, uniform
+from .data import Clip, choose, open_clip, random_affine, split_speakers, uniform
+from .prepare import PORTRAIT_SIZE, write_clip
 from .teeth import Dentition, mouth_interior
 
 SHOWS_TEETH = 0.05  # lip aperture from which a portrait's own mouth interior is used
 FURTHER = 1.1  # how much further than it is such a mouth may open
 SKIN = (50, 280, 205, 425, 199)  # cheeks and chin, by which the light is judged
+DRIVEN_FRAMES, DRIVEN_STEP = 8, 4  # frames of a driven clip, and how many of the driver's lie between them
+CROP_ZOOM = (256 / PORTRAIT_SIZE, 300 / PORTRAIT_SIZE)  # from all of a portrait's margin to none
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,47 @@ def drive_portrait(
         target = target.lerp(inside, opening)
     expression = shown_expression(track, blendshapes)
     return DrivenPortrait(reference, reference_landmarks, image, target, moved, expression, track, start)
+
+
+@torch.no_grad()
+def drive_portraits(
+    clips: list[Path],
+    dentition: Dentition,
+    variants: int,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    seed: int,
+    out: Path,
+) -> None:
+    """Writes clip files ``<portrait>.<variant>.safetensors`` of some frames of every portrait, moved by a video: faces
+    in speech with exact landmarks, as the face mesh is trained on. What is there is kept."""
+    out.mkdir(parents=True, exist_ok=True)
+    videos = [path for path in clips if len(open_clip(path)) >= DRIVEN_FRAMES * DRIVEN_STEP]
+    rare, many = split_speakers(videos)
+    for number, path in enumerate(path for path in clips if len(open_clip(path)) == 1):
+        clip = open_clip(path)
+        for variant in range(variants):
+            target = out / f"{path.stem}.{variant}.safetensors"
+            if target.exists():
+                continue
+            generator = Generator().manual_seed(seed + number * variants + variant)
+            drivers = rare if rare and (not many or uniform(0, 1, generator) < 0.5) else many
+            driver = open_clip(drivers[choose(len(drivers), generator)])
+            view = random_affine(clip.frames(0, 1), clip.landmarks, config.crop_size, generator, 0.1, CROP_ZOOM, 4)
+            (image,), (points,) = view
+            frames = DRIVEN_FRAMES * DRIVEN_STEP
+            made = drive_portrait(
+                image, points, clip.blendshapes[0], driver, dentition, frames, basis, config, generator
+            )
+            chosen = slice(0, None, DRIVEN_STEP)
+            write_clip(
+                target,
+                {
+                    "frames": (made.target[chosen] * 255).round().byte(),
+                    "landmarks": made.landmarks[chosen],
+                    "blendshapes": made.expression[chosen],
+                },
+            )
 
 
 def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:

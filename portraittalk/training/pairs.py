@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Generator, Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
@@ -26,7 +25,7 @@ from ..motion.structure import structure_coefficients
 from ..motion.track import MotionTrack
 from .data import Clip, choose, jitter_colour, open_clip, random_affine, random_shape, split_speakers, uniform
 from .mouths import drive_portrait, set_lips
-from .prepare import PORTRAIT_MARGIN
+from .prepare import PORTRAIT_MARGIN, write_clip
 from .teeth import Dentition
 
 CHUNK = 16
@@ -42,7 +41,9 @@ class PairSettings:
 
     shape: largest displacement, in pixels, of the smooth random field that changes the face. other: chance that the
     identity is shown by another frame of the video than the one that is warped. closed: chance that the frame that is
-    warped has closed lips, as most portraits do. frames: length of a driven portrait.
+    warped has closed lips, as most portraits do. frames: length of a driven portrait. filmed: chance that it looks
+    as if a small camera had filmed it, with so many pixels a side: photographs are sharper than videos, and else a
+    network would know by the sharpness alone whose mouth to draw.
     """
 
     rotation: float = 0.1
@@ -55,6 +56,8 @@ class PairSettings:
     other: float = 0.6
     closed: float = 0.5
     frames: int = 24
+    filmed: float = 0.6
+    filmed_pixels: tuple[float, float] = (70, 160)
 
 
 @dataclass(frozen=True)
@@ -151,13 +154,7 @@ def make_pairs(
                 driver = open_clip(drivers[choose(len(drivers), generator)])
                 clip = open_clip(path)
                 made = make_pair(clip, driver, dentition, kind, autoencoder, basis, config, settings, generator)
-                save_pair(made, target)
-
-
-def save_pair(pair: dict[str, Tensor], path: Path) -> None:
-    part = path.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in pair.items()}, part)
-    part.rename(path)
+                write_clip(target, made)
 
 
 def _video_view(
@@ -192,16 +189,27 @@ def _driven_view(
         image, points, clip.blendshapes[0], driver, dentition, settings.frames, basis, config, generator
     )
     speech = driver.tensor("speech")[made.start : made.start + settings.frames]
+    reference, photograph, target = made.reference, made.photograph, made.target
+    if uniform(0, 1, generator) < settings.filmed:
+        pixels = round(float(uniform(*settings.filmed_pixels, generator)))
+        every = _filmed(torch.cat((reference[None], photograph[None], target)), pixels)
+        reference, photograph, target = every[0], every[1], every[2:]
     return _View(
-        made.reference,
+        reference,
         made.reference_landmarks,
-        made.photograph,
-        made.target,
+        photograph,
+        target,
         made.landmarks,
         made.expression,
         made.track,
         speech,
     )
+
+
+def _filmed(images: Tensor, pixels: int) -> Tensor:
+    """Images (n, 3, S, S) with the detail of ``pixels`` a side."""
+    small = interpolate(images, (pixels, pixels), mode="bilinear", antialias=True, align_corners=False)
+    return interpolate(small, images.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 def _still_view(

@@ -18,12 +18,14 @@ from ..config import PortraitTalkConfig
 from ..errors import FaceError
 from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
+from ..motion.arkit import ARKIT_NAMES
 from ..types import Crop, Face
 
 logger = logging.getLogger(__name__)
 
 PORTRAIT_SIZE = 384  # portraits keep more pixels than a crop, and a margin, for augmentation
 PORTRAIT_MARGIN = 1.2
+PICTURE_SIZE = 448  # pixels of whole pictures: a face in them is still larger than what the face mesh looks at
 
 
 def prepare(
@@ -70,6 +72,29 @@ def prepare_portrait(image: Tensor, provider: FaceProvider) -> dict[str, Tensor]
     return crop_clip([image], [largest(provider, image)], PORTRAIT_SIZE, PORTRAIT_MARGIN)
 
 
+def prepare_pictures(images: Iterable[Path], out: Path, provider: FaceProvider) -> None:
+    """Writes whole pictures, at most ``PICTURE_SIZE`` pixels a side, as clip files of one frame that is not aligned:
+    what faces are looked for in. What is there already is kept; a picture without a face is dropped, and the log says
+    so."""
+    from ..media.image import read_image
+
+    def whole(path: Path) -> dict[str, Tensor]:
+        image = read_image(path).pixels
+        face = largest(provider, image)
+        scale = min(PICTURE_SIZE / max(image.shape[-2:]), 1.0)
+        size = [round(n * scale) for n in image.shape[-2:]]
+        small = F.interpolate(image[None], size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        shapes = torch.zeros(len(ARKIT_NAMES)) if face.blendshapes is None else face.blendshapes
+        frames = (small * 255).round().byte()
+        return {"frames": frames, "landmarks": (face.landmarks * scale)[None], "blendshapes": shapes[None]}
+
+    out.mkdir(parents=True, exist_ok=True)
+    for path in images:
+        target = out / f"{path.stem}.safetensors"
+        if not target.exists():
+            _save(target, path, lambda path=path: whole(path))  # type: ignore[misc]
+
+
 def crop_clip(frames: list[Tensor], faces: list[Face], size: int, margin: float = 1.0) -> dict[str, Tensor]:
     """Frames (3, H, W) of one clip and their faces -> frames, landmarks and blendshapes in the first frame's crop."""
     crop = with_margin(aligned_crop(faces[0].landmarks, tuple(frames[0].shape[-2:]), size), margin)  # type: ignore[arg-type]
@@ -105,6 +130,11 @@ def _save(target: Path, source: Path, make) -> None:  # type: ignore[no-untyped-
     except FaceError as error:
         logger.warning("Left out %s: %s.", source.name, error)
         return
+    write_clip(target, tensors)
+
+
+def write_clip(target: Path, tensors: dict[str, Tensor]) -> None:
+    """A clip file, which appears only when it is complete."""
     part = target.with_suffix(".part")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
     part.rename(target)

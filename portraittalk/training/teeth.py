@@ -154,7 +154,7 @@ def mouth_interior(
     scale = uniform(0.9, 1.1, generator)
     drop = torch.stack((uniform(0.0, 0.03, generator), uniform(-0.015, 0.015, generator)))
     white = uniform(0.92, 1.08, generator) * (1 - uniform(0, 1, generator) * torch.tensor((0.0, 0.02, 0.1)))
-    dark, shade, flesh = uniform(0.1, 0.25, generator), uniform(0.6, 0.8, generator), uniform(0.6, 1.0, generator)
+    dark, shade, flesh = uniform(0.15, 0.5, generator), uniform(0.6, 0.85, generator), uniform(0.7, 1.0, generator)
     facing, pixels, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, pixels, offset)
     facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)

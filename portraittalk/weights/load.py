@@ -41,8 +41,7 @@ def load_model(
         raise WeightsError(f"{path.name} has the unknown {_listed(strangers)}: the file does not fit this version.")
     for name, module in networks.items():
         part = _under(name, tensors)
-        _check(module, part, f"{path.name}: {name}")
-        module.load_state_dict(part, assign=True)
+        fill(module, part, f"{path.name}: {name}")
         module.to(device, torch.float32).eval().requires_grad_(False)
     logger.info("Loaded %s from %s", config.name, path)
     return model
@@ -112,6 +111,12 @@ def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> N
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose keys begin with ``name.``, without it."""
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Gives a module, which may be on the meta device, its weights. Raises WeightsError where they do not fit it."""
+    _check(module, tensors, where)
+    module.load_state_dict(dict(tensors), assign=True)
 
 
 def _check(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from portraittalk.face.detect import MediaPipeProvider
+    from portraittalk.face.mediapipe import MediaPipeProvider
 
 
 @pytest.fixture(scope="session")
 def provider() -> MediaPipeProvider:
-    from portraittalk.face.detect import MediaPipeProvider
+    from portraittalk.face.mediapipe import MediaPipeProvider
 
     return MediaPipeProvider()
 

@@ -5,7 +5,7 @@ import torch
 
 from portraittalk.errors import FaceError
 from portraittalk.face.align import eye_distance
-from portraittalk.face.detect import MediaPipeProvider, arkit_weights
+from portraittalk.face.mediapipe import MediaPipeProvider, arkit_weights
 from portraittalk.motion.arkit import ARKIT_NAMES
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from portraittalk import pipeline
-from portraittalk.face.detect import MediaPipeProvider
+from portraittalk.face.mediapipe import MediaPipeProvider
 from portraittalk.media.audio import read_audio
 from portraittalk.media.video import write_video
 from portraittalk.metrics.evaluate import as_json, evaluate, table

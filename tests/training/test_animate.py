@@ -19,7 +19,8 @@ from portraittalk.models.autoencoder import Autoencoder
 from portraittalk.motion.basis import load_basis
 from portraittalk.training.animate import AnimateTraining, Networks, batches, mouth_cells, train_animate
 from portraittalk.training.data import Clip
-from portraittalk.training.pairs import PairSettings, make_pair, save_pair
+from portraittalk.training.pairs import PairSettings, make_pair
+from portraittalk.training.prepare import write_clip
 from portraittalk.training.teeth import Dentition
 from portraittalk.training.trainer import TrainerConfig
 
@@ -67,7 +68,7 @@ def pairs(tmp_path_factory) -> list[Path]:
     for name, kind in (("still", "still"), ("still", "driven"), ("a_1", "video"), ("b_1", "video")):
         clip = Clip(folder / f"{name}.clip")
         pair = make_pair(clip, driver, teeth, kind, autoencoder, basis, TINY, settings, generator)
-        save_pair(pair, folder / f"{name}.{kind}.0.safetensors")
+        write_clip(folder / f"{name}.{kind}.0.safetensors", pair)
     return sorted(folder.glob("*.safetensors"))
 
 
