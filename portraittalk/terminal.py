@@ -73,6 +73,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def dropped_table(summary: dict[str, Any]) -> str:
+    """What ``training.prepare.summarised`` says, in some lines."""
+    lines = [f"{summary['clips']} clips, {summary['seconds']:g} s, from {summary['sources']} sources"]
+    lines += [f"{seconds:10.1f} s dropped: {reason}" for reason, seconds in summary["dropped_seconds"].items()]
+    lines += [f"           nothing of {source}" for source in summary["unused_sources"]]
+    return "\n".join(lines)
+
+
 def summary(frames: int, fps: float, compute_seconds: float) -> str:
     """One line: length, speed and memory of a finished run."""
     seconds = frames / fps

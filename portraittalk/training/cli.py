@@ -1,7 +1,7 @@
-"""``portraittalk train``: every step from videos and portraits to the networks that ``weights pack`` joins.
+"""``portraittalk train``: every step from prepared clips to the networks that ``weights pack`` joins.
 
-The order is prepare, autoencoder, basis and motion (``python -m portraittalk.training.basis | motion``), embed, pairs,
-animate --stage 1, animate --stage 2.
+``portraittalk prepare`` makes the clips; then the order is autoencoder, basis and motion (``python -m
+portraittalk.training.basis | motion``), embed, pairs, animate --stage 1, animate --stage 2.
 """
 
 import logging
@@ -23,20 +23,6 @@ Seed = Annotated[int, typer.Option(help="Of data order, augmentation and initial
 @app.callback()
 def _logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-
-
-@app.command()
-def prepare(
-    out: Annotated[Path, typer.Option(help="Folder of clips to write; what is there is kept.")],
-    videos: Annotated[Path | None, typer.Option(help="Folder of talking-head videos, one person each.")] = None,
-    portraits: Annotated[Path | None, typer.Option(help="Folder of portraits.")] = None,
-) -> None:
-    """Track and align the faces of videos and portraits."""
-    from ..config import MINI
-    from ..face.mediapipe import MediaPipeProvider
-    from .prepare import prepare as run
-
-    run(files_of(videos), files_of(portraits), out, MediaPipeProvider(max_faces=1), MINI)
 
 
 @app.command()

@@ -1,11 +1,15 @@
 """Reading prepared clips, and the augmentations that all trainers share, random by the generator they are given."""
 
+import io
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors import safe_open
 from torch import Generator, Tensor
 
@@ -15,11 +19,12 @@ SHAPE_KNOTS = 5  # control points a side of a random change of shape
 
 
 class Clip:
-    """One prepared clip file, read lazily: frames (F, 3, S, S) uint8 stay on disk."""
+    """One prepared clip file, read lazily: its frames stay on disk, as JPEGs or as ``frames`` (F, 3, S, S) uint8."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
         self._file: Any = safe_open(path, framework="pt")
+        self._names = set(self._file.keys())
         self.landmarks: Tensor = self._file.get_tensor("landmarks")
         self.blendshapes: Tensor = self._file.get_tensor("blendshapes")
 
@@ -28,7 +33,13 @@ class Clip:
 
     def frames(self, start: int, stop: int) -> Tensor:
         """Frames start..stop as float (n, 3, S, S) in 0..1."""
-        return self._file.get_slice("frames")[start:stop].float() / 255
+        if "frames" in self._names:
+            return self._file.get_slice("frames")[start:stop].float() / 255
+        offsets = self._file.get_tensor("offsets")[start : stop + 1].tolist()
+        data = self._file.get_slice("jpeg")[offsets[0] : offsets[-1]].numpy().tobytes()
+        spans = [(a - offsets[0], b - offsets[0]) for a, b in pairwise(offsets)]
+        pictures = [np.asarray(Image.open(io.BytesIO(data[a:b]))) for a, b in spans]
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
 
     def tensor(self, name: str) -> Tensor:
         return self._file.get_tensor(name)

@@ -1,70 +1,189 @@
 """Talking-head videos and portraits -> a data set of aligned, tracked clips, one safetensors file each.
 
-A clip file holds ``frames`` (F, 3, S, S) uint8, ``landmarks`` (F, 478, 3) in crop pixels, ``blendshapes`` (F, 52) and,
-for videos with sound, ``speech`` (F, W, M) float16. A clip is cropped by the alignment of its first frame, so that the
-head moves inside the crop exactly as it does when a portrait is animated. Portraits are clips of one frame.
+A clip file holds ``jpeg`` and ``offsets`` (the F frames, S x S, one JPEG after the other), ``landmarks`` (F, 478, 3) in
+crop pixels, ``blendshapes`` (F, 52), ``rotation`` (F, 3) of the head relative to the first frame, for videos with sound
+``speech`` (F, W, M) float16, and in its header the ``source``, its ``speaker``, ``fps`` and ``caption``. A clip is
+cropped by the alignment of its first frame, so that the head moves inside the crop exactly as it does when a portrait
+is animated. Portraits are clips of one frame. Clips are short, so each file is a shard: a run that is broken off is
+taken up again where it stopped, and readers take any part of a data set.
 """
 
+import io
+import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import PortraitTalkConfig
-from ..errors import FaceError
+from ..errors import FaceError, PortraitTalkError
 from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
 from ..motion.arkit import ARKIT_NAMES
+from ..motion.basis import load_basis
+from ..motion.read import pose_and_gaze
+from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Crop, Face
+from .clean import CleanRules, Dropped, describe, fault, is_cut, stretches
 
 logger = logging.getLogger(__name__)
 
 PORTRAIT_SIZE = 384  # portraits keep more pixels than a crop, and a margin, for augmentation
 PORTRAIT_MARGIN = 1.2
 PICTURE_SIZE = 448  # pixels of whole pictures: a face in them is still larger than what the face mesh looks at
+QUALITY = 95  # of the JPEGs, without subsampled colour: lips are seen by it
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+SILENT = 1e-4  # amplitude below which a sound is none
+
+Landmarker = Literal["mediapipe", "own"]
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """fps: of the clips; None keeps each video's own. config: what the clips are for."""
+
+    config: PortraitTalkConfig
+    rules: CleanRules = field(default_factory=CleanRules)
+    fps: float | None = None
+    landmarker: Landmarker = "mediapipe"
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What became of one source: the names of its clips, the seconds of them, and what was dropped and why."""
+
+    source: str
+    clips: list[str]
+    seconds: float
+    dropped: list[Dropped]
 
 
 def prepare(
-    videos: Iterable[Path], images: Iterable[Path], out: Path, provider: FaceProvider, config: PortraitTalkConfig
-) -> None:
-    """Writes one ``<stem>.safetensors`` a source into ``out``; what is already there is kept, so a run can be resumed.
+    folder: Path,
+    out: Path,
+    settings: PrepareSettings,
+    workers: int = 1,
+    progress: ProgressCallback = ignore_progress,
+) -> list[SourceReport]:
+    """Every video and picture under ``folder`` -> clip files in ``out``, and ``report.json`` of all of them.
 
-    A source in which a face is lost is dropped, and the log says why.
+    A source is named by its path under the folder; its first part, or what stands before the name's first underscore,
+    is its speaker. Captions come from a text file beside the source, of the same name, else they name what the face
+    shows. What a former run has finished is kept. Raises FaceError where the landmarker is not installed.
     """
+    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS + PICTURES and p.is_file())
+    reports_folder = out / "reports"
+    reports_folder.mkdir(parents=True, exist_ok=True)
+    reports = {}
+    waiting = []
+    for path in sources:
+        done = reports_folder / f"{_name(path, folder)}.json"
+        if done.is_file():
+            reports[path] = _read_report(done)
+        else:
+            waiting.append(path)
+    progress(Progress("prepare", len(reports), len(sources)))
+    if waiting:
+        _provider(settings.landmarker)  # what is missing is said here, once
+    # Worker processes are started anew, not forked: what MediaPipe and torch have running does not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings.landmarker,)) as pool:
+        jobs = {pool.submit(_prepare_source, path, folder, out, settings): path for path in waiting}
+        try:
+            for job in as_completed(jobs):
+                reports[jobs[job]] = job.result()
+                progress(Progress("prepare", len(reports), len(sources)))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    ordered = [reports[path] for path in sources]
+    _write_json(out / "report.json", summarised(ordered))
+    return ordered
+
+
+def summarised(reports: list[SourceReport]) -> dict[str, object]:
+    """Clips and seconds kept, seconds dropped by reason, and every source's own report."""
+    reasons: Counter[str] = Counter()
+    for report in reports:
+        for dropped in report.dropped:
+            reasons[dropped.reason] += dropped.seconds  # type: ignore[assignment]
+    return {
+        "sources": len(reports),
+        "clips": sum(len(report.clips) for report in reports),
+        "seconds": round(sum(report.seconds for report in reports), 2),
+        "dropped_seconds": {reason: round(seconds, 2) for reason, seconds in reasons.most_common()},
+        "unused_sources": [report.source for report in reports if not report.clips],
+        "reports": [asdict(report) for report in reports],
+    }
+
+
+def prepare_source(path: Path, name: str, out: Path, provider: FaceProvider, settings: PrepareSettings) -> SourceReport:
+    """The clips of one source, written into ``out``. What cannot be read is dropped as a whole, with the reason."""
     from ..media.image import read_image
 
-    out.mkdir(parents=True, exist_ok=True)
-    for path in videos:
-        target = out / f"{path.stem}.safetensors"
-        if not target.exists():
-            _save(target, path, lambda path=path: prepare_video(path, provider, config))  # type: ignore[misc]
-    for path in images:
-        target = out / f"{path.stem}.safetensors"
-        if not target.exists():
-            _save(target, path, lambda path=path: prepare_portrait(read_image(path).pixels, provider))  # type: ignore[misc]
+    caption = path.with_suffix(".txt")
+    header = {"source": path.name, "speaker": name.split("_")[0]}
+    if caption.is_file():
+        header["caption"] = caption.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        if path.suffix.lower() in PICTURES:
+            clip = prepare_portrait(read_image(path).pixels, provider)
+            write_clip(out / f"{name}.safetensors", encoded(clip), _with_caption(header, clip))
+            return SourceReport(path.name, [name], 0.0, [])
+        return _prepare_video(path, name, out, provider, settings, header)
+    except PortraitTalkError as error:
+        return SourceReport(path.name, [], 0.0, [Dropped(0.0, 0.0, str(error).rstrip("."))])
 
 
-def prepare_video(path: Path, provider: FaceProvider, config: PortraitTalkConfig) -> dict[str, Tensor]:
-    """A talking-head video of one person -> the tensors of its clip file. Raises FaceError where a face is lost."""
-    from ..media.audio import read_audio
+def _prepare_video(
+    path: Path, name: str, out: Path, provider: FaceProvider, settings: PrepareSettings, header: dict[str, str]
+) -> SourceReport:
     from ..media.reader import read_video
     from ..speech.features import encode_speech
 
-    video = read_video(path)
-    frames = list(video)
-    clip = crop_clip(frames, [largest(provider, frame) for frame in frames], config.crop_size)
-    speech = encode_speech(read_audio(path), float(video.fps), config.speech).features
-    missing = len(frames) - len(speech)
-    clip["speech"] = (
-        F.pad(speech, (0, 0, 0, 0, 0, missing), mode="replicate").half()
-        if missing > 0
-        else speech[: len(frames)].half()
-    )
-    return clip
+    rules, config, basis = settings.rules, settings.config, load_basis()
+    video = read_video(path, settings.fps)
+    fps = float(video.fps)
+    if not video.has_audio:
+        return SourceReport(path.name, [], 0.0, [Dropped(0.0, 0.0, "no sound")])
+    sound = video.audio()
+    if float(sound.waveform.abs().max()) < SILENT:
+        return SourceReport(path.name, [], 0.0, [Dropped(0.0, sound.seconds, "silent")])
+    speech = encode_speech(sound, fps, config.speech).features
+    # Once for the faces and once for the crops: a long video's frames are never held.
+    faces: list[Face | None] = []
+    faults, cuts = [], []
+    for frame in video:
+        found = provider(frame)
+        faults.append(fault(found, video.size, basis.mean, rules))
+        before, now = (faces[-1] if faces else None), (found[0] if found else None)
+        cuts.append(before is not None and now is not None and is_cut(before.landmarks, now.landmarks, rules))
+        faces.append(now)
+        if len(faults) == len(speech) and len(speech) > fps:  # the picture outlasts the sound
+            break
+    clips, dropped = stretches(faults, cuts, fps, rules)
+    names = []
+    frames = enumerate(video)
+    for number, part in enumerate(clips):
+        seen = [face for face in faces[part] if face is not None]
+        images = [frame for index, frame in _until(frames, part.stop) if index >= part.start]
+        clip = crop_clip(images, seen, config.crop_size)
+        clip["rotation"] = pose_and_gaze(clip["landmarks"], basis)[0]
+        clip["speech"] = _padded(speech[part], len(images)).half()
+        own = f"{name}_{number:03d}" if len(clips) > 1 else name
+        write_clip(out / f"{own}.safetensors", encoded(clip), {**_with_caption(header, clip), "fps": f"{fps:g}"})
+        names.append(own)
+    return SourceReport(path.name, names, sum(part.stop - part.start for part in clips) / fps, dropped)
 
 
 def prepare_portrait(image: Tensor, provider: FaceProvider) -> dict[str, Tensor]:
@@ -91,8 +210,12 @@ def prepare_pictures(images: Iterable[Path], out: Path, provider: FaceProvider) 
     out.mkdir(parents=True, exist_ok=True)
     for path in images:
         target = out / f"{path.stem}.safetensors"
-        if not target.exists():
-            _save(target, path, lambda path=path: whole(path))  # type: ignore[misc]
+        if target.exists():
+            continue
+        try:
+            write_clip(target, whole(path))
+        except PortraitTalkError as error:
+            logger.warning("Left out %s: %s", path.name, error)
 
 
 def crop_clip(frames: list[Tensor], faces: list[Face], size: int, margin: float = 1.0) -> dict[str, Tensor]:
@@ -111,6 +234,19 @@ def with_margin(crop: Crop, margin: float) -> Crop:
     return Crop(matrix, crop.size, crop.image_size)
 
 
+def encoded(clip: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a clip with its ``frames`` (F, 3, S, S) uint8 as ``jpeg`` (bytes) and ``offsets`` (F + 1,)."""
+    pictures = []
+    for frame in clip["frames"]:
+        buffer = io.BytesIO()
+        pixels = frame.permute(1, 2, 0).contiguous().numpy()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+        pictures.append(torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8))
+    offsets = torch.tensor([0, *(len(picture) for picture in pictures)]).cumsum(0)
+    others = {name: tensor for name, tensor in clip.items() if name != "frames"}
+    return {**others, "jpeg": torch.cat(pictures), "offsets": offsets}
+
+
 def largest(provider: FaceProvider, image: Tensor) -> Face:
     faces = provider(image)
     if not faces:
@@ -124,17 +260,68 @@ def clip_files(folder: Path, left_out: Iterable[str] = ()) -> Iterator[Path]:
     return (p for p in sorted(folder.glob("*.safetensors")) if not (names and p.stem.startswith(names)))
 
 
-def _save(target: Path, source: Path, make) -> None:  # type: ignore[no-untyped-def]
-    try:
-        tensors = make()
-    except FaceError as error:
-        logger.warning("Left out %s: %s.", source.name, error)
-        return
-    write_clip(target, tensors)
-
-
-def write_clip(target: Path, tensors: dict[str, Tensor]) -> None:
+def write_clip(target: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
     """A clip file, which appears only when it is complete."""
     part = target.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, header)
     part.rename(target)
+
+
+_worker: dict[str, FaceProvider] = {}
+
+
+def _start_worker(landmarker: Landmarker) -> None:
+    torch.set_num_threads(1)
+    _worker["provider"] = _provider(landmarker)
+
+
+def _provider(landmarker: Landmarker) -> FaceProvider:
+    if landmarker == "own":
+        from ..face.mesh import MeshProvider
+
+        return MeshProvider()
+    from ..face.mediapipe import MediaPipeProvider
+
+    return MediaPipeProvider()
+
+
+def _prepare_source(path: Path, folder: Path, out: Path, settings: PrepareSettings) -> SourceReport:
+    """In a worker: one source, and its report as the sign that it is finished."""
+    name = _name(path, folder)
+    report = prepare_source(path, name, out, _worker["provider"], settings)
+    _write_json(out / "reports" / f"{name}.json", asdict(report))
+    return report
+
+
+def _name(path: Path, folder: Path) -> str:
+    """The parts of a source's path under the folder, joined: unlike sources have unlike names."""
+    inside = path.relative_to(folder)
+    return "_".join((*inside.parts[:-1], inside.stem)).replace(".", "-")
+
+
+def _read_report(path: Path) -> SourceReport:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return SourceReport(**{**values, "dropped": [Dropped(**entry) for entry in values["dropped"]]})
+
+
+def _write_json(path: Path, values: object) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
+
+
+def _with_caption(header: dict[str, str], clip: dict[str, Tensor]) -> dict[str, str]:
+    return {"caption": describe(clip["blendshapes"]), **header}
+
+
+def _until(frames: Iterator[tuple[int, Tensor]], stop: int) -> Iterator[tuple[int, Tensor]]:
+    """Takes numbered frames up to the one before ``stop``, and leaves the rest."""
+    for index, frame in frames:
+        yield index, frame
+        if index + 1 >= stop:
+            return
+
+
+def _padded(speech: Tensor, count: int) -> Tensor:
+    missing = count - len(speech)
+    return F.pad(speech, (0, 0, 0, 0, 0, missing), mode="replicate") if missing > 0 else speech[:count]
