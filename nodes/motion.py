@@ -9,7 +9,7 @@ from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.speech.features import encode_speech
 from . import convert, host
-from .types import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket
+from .types import CATEGORY, ModelSocket, MotionSocket
 
 SUFFIX = ".json"
 
@@ -53,11 +53,6 @@ class SpeechToMotion(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Decides when the eyes blink and how the head moves; the same seed gives the same motion.",
                 ),
-                StyleSocket.Input(
-                    "style",
-                    optional=True,
-                    tooltip="From PortraitTalk Text Style: the expression to speak with. mini takes no prompt yet.",
-                ),
             ],
             outputs=[MotionSocket.Output("motion", display_name="motion", tooltip="For the sampler, or to save.")],
         )
@@ -70,13 +65,11 @@ class SpeechToMotion(io.ComfyNode):
         head_motion: float,
         expression_strength: float,
         seed: int,
-        style: StyleCondition | None = None,
     ) -> io.NodeOutput:
         progress = host.HostProgress()
         loaded = model.ready()
         speech = encode_speech(convert.audio_to_library(audio), MOTION_FPS, loaded.config.speech, progress)
-        asked = None if style is None else style.style
-        motion = speech_to_motion(loaded.motion_net, speech, seed, head_motion, expression_strength, progress, asked)
+        motion = speech_to_motion(loaded.motion_net, speech, seed, head_motion, expression_strength, progress)
         return io.NodeOutput(motion)
 
 

@@ -15,8 +15,8 @@ class TextStyleCondition(io.ComfyNode):
             display_name="PortraitTalk Text Style",
             category=CATEGORY,
             description=(
-                "Says in words how the portrait should look and feel while it speaks. Models without a text encoder, "
-                "mini among them, take no prompt yet: leave both texts empty, or leave this node out."
+                "Says in words what the face does while it speaks: its expression, where it looks, how it holds the "
+                "head. The look of the picture (paint, light, colours) is not changed yet."
             ),
             search_aliases=["prompt", "emotion", "expression", "style", "text conditioning"],
             inputs=[
@@ -26,14 +26,17 @@ class TextStyleCondition(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default="",
-                    tooltip="What to show, such as 'smiling, cheerful'. Empty: the portrait stays as it is.",
+                    tooltip=(
+                        "What the face does, in your own words: 'a wide smile, looking left', 'slightly worried', "
+                        "'(surprised:0.5)'. Empty: the portrait keeps its own expression."
+                    ),
                 ),
                 io.String.Input(
                     "negative_prompt",
                     multiline=True,
                     dynamic_prompts=True,
                     default="",
-                    tooltip="What to stay away from; it works through the guidance scale.",
+                    tooltip="What is taken away, also from what the portrait itself shows: 'smiling' calms a smile.",
                 ),
                 io.Float.Input(
                     "text_scale",

@@ -54,8 +54,8 @@ def animate(
     out: Annotated[
         Path, typer.Option(help="The video; its suffix says the format: mp4, webm, gif, webp; png for frames.")
     ],
-    prompt: Annotated[str, typer.Option(help="Describes the expression or style.")] = "",
-    negative_prompt: Annotated[str, typer.Option(help="Describes what is not wanted.")] = "",
+    prompt: Annotated[str, typer.Option(help="What the face does, such as 'a wide smile, looking left'.")] = "",
+    negative_prompt: Annotated[str, typer.Option(help="What the face is not to do, even if the portrait does.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0,
     steps: Annotated[int, typer.Option(help="Denoising steps; mini is trained for one to four.")] = 1,
@@ -66,7 +66,7 @@ def animate(
     head_motion: Annotated[float, typer.Option(help="Strength of the head's motion; 0 holds it still.")] = 1.0,
     expression_strength: Annotated[float, typer.Option(help="Strength of the expressions.")] = 1.0,
     identity_scale: Annotated[float, typer.Option(help="Strength of the identity branch; 0 switches it off.")] = 1.0,
-    text_scale: Annotated[float, typer.Option(help="Strength of the text branch; 0 switches it off.")] = 1.0,
+    text_scale: Annotated[float, typer.Option(help="Strength of the prompt; 0 switches it off.")] = 1.0,
     audio_scale: Annotated[float, typer.Option(help="Strength of the speech branch; 0 switches it off.")] = 1.0,
     motion_in: Annotated[
         Path | None, typer.Option(help="A motion track (JSON), instead of one made from the speech.")

@@ -187,3 +187,17 @@ class FaceMeshConfig:
     detail: int = 32
     points: int = 478
     blendshapes: int = 52
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The sentence encoder, distilled from one of ``dim`` values, and the network that reads expressions from it."""
+
+    vocabulary: int = 30522
+    word_dim: int = 192
+    dim: int = 384
+    layers: int = 3
+    heads: int = 12
+    longest: int = 64
+    hidden: int = 256
+    targets: int = 57

@@ -1,5 +1,6 @@
 """The arrows of the data flow, as functions over a loaded model: portrait(s), prompt and motion become frames."""
 
+import logging
 from collections.abc import Iterator
 
 import torch
@@ -15,8 +16,11 @@ from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.render import Output, render
 from .sampling.settings import check_settings
+from .text.expression import with_expression
 from .types import Face, Identity, SamplingSettings, Speech, Structure, Style
 from .weights.model import Model
+
+logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -59,10 +63,30 @@ def encode_identity(
 
 
 def encode_style(model: Model, prompt: str = "", negative_prompt: str = "") -> Style:
-    """What the text asks for. Raises SettingsError for a prompt: no model has a text encoder yet."""
-    if prompt.strip() or negative_prompt.strip():
-        raise SettingsError(f"The model '{model.config.name}' does not understand text yet: leave the prompts empty.")
-    return Style()
+    """What the text asks for: an expression, the head's pose and the gaze, by a sentence encoder, so in free words.
+
+    What the negative prompt names is taken away, also from what the portrait itself shows. The log names what of a
+    prompt asks for nothing that a face does; the look of the picture is not changed yet. Raises SettingsError where
+    that is all of a prompt, and WeightsError where ``tokenizers`` is not installed.
+    """
+    if not (prompt.strip() or negative_prompt.strip()):
+        return Style()
+    wanted, unwanted = (_read(text, name) for text, name in ((prompt, "prompt"), (negative_prompt, "negative prompt")))
+    return Style(prompt, negative_prompt, expression=(wanted - unwanted).clamp(-1, 1))
+
+
+def _read(text: str, name: str) -> Tensor:
+    from .text.prompt import read_prompt
+
+    asked = read_prompt(text)
+    if asked.unread and not asked.read:
+        raise SettingsError(
+            f"The {name} '{text.strip()}' names no expression, gaze or pose of the head, and nothing else is "
+            "understood yet: describe what the face does, such as 'a wide smile, looking left', or leave it empty."
+        )
+    if asked.unread:
+        logger.warning("Of the %s only expressions act yet; left out: %s.", name, "; ".join(asked.unread))
+    return asked.expression
 
 
 def animate(
@@ -78,7 +102,8 @@ def animate(
     """The frames of a talking portrait in 0..1 on the CPU, as an iterator of chunks (n, 3, H, W) of a few frames.
 
     There are ``len(speech)`` frames. output: "full" pastes each back into the portrait's whole picture; "crop" gives
-    the aligned crops (n, 3, S, S), for pasting back later. The settings are checked at once, the work is done as chunks
+    the aligned crops (n, 3, S, S), for pasting back later. What the style asks of the face is added to the motion,
+    times the text scale. The settings are checked at once, the work is done as chunks
     are asked for; closing the iterator, or raising in ``progress``, ends it. Raises SettingsError, MotionError.
     """
     settings = settings or SamplingSettings()
@@ -93,6 +118,8 @@ def animate(
             f"The identity was made for crops of {identity.crop.size} pixels, the model '{model.config.name}' works on "
             f"{model.config.crop_size}: encode the identity with the model that animates it."
         )
+    if style.expression is not None and settings.scales.text:
+        motion = with_expression(motion, settings.scales.text * style.expression.to(motion.expression))
     device = model.device
     identity = identity.to(device)
 

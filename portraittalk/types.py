@@ -98,12 +98,15 @@ class Speech(Movable):
 
 @dataclass(frozen=True)
 class Style(Movable):
-    """What the text asks for. tokens and negative_tokens: (L, D), or None where no prompt was given."""
+    """What the text asks for. tokens and negative_tokens: (L, D), what AnimateNet attends to, or None where there is no
+    prompt or the model reads none. expression: (T,), what the face is asked to do throughout, in the order of
+    ``text.expression.EXPRESSION_NAMES``, or None."""
 
     prompt: str = ""
     negative_prompt: str = ""
     tokens: Tensor | None = None
     negative_tokens: Tensor | None = None
+    expression: Tensor | None = None
 
 
 @dataclass(frozen=True)

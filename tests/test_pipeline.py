@@ -62,13 +62,6 @@ def test_no_picture_and_no_face_are_refused(tiny_model, portrait):
         pipeline.encode_identity(tiny_model, [portrait], faces=[[]])
 
 
-def test_a_prompt_is_refused_never_ignored(tiny_model):
-    assert pipeline.encode_style(tiny_model, " ", "") == Style()
-    for prompts in (("smiling", ""), ("", "frowning")):
-        with pytest.raises(SettingsError):
-            pipeline.encode_style(tiny_model, *prompts)
-
-
 def test_there_is_one_frame_for_each_of_the_speech_and_only_the_face_differs(animate, identity, portrait):
     frames = torch.cat(list(animate()))
     assert frames.shape == (FRAMES, *portrait.shape)

@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
-from ..errors import SettingsError
 from ..models.motion_net import MOTION_FPS, MotionNet
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..speech.features import at_rate
-from ..types import Speech, Style
+from ..types import Speech
 from .edit import scale
 from .life import add_life
 from .track import MotionTrack
@@ -22,17 +21,13 @@ def speech_to_motion(
     head_motion: float = 1.0,
     expression_strength: float = 1.0,
     progress: ProgressCallback = ignore_progress,
-    style: Style | None = None,
 ) -> MotionTrack:
     """The motion of someone who says ``speech``, one frame for each of its frames.
 
     The network always listens at 25 frames a second: at other rates the speech is brought there, and its motion back.
     seed decides when the eyes blink and how the head moves; the mouth depends on the speech alone, and is closed and
-    still in silence. head_motion and expression_strength: 1 is natural, 0 is none. Reports stage "motion". Raises
-    SettingsError for a style with a prompt: no motion network reads one yet.
+    still in silence. head_motion and expression_strength: 1 is natural, 0 is none. Reports stage "motion".
     """
-    if style is not None and (style.prompt.strip() or style.negative_prompt.strip()):
-        raise SettingsError("The motion network does not understand text yet: leave the prompts empty.")
     heard = at_rate(speech, MOTION_FPS, net.speech)
     expression = at_frames(spoken_expression(net, heard.features, progress), len(speech), speech.fps)
     living = add_life(MotionTrack.of_expression(expression, speech.fps), seed, head_motion)

@@ -68,7 +68,7 @@ BAD: dict[str, tuple[dict[str, dict[str, Any]], str, str]] = {
     "a model with a path": ({MODEL: {"model": "../../main.safetensors"}}, MODEL, "../../main.safetensors"),
     "a corrupt model": ({MODEL: {"model": "corrupt.safetensors"}}, MODEL, "corrupt.safetensors"),
     "a model of something else": ({MODEL: {"model": "foreign.safetensors"}}, MODEL, "foreign.safetensors"),
-    "a prompt for mini": ({STYLE: {"prompt": "smiling"}}, STYLE, "prompt"),
+    "a prompt without a face": ({STYLE: {"prompt": "a red car"}}, STYLE, "a red car"),
     "an output elsewhere": ({COMBINE: {"filename_prefix": "../../elsewhere"}}, COMBINE, "../../elsewhere"),
     "an output without a name": ({COMBINE: {"filename_prefix": ""}}, COMBINE, "name"),
 }

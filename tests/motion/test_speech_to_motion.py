@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig, SpeechConfig
-from portraittalk.errors import SettingsError
 from portraittalk.media.audio import Audio, read_audio
 from portraittalk.models.motion_net import MotionNet
 from portraittalk.motion.speech_to_motion import PIECE_FRAMES, at_frames, speech_to_motion, spoken_expression
 from portraittalk.speech.features import encode_speech
-from portraittalk.types import Style
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +76,3 @@ def test_motion_at_another_rate_is_read_at_the_same_times():
     expected = torch.sin(2 * math.pi * (torch.arange(240) + 0.5) / 60)
     assert (faster[2:-2, 0] - expected[2:-2]).abs().max() < 0.02
     assert torch.equal(at_frames(curve, 100, 25), curve)
-
-
-def test_a_prompt_is_refused_and_never_ignored(net, demo):
-    speech = encode_speech(demo, 25, SpeechConfig())
-    assert len(speech_to_motion(net, speech, style=Style())) == len(speech)
-    with pytest.raises(SettingsError, match="does not understand text yet"):
-        speech_to_motion(net, speech, style=Style(prompt="a wide smile"))

@@ -88,10 +88,12 @@ def test_settings_out_of_range_are_refused(sample, library):
         sample(identity_scale=float("nan"))
 
 
-def test_a_prompt_is_refused_in_words_until_text_works(run, model, library):
+def test_a_prompt_asks_for_an_expression_or_is_refused_in_words(run, model, library):
     texts = dict(model=model, text_scale=1.0, guidance_scale=1.0)
-    with pytest.raises(library("errors").SettingsError, match="leave the prompts empty"):
-        run("PortraitTalkTextStyleCondition", prompt="smiling", negative_prompt="", **texts)
+    with pytest.raises(library("errors").SettingsError, match="names no expression"):
+        run("PortraitTalkTextStyleCondition", prompt="a red car", negative_prompt="", **texts)
+    asked = run("PortraitTalkTextStyleCondition", prompt="smiling", negative_prompt="", **texts)[0].style
+    assert asked.expression.norm() > 0.3
     assert run("PortraitTalkTextStyleCondition", prompt="", negative_prompt=" ", **texts)[0].text_scale == 1.0
 
 

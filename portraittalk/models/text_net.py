@@ -1,0 +1,61 @@
+"""A small sentence encoder, and what a sentence asks of a face."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..config import TextConfig
+
+
+class SentenceNet(nn.Module):
+    """Word pieces (B, L), 0 where there is none -> unit-length embeddings (B, D) of sentences.
+
+    The layers and the order of their norms are BERT's; the table of words is factored, as in ALBERT (Lan et al. 2020,
+    section 3.1). The embedding is the mean over the sentence's pieces.
+    """
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.words = nn.Embedding(config.vocabulary, config.word_dim)
+        self.widen = nn.Linear(config.word_dim, config.dim)
+        self.places = nn.Embedding(config.longest, config.dim)
+        self.norm = nn.LayerNorm(config.dim, eps=1e-12)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                config.dim, config.heads, 4 * config.dim, 0.0, "gelu", 1e-12, batch_first=True, norm_first=False
+            )
+            for _ in range(config.layers)
+        )
+
+    def forward(self, pieces: Tensor) -> Tensor:
+        there = pieces != 0
+        places = torch.arange(pieces.shape[1], device=pieces.device)
+        x = self.norm(self.widen(self.words(pieces)) + self.places(places))
+        for layer in self.layers:
+            x = layer(x, src_key_padding_mask=~there)
+        weights = there[..., None].to(x)
+        return normalize((x * weights).sum(1) / weights.sum(1), dim=-1)
+
+
+class ExpressionNet(nn.Module):
+    """Sentence embeddings (B, D) -> what they ask of a face (B, T), and the logit (B,) that they ask for anything.
+
+    T: ``text.expression.EXPRESSION_NAMES``; 0 leaves the portrait as it is.
+    """
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(config.dim, config.hidden),
+            nn.SiLU(),
+            nn.Dropout(0.2),
+            nn.Linear(config.hidden, config.hidden),
+            nn.SiLU(),
+            nn.Dropout(0.1),
+            nn.Linear(config.hidden, config.targets + 1),
+        )
+
+    def forward(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.layers(sentences * sentences.shape[-1] ** 0.5)
+        return out[:, :-1], out[:, -1]

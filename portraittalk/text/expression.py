@@ -1,0 +1,28 @@
+"""What a prompt asks of a face, and how a motion track takes it on."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..motion.arkit import ARKIT_NAMES
+from ..motion.track import MotionTrack
+from ..smooth import smoothstep
+
+# ARKit's coefficients, the gaze's turn to the picture's right and down, and the head's, in radians.
+EXPRESSION_NAMES = (*ARKIT_NAMES, "right", "down", "pitch", "yaw", "roll")
+SETS_IN = 0.6  # seconds from the portrait's own expression, which the first frame shows, to what is asked for
+
+
+def with_expression(track: MotionTrack, asked: Tensor) -> MotionTrack:
+    """The track with what a prompt asks for (T,), in the order of ``EXPRESSION_NAMES``, on top of its own motion."""
+    frames = torch.arange(len(track))
+    onset = smoothstep(frames / (SETS_IN * track.fps))[:, None].to(track.expression)
+    added = onset * asked.to(track.expression)
+    count = len(ARKIT_NAMES)
+    return replace(
+        track,
+        expression=(track.expression + added[:, :count]).clamp_max(1),
+        gaze=track.gaze + added[:, count : count + 2],
+        rotation=track.rotation + added[:, count + 2 :],
+    )

@@ -1,0 +1,169 @@
+"""Prompts of the shipped text networks: free words act, what is not understood is named, nothing acts by itself."""
+
+import re
+
+import pytest
+import torch
+
+from portraittalk import pipeline
+from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.motion.track import MotionTrack
+from portraittalk.text.expression import EXPRESSION_NAMES, with_expression
+from portraittalk.text.prompt import clauses, read_prompt
+from portraittalk.training.captions import CONCEPTS, DENIALS, ELSE, FRAMES, STRENGTHS, target_vector
+from portraittalk.types import Style
+
+# Words that say nothing by themselves.
+FUNCTION_WORDS = {
+    "a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "with", "and", "or",
+    "over", "like", "her", "his", "up", "against", "is", "not", "ready",
+}  # fmt: skip
+# In words that no training caption uses, and which of the training's concepts each comes near.
+PARAPHRASES = (
+    ("beaming", "smile"),
+    ("radiating gladness and mirth", "smile"),
+    ("ecstatic over winning the lottery", "smile"),
+    ("giggling", "smile"),
+    ("euphoric and jubilant", "smile"),
+    ("weeping", "sad"),
+    ("miserable and dejected", "sad"),
+    ("sobbing bitterly over a dead puppy", "sad"),
+    ("mourning her husband", "sad"),
+    ("despondent", "sad"),
+    ("livid", "angry"),
+    ("seething with fury", "angry"),
+    ("ready to punch an enemy", "angry"),
+    ("wrathful glare", "angry"),
+    ("snarling like a rabid wolf", "angry"),
+    ("flabbergasted", "surprised"),
+    ("gasping at a plot twist", "surprised"),
+    ("bewildered, jaw dropped", "surprised"),
+    ("dumbfounded", "surprised"),
+    ("fretting", "worried"),
+    ("filled with unease", "worried"),
+    ("dismayed and flustered", "worried"),
+    ("petrified by a ghost", "afraid"),
+    ("dreading the monster", "afraid"),
+    ("spooked", "afraid"),
+    ("nauseated by rotten food", "disgust"),
+    ("yuck, gross", "disgust"),
+    ("sneering", "smirk"),
+    ("incredulous", "doubt"),
+    ("fatigued", "tired"),
+    ("yawning, ready for bed", "tired"),
+    ("slumbering", "tired"),
+    ("apathetic", "bored"),
+    ("stoic", "calm"),
+    ("tranquil", "calm"),
+    ("deadpan", "calm"),
+    ("smooching", "kiss"),
+    ("aching", "pain"),
+    ("screwing up his peepers against the glare", "squint"),
+    ("gazing toward heaven", "gaze_up"),
+)
+CALM = 0.45  # length of what is asked for below which a face stays as it is
+
+
+def asked(prompt):
+    return read_prompt(prompt).expression
+
+
+def amount(prompt, name):
+    return float(asked(prompt)[EXPRESSION_NAMES.index(name)])
+
+
+def acts(prompt: str, concept: str) -> bool:
+    """Whether a prompt moves the face as the concept does: in its direction, by a third of it at least."""
+    found, wanted = asked(prompt), target_vector(CONCEPTS[concept].target)
+    if not wanted.any():
+        return bool(found.norm() < CALM)
+    along = (found @ wanted) / wanted.norm()
+    return bool(along / found.norm().clamp_min(1e-6) > 0.6 and along / wanted.norm() > 0.35)
+
+
+def test_clauses_and_their_weights():
+    assert clauses("a smile, (looking left:0.5); calm") == [("a smile", 1.0), ("looking left", 0.5), ("calm", 1.0)]
+    assert clauses(" , ;\n") == [] and clauses("(sad:-1)") == [("sad", -1.0)] and clauses("(sad:99)") == [("sad", 4.0)]
+
+
+def test_the_paraphrases_share_no_word_with_the_captions():
+    phrases = [phrase for concept in CONCEPTS.values() for phrase in concept.phrases]
+    known = set(re.findall("[a-z]+", " ".join((*phrases, *FRAMES, *STRENGTHS, *DENIALS, *ELSE)).lower()))
+    assert len(PARAPHRASES) == 40 and len({text for text, _ in PARAPHRASES}) == 40
+    for text, _ in PARAPHRASES:
+        assert not (set(re.findall("[a-z]+", text.lower())) - FUNCTION_WORDS) & known, text
+
+
+def test_free_words_act():
+    right = [acts(text, concept) for text, concept in PARAPHRASES]
+    assert sum(right) >= 32, [text for (text, _), good in zip(PARAPHRASES, right, strict=True) if not good]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "concept"),
+    [
+        ("a wide smile", "smile"),
+        ("worried", "worried"),
+        ("surprised, eyebrows up", "surprised"),
+        ("angry", "angry"),
+        ("eyes looking left", "gaze_left"),
+        ("looking right", "gaze_right"),
+        ("HAPPY!!", "smile"),
+    ],
+)
+def test_plain_wishes_act(prompt, concept):
+    assert acts(prompt, concept)
+
+
+def test_left_and_right_are_the_pictures():
+    assert amount("looking left", "right") < -0.15 and amount("looking right", "right") > 0.15
+
+
+def test_strengths_weights_and_combinations():
+    assert 0.05 < amount("slightly smiling", "mouthSmileLeft") < 0.75 * amount("smiling", "mouthSmileLeft")
+    assert amount("(smiling:0.5)", "mouthSmileLeft") == pytest.approx(
+        0.5 * amount("smiling", "mouthSmileLeft"), abs=0.01
+    )
+    both = asked("a smile, looking left")
+    assert torch.allclose(both, (asked("a smile") + asked("looking left")).clamp(-1, 1), atol=1e-5)
+    assert abs(amount("not angry", "browDownLeft")) < 0.5 * amount("angry", "browDownLeft")
+
+
+def test_what_names_no_expression_is_named_or_refused(tiny_model, caplog):
+    assert read_prompt("oil painting, smiling").unread == ("oil painting",)
+    style = pipeline.encode_style(tiny_model, "oil painting, smiling")
+    assert "oil painting" in caplog.text and style.expression.norm() > 0.3
+    with pytest.raises(SettingsError, match=r"names no expression.*describe what the face does"):
+        pipeline.encode_style(tiny_model, "a red car")
+    assert pipeline.encode_style(tiny_model, " ", "\n") == Style()
+
+
+def test_a_negative_prompt_takes_away(tiny_model):
+    style = pipeline.encode_style(tiny_model, "", "smiling")
+    assert style.expression[EXPRESSION_NAMES.index("mouthSmileLeft")] < -0.3
+    assert pipeline.encode_style(tiny_model, "smiling", "smiling").expression.abs().max() == 0
+
+
+def test_a_motion_takes_an_expression_on():
+    track = MotionTrack.of_expression(torch.full((50, 52), 0.1), 25.0)
+    wish = target_vector({"mouthSmile_": 0.5, "right": -0.3, "roll": 0.2, "browInnerUp": 0.95})
+    moved = with_expression(track, wish)
+    index = EXPRESSION_NAMES.index("mouthSmileLeft")
+    assert torch.equal(moved.expression[0], track.expression[0]), "the first frame is the portrait's own"
+    assert torch.allclose(moved.expression[20:, index], torch.tensor(0.6)) and moved.expression.max() <= 1
+    assert torch.allclose(moved.gaze[20:], torch.tensor([-0.3, 0.0])) and torch.allclose(
+        moved.rotation[20:, 2], torch.tensor(0.2)
+    )
+    assert torch.equal(with_expression(track, torch.zeros(57)).expression, track.expression)
+
+
+def test_without_the_tokenizer_the_sentence_says_what_to_install(monkeypatch):
+    import sys
+
+    from portraittalk.weights.text import load_tokenizer
+
+    load_tokenizer.cache_clear()
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(WeightsError, match="pip install tokenizers"):
+        read_prompt("smiling")
+    load_tokenizer.cache_clear()

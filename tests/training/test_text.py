@@ -1,0 +1,58 @@
+"""Captions that mean what they say, and text networks that learn from them."""
+
+from dataclasses import replace
+
+import torch
+from torch import Generator
+
+from portraittalk.config import TextConfig
+from portraittalk.models.text_net import SentenceNet
+from portraittalk.text.expression import EXPRESSION_NAMES
+from portraittalk.training.captions import CONCEPTS, caption, target_vector
+from portraittalk.training.text import TextTraining, distil, sentences, train_reader, whole_words
+from portraittalk.training.trainer import TrainerConfig
+from portraittalk.weights.text import VOCABULARY
+
+TINY = TextConfig(word_dim=16, dim=32, layers=1, heads=2, hidden=64)
+TRAINER = TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, bf16=False, ema=0.5, log_every=1)
+
+
+def losses(caplog):
+    return [float(r.getMessage().split("loss ")[1].split()[0]) for r in caplog.records if "loss " in r.getMessage()]
+
+
+def test_every_concept_has_many_phrases_and_its_own_target():
+    targets = torch.stack([target_vector(concept.target) for concept in CONCEPTS.values()])
+    assert all(len(set(concept.phrases)) >= 5 for concept in CONCEPTS.values())
+    assert (torch.cdist(targets, targets) + torch.eye(len(targets))).min() > 0.1
+    assert target_vector({"eyeWide_": 0.5})[EXPRESSION_NAMES.index("eyeWideRight")] == 0.5
+
+
+def test_captions_repeat_and_are_of_all_kinds():
+    first, again = ([caption(g) for _ in range(300)] for g in (Generator().manual_seed(3), Generator().manual_seed(3)))
+    assert [c[0] for c in first] == [c[0] for c in again]
+    assert 5 < sum(c[2] == 0 for c in first) < 60
+    assert any(c[0].startswith("not ") and c[1].abs().max() == 0 for c in first)
+
+
+def test_sentences_come_from_captions_and_the_vocabulary():
+    words = whole_words(VOCABULARY)
+    assert len(words) > 15_000 and {"joy", "anger", "painting"} < set(words)
+    made = sentences(words, TextTraining(texts=200))
+    assert made == sentences(words, TextTraining(texts=200)) and len(set(made)) > 180
+
+
+def test_the_encoder_learns_from_a_teacher_and_the_reader_from_captions(tmp_path, caplog):
+    torch.manual_seed(0)
+    training = TextTraining(texts=400, batch=16, trainer=TRAINER)
+    texts = sentences(whole_words(VOCABULARY), training)
+    wanted = torch.nn.functional.normalize(torch.randn(len(texts), 32), dim=-1)
+    wanted[:] = wanted[0]  # a teacher that says one thing
+    with caplog.at_level("INFO"):
+        student = distil(SentenceNet(TINY), texts, wanted, training, tmp_path / "a")
+    assert losses(caplog)[-1] < 0.3 * losses(caplog)[0]
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        train_reader(SentenceNet(TINY), replace(training, trainer=replace(TRAINER, steps=150)), tmp_path / "b")
+    assert sum(losses(caplog)[-10:]) < 0.8 * sum(losses(caplog)[:10])
+    assert student.config == TINY
