@@ -147,7 +147,7 @@ def distil(student: SentenceNet, texts: list[str], wanted: Tensor, training: Tex
     return fit(student, batches(), loss, training.trainer, out)
 
 
-def train_reader(sentence_net: SentenceNet, training: TextTraining, out: Path, noise: float = 0.02) -> nn.Module:
+def train_reader(sentence_net: SentenceNet, training: TextTraining, out: Path, noise: float = 0.04) -> nn.Module:
     """The reader of expressions, on captions as the trained encoder sees them."""
     torch.manual_seed(training.seed)
     generator = Generator().manual_seed(training.seed + 2)

@@ -15,51 +15,52 @@ from portraittalk.types import Style
 
 # Words that say nothing by themselves.
 FUNCTION_WORDS = {
-    "a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "with", "and", "or",
+    "about", "after", "from", "off", "under", "before", "such", "it", "a", "an", "the", "of", "to", "in",
+    "on", "at", "by", "for", "with", "and", "or",
     "over", "like", "her", "his", "up", "against", "is", "not", "ready",
 }  # fmt: skip
 # In words that no training caption uses, and which of the training's concepts each comes near.
 PARAPHRASES = (
-    ("beaming", "smile"),
-    ("radiating gladness and mirth", "smile"),
-    ("ecstatic over winning the lottery", "smile"),
-    ("giggling", "smile"),
-    ("euphoric and jubilant", "smile"),
-    ("weeping", "sad"),
-    ("miserable and dejected", "sad"),
-    ("sobbing bitterly over a dead puppy", "sad"),
-    ("mourning her husband", "sad"),
-    ("despondent", "sad"),
-    ("livid", "angry"),
-    ("seething with fury", "angry"),
-    ("ready to punch an enemy", "angry"),
-    ("wrathful glare", "angry"),
-    ("snarling like a rabid wolf", "angry"),
+    ("rapturous", "smile"),
+    ("cackling at a funny movie", "smile"),
+    ("over the moon about her grandchild", "smile"),
+    ("buoyant and chirpy", "smile"),
+    ("grateful for a splendid gift", "smile"),
+    ("whimpering", "sad"),
+    ("devastated by the breakup", "sad"),
+    ("sniffling", "sad"),
+    ("bawling orphan", "sad"),
+    ("bereaved", "sad"),
+    ("wrathful", "angry"),
+    ("seething", "angry"),
+    ("berating an employee", "angry"),
+    ("pissed off", "angry"),
+    ("bristling", "angry"),
     ("flabbergasted", "surprised"),
-    ("gasping at a plot twist", "surprised"),
-    ("bewildered, jaw dropped", "surprised"),
-    ("dumbfounded", "surprised"),
-    ("fretting", "worried"),
-    ("filled with unease", "worried"),
-    ("dismayed and flustered", "worried"),
-    ("petrified by a ghost", "afraid"),
-    ("dreading the monster", "afraid"),
-    ("spooked", "afraid"),
-    ("nauseated by rotten food", "disgust"),
-    ("yuck, gross", "disgust"),
+    ("gobsmacked", "surprised"),
+    ("gaping at a magic trick", "surprised"),
+    ("agog", "surprised"),
+    ("fretful mother whose kid is missing", "worried"),
+    ("on pins and needles", "worried"),
+    ("twitchy before the exam", "worried"),
+    ("petrified", "afraid"),
+    ("quaking in his boots", "afraid"),
+    ("dreading a gruesome serpent", "afraid"),
+    ("nauseated by sewage", "disgust"),
+    ("yuck", "disgust"),
+    ("rotten eggs under her nostrils", "disgust"),
     ("sneering", "smirk"),
     ("incredulous", "doubt"),
-    ("fatigued", "tired"),
-    ("yawning, ready for bed", "tired"),
-    ("slumbering", "tired"),
-    ("apathetic", "bored"),
-    ("stoic", "calm"),
-    ("tranquil", "calm"),
-    ("deadpan", "calm"),
-    ("smooching", "kiss"),
-    ("aching", "pain"),
-    ("screwing up his peepers against the glare", "squint"),
-    ("gazing toward heaven", "gaze_up"),
+    ("taking it with a grain of salt", "doubt"),
+    ("bushed after a marathon", "tired"),
+    ("slumbrous", "tired"),
+    ("yawning", "tired"),
+    ("phlegmatic", "calm"),
+    ("zen monk", "calm"),
+    ("canoodling sweethearts smacking", "kiss"),
+    ("writhing with a fractured rib", "pain"),
+    ("peepers shielded from glare", "squint"),
+    ("eyeing the chandelier overhead", "gaze_up"),
 )
 CALM = 0.45  # length of what is asked for below which a face stays as it is
 
@@ -86,12 +87,17 @@ def test_clauses_and_their_weights():
     assert clauses(" , ;\n") == [] and clauses("(sad:-1)") == [("sad", -1.0)] and clauses("(sad:99)") == [("sad", 4.0)]
 
 
+def stems(text: str) -> set[str]:
+    """The beginnings of its words: ``smiles`` and ``smiling`` are one."""
+    return {word[:5] for word in re.findall("[a-z]+", text.lower()) if word not in FUNCTION_WORDS}
+
+
 def test_the_paraphrases_share_no_word_with_the_captions():
     phrases = [phrase for concept in CONCEPTS.values() for phrase in concept.phrases]
-    known = set(re.findall("[a-z]+", " ".join((*phrases, *FRAMES, *STRENGTHS, *DENIALS, *ELSE)).lower()))
+    known = stems(" ".join((*phrases, *FRAMES, *STRENGTHS, *DENIALS, *ELSE)))
     assert len(PARAPHRASES) == 40 and len({text for text, _ in PARAPHRASES}) == 40
     for text, _ in PARAPHRASES:
-        assert not (set(re.findall("[a-z]+", text.lower())) - FUNCTION_WORDS) & known, text
+        assert not stems(text) & known, text
 
 
 def test_free_words_act():
