@@ -38,12 +38,13 @@ SOFT_STOP = 0.005  # eye distances over which the jaw's rise above its rest is s
 SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
 
-# Colours 0..1 in the light of a white skin; teeth and gums take on less of a skin's darkness than the skin's own red.
+# Colours 0..1 in the light of a white skin. Nothing in a mouth takes on all of a skin's darkness: teeth the least.
 TEETH, TEETH_LIGHT = (0.88, 0.86, 0.85), 0.28
-GUMS, GUMS_LIGHT = (0.72, 0.46, 0.45), 0.6
+GUMS = (0.72, 0.46, 0.45)
 WARMTH = (0.8, 1.0, 1.05)  # exponents of the light on teeth: where it is dim, the lips redden it
-TONGUE = (0.62, 0.40, 0.40)  # over the skin's colour
-CAVITY = (1.0, 0.65, 0.6)  # over the skin's colour and the cavity's brightness
+TONGUE = (0.55, 0.32, 0.30)
+CAVITY = (0.89, 0.52, 0.46)  # over the cavity's brightness
+FLESH_LIGHT = 0.6
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ def mouth_interior(
     jaw = (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
     lips = face[list(LIPS_INNER)].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
 
-    cavity = skin * skin.new_tensor(CAVITY) * dark
+    flesh_light = skin**FLESH_LIGHT
+    cavity = flesh_light * skin.new_tensor(CAVITY) * dark
     canvas = cavity[:, None, None].expand(len(moved), -1, size, size).clone()
     lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
     low, high = (t.clamp(0, size).long().tolist() for t in (lip_points.amin(0) - MARGIN, lip_points.amax(0) + MARGIN))
@@ -176,10 +178,10 @@ def mouth_interior(
         for picture, below in ((dentition.upper, drop[0]), (dentition.lower, drop[1] + jaw[:, None, None]))
     )
     teeth = (skin**TEETH_LIGHT * skin.new_tensor(TEETH) * white)[:, None, None]
-    gums = (skin**GUMS_LIGHT * skin.new_tensor(GUMS))[:, None, None]
+    gums = (flesh_light * skin.new_tensor(GUMS))[:, None, None]
     below = y - drop[1] - jaw[:, None, None]
     tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * flesh
-    picture = cavity[:, None, None].lerp((skin * skin.new_tensor(TONGUE))[:, None, None], tongue)
+    picture = cavity[:, None, None].lerp((flesh_light * skin.new_tensor(TONGUE))[:, None, None], tongue)
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
     light = (corners * _lip_shadow(moved, rows, columns, pixels, shade)) ** skin.new_tensor(WARMTH)[:, None, None]
