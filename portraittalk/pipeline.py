@@ -36,7 +36,7 @@ def encode_identity(
 
     choice: which face of the portrait; of further references it is the largest. faces: the faces of each picture where
     they are known already (given by hand, or by another landmarker); otherwise ``provider`` finds them, by default
-    MediaPipe. Raises FaceError where there is no such face.
+    our own networks. Raises FaceError where there is no such face.
     """
     if not images:
         raise FaceError("An identity needs at least one picture of the person.")

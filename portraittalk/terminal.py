@@ -1,10 +1,6 @@
 """What the command line shows: progress bars and warnings, on stderr, and the summary of a run."""
 
 import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -24,19 +20,6 @@ messages = Console(stderr=True)
 def show_warnings() -> None:
     """Warnings of the library appear on stderr, above the progress bar."""
     logging.getLogger(__package__).handlers = [RichHandler(console=messages, show_time=False, show_path=False)]
-
-
-@contextmanager
-def native_code_silenced() -> Iterator[None]:
-    """Keeps what native libraries write to stderr on their own (MediaPipe's start-up lines) off the terminal."""
-    sys.stderr.flush()
-    with open(os.devnull, "w") as nowhere, os.fdopen(os.dup(2), "w") as terminal, redirect_stderr(terminal):
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            terminal.flush()
-            os.dup2(terminal.fileno(), 2)
 
 
 class ProgressBars:

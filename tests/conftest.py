@@ -58,10 +58,10 @@ def portrait() -> Tensor:
 
 @pytest.fixture(scope="session")
 def portrait_face(portrait: Tensor) -> Face:
-    """The face in the demo portrait, as MediaPipe sees it."""
-    from portraittalk.face.mediapipe import MediaPipeProvider
+    """The face in the demo portrait, as our own landmarker sees it."""
+    from portraittalk.face.mesh import MeshProvider
 
-    return MediaPipeProvider()(portrait)[0]
+    return MeshProvider()(portrait)[0]
 
 
 @pytest.fixture(scope="session")

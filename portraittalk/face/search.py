@@ -87,7 +87,22 @@ def _whole(face: Face, view: View, size: tuple[int, int]) -> bool:
 
 
 def _merged(faces: list[Face], more: list[Face]) -> list[Face]:
-    return faces + [face for face in more if all(overlap(face, known) < SAME_FACE for known in faces)]
+    """Of what is one face the likeliest stays: a closer look corrects what was seen from afar."""
+    kept: list[Face] = []
+    for face in sorted(faces + more, key=lambda face: face.score, reverse=True):
+        if not any(_same(face, known) for known in kept):
+            kept.append(face)
+    return kept
+
+
+def _same(a: Face, b: Face) -> bool:
+    """Whether two finds are of one face: they overlap, or the middle of one lies within the other."""
+    return overlap(a, b) > SAME_FACE or _within(a, b) or _within(b, a)
+
+
+def _within(a: Face, b: Face) -> bool:
+    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a.box, b.box
+    return bx0 < (ax0 + ax1) / 2 < bx1 and by0 < (ay0 + ay1) / 2 < by1
 
 
 def _side(face: Face) -> float:

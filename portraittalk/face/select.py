@@ -12,7 +12,7 @@ from ..types import Face
 from .align import eye_distance
 from .detect import FaceProvider
 from .manual import Box, checked_box, face_in_box
-from .mediapipe import MediaPipeProvider
+from .mesh import MeshProvider
 from .search import area
 
 logger = logging.getLogger(__name__)
@@ -74,18 +74,18 @@ def choose_face(faces: Sequence[Face], choice: FaceChoice, image_size: tuple[int
 
 
 def find_face(image: Tensor, choice: FaceChoice = LARGEST, provider: FaceProvider | None = None) -> Face:
-    """Detects and chooses. image: (3, H, W) in 0..1. provider: MediaPipe by default.
+    """Detects and chooses. image: (3, H, W) in 0..1. provider: our own networks by default.
 
     A box in which no face was seen is searched again by itself; where there is still none, as in a drawing, or where
-    MediaPipe is not installed, an average face is placed in it, and the log says so.
+    the provider cannot start, an average face is placed in it, and the log says so.
     Raises FaceError as ``choose_face`` does.
     """
     size = (image.shape[-2], image.shape[-1])
     if choice.box is None:
-        return choose_face((provider or MediaPipeProvider())(image), choice, size)
+        return choose_face((provider or MeshProvider())(image), choice, size)
     region = _checked_region(choice.box, size)
     try:
-        provider = provider or MediaPipeProvider()
+        provider = provider or MeshProvider()
         faces = provider(image)
         faces = _overlapping(faces, region) or _overlapping(_search_around(image, choice.box, provider), region)
         reason = "no face was recognised in it"

@@ -6,6 +6,8 @@ from torch.nn.functional import normalize
 
 from ..config import TextConfig
 
+DOUBT = 0.3  # exponent: how much less a sentence does whose concept is uncertain
+
 
 class SentenceNet(nn.Module):
     """Word pieces (B, L), 0 where there is none -> unit-length embeddings (B, D) of sentences.
@@ -39,10 +41,12 @@ class SentenceNet(nn.Module):
 
 
 class ExpressionNet(nn.Module):
-    """Sentence embeddings (B, D) -> what they ask of a face (B, T), and the logit (B,) that they ask for anything.
+    """Sentence embeddings (B, D) -> which concepts of an expression they speak of, and how strongly.
 
-    T: ``text.expression.EXPRESSION_NAMES``; 0 leaves the portrait as it is.
+    ``targets`` (C, T) holds what each of the concepts asks of a face, in the order of ``EXPRESSION_NAMES``.
     """
+
+    targets: Tensor
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -53,9 +57,22 @@ class ExpressionNet(nn.Module):
             nn.Linear(config.hidden, config.hidden),
             nn.SiLU(),
             nn.Dropout(0.1),
-            nn.Linear(config.hidden, config.targets + 1),
+            nn.Linear(config.hidden, config.concepts + 2),
         )
+        self.register_buffer("targets", torch.zeros(config.concepts, config.targets))
 
-    def forward(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, sentences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Presence (B, C) of the concepts, about 0..1; strength (B,), 1 where nothing is said of it and 0 where they
+        are denied; the logit (B,) that the sentence asks for an expression at all."""
         out = self.layers(sentences * sentences.shape[-1] ** 0.5)
-        return out[:, :-1], out[:, -1]
+        return out[:, :-2], out[:, -2], out[:, -1]
+
+    def read(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        """What they ask of a face (B, T), and the probability (B,) that they ask for anything."""
+        presence, strength, asks = self(sentences)
+        presence = presence.clamp_min(0)
+        top = presence.amax(1, keepdim=True).clamp_min(1e-6)
+        # An unknown wording leaves doubt between concepts: the likelier ones push the others away, and what is
+        # left of the doubt weakens the whole a little.
+        clear = (presence / top).square() * top.clamp_max(1) ** DOUBT
+        return strength.clamp_min(0)[:, None] * (clear @ self.targets), asks.sigmoid()

@@ -47,7 +47,7 @@ def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> M
     landmarks = torch.stack([face.landmarks for face in faces if face is not None])
     shapes = [face.blendshapes for face in faces if face is not None and face.blendshapes is not None]
     if len(shapes) != len(seen):
-        raise MotionError("The driving video's faces come without expressions: find them with MediaPipe.")
+        raise MotionError("The driving video's faces come without expressions: find them with another provider.")
     expression = relative_expression(torch.stack(shapes))
     rotation, translation, gaze = pose_and_gaze(landmarks, basis)
     count = len(faces)

@@ -48,8 +48,8 @@ def read_prompt(prompt: str, networks: TextNetworks | None = None) -> Asked:
     if not parts:
         return Asked(torch.zeros(networks.config.targets), (), ())
     with torch.no_grad():
-        asked, logits = networks.expression(networks.sentences(word_pieces([t for t, _ in parts], networks)))
-    understood = logits.sigmoid() > UNDERSTOOD
+        asked, probability = networks.expression.read(networks.sentences(word_pieces([t for t, _ in parts], networks)))
+    understood = probability > UNDERSTOOD
     weights = torch.tensor([weight for _, weight in parts]) * understood
     texts = [text for text, _ in parts]
     return Asked(

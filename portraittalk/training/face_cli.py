@@ -1,14 +1,18 @@
 """``portraittalk train face``: the networks that find faces, from whole pictures and prepared clips.
 
-The order is pictures, driven, detector, mesh, expression, pack.
+The order is pictures, driven, detector, mesh, expression, pack; compare measures what ships.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .cli import Clips, LeaveOut, Minutes, Out, Seed, files_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 app = typer.Typer(no_args_is_help=True, help="Train the face detector and the landmarks.")
 
@@ -142,3 +146,30 @@ def _videos(clips: Path, leave_out: list[str] | None) -> list[Path]:
     from .prepare import clip_files
 
     return [path for path in clip_files(clips, leave_out or []) if len(open_clip(path)) > 1]
+
+
+@app.command()
+def compare(
+    subjects: Annotated[list[Path], typer.Argument(metavar="SUBJECT", help="Pictures and videos.")],
+    every: Annotated[int, typer.Option(min=1, help="Of videos, every so many frames.")] = 10,
+) -> None:
+    """How far our landmarks are from MediaPipe's, in outer eye distances, and where they fail."""
+    from ..face.mesh import MeshProvider
+    from ..face.providers import provider_named
+    from ..metrics.landmarks import compare_landmarkers, summary
+
+    typer.echo(summary(compare_landmarkers(_pictures(subjects, every), MeshProvider(), provider_named("mediapipe"))))
+
+
+def _pictures(subjects: list[Path], every: int) -> "Iterator[tuple[str, Tensor]]":
+    from ..media.image import read_image
+    from ..media.reader import read_video
+    from .prepare import VIDEOS
+
+    for path in subjects:
+        if path.suffix.lower() not in VIDEOS:
+            yield path.name, read_image(path).flattened()
+            continue
+        for number, frame in enumerate(read_video(path)):
+            if number % every == 0:
+                yield f"{path.name} {number}", frame

@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +28,7 @@ from ..config import PortraitTalkConfig
 from ..errors import FaceError, PortraitTalkError
 from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
+from ..face.providers import provider_named
 from ..motion.arkit import ARKIT_NAMES
 from ..motion.basis import load_basis
 from ..motion.read import pose_and_gaze
@@ -46,17 +46,16 @@ VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SILENT = 1e-4  # amplitude below which a sound is none
 
-Landmarker = Literal["mediapipe", "own"]
-
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """fps: of the clips; None keeps each video's own. config: what the clips are for."""
+    """fps: of the clips; None keeps each video's own. config: what the clips are for. landmarker: its name in
+    ``face.providers``."""
 
     config: PortraitTalkConfig
     rules: CleanRules = field(default_factory=CleanRules)
     fps: float | None = None
-    landmarker: Landmarker = "mediapipe"
+    landmarker: str = "own"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def prepare(
             waiting.append(path)
     progress(Progress("prepare", len(reports), len(sources)))
     if waiting:
-        _provider(settings.landmarker)  # what is missing is said here, once
+        provider_named(settings.landmarker)  # what is missing is said here, once
     # Worker processes are started anew, not forked: what MediaPipe and torch have running does not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings.landmarker,)) as pool:
         jobs = {pool.submit(_prepare_source, path, folder, out, settings): path for path in waiting}
@@ -270,19 +269,9 @@ def write_clip(target: Path, tensors: dict[str, Tensor], header: dict[str, str] 
 _worker: dict[str, FaceProvider] = {}
 
 
-def _start_worker(landmarker: Landmarker) -> None:
+def _start_worker(landmarker: str) -> None:
     torch.set_num_threads(1)
-    _worker["provider"] = _provider(landmarker)
-
-
-def _provider(landmarker: Landmarker) -> FaceProvider:
-    if landmarker == "own":
-        from ..face.mesh import MeshProvider
-
-        return MeshProvider()
-    from ..face.mediapipe import MediaPipeProvider
-
-    return MediaPipeProvider()
+    _worker["provider"] = provider_named(landmarker)
 
 
 def _prepare_source(path: Path, folder: Path, out: Path, settings: PrepareSettings) -> SourceReport:

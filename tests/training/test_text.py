@@ -8,7 +8,7 @@ from torch import Generator
 from portraittalk.config import TextConfig
 from portraittalk.models.text_net import SentenceNet
 from portraittalk.text.expression import EXPRESSION_NAMES
-from portraittalk.training.captions import CONCEPTS, caption, target_vector
+from portraittalk.training.captions import CONCEPTS, random_caption, target_vector
 from portraittalk.training.text import TextTraining, distil, sentences, train_reader, whole_words
 from portraittalk.training.trainer import TrainerConfig
 from portraittalk.weights.text import VOCABULARY
@@ -29,10 +29,13 @@ def test_every_concept_has_many_phrases_and_its_own_target():
 
 
 def test_captions_repeat_and_are_of_all_kinds():
-    first, again = ([caption(g) for _ in range(300)] for g in (Generator().manual_seed(3), Generator().manual_seed(3)))
-    assert [c[0] for c in first] == [c[0] for c in again]
-    assert 5 < sum(c[2] == 0 for c in first) < 60
-    assert any(c[0].startswith("not ") and c[1].abs().max() == 0 for c in first)
+    first, again = ([random_caption(Generator().manual_seed(3)) for _ in range(1)] for _ in range(2))
+    assert first == again
+    generator = Generator().manual_seed(3)
+    many = [random_caption(generator) for _ in range(300)]
+    assert 5 < sum(not each.concepts for each in many) < 60
+    assert all(each.strength == 0 for each in many if each.text.startswith("not "))
+    assert sum(len(set(each.concepts)) == 2 for each in many) > 15
 
 
 def test_sentences_come_from_captions_and_the_vocabulary():
@@ -53,6 +56,7 @@ def test_the_encoder_learns_from_a_teacher_and_the_reader_from_captions(tmp_path
     assert losses(caplog)[-1] < 0.3 * losses(caplog)[0]
     caplog.clear()
     with caplog.at_level("INFO"):
-        train_reader(SentenceNet(TINY), replace(training, trainer=replace(TRAINER, steps=150)), tmp_path / "b")
+        longer = replace(training, trainer=replace(TRAINER, steps=150))
+        networks = train_reader(SentenceNet(TINY), texts, wanted, longer, tmp_path / "b")
     assert sum(losses(caplog)[-10:]) < 0.8 * sum(losses(caplog)[:10])
-    assert student.config == TINY
+    assert student.config == networks.config == TINY
