@@ -8,8 +8,9 @@ from ..portraittalk.models.motion_net import MOTION_FPS
 from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.speech.features import encode_speech
+from ..portraittalk.text.expression import with_style
 from . import convert, host
-from .types import CATEGORY, ModelSocket, MotionSocket
+from .types import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket
 
 SUFFIX = ".json"
 
@@ -53,6 +54,14 @@ class SpeechToMotion(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Decides when the eyes blink and how the head moves; the same seed gives the same motion.",
                 ),
+                StyleSocket.Input(
+                    "style",
+                    optional=True,
+                    tooltip=(
+                        "From PortraitTalk Text Style: the motion then carries its expression, to save or edit. "
+                        "The sampler does not add the same prompt again."
+                    ),
+                ),
             ],
             outputs=[MotionSocket.Output("motion", display_name="motion", tooltip="For the sampler, or to save.")],
         )
@@ -65,12 +74,14 @@ class SpeechToMotion(io.ComfyNode):
         head_motion: float,
         expression_strength: float,
         seed: int,
+        style: StyleCondition | None = None,
     ) -> io.NodeOutput:
         progress = host.HostProgress()
         loaded = model.ready()
         speech = encode_speech(convert.audio_to_library(audio), MOTION_FPS, loaded.config.speech, progress)
         motion = speech_to_motion(loaded.motion_net, speech, seed, head_motion, expression_strength, progress)
-        return io.NodeOutput(motion)
+        asked = style or StyleCondition()
+        return io.NodeOutput(with_style(motion, asked.style, asked.text_scale))
 
 
 class SaveMotion(io.ComfyNode):

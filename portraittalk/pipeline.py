@@ -16,7 +16,7 @@ from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.render import Output, render
 from .sampling.settings import check_settings
-from .text.expression import with_expression
+from .text.expression import with_style
 from .types import Face, Identity, SamplingSettings, Speech, Structure, Style
 from .weights.model import Model
 
@@ -118,8 +118,7 @@ def animate(
             f"The identity was made for crops of {identity.crop.size} pixels, the model '{model.config.name}' works on "
             f"{model.config.crop_size}: encode the identity with the model that animates it."
         )
-    if style.expression is not None and settings.scales.text:
-        motion = with_expression(motion, settings.scales.text * style.expression.to(motion.expression))
+    motion = with_style(motion, style, settings.scales.text)
     device = model.device
     identity = identity.to(device)
 

@@ -32,6 +32,7 @@ class MotionTrack(Movable):
     translation: (F, 3) in eye distances: right, down and away from the camera in the picture.
     gaze: (F, 2) radians of yaw (positive to the picture's right) and pitch (positive down), relative to the portrait's.
     blink: (F,) in 0..1, closes both eyes on top of what the expression's eyeBlink coefficients do.
+    prompt: the words whose expression it carries already, so that nothing adds them again; "" where there are none.
     """
 
     fps: float
@@ -40,6 +41,7 @@ class MotionTrack(Movable):
     translation: Tensor
     gaze: Tensor
     blink: Tensor
+    prompt: str = ""
 
     def __len__(self) -> int:
         return self.expression.shape[0]
@@ -66,7 +68,7 @@ class MotionTrack(Movable):
         path = Path(path)
         if not all(getattr(self, name).isfinite().all() for name in TENSORS):
             raise MotionError(f"The motion track holds values that are not numbers, so '{path}' was not written.")
-        head = json.dumps({"format": FORMAT, "version": VERSION, "fps": self.fps})[1:-1]
+        head = json.dumps(self._head())[1:-1]
         lines = ",\n".join(json.dumps(frame) for frame in self._frames())
         partial = path.with_name(path.name + ".part")
         try:
@@ -97,16 +99,23 @@ class MotionTrack(Movable):
         fps = _number(data.get("fps"), f"{name}: fps")
         if fps <= 0:
             raise MotionError(f"{name}: fps is {fps:g}; it must be above 0.")
+        prompt = data.get("prompt", "")
+        if not isinstance(prompt, str):
+            raise MotionError(f"{name}: prompt must be text.")
         frames = data.get("frames")
         if not isinstance(frames, list) or not frames:
             raise MotionError(f"{name} has no frames.")
         rows = [_row(frame, f"{name}: frame {index}") for index, frame in enumerate(frames)]
         table = torch.tensor(rows, dtype=torch.float32)
         expression, rotation, translation, gaze, blink = table.split((len(ARKIT_NAMES), *_LISTS.values(), 1), dim=1)
-        return cls(fps, expression, rotation, translation, gaze, blink[:, 0])
+        return cls(fps, expression, rotation, translation, gaze, blink[:, 0], prompt)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, "version": VERSION, "fps": self.fps, "frames": self._frames()}
+        return {**self._head(), "frames": self._frames()}
+
+    def _head(self) -> dict[str, Any]:
+        head: dict[str, Any] = {"format": FORMAT, "version": VERSION, "fps": self.fps}
+        return {**head, "prompt": self.prompt} if self.prompt else head
 
     def _frames(self) -> list[dict[str, Any]]:
         def rounded(values: Tensor) -> list[Any]:
@@ -125,7 +134,7 @@ class MotionTrack(Movable):
         ]
 
 
-TENSORS = tuple(f.name for f in fields(MotionTrack) if f.name != "fps")
+TENSORS = tuple(f.name for f in fields(MotionTrack) if f.name not in ("fps", "prompt"))
 
 
 def concatenate(tracks: Sequence[MotionTrack]) -> MotionTrack:

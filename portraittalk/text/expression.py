@@ -8,10 +8,19 @@ from torch import Tensor
 from ..motion.arkit import ARKIT_NAMES
 from ..motion.track import MotionTrack
 from ..smooth import smoothstep
+from ..types import Style
 
 # ARKit's coefficients, the gaze's turn to the picture's right and down, and the head's, in radians.
 EXPRESSION_NAMES = (*ARKIT_NAMES, "right", "down", "pitch", "yaw", "roll")
 SETS_IN = 0.6  # seconds from the portrait's own expression, which the first frame shows, to what is asked for
+
+
+def with_style(track: MotionTrack, style: Style, text_scale: float) -> MotionTrack:
+    """The track with what the style's words ask of the face, unless it carries them already."""
+    words = " - ".join(filter(None, (style.prompt, style.negative_prompt)))
+    if style.expression is None or not text_scale or track.prompt == words:
+        return track
+    return replace(with_expression(track, text_scale * style.expression.to(track.expression)), prompt=words)
 
 
 def with_expression(track: MotionTrack, asked: Tensor) -> MotionTrack:

@@ -97,6 +97,16 @@ def test_a_prompt_asks_for_an_expression_or_is_refused_in_words(run, model, libr
     assert run("PortraitTalkTextStyleCondition", prompt="", negative_prompt=" ", **texts)[0].text_scale == 1.0
 
 
+def test_a_motion_carries_the_expression_of_its_style(run, model, speech):
+    settings = dict(model=model, audio=speech, head_motion=1.0, expression_strength=1.0, seed=3)
+    texts = dict(prompt="smiling", negative_prompt="", text_scale=1.0, guidance_scale=1.0)
+    style = run("PortraitTalkTextStyleCondition", model=model, **texts)[0]
+    plain = run("PortraitTalkSpeechToMotion", **settings)[0]
+    smiling = run("PortraitTalkSpeechToMotion", **settings, style=style)[0]
+    assert smiling.prompt == "smiling" and plain.prompt == ""
+    assert (smiling.expression - plain.expression)[-1].max() > 0.3
+
+
 def test_a_motion_can_be_saved_edited_and_loaded(run, nodes, motion, folders):
     shown = run("PortraitTalkSaveMotion", motion=motion, filename_prefix="takes/talk").ui["text"]
     file = folders["output"] / shown[0]

@@ -8,7 +8,7 @@ import torch
 from portraittalk import pipeline
 from portraittalk.errors import SettingsError, WeightsError
 from portraittalk.motion.track import MotionTrack
-from portraittalk.text.expression import EXPRESSION_NAMES, with_expression
+from portraittalk.text.expression import EXPRESSION_NAMES, with_expression, with_style
 from portraittalk.text.prompt import clauses, read_prompt
 from portraittalk.training.captions import CONCEPTS, DENIALS, ELSE, FRAMES, STRENGTHS, target_vector
 from portraittalk.types import Style
@@ -162,6 +162,19 @@ def test_a_motion_takes_an_expression_on():
         moved.rotation[20:, 2], torch.tensor(0.2)
     )
     assert torch.equal(with_expression(track, torch.zeros(57)).expression, track.expression)
+
+
+def test_a_motion_takes_a_prompt_once(tmp_path):
+    track = MotionTrack.of_expression(torch.zeros(50, 52), 25.0)
+    style = Style("smile", "frown", expression=asked("a wide smile"))
+    smiling = with_style(track, style, 1.0)
+    smiling.save(tmp_path / "smiling.json")
+    loaded = MotionTrack.load(tmp_path / "smiling.json")
+    assert loaded.prompt == "smile - frown" and torch.allclose(loaded.expression, smiling.expression, atol=1e-5)
+    assert with_style(smiling, style, 1.0) is smiling
+    other = Style("worried", expression=asked("worried"))
+    assert not torch.equal(with_style(smiling, other, 1.0).expression, smiling.expression)
+    assert with_style(track, style, 0.0) is track
 
 
 def test_without_the_tokenizer_the_sentence_says_what_to_install(monkeypatch):
