@@ -13,6 +13,7 @@ from ..smooth import smoothstep
 from . import topology as mesh
 
 ROWS = (0.25, 0.5, 0.75)  # between the edges, where what is behind an opening is held
+IRIS_REACH = 2.2  # of its radius: the white of the eye follows the iris so far from its centre
 REACH_BESIDE = 0.03  # how far beyond an opening's corners the sheets above and below become one
 REACH, FADE = 0.04, 0.06  # how far from an edge they are apart, and over how much more they become one
 # What moves with the skull, whatever the face does: corners of the eyes, the bridge and the base of the nose.
@@ -22,16 +23,17 @@ SKULL = (33, 133, 263, 362, 168, 6, 197, 98, 2, 327)
 @dataclass(frozen=True)
 class Opening:
     """upper, lower: landmarks of the edges, left to right in the picture, their corners shared. carrier: landmarks
-    that move as what is behind does."""
+    that move as what is behind does. iris: landmarks of what moves behind it by itself, its centre first."""
 
     upper: tuple[int, ...]
     lower: tuple[int, ...]
     carrier: tuple[int, ...]
+    iris: tuple[int, ...] = ()
 
 
 MOUTH = Opening(mesh.LIPS_INNER_UPPER, mesh.LIPS_INNER_LOWER, mesh.NOSE_BASE_LINE)
-RIGHT = Opening(mesh.EYE_RIGHT_UPPER, mesh.EYE_RIGHT_LOWER, (33, 133))
-LEFT = Opening(mesh.EYE_LEFT_UPPER[::-1], mesh.EYE_LEFT_LOWER[::-1], (362, 263))
+RIGHT = Opening(mesh.EYE_RIGHT_UPPER, mesh.EYE_RIGHT_LOWER, (33, 133), mesh.IRIS_RIGHT)
+LEFT = Opening(mesh.EYE_LEFT_UPPER[::-1], mesh.EYE_LEFT_LOWER[::-1], (362, 263), mesh.IRIS_LEFT)
 OPENINGS = (MOUTH, RIGHT, LEFT)
 
 
@@ -90,20 +92,33 @@ def behind_openings(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     irises = mesh.IRIS_RIGHT + mesh.IRIS_LEFT
     points, shows = [end[:, irises]], [start[:, irises].expand(len(end), -1, -1)]
     for opening in OPENINGS:
-        upper, lower = start[:, opening.upper], start[:, opening.lower]
         came_from, went_to = (side[:, opening.carrier].mean(1, keepdim=True) for side in (start, end))
-        shown = []
-        for edge in (opening.upper, opening.lower):
-            offset = torch.view_as_complex((end[:, edge] - went_to).contiguous()) / turn
-            x, y = (came_from + torch.view_as_real(offset)).unbind(-1)  # (F, K)
-            x = torch.minimum(torch.maximum(x, upper[:, :1, 0]), upper[:, -1:, 0])
-            top, bottom = (height_over(side.expand(len(end), -1, -1), x) for side in (upper, lower))
-            shown.append(torch.stack((x, torch.minimum(torch.maximum(y, top), torch.maximum(top, bottom))), -1))
-        top, bottom = end[:, opening.upper], end[:, opening.lower]
+
+        def carried(at: Tensor, came_from: Tensor = came_from, went_to: Tensor = went_to) -> Tensor:
+            offset = torch.view_as_complex((at - went_to).contiguous()) / turn
+            return came_from + torch.view_as_real(offset)
+
+        edges = [_seen_through(opening, start, carried(end[:, edge])) for edge in (opening.upper, opening.lower)]
         for share in (0.0, *ROWS, 1.0):
-            points.append(top.lerp(bottom, share))
-            shows.append(shown[0].lerp(shown[1], share))
+            row = end[:, opening.upper].lerp(end[:, opening.lower], share)
+            shown = edges[0].lerp(edges[1], share)
+            if opening.iris:
+                centre, was = end[:, opening.iris[:1]], start[:, opening.iris[:1]]
+                radius = (end[:, opening.iris[1:]] - centre).norm(dim=-1).mean(1)[:, None]
+                near = smoothstep((IRIS_REACH - (row - centre).norm(dim=-1) / radius) / (IRIS_REACH - 1))[..., None]
+                shown = _seen_through(opening, start, shown + near * (was - carried(centre)))
+            points.append(row)
+            shows.append(shown)
     return torch.cat(points, 1), torch.cat(shows, 1)
+
+
+def _seen_through(opening: Opening, start: Tensor, at: Tensor) -> Tensor:
+    """Points (F, K, 2) of the reference, brought to within its opening: start (1, 478, 2)."""
+    upper, lower = start[:, opening.upper], start[:, opening.lower]
+    x, y = at.unbind(-1)
+    x = torch.minimum(torch.maximum(x, upper[:, :1, 0]), upper[:, -1:, 0])
+    top, bottom = (height_over(side.expand(len(at), -1, -1), x) for side in (upper, lower))
+    return torch.stack((x, torch.minimum(torch.maximum(y, top), torch.maximum(top, bottom))), -1)
 
 
 def _beside(points: Tensor, opening: Opening, centres: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def student_of(teacher: Teacher, config: TextConfig) -> SentenceNet:
 
 def distil(student: SentenceNet, texts: list[str], wanted: Tensor, training: TextTraining, out: Path) -> nn.Module:
     """wanted: (n, D), the teacher's embeddings of the texts. Texts of like length share a batch."""
-    pieces = [row[row != 0] for row in word_pieces(texts, _holder(student))]
+    pieces = [row[row != 0] for row in word_pieces(texts, holder(student))]
     order = sorted(range(len(texts)), key=lambda index: len(pieces[index]))
     generator = Generator().manual_seed(training.seed + 1)
 
@@ -178,11 +178,11 @@ def train_reader(
             rows = torch.randint(len(captions), (training.batch,), generator=generator)
             kept = torch.randint(len(others), (training.batch // 3,), generator=generator)
             yield {
-                "pieces": _trimmed(captions[rows]),
+                "pieces": trimmed(captions[rows]),
                 "presence": presence[rows],
                 "strength": strength[rows],
                 "noise": training.noise * torch.randn((len(rows), model.config.dim), generator=generator),
-                "others": _trimmed(others[kept]),
+                "others": trimmed(others[kept]),
                 "wanted": wanted[kept],
             }
 
@@ -203,11 +203,11 @@ def train_reader(
     return cast(TextNetworks, average)
 
 
-def _trimmed(pieces: Tensor) -> Tensor:
+def trimmed(pieces: Tensor) -> Tensor:
     return pieces[:, : int((pieces != 0).sum(1).max())]
 
 
-def _holder(sentence_net: SentenceNet) -> TextNetworks:
+def holder(sentence_net: SentenceNet) -> TextNetworks:
     """Text networks of which only the sentence encoder counts."""
     with torch.device("meta"):
         networks = TextNetworks(sentence_net.config)

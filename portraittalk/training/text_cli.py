@@ -1,4 +1,4 @@
-"""``portraittalk train text``: the networks that read prompts, in the order encoder, reader."""
+"""``portraittalk train text``: the networks that read prompts, in the order encoder, dictionary, reader."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ app = typer.Typer(no_args_is_help=True, help="Train the networks that read promp
 Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there is resumed.")]
 Minutes = Annotated[float, typer.Option(help="When to stop; the learning rate falls to zero by then.")]
 Texts = Annotated[int, typer.Option(help="How many texts the teacher is asked about.")]
+Encoder = Annotated[Path, typer.Option(help="Weights that `encoder`, or `dictionary`, trained.")]
 Seed = Annotated[int, typer.Option(help="Of the texts, their order and the initial weights.")]
 
 
@@ -29,8 +30,36 @@ def encoder(out: Out, minutes: Minutes, texts: Texts = 60_000, seed: Seed = 0) -
 
 
 @app.command()
+def dictionary(
+    wordnet: Annotated[Path, typer.Option(help="Folder of WordNet's data.adj, data.verb and so on.")],
+    encoder: Encoder,
+    out: Out,
+    minutes: Minutes,
+    texts: Texts = 16_000,
+    seed: Seed = 0,
+) -> None:
+    """Let the sentence encoder learn what rare words mean."""
+    from safetensors.torch import load_file
+
+    from ..config import TextConfig
+    from ..models.text_net import SentenceNet
+    from ..weights.text import VOCABULARY
+    from .dictionary import learn_dictionary, read_wordnet
+    from .text import Teacher, TextTraining, sentences, whole_words
+    from .trainer import TrainerConfig
+
+    entries = read_wordnet(wordnet)
+    network = SentenceNet(TextConfig())
+    network.load_state_dict(load_file(encoder))
+    trainer = TrainerConfig(minutes=minutes, learning_rate=2e-4, warmup=50, ema=0.99, bf16=False)
+    training = TextTraining(texts=texts, captions=0, batch=96, seed=seed, trainer=trainer)
+    plain = sentences(whole_words(VOCABULARY), training)
+    learn_dictionary(network, entries, plain, Teacher()(plain), training, out)
+
+
+@app.command()
 def reader(
-    encoder: Annotated[Path, typer.Option(help="Weights that `encoder` trained.")],
+    encoder: Encoder,
     out: Out,
     file: Annotated[Path, typer.Option(help="The file to write, which holds encoder and reader.")],
     steps: Annotated[int, typer.Option(help="When to stop.")] = 900,

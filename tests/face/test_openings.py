@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from portraittalk.face import topology as mesh
-from portraittalk.face.openings import behind_openings, nearness, one_sided, sides
+from portraittalk.face.openings import MOUTH, RIGHT, behind_openings, nearness, one_sided, sides
 from portraittalk.motion.basis import load_basis
 
 CENTRES = (torch.arange(128) + 0.5) / 128
@@ -90,3 +90,18 @@ def test_an_opening_wider_than_the_references_is_stretched_to_its_edges(points, 
     mouth = shown[0, 10 : 10 + 5 * len(UPPER_LIP), 1]
     assert mouth.min() > lips.min() - 1e-4
     assert mouth.max() < lips.max() + 1e-4
+
+
+def test_the_eye_looks_where_its_iris_goes(points):
+    """What is seen near the iris shifts by all of its way; at the corners of the eye nothing does."""
+    looking, way = points.clone(), torch.tensor([0.008, 0.0])
+    looking[list(RIGHT.iris)] += way
+    seen, still = behind_openings(points[None], points[None])
+    at, shown = behind_openings(points[None], looking[None])
+    lids = slice(10 + 5 * len(MOUTH.upper), 10 + 5 * (len(MOUTH.upper) + len(RIGHT.upper)))
+    from_iris = (at[0, lids] - looking[RIGHT.iris[0]]).norm(dim=-1)
+    moved = (still - shown)[0, lids]
+    nearest = from_iris.argsort()[:5]
+    torch.testing.assert_close(moved[nearest], way.expand(5, 2), atol=2e-3, rtol=0)
+    corners = ((seen[0, lids] - points[133]).norm(dim=-1) < 1e-5) | ((seen[0, lids] - points[33]).norm(dim=-1) < 1e-5)
+    assert corners.any() and moved[corners].abs().max() < 1e-4
