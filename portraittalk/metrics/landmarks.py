@@ -35,9 +35,15 @@ def compare_landmarkers(
     rows = []
     for name, image in pictures:
         found, wanted = own(image), reference(image)
-        pairs = [(face, other) for face in wanted for other in found if _same(face, other)]
-        errors = [_errors(other, face) for face, other in pairs]
-        rows.append(Disagreement(name, len(wanted) - len(pairs), len(found) - len(pairs), errors))
+        errors = []
+        left = list(range(len(found)))
+        for face in wanted:
+            near = [number for number in left if _same(face, found[number])]
+            if near:  # each face is one face's: of two finds of it the other is one too many
+                nearest = min(near, key=lambda number: _errors(found[number], face)[0])
+                left.remove(nearest)
+                errors.append(_errors(found[nearest], face))
+        rows.append(Disagreement(name, len(wanted) - len(errors), len(left), errors))
     return rows
 
 

@@ -30,6 +30,12 @@ def test_faces_elsewhere_are_missed_and_more(portrait, portrait_face):
     assert "a: 1 missed, 1 more" in summary([row])
 
 
+def test_of_two_finds_of_one_face_one_is_too_many(portrait, portrait_face):
+    twice = shown(moved(portrait_face, 20.0), portrait_face)
+    (row,) = compare_landmarkers([("a", portrait)], twice, shown(portrait_face))
+    assert (row.missed, row.extra, row.errors) == (0, 1, [(0.0, 0.0, 0.0)])
+
+
 def test_the_summary_names_what_went_wrong_alone(portrait, portrait_face):
     pictures = [("good", portrait), ("bad", portrait)]
     rows = compare_landmarkers(pictures[:1], shown(portrait_face), shown(portrait_face))
