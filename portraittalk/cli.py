@@ -102,12 +102,12 @@ def animate(
 
     check_fps(fps)
     check_number("head motion", head_motion)
-    provider = provider_named(landmarker)
     check_number("expression strength", expression_strength)
     if max_size < SMALLEST_MAX_SIZE:
         raise SettingsError(f"The longest side must be at least {SMALLEST_MAX_SIZE} pixels, not {max_size}.")
     if motion_out is not None and not motion_out.parent.is_dir():
         raise SettingsError(f"The motion cannot be saved: there is no folder {motion_out.parent}.")
+    provider = provider_named(landmarker)
     folders = [] if models_dir is None else [models_dir]
     networks = load_model(model, choose_device(device), folders=folders)
     settings = SamplingSettings(seed, steps, scales=Scales(identity_scale, text_scale, audio_scale))

@@ -94,22 +94,28 @@ def behind_openings(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     for opening in OPENINGS:
         came_from, went_to = (side[:, opening.carrier].mean(1, keepdim=True) for side in (start, end))
 
-        def carried(at: Tensor, came_from: Tensor = came_from, went_to: Tensor = went_to) -> Tensor:
-            offset = torch.view_as_complex((at - went_to).contiguous()) / turn
-            return came_from + torch.view_as_real(offset)
-
-        edges = [_seen_through(opening, start, carried(end[:, edge])) for edge in (opening.upper, opening.lower)]
+        edges = [
+            _seen_through(opening, start, _carried(end[:, edge], came_from, went_to, turn))
+            for edge in (opening.upper, opening.lower)
+        ]
+        if opening.iris:
+            centre = end[:, opening.iris[:1]]
+            radius = (end[:, opening.iris[1:]] - centre).norm(dim=-1).mean(1)[:, None]
+            way = start[:, opening.iris[:1]] - _carried(centre, came_from, went_to, turn)
         for share in (0.0, *ROWS, 1.0):
             row = end[:, opening.upper].lerp(end[:, opening.lower], share)
             shown = edges[0].lerp(edges[1], share)
             if opening.iris:
-                centre, was = end[:, opening.iris[:1]], start[:, opening.iris[:1]]
-                radius = (end[:, opening.iris[1:]] - centre).norm(dim=-1).mean(1)[:, None]
                 near = smoothstep((IRIS_REACH - (row - centre).norm(dim=-1) / radius) / (IRIS_REACH - 1))[..., None]
-                shown = _seen_through(opening, start, shown + near * (was - carried(centre)))
+                shown = _seen_through(opening, start, shown + near * way)
             points.append(row)
             shows.append(shown)
     return torch.cat(points, 1), torch.cat(shows, 1)
+
+
+def _carried(at: Tensor, came_from: Tensor, went_to: Tensor, turn: Tensor) -> Tensor:
+    """Points (F, K, 2) of the target brought back to where the skull had them in the reference."""
+    return came_from + torch.view_as_real(torch.view_as_complex((at - went_to).contiguous()) / turn)
 
 
 def _seen_through(opening: Opening, start: Tensor, at: Tensor) -> Tensor:

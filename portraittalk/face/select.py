@@ -76,23 +76,19 @@ def choose_face(faces: Sequence[Face], choice: FaceChoice, image_size: tuple[int
 def find_face(image: Tensor, choice: FaceChoice = LARGEST, provider: FaceProvider | None = None) -> Face:
     """Detects and chooses. image: (3, H, W) in 0..1. provider: our own networks by default.
 
-    A box in which no face was seen is searched again by itself; where there is still none, as in a drawing, or where
-    the provider cannot start, an average face is placed in it, and the log says so.
+    A box in which no face was seen is searched again by itself; where there is still none, as in a drawing, an average
+    face is placed in it, and the log says so.
     Raises FaceError as ``choose_face`` does.
     """
     size = (image.shape[-2], image.shape[-1])
+    provider = provider or MeshProvider()
     if choice.box is None:
-        return choose_face((provider or MeshProvider())(image), choice, size)
+        return choose_face(provider(image), choice, size)
     region = _checked_region(choice.box, size)
-    try:
-        provider = provider or MeshProvider()
-        faces = provider(image)
-        faces = _overlapping(faces, region) or _overlapping(_search_around(image, choice.box, provider), region)
-        reason = "no face was recognised in it"
-    except FaceError as error:
-        faces, reason = [], str(error).rstrip(".")
+    faces = _overlapping(provider(image), region)
+    faces = faces or _overlapping(_search_around(image, choice.box, provider), region)
     if not faces:
-        logger.warning("An average face was placed in the box: %s.", reason)
+        logger.warning("An average face was placed in the box: no face was recognised in it.")
         faces = [face_in_box(choice.box)]
     return choose_face(faces, choice, size)
 

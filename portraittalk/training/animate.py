@@ -24,7 +24,7 @@ from ..face.draw import MAP_CHANNELS
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.identity_net import IdentityNet
 from ..sampling.schedule import TRAINING_STEPS, noise_schedule
-from .data import choose, span_about, split_speakers, uniform
+from .data import choose, one_of, span_about, split_speakers, uniform
 from .pairs import Kind
 from .perceptual import MouthLoss
 from .trainer import TrainerConfig, fit
@@ -219,7 +219,7 @@ def batches(
             group = groups[kind]
             if kind == "video" and rare and many:
                 group = rare if float(uniform(0, 1, generator)) < training.others else many
-            sample = read_window(group[choose(len(group), generator)], frames, embeddings, config, generator)
+            sample = read_window(one_of(group, generator), frames, embeddings, config, generator)
             samples.append(cut_part(sample, training.part, training.eyes, generator) if training.part else sample)
         yield {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 

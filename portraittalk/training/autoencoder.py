@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from ..config import AutoencoderConfig
 from ..models.autoencoder import Autoencoder
-from .data import EYES, LIPS, bump, choose, jitter_colour, open_clip, random_affine, split_speakers, uniform
+from .data import EYES, LIPS, bump, choose, jitter_colour, one_of, open_clip, random_affine, split_speakers, uniform
 from .trainer import TrainerConfig, fit
 
 
@@ -59,7 +59,7 @@ def pick(
     draw = uniform(0, 1, generator, 2).tolist()
     group = portraits if draw[0] < config.portraits else (rare if draw[1] < config.others else many)
     group = group or portraits or rare or many
-    return group[choose(len(group), generator)]
+    return one_of(group, generator)
 
 
 def _sample(

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..text.expression import EXPRESSION_NAMES
-from .data import choose, uniform
+from .data import one_of, uniform
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def random_caption(generator: Generator) -> Caption:
     """A phrase by itself, framed, strengthened, denied, beside another or beside what asks for nothing."""
 
     def of(options: Sequence[str]) -> str:
-        return options[choose(len(options), generator)]
+        return one_of(options, generator)
 
     def pick() -> tuple[str, str]:
         name = of(list(CONCEPTS))

@@ -1,10 +1,11 @@
 """Reading prepared clips, and the augmentations that all trainers share, random by the generator they are given."""
 
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Generator, Tensor
 
+T = TypeVar("T")
 LIPS = 13  # middle of the upper inner lip; with 14, the lower's, the centre of the mouth
 EYES = (159, 386)
 SHAPE_KNOTS = 5  # control points a side of a random change of shape
@@ -63,6 +65,10 @@ def split_speakers(videos: list[Path]) -> tuple[list[Path], list[Path]]:
 
 def choose(count: int, generator: Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
+
+
+def one_of(options: Sequence[T], generator: Generator) -> T:
+    return options[choose(len(options), generator)]
 
 
 def span_about(line: Tensor, size: int, length: int, off: int, generator: Generator) -> slice:

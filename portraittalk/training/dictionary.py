@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from ..errors import SettingsError
 from ..models.text_net import SentenceNet
 from ..text.prompt import word_pieces
-from .data import choose, uniform
+from .data import one_of, uniform
 from .text import TextTraining, holder, trimmed
 from .trainer import fit
 
@@ -78,7 +78,7 @@ def learn_dictionary(
             at = torch.searchsorted(bounds, uniform(0, float(bounds[-1]), generator, training.batch))
             picked = [entries[index] for index in at.clamp_max(len(entries) - 1).tolist()]
             kept = torch.randint(len(others), (training.batch // 4,), generator=generator)
-            words = [_of(FRAMES, generator).format(_of(entry.words, generator)) for entry in picked]
+            words = [one_of(FRAMES, generator).format(one_of(entry.words, generator)) for entry in picked]
             yield {
                 "words": trimmed(word_pieces(words, networks)),
                 "meanings": trimmed(word_pieces([_meaning(entry, generator) for entry in picked], networks)),
@@ -95,10 +95,6 @@ def learn_dictionary(
     return fit(student, batches(), loss, training.trainer, out)
 
 
-def _of(options: tuple[str, ...], generator: Generator) -> str:
-    return options[choose(len(options), generator)]
-
-
 def _meaning(entry: Entry, generator: Generator) -> str:
     synonym = len(entry.words) > 1 and float(uniform(0, 1, generator)) < SYNONYMS
-    return _of(entry.words, generator) if synonym else entry.definition
+    return one_of(entry.words, generator) if synonym else entry.definition

@@ -154,11 +154,12 @@ def compare(
     every: Annotated[int, typer.Option(min=1, help="Of videos, every so many frames.")] = 10,
 ) -> None:
     """How far our landmarks are from MediaPipe's, in outer eye distances, and where they fail."""
-    from ..face.mesh import MeshProvider
     from ..face.providers import provider_named
     from ..metrics.landmarks import compare_landmarkers, summary
 
-    typer.echo(summary(compare_landmarkers(_pictures(subjects, every), MeshProvider(), provider_named("mediapipe"))))
+    typer.echo(
+        summary(compare_landmarkers(_pictures(subjects, every), provider_named("own"), provider_named("mediapipe")))
+    )
 
 
 def _pictures(subjects: list[Path], every: int) -> "Iterator[tuple[str, Tensor]]":

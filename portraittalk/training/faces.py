@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from ..face.align import extract_crop, to_crop
 from ..face.mesh import keypoints_of, mesh_crop
 from ..types import Crop
-from .data import choose, jitter_colour, open_clip, random_shape, split_speakers, uniform
+from .data import choose, jitter_colour, one_of, open_clip, random_shape, split_speakers, uniform
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class FaceSources:
         """One face: a picture (3, H, W) in 0..1 and its landmarks (478, 3) in pixels."""
         shares = torch.tensor([share for _, share in self._groups])
         files = self._groups[int(torch.multinomial(shares, 1, generator=generator))][0]
-        clip = open_clip(files[choose(len(files), generator)])
+        clip = open_clip(one_of(files, generator))
         index = choose(len(clip), generator)
         return clip.frames(index, index + 1)[0], clip.landmarks[index]
 

@@ -23,7 +23,7 @@ from ..motion.geometry import LIPS, lip_aperture, move_landmarks, set_gap, shown
 from ..motion.read import motion_of_faces
 from ..motion.track import MotionTrack
 from ..types import Face
-from .data import Clip, choose, open_clip, random_affine, split_speakers, uniform
+from .data import Clip, choose, one_of, open_clip, random_affine, split_speakers, uniform
 from .prepare import PORTRAIT_SIZE, write_clip
 from .teeth import Dentition, mouth_interior
 
@@ -111,7 +111,7 @@ def drive_portraits(
                 continue
             generator = Generator().manual_seed(seed + number * variants + variant)
             drivers = rare if rare and (not many or uniform(0, 1, generator) < 0.5) else many
-            driver = open_clip(drivers[choose(len(drivers), generator)])
+            driver = open_clip(one_of(drivers, generator))
             view = random_affine(clip.frames(0, 1), clip.landmarks, config.crop_size, generator, 0.1, CROP_ZOOM, 4)
             (image,), (points,) = view
             frames = DRIVEN_FRAMES * DRIVEN_STEP

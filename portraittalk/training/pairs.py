@@ -23,7 +23,7 @@ from ..motion.basis import FaceBasis, rigid_fit, undo_rigid
 from ..motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, NECK, lip_aperture, rotation_angles
 from ..motion.structure import structure_coefficients
 from ..motion.track import MotionTrack
-from .data import Clip, choose, jitter_colour, open_clip, random_affine, random_shape, split_speakers, uniform
+from .data import Clip, choose, jitter_colour, one_of, open_clip, random_affine, random_shape, split_speakers, uniform
 from .mouths import drive_portrait, set_lips
 from .prepare import PORTRAIT_MARGIN, write_clip
 from .teeth import Dentition
@@ -151,7 +151,7 @@ def make_pairs(
                     continue
                 generator = Generator().manual_seed(seed + number * variants + variant)
                 drivers = rare if rare and (not many or uniform(0, 1, generator) < 0.5) else many
-                driver = open_clip(drivers[choose(len(drivers), generator)])
+                driver = open_clip(one_of(drivers, generator))
                 clip = open_clip(path)
                 made = make_pair(clip, driver, dentition, kind, autoencoder, basis, config, settings, generator)
                 write_clip(target, made)

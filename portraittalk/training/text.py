@@ -21,7 +21,7 @@ from ..models.text_net import SentenceNet
 from ..text.prompt import word_pieces
 from ..weights.text import TextNetworks
 from .captions import CONCEPTS, FRAMES, random_caption, target_vector
-from .data import choose, uniform
+from .data import choose, one_of, uniform
 from .trainer import TrainerConfig, fit
 
 logger = logging.getLogger(__name__)
@@ -86,10 +86,10 @@ def sentences(words: list[str], training: TextTraining) -> list[str]:
         if uniform(0, 1, generator) < training.captions:
             texts.append(random_caption(generator).text)
             continue
-        pattern = PATTERNS[choose(len(PATTERNS), generator)]
-        text = pattern.format(*(words[choose(len(words), generator)] for _ in range(pattern.count("{}"))))
+        pattern = one_of(PATTERNS, generator)
+        text = pattern.format(*(one_of(words, generator) for _ in range(pattern.count("{}"))))
         framed = uniform(0, 1, generator) < 0.25
-        texts.append(FRAMES[choose(len(FRAMES), generator)].format(text) if framed else text)
+        texts.append(one_of(FRAMES, generator).format(text) if framed else text)
     return texts
 
 

@@ -1,14 +1,20 @@
 """``portraittalk train text``: the networks that read prompts, in the order encoder, dictionary, reader."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .cli import Minutes, Out
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.text_net import SentenceNet
+    from .text import TextTraining
+
 app = typer.Typer(no_args_is_help=True, help="Train the networks that read prompts.")
 
-Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there is resumed.")]
-Minutes = Annotated[float, typer.Option(help="When to stop; the learning rate falls to zero by then.")]
 Texts = Annotated[int, typer.Option(help="How many texts the teacher is asked about.")]
 Encoder = Annotated[Path, typer.Option(help="Weights that `encoder`, or `dictionary`, trained.")]
 Seed = Annotated[int, typer.Option(help="Of the texts, their order and the initial weights.")]
@@ -39,22 +45,14 @@ def dictionary(
     seed: Seed = 0,
 ) -> None:
     """Let the sentence encoder learn what rare words mean."""
-    from safetensors.torch import load_file
-
-    from ..config import TextConfig
-    from ..models.text_net import SentenceNet
-    from ..weights.text import VOCABULARY
     from .dictionary import learn_dictionary, read_wordnet
-    from .text import Teacher, TextTraining, sentences, whole_words
+    from .text import TextTraining
     from .trainer import TrainerConfig
 
     entries = read_wordnet(wordnet)
-    network = SentenceNet(TextConfig())
-    network.load_state_dict(load_file(encoder))
     trainer = TrainerConfig(minutes=minutes, learning_rate=2e-4, warmup=50, ema=0.99, bf16=False)
     training = TextTraining(texts=texts, captions=0, batch=96, seed=seed, trainer=trainer)
-    plain = sentences(whole_words(VOCABULARY), training)
-    learn_dictionary(network, entries, plain, Teacher()(plain), training, out)
+    learn_dictionary(_trained(encoder), entries, *_plain(training), training, out)
 
 
 @app.command()
@@ -67,17 +65,30 @@ def reader(
     seed: Seed = 0,
 ) -> None:
     """Train the reader of expressions on the captions, the encoder moving along."""
+    from ..weights.text import save_text_networks
+    from .text import TextTraining, train_reader
+    from .trainer import TrainerConfig
+
+    trainer = TrainerConfig(steps=steps, learning_rate=1e-3, weight_decay=0.05, warmup=50, ema=0.99, bf16=False)
+    training = TextTraining(texts=texts, captions=0, batch=96, seed=seed, trainer=trainer)
+    save_text_networks(file, train_reader(_trained(encoder), *_plain(training), training, out))
+
+
+def _trained(path: Path) -> "SentenceNet":
     from safetensors.torch import load_file
 
     from ..config import TextConfig
     from ..models.text_net import SentenceNet
-    from ..weights.text import VOCABULARY, save_text_networks
-    from .text import Teacher, TextTraining, sentences, train_reader, whole_words
-    from .trainer import TrainerConfig
 
     network = SentenceNet(TextConfig())
-    network.load_state_dict(load_file(encoder))
-    trainer = TrainerConfig(steps=steps, learning_rate=1e-3, weight_decay=0.05, warmup=50, ema=0.99, bf16=False)
-    training = TextTraining(texts=texts, captions=0, batch=96, seed=seed, trainer=trainer)
-    plain = sentences(whole_words(VOCABULARY), training)
-    save_text_networks(file, train_reader(network, plain, Teacher()(plain), training, out))
+    network.load_state_dict(load_file(path))
+    return network
+
+
+def _plain(training: "TextTraining") -> "tuple[list[str], Tensor]":
+    """Texts that are no captions, and where the teacher puts them: what the encoder is not to forget."""
+    from ..weights.text import VOCABULARY
+    from .text import Teacher, sentences, whole_words
+
+    texts = sentences(whole_words(VOCABULARY), training)
+    return texts, Teacher()(texts)

@@ -29,10 +29,9 @@ def test_every_concept_has_many_phrases_and_its_own_target():
 
 
 def test_captions_repeat_and_are_of_all_kinds():
-    first, again = ([random_caption(Generator().manual_seed(3)) for _ in range(1)] for _ in range(2))
-    assert first == again
-    generator = Generator().manual_seed(3)
-    many = [random_caption(generator) for _ in range(300)]
+    generators = (Generator().manual_seed(3) for _ in range(2))
+    many, again = ([random_caption(generator) for _ in range(300)] for generator in generators)
+    assert many == again
     assert 5 < sum(not each.concepts for each in many) < 60
     assert all(each.strength == 0 for each in many if each.text.startswith("not "))
     assert sum(len(set(each.concepts)) == 2 for each in many) > 15
