@@ -32,6 +32,7 @@ from .trainer import TrainerConfig, fit
 STILL = 0.15  # weight of the latents that the mask leaves out
 MOUTH = 2.0  # what is added for those that show the lips and what is between them
 EYE_CHANNELS = [MAP_CHANNELS.index(name) for name in ("open eyes", "irises", "brows")]
+OWN_FIRST = 0.8  # chance that the first reference, mostly the one that is warped, is the first that is taken
 LIP_CHANNELS = [MAP_CHANNELS.index(name) for name in ("outer lips", "inner lips", "open mouth")]
 
 
@@ -41,6 +42,9 @@ class AnimateTraining:
 
     part: latent rows and columns that are seen of a frame, about the mouth or, in a share ``eyes`` of the samples, the
     eyes; None shows whole frames, which is what the last training has to do.
+
+    references: chances that a step shows one, two, ... references of each person; alone, it is mostly the one that is
+    warped.
 
     shares: of the kinds of pairs among the samples; a kind of which there are none, or in stage two the stills, leaves
     its share to the others. others: share of the rare speakers among the videos. dropout: chance, for each branch by
@@ -56,6 +60,7 @@ class AnimateTraining:
     eyes: float = 0.25
     shares: Mapping[Kind, float] = field(default_factory=lambda: {"video": 0.45, "driven": 0.45, "still": 0.1})
     others: float = 0.6
+    references: tuple[float, ...] = (0.6, 0.25, 0.15)
     dropout: float = 0.1
     feature_dropout: float = 0.1
     first: float = 0.7
@@ -145,8 +150,9 @@ def animate_loss(
 ) -> dict[str, Tensor]:
     """The mask reconstruction loss: mean of ``(STILL + mask + MOUTH * mouth) * (v_predicted - v)^2`` over latents, and
     in stage one the distance of the identity embedding to the recogniser's."""
-    features = model.identity_net.encoder(batch["reference"])
-    identity = model.identity_net.tokens(features)
+    references = batch["reference"]
+    features = model.identity_net.encoder(references.flatten(0, 1))
+    identity = model.identity_net.tokens(features).unflatten(0, references.shape[:2]).flatten(1, 2)
     warped = batch["warped"]
     net = config.animate_net
     clean = (batch["target"] - warped) * net.residual_scale if net.residual else batch["target"]
@@ -187,7 +193,8 @@ def animate_loss(
         losses["loss"] = losses["loss"] + training.pictures * pictures
         losses["pictures"] = pictures.detach()
     if training.stage == 1:
-        cosine = (model.identity_net.encoder.embed(features.float()) * batch["embedding"]).sum(-1)
+        embeddings = model.identity_net.encoder.embed(features.float()).unflatten(0, references.shape[:2])
+        cosine = (embeddings * batch["embedding"][:, None]).sum(-1).mean(1)
         known = batch["embedding"].abs().sum(-1) > 0
         distance = ((1 - cosine) * known).sum() / known.sum().clamp_min(1)
         losses["loss"] = losses["loss"] + training.distil * distance
@@ -212,14 +219,16 @@ def batches(
     rare, many = split_speakers(groups["video"])
     kinds = [kind for kind, group in groups.items() if group]
     weights = torch.tensor([training.shares[kind] for kind in kinds])
+    chances = torch.tensor(training.references)
     while True:
+        references = 1 + int(torch.multinomial(chances, 1, generator=generator))
         samples = []
         for _ in range(max(1, training.batch // frames)):
             kind = kinds[int(torch.multinomial(weights, 1, generator=generator))]
             group = groups[kind]
             if kind == "video" and rare and many:
                 group = rare if float(uniform(0, 1, generator)) < training.others else many
-            sample = read_window(one_of(group, generator), frames, embeddings, config, generator)
+            sample = read_window(one_of(group, generator), frames, references, embeddings, config, generator)
             samples.append(cut_part(sample, training.part, training.eyes, generator) if training.part else sample)
         yield {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
@@ -231,9 +240,15 @@ def frame_count(path: Path) -> int:
 
 
 def read_window(
-    path: Path, frames: int, embeddings: dict[str, Tensor], config: PortraitTalkConfig, generator: Generator
+    path: Path,
+    frames: int,
+    references: int,
+    embeddings: dict[str, Tensor],
+    config: PortraitTalkConfig,
+    generator: Generator,
 ) -> dict[str, Tensor]:
-    """``frames`` successive frames of one pair file, in the layouts of ``Conditions`` but for the batch."""
+    """``frames`` successive frames of one pair file, in the layouts of ``Conditions`` but for the batch, and so many
+    of its references (R, 3, s, s) in 0..1."""
     start = choose(frame_count(path) - frames + 1, generator)
     with safe_open(path, framework="pt") as file:
 
@@ -250,7 +265,7 @@ def read_window(
             "map": read("map") / 255,
             "structure": read("structure"),
             "speech": speech,
-            "reference": file.get_tensor("reference")[0].float() / 255,
+            "reference": _some(file.get_tensor("reference"), references, generator).float() / 255,
             "embedding": known[choose(len(known), generator)],
         }
 
@@ -265,6 +280,14 @@ def cut_part(sample: dict[str, Tensor], part: int, eyes: float, generator: Gener
     drawn_rows, drawn_columns = (slice(span.start * fine, span.stop * fine) for span in (rows, columns))
     cut = {name: sample[name][..., rows, columns] for name in ("target", "warped", "mask")}
     return {**sample, **cut, "map": sample["map"][..., drawn_rows, drawn_columns]}
+
+
+def _some(references: Tensor, count: int, generator: Generator) -> Tensor:
+    """``count`` of the references (R, ...): in most cases the first, then others in any order."""
+    order = 1 + torch.randperm(len(references) - 1, generator=generator)
+    own = order.new_zeros(1)
+    order = torch.cat((own, order) if float(uniform(0, 1, generator)) < OWN_FIRST else (order, own))
+    return references[order[:count]]
 
 
 def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:

@@ -87,7 +87,10 @@ def make_pair(
     generator: Generator,
 ) -> dict[str, Tensor]:
     """The tensors of one pair file: ``target`` and ``warped`` latents (F, C, h, w), ``mask`` (F, 1, h, w), ``map``
-    (F, M, m, m) uint8, ``structure`` (F, K), ``reference`` (1, 3, s, s) uint8, and ``speech`` where there is sound.
+    (F, M, m, m) uint8, ``structure`` (F, K), ``reference`` (R, 3, s, s) uint8, and ``speech`` where there is sound.
+
+    The references are the one that is warped, or another, then the frame whose mouth is widest open and any frame: what
+    further pictures of a person may show.
 
     kind: "video" where ``clip`` is one; a portrait gives a "driven" pair or a "still". driver: a video clip whose
     motion a portrait is moved by; unused by a video.
@@ -104,14 +107,17 @@ def make_pair(
     warped = torch.cat([warp(view.reference, part) for part in flow.split(CHUNK)])
     mask = motion_mask(view.reference_landmarks, shown, size)
     drawn = landmark_map(shown, size, config.structure.map_size)
-    colours = jitter_colour(torch.cat((view.identity[None], view.target, warped)), generator)
-    identity, target, warped = colours[:1], colours[1 : 1 + len(view.target)], colours[1 + len(view.target) :]
+    more = torch.tensor([int(lip_aperture(view.landmarks).argmax()), choose(len(view.target), generator)])
+    references = torch.cat((view.identity[None], view.target[more]))
+    colours = jitter_colour(torch.cat((references, view.target, warped)), generator)
+    references, target, warped = colours.split((len(references), len(view.target), len(warped)))
     expression, track = view.expression, view.track
     if uniform(0, 1, generator) < 0.5:
-        identity, target, warped, mask, drawn = (t.flip(-1) for t in (identity, target, warped, mask, drawn))
+        references, target, warped, mask, drawn = (t.flip(-1) for t in (references, target, warped, mask, drawn))
         expression, track = expression[:, MIRRORED], _mirror(track)
     latent = (config.latent_size, config.latent_size)
     small = (config.identity_net.input_size,) * 2
+    references = interpolate(references, small, mode="bilinear", antialias=True)
     count = config.structure.coefficients
     pair = {
         "target": torch.cat([autoencoder.encode(part) for part in target.split(CHUNK)]).half(),
@@ -119,7 +125,7 @@ def make_pair(
         "mask": adaptive_avg_pool2d(mask, latent).half(),
         "map": (drawn * 255).round().byte(),
         "structure": structure_coefficients(expression, track, lip_aperture(shown), count).half(),
-        "reference": (interpolate(identity, small, mode="bilinear", antialias=True) * 255).round().clamp(0, 255).byte(),
+        "reference": (references * 255).round().clamp(0, 255).byte(),
     }
     return pair if view.speech is None else {**pair, "speech": view.speech}
 

@@ -91,7 +91,7 @@ def test_batches_have_the_layout_of_the_conditions(pairs):
 
 def test_a_part_is_cut_about_the_mouth_or_the_eyes(pairs):
     mouths, eyes = (
-        next(batches(pairs, {}, TINY, replace(training(2), part=2, eyes=share, shares={"video": 1.0})))
+        next(batches(pairs, {}, TINY, replace(training(2), batch=64, part=2, eyes=share, shares={"video": 1.0})))
         for share in (0, 1)
     )
     fine = TINY.structure.map_size // TINY.latent_size
@@ -108,6 +108,16 @@ def test_kinds_come_in_their_shares(pairs):
     assert next(batches(pairs, {}, TINY, only))["speech"].abs().amax((1, 2, 3)).gt(0).all()
     still = replace(only, shares={"video": 0.0, "driven": 0.0, "still": 1.0})
     assert not next(batches(pairs, {}, TINY, still))["speech"].any()
+
+
+def test_a_step_shows_one_or_several_references(pairs):
+    counts = []
+    for chances in ((1.0,), (0.0, 1.0), (0.0, 0.0, 1.0)):
+        shown = next(batches(pairs, {}, TINY, replace(training(1), references=chances, batch=8)))["reference"]
+        counts.append(shown.shape[1])
+        assert shown.shape[2] == 3 and shown.min() >= 0 and shown.max() <= 1
+    assert counts == [1, 2, 3]
+    assert not torch.equal(shown[:, 0], shown[:, 1])
 
 
 def test_the_loss_looks_most_at_the_mouth(pairs):
@@ -140,7 +150,7 @@ def test_after_stage_one_frames_are_still_independent(pairs, tmp_path):
     noisy = torch.randn_like(sample["target"])
 
     def velocity(frames: slice) -> Tensor:
-        identity = trained.identity_net.tokens(trained.identity_net.encoder(sample["reference"]))
+        identity = trained.identity_net(sample["reference"][0])[None]
         conditions = Conditions(
             *(sample[name][:, :, frames] for name in ("warped", "mask")),
             sample["map"][:, frames], identity, sample["speech"][:, frames], sample["structure"][:, frames],
