@@ -6,7 +6,7 @@ reconstruction loss weighs the error by what may change at all, most of all arou
 also compares mouths as they look decoded. The formulas are our reading.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from ..sampling.schedule import TRAINING_STEPS, noise_schedule
 from .data import choose, one_of, span_about, split_speakers, uniform
 from .pairs import Kind
 from .perceptual import MouthLoss
-from .trainer import TrainerConfig, fit
+from .trainer import Batch, Draw, TrainerConfig, Validate, fit, stacked
 
 STILL = 0.15  # weight of the latents that the mask leaves out
 MOUTH = 2.0  # what is added for those that show the lips and what is between them
@@ -41,7 +41,7 @@ class AnimateTraining:
     """stage: 1 or 2. window: frames a sample in stage two. batch: frames a step.
 
     part: latent rows and columns that are seen of a frame, about the mouth or, in a share ``eyes`` of the samples, the
-    eyes; None shows whole frames, which is what the last training has to do.
+    eyes; 0 shows whole frames, which is what the last training has to do.
 
     references: chances that a step shows one, two, ... references of each person; alone, it is mostly the one that is
     warped.
@@ -56,7 +56,7 @@ class AnimateTraining:
     stage: int = 1
     window: int = 8
     batch: int = 16
-    part: int | None = 8
+    part: int = 8
     eyes: float = 0.25
     shares: Mapping[Kind, float] = field(default_factory=lambda: {"video": 0.45, "driven": 0.45, "still": 0.1})
     others: float = 0.6
@@ -88,10 +88,11 @@ def train_animate(
     training: AnimateTraining,
     out: Path,
     mouth_loss: MouthLoss | None = None,
+    validate: Validate | None = None,
 ) -> nn.Module:
     """One stage from pair files into ``out``; returns the averaged networks.
 
-    mouth_loss: the loss on decoded mouths, if there is to be one.
+    mouth_loss: the loss on decoded mouths, if there is to be one. validate: as of ``trainer.fit``.
     embeddings: (n, E) unit-length embeddings of a face recogniser by the clip's name, for stage one; a clip without is
     trained without. A pair file is named ``<clip>.<kind>.<variant>.safetensors``.
     """
@@ -102,13 +103,13 @@ def train_animate(
         if isinstance(block, ResnetBlock2D):
             block.dropout.p = training.feature_dropout
     torch.manual_seed(training.seed)
-    noise = Generator().manual_seed(training.seed + 1)
     schedule = noise_schedule()
 
-    def loss(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
         return animate_loss(model, batch, config, training, schedule, noise, mouth_loss)  # type: ignore[arg-type]
 
-    trained = fit(networks, batches(pairs, embeddings, config, training), loss, training.trainer, out)
+    draw = batches(pairs, embeddings, config, training)
+    trained = fit(networks, draw, loss, training.trainer, out, training.seed, validate)
     if training.stage == 1:
         for model in (networks, trained):
             bring_back_motion(model.animate_net)  # type: ignore[arg-type]
@@ -156,12 +157,13 @@ def animate_loss(
     warped = batch["warped"]
     net = config.animate_net
     clean = (batch["target"] - warped) * net.residual_scale if net.residual else batch["target"]
-    eps = torch.randn(clean.shape, generator=noise)
+    eps = torch.randn(clean.shape, generator=noise).to(clean)
     timestep = torch.randint(TRAINING_STEPS, (len(clean),), generator=noise)
     timestep[torch.rand(len(clean), generator=noise) < training.first] = TRAINING_STEPS - 1
+    timestep = timestep.to(clean.device)
 
     def kept() -> Tensor:
-        return (torch.rand(len(clean), generator=noise) >= training.dropout).float()
+        return (torch.rand(len(clean), generator=noise) >= training.dropout).to(clean)
 
     conditions = Conditions(
         warped=warped,
@@ -183,7 +185,7 @@ def animate_loss(
     if mouth_loss is not None and len(chosen):
         scale = net.residual_scale if net.residual else 1
         base = warped if net.residual else torch.zeros_like(warped)
-        pick = torch.randperm(len(chosen) * clean.shape[2], generator=noise)[: training.decoded]
+        pick = torch.randperm(len(chosen) * clean.shape[2], generator=noise)[: training.decoded].to(clean.device)
         # At the last timestep nothing of the noisy latents is signal: the velocity is the clean latents, negated.
         shown, wanted, where = (
             tensor[chosen].transpose(1, 2).flatten(0, 1)[pick]
@@ -210,9 +212,8 @@ def mouth_cells(drawn: Tensor, size: int) -> Tensor:
 
 def batches(
     pairs: list[Path], embeddings: dict[str, Tensor], config: PortraitTalkConfig, training: AnimateTraining
-) -> Iterator[dict[str, Tensor]]:
-    """Endless batches: of single frames in stage one, of windows of video in stage two, or of parts of these."""
-    generator = Generator().manual_seed(training.seed)
+) -> Draw:
+    """Draws batches: of single frames in stage one, of windows of video in stage two, or of parts of these."""
     frames = 1 if training.stage == 1 else training.window
     long = [path for path in pairs if frame_count(path) >= frames]
     groups = {kind: [path for path in long if path.stem.split(".")[1] == kind] for kind in training.shares}
@@ -220,17 +221,20 @@ def batches(
     kinds = [kind for kind, group in groups.items() if group]
     weights = torch.tensor([training.shares[kind] for kind in kinds])
     chances = torch.tensor(training.references)
-    while True:
+
+    def sample(references: int, generator: Generator) -> Batch:
+        kind = kinds[int(torch.multinomial(weights, 1, generator=generator))]
+        group = groups[kind]
+        if kind == "video" and rare and many:
+            group = rare if float(uniform(0, 1, generator)) < training.others else many
+        window = read_window(one_of(group, generator), frames, references, embeddings, config, generator)
+        return cut_part(window, training.part, training.eyes, generator) if training.part else window
+
+    def draw(generator: Generator) -> Batch:
         references = 1 + int(torch.multinomial(chances, 1, generator=generator))
-        samples = []
-        for _ in range(max(1, training.batch // frames)):
-            kind = kinds[int(torch.multinomial(weights, 1, generator=generator))]
-            group = groups[kind]
-            if kind == "video" and rare and many:
-                group = rare if float(uniform(0, 1, generator)) < training.others else many
-            sample = read_window(one_of(group, generator), frames, references, embeddings, config, generator)
-            samples.append(cut_part(sample, training.part, training.eyes, generator) if training.part else sample)
-        yield {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        return stacked(sample(references, generator) for _ in range(max(1, training.batch // frames)))
+
+    return draw
 
 
 @lru_cache(maxsize=8192)

@@ -1,6 +1,5 @@
 """Training of the autoencoder on windows of prepared frames; mouth and eyes count most."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -13,7 +12,9 @@ from torch import Generator, Tensor, nn
 from ..config import AutoencoderConfig
 from ..models.autoencoder import Autoencoder
 from .data import EYES, LIPS, bump, choose, jitter_colour, one_of, open_clip, random_affine, split_speakers, uniform
-from .trainer import TrainerConfig, fit
+from .trainer import Batch, Draw, TrainerConfig, fit, stacked
+
+SHOWN = 6  # frames in a validation picture
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class AutoencoderTraining:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
-def batches(clips: list[Path], crop_size: int, config: AutoencoderTraining) -> Iterator[dict[str, Tensor]]:
-    """Endless batches of ``image`` (B, 3, W, W) in 0..1 and ``weight`` (B, 1, W, W): 1, up to 4 at mouth and eyes."""
-    generator = Generator().manual_seed(config.seed)
+def batches(clips: list[Path], crop_size: int, config: AutoencoderTraining) -> Draw:
+    """Draws batches of ``image`` (B, 3, W, W) in 0..1 and ``weight`` (B, 1, W, W): 1, up to 4 at mouth and eyes."""
     groups = split_clips(clips)
-    while True:
-        samples = [_sample(groups, crop_size, config, generator) for _ in range(config.batch)]
-        yield {"image": torch.stack([s[0] for s in samples]), "weight": torch.stack([s[1] for s in samples])}
+
+    def draw(generator: Generator) -> Batch:
+        return stacked(_sample(groups, crop_size, config, generator) for _ in range(config.batch))
+
+    return draw
 
 
 def split_clips(clips: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
@@ -64,7 +66,7 @@ def pick(
 
 def _sample(
     groups: tuple[list[Path], list[Path], list[Path]], crop_size: int, config: AutoencoderTraining, generator: Generator
-) -> tuple[Tensor, Tensor]:
+) -> Batch:
     clip = open_clip(pick(groups, config, generator))
     index = choose(len(clip), generator)
     image, points = clip.frames(index, index + 1), clip.landmarks[index : index + 1]
@@ -80,11 +82,12 @@ def _sample(
     focus = centres[0] if draw < config.mouth else eye if draw < config.mouth + config.eyes else anywhere
     corner = focus + uniform(-0.3, 0.3, generator, 2) * config.window - config.window / 2
     if config.decoder_only:
-        return jitter_colour(image[0], generator), 1 + 3 * bump(centres, 0.09 * crop_size, crop_size)
+        weight = 1 + 3 * bump(centres, 0.09 * crop_size, crop_size)
+        return {"image": jitter_colour(image[0], generator), "weight": weight}
     left, top = (corner / 16).round().mul(16).long().clamp(0, crop_size - config.window).tolist()
     view = image[0, :, top : top + config.window, left : left + config.window]
     weight = 1 + 3 * bump(centres - torch.tensor([left, top]), 0.09 * crop_size, config.window)
-    return jitter_colour(view, generator), weight
+    return {"image": jitter_colour(view, generator), "weight": weight}
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -98,9 +101,9 @@ def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tenso
     return ((output - target).abs() * weight).mean() + difference(1) + 0.5 * difference(3)
 
 
-def autoencoder_loss(model: Autoencoder, batch: dict[str, Tensor], kl_weight: float) -> dict[str, Tensor]:
+def autoencoder_loss(model: Autoencoder, batch: Batch, kl_weight: float, generator: Generator) -> dict[str, Tensor]:
     posterior = model.posterior(batch["image"].contiguous(memory_format=torch.channels_last))
-    patches = model.kl.decode(posterior.sample()).sample
+    patches = model.kl.decode(posterior.sample(generator)).sample
     output = F.pixel_shuffle(patches, model.config.patch_size).float() / 2 + 0.5
     reconstruction = reconstruction_loss(output, batch["image"], batch["weight"])
     kl = posterior.kl().mean() / posterior.mean[0].numel()
@@ -114,7 +117,7 @@ def decoder_loss(model: Autoencoder, batch: dict[str, Tensor], generator: Genera
         latents = model.encode(batch["image"].contiguous(memory_format=torch.channels_last))
     size, factor = latents.shape[-1], model.config.factor
     height, width = size // 2 + choose(size // 4 + 1, generator), size // 2 + choose(size // 4 + 1, generator)
-    top, left = size - height - choose(size // 5, generator), choose(size - width + 1, generator)
+    top, left = size - height - choose(max(1, size // 5), generator), choose(size - width + 1, generator)
     window = latents[..., top : top + height, left : left + width]
     rows, columns = slice(top * factor, (top + height) * factor), slice(left * factor, (left + width) * factor)
     target, weight = batch["image"][..., rows, columns], batch["weight"][..., rows, columns]
@@ -130,9 +133,11 @@ def train_autoencoder(
     config: AutoencoderTraining,
     out: Path,
     start: Path | None = None,
+    validation: list[Path] | None = None,
 ) -> nn.Module:
     """Trains from prepared clips into ``out``, beginning with the weights in ``start``; returns the averaged network.
 
+    validation: clips to show at each checkpoint, if not some of those that are trained on.
     Its latents are not scaled yet: see ``measure_scaling``.
     """
     torch.manual_seed(config.seed)
@@ -142,21 +147,34 @@ def train_autoencoder(
     model.kl.encoder.requires_grad_(not config.decoder_only)
     model.kl.quant_conv.requires_grad_(not config.decoder_only)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    generator = Generator().manual_seed(config.seed + 1)
 
-    def loss(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         trained = cast(Autoencoder, network)
         if config.decoder_only:
             return decoder_loss(trained, batch, generator)
-        return autoencoder_loss(trained, batch, config.kl_weight)
+        return autoencoder_loss(trained, batch, config.kl_weight, generator)
 
-    return fit(
-        model,
-        batches(clips, crop_size, config),
-        loss,
-        config.trainer,
-        out,
-    )
+    watched = first_frames(validation or clips, crop_size)
+
+    def validate(network: nn.Module, step: int) -> dict[str, Tensor]:
+        return reconstructions(cast(Autoencoder, network), watched)
+
+    return fit(model, batches(clips, crop_size, config), loss, config.trainer, out, config.seed, validate)
+
+
+def first_frames(clips: list[Path], crop_size: int) -> Tensor:
+    """A frame of each of a few clips, evenly chosen: (N, 3, S, S) in 0..1."""
+    chosen = clips[:: max(1, len(clips) // SHOWN)][:SHOWN]
+    return torch.cat([F.interpolate(open_clip(path).frames(0, 1), (crop_size, crop_size)) for path in chosen])
+
+
+@torch.no_grad()
+def reconstructions(model: Autoencoder, images: Tensor) -> dict[str, Tensor]:
+    """A picture with the images (N, 3, S, S) in its upper row and what becomes of them below, and their error."""
+    images = images.to(next(model.parameters()).device)
+    output = model.decode(model.encode(images)).clamp(0, 1)
+    rows = [torch.cat(tuple(row), -1) for row in (images, output)]
+    return {"reconstruction": torch.cat(rows, -2), "mse": F.mse_loss(output, images)}
 
 
 @torch.no_grad()

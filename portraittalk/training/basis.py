@@ -6,7 +6,6 @@ provider tie its vertices to the landmarks; the ridge pulls each coefficient tow
 leaves it open.
 """
 
-import argparse
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from ..face.align import EYE_OUTER
 from ..face.detect import FaceProvider
-from ..face.mediapipe import MediaPipeProvider
 from ..face.topology import IRIS_LEFT, IRIS_RIGHT
 from ..motion.arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..motion.basis import FaceBasis, apply_rigid, rigid_fit
@@ -247,21 +245,12 @@ def read_track(path: Path) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pack["landmarks"][found]).float(), torch.from_numpy(coefficients).float()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the expression basis.")
-    parser.add_argument("--ict", type=Path, required=True, help="ICT-FaceKit packed as .npz")
-    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="track files (.npz) of clips")
-    parser.add_argument("--portraits", type=Path, nargs="+", required=True, help="track files (.npz) of portraits")
-    parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO)
-    ict = Ict(arguments.ict)
-    prior, face = ict_prior(ict, landmark_vertices(ict, MediaPipeProvider()))
-    stills = [read_track(path) for path in arguments.portraits]
-    portraits = torch.cat([points for points, _ in stills]), torch.cat([values for _, values in stills])
-    basis = fit((read_track(path) for path in arguments.clips), portraits, prior, face)
-    save_file({name: value.half() for name, value in basis.state_dict().items()}, arguments.out)
-
-
-if __name__ == "__main__":
-    main()
+def fit_files(ict: Path, clips: list[Path], portraits: list[Path], provider: FaceProvider, out: Path) -> FaceBasis:
+    """The basis from ICT-FaceKit (.npz) and track files (.npz) of clips and of portraits, into a safetensors file."""
+    model = Ict(ict)
+    prior, face = ict_prior(model, landmark_vertices(model, provider))
+    stills = [read_track(path) for path in portraits]
+    everyone = torch.cat([points for points, _ in stills]), torch.cat([values for _, values in stills])
+    basis = fit((read_track(path) for path in clips), everyone, prior, face)
+    save_file({name: value.half() for name, value in basis.state_dict().items()}, out)
+    return basis

@@ -131,7 +131,7 @@ def animate(
     if start is not None:
         networks.load_state_dict(load_file(start))
     trainer = TrainerConfig(minutes=minutes, learning_rate=6e-4 if stage == 1 else 3e-4)
-    training = AnimateTraining(stage=stage, batch=batch, part=part or None, seed=seed, trainer=trainer)
+    training = AnimateTraining(stage=stage, batch=batch, part=part, seed=seed, trainer=trainer)
     known = {} if embeddings is None else load_file(embeddings)
     train_animate(sorted(pairs.glob("*.safetensors")), known, networks, MINI, training, out, mouth_loss)
 

@@ -4,7 +4,6 @@ The data files of WordNet 3.0 (Princeton University; free for any use) are read 
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..models.text_net import SentenceNet
 from ..text.prompt import word_pieces
 from .data import one_of, uniform
 from .text import TextTraining, holder, trimmed
-from .trainer import fit
+from .trainer import Batch, fit
 
 FILES = ("data.adj", "data.adv", "data.verb", "data.noun*")
 # Of nouns only acts, attributes, bodies, thoughts, speech, events, feelings, persons and states: WordNet's lexnames.
@@ -68,31 +67,29 @@ def learn_dictionary(
 ) -> nn.Module:
     """A word is to be told its definition from those of the batch's other words (InfoNCE, van den Oord et al. 2018),
     while ``plain`` texts stay where the teacher has them, wanted: (n, D)."""
-    generator = Generator().manual_seed(training.seed + 3)
     networks = holder(student)
     others = word_pieces(plain, networks)
     bounds = torch.tensor(list(accumulate(entry.weight for entry in entries)))
 
-    def batches() -> Iterator[dict[str, Tensor]]:
-        while True:
-            at = torch.searchsorted(bounds, uniform(0, float(bounds[-1]), generator, training.batch))
-            picked = [entries[index] for index in at.clamp_max(len(entries) - 1).tolist()]
-            kept = torch.randint(len(others), (training.batch // 4,), generator=generator)
-            words = [one_of(FRAMES, generator).format(one_of(entry.words, generator)) for entry in picked]
-            yield {
-                "words": trimmed(word_pieces(words, networks)),
-                "meanings": trimmed(word_pieces([_meaning(entry, generator) for entry in picked], networks)),
-                "others": trimmed(others[kept]),
-                "wanted": wanted[kept],
-            }
+    def draw(generator: Generator) -> Batch:
+        at = torch.searchsorted(bounds, uniform(0, float(bounds[-1]), generator, training.batch))
+        picked = [entries[index] for index in at.clamp_max(len(entries) - 1).tolist()]
+        kept = torch.randint(len(others), (training.batch // 4,), generator=generator)
+        words = [one_of(FRAMES, generator).format(one_of(entry.words, generator)) for entry in picked]
+        return {
+            "words": trimmed(word_pieces(words, networks)),
+            "meanings": trimmed(word_pieces([_meaning(entry, generator) for entry in picked], networks)),
+            "others": trimmed(others[kept]),
+            "wanted": wanted[kept],
+        }
 
-    def loss(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         likeness = SHARPNESS * network(batch["words"]).float() @ network(batch["meanings"]).float().T
         contrast = F.cross_entropy(likeness, torch.arange(len(likeness), device=likeness.device))
         apart = 1 - (network(batch["others"]) * batch["wanted"]).sum(-1).mean()
         return {"loss": contrast + KEEP * apart, "contrast": contrast.detach(), "apart": apart.detach()}
 
-    return fit(student, batches(), loss, training.trainer, out)
+    return fit(student, draw, loss, training.trainer, out, training.seed)
 
 
 def _meaning(entry: Entry, generator: Generator) -> str:

@@ -1,6 +1,5 @@
 """Training of the face detector, on random scenes put together from tracked pictures."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ..models.face_detector import FaceDetector
 from ..types import Crop
 from .data import choose, uniform
 from .faces import FaceSources, degraded
-from .trainer import TrainerConfig, fit
+from .trainer import Batch, Draw, TrainerConfig, fit, stacked
 
 POINTS = 3.0  # weight of the keypoints' error
 WIDE, WIDER = 0.7, 0.12  # cells, and share of the face's size: the spread of a face's middle
@@ -50,12 +49,13 @@ class _Shown:
         return (self.keypoints[:2].mean(0) - self.keypoints[3]).norm()
 
 
-def scenes(sources: FaceSources, config: FaceDetectorConfig, training: DetectorTraining) -> Iterator[dict[str, Tensor]]:
-    """Endless batches of ``scene`` (B, 3, S, S) in 0..1 and what ``targets`` says about each."""
-    generator = Generator().manual_seed(training.seed)
-    while True:
-        samples = [_scene(sources, config, training, generator) for _ in range(training.batch)]
-        yield {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+def scenes(sources: FaceSources, config: FaceDetectorConfig, training: DetectorTraining) -> Draw:
+    """Draws batches of ``scene`` (B, 3, S, S) in 0..1 and what ``targets`` says about each."""
+
+    def draw(generator: Generator) -> Batch:
+        return stacked(_scene(sources, config, training, generator) for _ in range(training.batch))
+
+    return draw
 
 
 def targets(faces: list[_Shown], config: FaceDetectorConfig) -> dict[str, Tensor]:
@@ -78,7 +78,7 @@ def targets(faces: list[_Shown], config: FaceDetectorConfig) -> dict[str, Tensor
     return {"likely": likely, "counts": counts, "keypoints": keypoints, "size": size}
 
 
-def detector_loss(model: FaceDetector, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def detector_loss(model: FaceDetector, batch: Batch, generator: Generator) -> dict[str, Tensor]:
     """Cross-entropy of where faces are, weighted by how wrong it is (quality focal loss, Li et al. 2020), and the
     keypoints' error in sizes of their face."""
     logits, keypoints = model(batch["scene"])
@@ -108,7 +108,8 @@ def train_detector(
     if start is not None:
         model.load_state_dict(load_file(start))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return fit(model, scenes(sources, config, training), detector_loss, training.trainer, out)  # type: ignore[arg-type]
+    draw = scenes(sources, config, training)
+    return fit(model, draw, detector_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]
 
 
 def _scene(

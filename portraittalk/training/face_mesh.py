@@ -1,6 +1,5 @@
 """Training of the face mesh and of the reader of expressions, from a teacher's landmarks."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from ..motion.geometry import EYE_LEFT, EYE_RIGHT, LIPS
 from ..types import Crop
 from .data import choose, open_clip, uniform
 from .faces import FaceSources, FaceViews, degraded, face_view, jittered, mirror_order
-from .trainer import TrainerConfig, fit
+from .trainer import Batch, Draw, TrainerConfig, fit
 
 EXACT = (*mesh.LIPS_INNER, *mesh.LIPS_OUTER, *mesh.IRIS_RIGHT, *mesh.IRIS_LEFT)
 EXACT += (*mesh.EYE_RIGHT_UPPER, *mesh.EYE_RIGHT_LOWER, *mesh.EYE_LEFT_UPPER, *mesh.EYE_LEFT_LOWER)
@@ -42,13 +41,11 @@ class MeshTraining:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
-def mesh_batches(
-    sources: FaceSources, mean: Tensor, config: FaceMeshConfig, training: MeshTraining
-) -> Iterator[dict[str, Tensor]]:
-    """Endless batches of ``crop`` (B, 3, S, S) in 0..1, ``points`` (B, 478, 3) in crop pixels, ``present`` (B,)."""
-    generator = Generator().manual_seed(training.seed)
+def mesh_batches(sources: FaceSources, mean: Tensor, config: FaceMeshConfig, training: MeshTraining) -> Draw:
+    """Draws batches of ``crop`` (B, 3, S, S) in 0..1, ``points`` (B, 478, 3) in crop pixels, ``present`` (B,)."""
     order = mirror_order(mean)
-    while True:
+
+    def draw(generator: Generator) -> Batch:
         samples = []
         for _ in range(training.batch):
             image, landmarks = sources.pick(generator)
@@ -59,10 +56,12 @@ def mesh_batches(
                 view = face_view(image, landmarks, config.input_size, order, training.views, generator)
                 samples.append((*view, 1.0))
         crops, points, present = zip(*samples, strict=True)
-        yield {"crop": torch.stack(crops), "points": torch.stack(points), "present": torch.tensor(present)}
+        return {"crop": torch.stack(crops), "points": torch.stack(points), "present": torch.tensor(present)}
+
+    return draw
 
 
-def mesh_loss(model: FaceMesh, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def mesh_loss(model: FaceMesh, batch: Batch, generator: Generator) -> dict[str, Tensor]:
     """Smooth L1 of the landmarks in eye distances, lips and eyes counting most, of the gaps of lips and lids, and the
     cross-entropy of whether there is a face."""
     points, logits = model(batch["crop"])
@@ -120,7 +119,8 @@ def train_mesh(
     if start is not None:
         model.load_state_dict(load_file(start))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return fit(model, mesh_batches(sources, mean, config, training), mesh_loss, training.trainer, out)  # type: ignore[arg-type]
+    draw = mesh_batches(sources, mean, config, training)
+    return fit(model, draw, mesh_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]
 
 
 def fill_template(model: FaceMesh, mean: Tensor) -> None:
@@ -163,17 +163,15 @@ def train_expression(
             for _ in range(n)
         ]
     )
-    generator = Generator().manual_seed(training.seed)
 
-    def batches() -> Iterator[dict[str, Tensor]]:
-        while True:
-            rows = torch.multinomial(weights, training.batch, True, generator=generator)
-            noise = training.noise * torch.randn((len(rows), *mean.shape), generator=generator)
-            yield {"points": points[rows] + noise, "shapes": shapes[rows]}
+    def draw(generator: Generator) -> Batch:
+        rows = torch.multinomial(weights, training.batch, True, generator=generator)
+        noise = training.noise * torch.randn((len(rows), *mean.shape), generator=generator)
+        return {"points": points[rows] + noise, "shapes": shapes[rows]}
 
-    def loss(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         shown = network(batch["points"])
         error = (shown - batch["shapes"]).abs().mean()
         return {"loss": error + 10 * F.mse_loss(shown, batch["shapes"]), "l1": error.detach()}
 
-    return fit(model, batches(), loss, training.trainer, out)
+    return fit(model, draw, loss, training.trainer, out, training.seed)

@@ -1,19 +1,17 @@
-"""Trains the motion network: python -m portraittalk.training.motion --help
+"""Trains the motion network.
 
 Filmed clips give motion; synthetic speech gives voices and phones, and takes its motion from the articulator that the
 filmed clips teach; silence, noise and music teach the lips to rest.
 """
 
-import argparse
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ..config import MINI, PortraitTalkConfig
 from ..media.audio import frame_count, read_audio
@@ -26,7 +24,7 @@ from .basis import read_track
 from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
 from .speech_data import Utterance, batches, load_groups, load_utterance, save_groups, wordless
 from .speech_targets import at_rest, fit_coefficients
-from .trainer import TrainerConfig, fit
+from .trainer import Batch, TrainerConfig, fit
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +48,7 @@ class MotionTrainingConfig:
     closure: float = 20.0
     phones: float = 0.3
     seed: int = 0
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
 class MotionLoss:
@@ -65,7 +64,7 @@ class MotionLoss:
         self.aperture_spread = (spread * self.opening).norm()
         self.closures = torch.tensor(CLOSURES)
 
-    def __call__(self, net: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def __call__(self, net: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         found, logits = net(batch["features"])
         error = found.float() - batch["motion"]
         opened = (error @ self.opening) / self.aperture_spread  # (B, F)
@@ -162,13 +161,15 @@ def train(
     out: Path,
     config: PortraitTalkConfig = MINI,
     training: MotionTrainingConfig = MotionTrainingConfig(),
-    trainer: TrainerConfig = TrainerConfig(steps=3000, learning_rate=1e-3, ema=0.995),  # noqa: B008
 ) -> MotionNet:
     """Trains on ``sources`` and writes ``out/weights.safetensors``; a run that was stopped goes on where it was."""
+    from accelerate import PartialState
+
     prepared = out / "utterances.safetensors"
-    if not prepared.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        save_groups(prepared, gather(sources, basis, config, training))
+    with PartialState().main_process_first():
+        if not prepared.exists():
+            out.mkdir(parents=True, exist_ok=True)
+            save_groups(prepared, gather(sources, basis, config, training))
     groups = load_groups(prepared)
     log.info("utterances: %d of the main speaker, %d of others, %d synthetic, %d without words", *map(len, groups))
     filmed = torch.cat([utterance.motion for group in groups[:2] for utterance in group])
@@ -176,48 +177,14 @@ def train(
     net = MotionNet(config)
     net.spread.copy_(filmed.std(0) + SMALLEST_SPREAD)
     loss = MotionLoss(net.spread.clone(), basis, training)
-    stream: Iterator[dict[str, Tensor]] = batches(
-        list(zip(training.shares, groups, strict=True)),
-        config.speech,
-        training.batch_size,
-        training.frames,
-        torch.Generator().manual_seed(training.seed + 1),
-    )
+    shares = [(share, group) for share, group in zip(training.shares, groups, strict=True) if group]
+    draw = batches(shares, config.speech, training.batch_size, training.frames)
 
-    def check(average: nn.Module, step: int) -> None:
+    def check(average: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(average, MotionNet)
-        validate(average, validation, sources.tracks, basis, config)
+        mean = validate(average, validation, sources.tracks, basis, config)
+        return {"aperture_correlation": torch.tensor(mean)}
 
-    average = fit(net, stream, loss, trainer, out, check)
+    average = fit(net, draw, loss, training.trainer, out, training.seed, check if validation else None)
     assert isinstance(average, MotionNet)
     return average
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the motion network.")
-    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="videos of people speaking")
-    parser.add_argument("--validation", type=Path, nargs="+", required=True, help="videos of people never trained on")
-    parser.add_argument("--tracks", type=Path, required=True, help="folder of their track files (.npz)")
-    parser.add_argument("--phones", type=Path, required=True, help="folder of their phone files")
-    parser.add_argument(
-        "--synthetic", type=Path, nargs="*", default=[], help="sound files with phone files beside them"
-    )
-    parser.add_argument(
-        "--basis", type=Path, required=True, help="expression basis, as portraittalk.training.basis writes it"
-    )
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--minutes", type=float, default=float("inf"))
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights and state")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    basis = FaceBasis()
-    basis.load_state_dict({name.removeprefix("basis."): t for name, t in load_file(arguments.basis).items()})
-    validation = tuple(arguments.validation)
-    clips = tuple(clip for clip in arguments.clips if clip not in validation)
-    sources = Sources(clips, arguments.tracks, arguments.phones, tuple(arguments.synthetic))
-    trainer = TrainerConfig(steps=arguments.steps, minutes=arguments.minutes, learning_rate=1e-3, ema=0.995)
-    train(sources, validation, basis, arguments.out, trainer=trainer)
-
-
-if __name__ == "__main__":
-    main()

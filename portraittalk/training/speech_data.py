@@ -1,7 +1,7 @@
 """The speech that the motion network learns from, at 100 spectra a second: filmed, synthetic, and none at all."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from ..media.audio import Audio, read_audio
 from ..models.motion_net import MOTION_FPS, SPOKEN_NAMES
 from ..speech.features import level_gain, log_mel, patches
 from ..speech.mel import mel_chunks
+from .data import one_of
 from .phones import PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels
 from .speech_augment import augment, noise, uniform
+from .trainer import Batch, Draw, stacked
 
 SPEEDS = (0.8, 1.25)
 NOTE_SECONDS = 0.25
@@ -56,7 +58,7 @@ def load_groups(path: Path) -> list[list[Utterance]]:
     """What ``save_groups`` wrote."""
     tensors = load_file(path)
     keys = sorted({name.rsplit(".", 1)[0] for name in tensors})
-    groups: list[list[Utterance]] = [[] for _ in {key.split(".")[0] for key in keys}]
+    groups: list[list[Utterance]] = [[] for _ in range(1 + max(int(key.split(".")[0]) for key in keys))]
     for key in keys:
         power = tensors[f"{key}.power"]
         one = Utterance(power, tensors[f"{key}.phones"], tensors[f"{key}.motion"], level_gain(power))
@@ -117,21 +119,19 @@ def batches(
     config: SpeechConfig,
     batch_size: int,
     frames: int,
-    generator: Generator,
-) -> Iterator[dict[str, Tensor]]:
-    """Endless augmented batches. groups: (share of the samples, utterances).
+) -> Draw:
+    """Draws augmented batches. groups: (share of the samples, utterances).
 
     Each has ``features`` (B, F, W, M), ``motion`` (B, F, K) and ``phones`` (B, F).
     """
     shares = torch.tensor([share for share, _ in groups])
-    while True:
+
+    def draw(generator: Generator) -> Batch:
         chosen = torch.multinomial(shares, batch_size, replacement=True, generator=generator).tolist()
-        samples = []
-        for group in chosen:
-            utterances = groups[group][1]
-            pick = int(torch.randint(len(utterances), (), generator=generator))
-            samples.append(sample(utterances[pick], config, frames, generator))
-        yield {name: torch.stack([one[name] for one in samples]) for name in samples[0]}
+        picked = (one_of(groups[group][1], generator) for group in chosen)
+        return stacked(sample(utterance, config, frames, generator) for utterance in picked)
+
+    return draw
 
 
 def sample(utterance: Utterance, config: SpeechConfig, frames: int, generator: Generator) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ other of its layers and the principal components of its words, and learns to put
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..text.prompt import word_pieces
 from ..weights.text import TextNetworks
 from .captions import CONCEPTS, FRAMES, random_caption, target_vector
 from .data import choose, one_of, uniform
-from .trainer import TrainerConfig, fit
+from .trainer import Batch, TrainerConfig, fit
 
 logger = logging.getLogger(__name__)
 
@@ -136,23 +135,23 @@ def distil(student: SentenceNet, texts: list[str], wanted: Tensor, training: Tex
     """wanted: (n, D), the teacher's embeddings of the texts. Texts of like length share a batch."""
     pieces = [row[row != 0] for row in word_pieces(texts, holder(student))]
     order = sorted(range(len(texts)), key=lambda index: len(pieces[index]))
-    generator = Generator().manual_seed(training.seed + 1)
 
-    def batches() -> Iterator[dict[str, Tensor]]:
-        while True:
-            start = choose(max(len(order) - training.batch, 1), generator)
-            rows = order[start : start + training.batch]
-            stacked = nn.utils.rnn.pad_sequence([pieces[row] for row in rows], batch_first=True)
-            yield {"pieces": stacked, "wanted": wanted[rows]}
+    def draw(generator: Generator) -> Batch:
+        start = choose(max(len(order) - training.batch, 1), generator)
+        rows = order[start : start + training.batch]
+        return {
+            "pieces": nn.utils.rnn.pad_sequence([pieces[row] for row in rows], batch_first=True),
+            "wanted": wanted[rows],
+        }
 
-    def loss(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         shown = network(batch["pieces"]).float()
         apart = 1 - (shown * batch["wanted"]).sum(-1).mean()
         # What lies near what, within the batch: that is what a reader on top of it learns from.
         relations = F.mse_loss(shown @ shown.T, batch["wanted"] @ batch["wanted"].T)
         return {"loss": apart + 5 * relations, "apart": apart.detach(), "relations": relations.detach()}
 
-    return fit(student, batches(), loss, training.trainer, out)
+    return fit(student, draw, loss, training.trainer, out, training.seed)
 
 
 def train_reader(
@@ -161,8 +160,8 @@ def train_reader(
     """The reader of expressions on top of a distilled encoder, which moves along: what captions ask for comes apart in
     it, while ``plain`` texts stay where the teacher has them, wanted: (n, D)."""
     torch.manual_seed(training.seed)
-    generator = Generator().manual_seed(training.seed + 2)
-    written = [random_caption(generator) for _ in range(CAPTIONS)]
+    writer = Generator().manual_seed(training.seed + 2)
+    written = [random_caption(writer) for _ in range(CAPTIONS)]
     names = list(CONCEPTS)
     presence = torch.tensor([[float(name in each.concepts) for name in names] for each in written])
     strength = torch.tensor([each.strength for each in written])
@@ -173,20 +172,19 @@ def train_reader(
         table.requires_grad_(False)  # a word that no caption holds would stay behind
     captions, others = word_pieces([each.text for each in written], model), word_pieces(plain, model)
 
-    def batches() -> Iterator[dict[str, Tensor]]:
-        while True:
-            rows = torch.randint(len(captions), (training.batch,), generator=generator)
-            kept = torch.randint(len(others), (training.batch // 3,), generator=generator)
-            yield {
-                "pieces": trimmed(captions[rows]),
-                "presence": presence[rows],
-                "strength": strength[rows],
-                "noise": training.noise * torch.randn((len(rows), model.config.dim), generator=generator),
-                "others": trimmed(others[kept]),
-                "wanted": wanted[kept],
-            }
+    def draw(generator: Generator) -> Batch:
+        rows = torch.randint(len(captions), (training.batch,), generator=generator)
+        kept = torch.randint(len(others), (training.batch // 3,), generator=generator)
+        return {
+            "pieces": trimmed(captions[rows]),
+            "presence": presence[rows],
+            "strength": strength[rows],
+            "noise": training.noise * torch.randn((len(rows), model.config.dim), generator=generator),
+            "others": trimmed(others[kept]),
+            "wanted": wanted[kept],
+        }
 
-    def loss(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         text = cast(TextNetworks, network)
         seen = F.normalize(text.sentences(batch["pieces"]) + batch["noise"], dim=-1)
         shown, strength, logits = text.expression(seen)
@@ -199,7 +197,7 @@ def train_reader(
         parts = {"error": error, "strength": strengths, "asks": asks, "apart": apart}
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
-    average = fit(model, batches(), loss, replace(training.trainer, slow={"sentences.": TUNING}), out)
+    average = fit(model, draw, loss, replace(training.trainer, slow={"sentences.": TUNING}), out, training.seed)
     return cast(TextNetworks, average)
 
 

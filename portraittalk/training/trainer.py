@@ -1,101 +1,163 @@
-"""The training loop that all networks share, on accelerate: AdamW, warm-up and cosine, accumulation, EMA, resume."""
+"""The training loop that all networks share, on accelerate: AdamW, warm-up and cosine, accumulation, EMA, resume.
+
+``torchrun`` with several processes runs the same loop: every process draws other batches, gradients are averaged, and
+the main one alone writes. Everything random in a step is drawn from what ``step_seeds`` makes of the run's seed, the
+process and the step, so that a run that was stopped and goes on ends with the very weights of one that was not.
+"""
 
 import copy
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from annotated_types import Ge, Gt, Interval
+from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .checkpoint import resume, save
+from .run_log import Means, RunLog
+
 logger = logging.getLogger(__name__)
+
+Batch = dict[str, Tensor]
+Draw = Callable[[Generator], Batch]
+Loss = Callable[[nn.Module, Batch, Generator], dict[str, Tensor]]
+Validate = Callable[[nn.Module, int], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
     """steps and minutes: a run ends at whichever comes first, and the learning rate falls to zero towards that end.
 
-    bf16: mixed precision. accumulate: batches a step. ema: decay of the averaged weights, which are those that are
-    saved for use. slow: factor of the learning rate for parameters whose name begins so.
+    Minutes count those of a run before it was stopped. bf16: mixed precision. accumulate: batches a step. ema: decay
+    of the averaged weights, which are those that are saved for use. slow: factor of the learning rate for parameters
+    whose name begins so.
     """
 
-    steps: int = 100_000
-    minutes: float = float("inf")
-    learning_rate: float = 3e-4
-    warmup: int = 200
-    weight_decay: float = 0.01
-    accumulate: int = 1
-    ema: float = 0.999
-    clip_norm: float = 1.0
-    checkpoint_seconds: float = 120.0
-    log_every: int = 50
+    steps: Annotated[int, Ge(1)] = 100_000
+    minutes: Annotated[float, Gt(0)] = float("inf")
+    learning_rate: Annotated[float, Gt(0)] = 3e-4
+    warmup: Annotated[int, Ge(1)] = 200
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    accumulate: Annotated[int, Ge(1)] = 1
+    ema: Annotated[float, Interval(ge=0, lt=1)] = 0.999
+    clip_norm: Annotated[float, Gt(0)] = 1.0
+    checkpoint_seconds: Annotated[float, Ge(0)] = 120.0
+    log_every: Annotated[int, Ge(1)] = 50
     bf16: bool = True
     slow: dict[str, float] = field(default_factory=dict)
 
 
+class _Objective(nn.Module):
+    """The model with its loss as one module, so that several processes average the gradients of all it does."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+        return self.loss(self.model, batch, generator)
+
+
 def fit(
     model: nn.Module,
-    batches: Iterator[dict[str, Tensor]],
-    loss: Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]],
+    draw: Draw,
+    loss: Loss,
     config: TrainerConfig,
     out: Path,
-    validate: Callable[[nn.Module, int], None] | None = None,
+    seed: int = 0,
+    validate: Validate | None = None,
 ) -> nn.Module:
     """Trains ``model`` and returns its averaged copy.
 
-    ``out`` receives ``weights.safetensors``, averaged, and the state to resume from.
-    loss: maps model and batch to named scalars, of which ``"loss"`` is minimised and all are logged.
-    validate: called with the averaged model and the step at each checkpoint.
+    draw: makes a batch from a generator. loss: maps model, batch and a generator for its own noise to named scalars,
+    of which ``"loss"`` is minimised and all are logged. validate: called with the averaged model and the step at each
+    checkpoint; the scalars and the pictures (3, H, W) in 0..1 that it returns are logged too.
+    ``out`` receives ``weights.safetensors``, averaged, ``state.safetensors`` to resume from, and what ``RunLog`` says.
     """
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedDataParallelKwargs
 
     # The precision is not accelerate's to choose: it keeps one for the whole process.
-    accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=config.accumulate)
-    precision = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bf16)
+    accelerator = Accelerator(
+        mixed_precision="no",
+        gradient_accumulation_steps=config.accumulate,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    device = accelerator.device
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
     out.mkdir(parents=True, exist_ok=True)
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = _groups(model, config.slow)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99))
-    average = copy.deepcopy(model).requires_grad_(False).eval().to(accelerator.device)
-    step = _resume(model, average, optimizer, out)
-    model, optimizer = accelerator.prepare(model.train(), optimizer)
+    average = copy.deepcopy(model).requires_grad_(False).eval().to(device)
+    step, before = resume(model, average, optimizer, out)
+    objective, optimizer = accelerator.prepare(_Objective(model.train(), loss), optimizer)
     started = saved = time.monotonic()
-    sums: dict[str, float] = {}
-    while (done := max(step / config.steps, (time.monotonic() - started) / 60 / config.minutes)) < 1:
+    log = RunLog(out, step) if accelerator.is_main_process else None
+    means = Means()
+
+    def elapsed() -> float:
+        return before + time.monotonic() - started
+
+    def checkpoint() -> None:
+        if log is None:
+            return
+        save(model, average, optimizer, step, elapsed(), out)
+        if validate is not None:
+            log.validation(step, validate(average, step))
+
+    while (done := _agreed(max(step / config.steps, elapsed() / 60 / config.minutes), accelerator)) < 1:
+        factor = rate(step, done, config.warmup)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * group["pace"] * rate(step, done, config.warmup)
-        for _ in range(config.accumulate):
-            batch = {name: tensor.to(accelerator.device) for name, tensor in next(batches).items()}
-            with accelerator.accumulate(model), precision, _attention(accelerator.device):
-                losses = loss(model, batch)
+            group["lr"] = config.learning_rate * group["pace"] * factor
+        for number in range(config.accumulate):
+            own, everywhere = step_seeds(seed, accelerator.process_index, step, number)
+            torch.manual_seed(everywhere)  # what dropout layers draw from
+            generator = Generator().manual_seed(own)
+            batch = {name: tensor.to(device) for name, tensor in draw(generator).items()}
+            with accelerator.accumulate(objective), precision, _attention(device):
+                losses = objective(batch, generator)
                 accelerator.backward(losses["loss"])
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(trainable, config.clip_norm)
                 optimizer.step()
                 optimizer.zero_grad()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.item() / config.accumulate
+            means.add(losses)
         step += 1
-        update_average(average, accelerator.unwrap_model(model), min(config.ema, (1 + step) / (10 + step)))
+        update_average(average, model, min(config.ema, (1 + step) / (10 + step)))
         if step % config.log_every == 0:
-            logger.info("step %d %.0f s  %s", step, time.monotonic() - started, _format(sums, config.log_every))
-            sums = {}
-        if time.monotonic() - saved > config.checkpoint_seconds and accelerator.is_main_process:
-            _save(accelerator.unwrap_model(model), average, optimizer, step, out)
-            if validate is not None:
-                validate(average, step)
+            found = means.take()
+            if log is not None:
+                log.losses(step, elapsed(), config.learning_rate * factor, found)
+        if time.monotonic() - saved > config.checkpoint_seconds:
+            checkpoint()
             saved = time.monotonic()
-    if accelerator.is_main_process:
-        _save(accelerator.unwrap_model(model), average, optimizer, step, out)
-        if validate is not None:
-            validate(average, step)
+    checkpoint()
+    if log is not None:
+        log.close()
+    accelerator.wait_for_everyone()
     return average
+
+
+def step_seeds(seed: int, process: int, step: int, number: int) -> list[int]:
+    """Two seeds of 32 bits for one batch: for its generator, and for torch's own."""
+    return np.random.SeedSequence((seed, process, step, number)).generate_state(2).tolist()
+
+
+def _agreed(done: float, accelerator: Any) -> float:
+    """The main process's clock decides for all: they must end at the same step, at the same learning rate."""
+    if accelerator.num_processes == 1:
+        return done
+    from accelerate.utils import broadcast
+
+    return float(broadcast(torch.tensor(done, dtype=torch.double, device=accelerator.device)))
 
 
 def _groups(model: nn.Module, slow: dict[str, float]) -> list[dict[str, Any]]:
@@ -115,8 +177,6 @@ def _attention(device: torch.device) -> AbstractContextManager[None]:
 
 def rate(step: int, done: float, warmup: int) -> float:
     """The learning rate's factor: linear warm-up, then half a cosine from 1 to 0.02 over ``done`` in 0..1."""
-    import math
-
     return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
 
 
@@ -130,34 +190,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
-def _format(sums: dict[str, float], count: int) -> str:
-    return "  ".join(f"{name} {value / count:.5f}" for name, value in sums.items())
-
-
-def _save(model: nn.Module, average: nn.Module, optimizer: Any, step: int, out: Path) -> None:
-    def write(path: Path, tensors: dict[str, Tensor]) -> None:
-        part = path.with_suffix(".part")
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part)
-        part.replace(path)
-
-    state = optimizer.state_dict()["state"]
-    moments = {f"optimizer.{i}.{name}": value for i, entry in state.items() for name, value in entry.items()}
-    current = {f"model.{name}": value for name, value in model.state_dict().items()}
-    write(out / "state.safetensors", {**current, **moments, "step": torch.tensor(step)})
-    write(out / "weights.safetensors", dict(average.state_dict()))
-
-
-def _resume(model: nn.Module, average: nn.Module, optimizer: Any, out: Path) -> int:
-    if not (out / "state.safetensors").exists():
-        return 0
-    saved = load_file(out / "state.safetensors")
-    model.load_state_dict({n.removeprefix("model."): t for n, t in saved.items() if n.startswith("model.")})
-    average.load_state_dict(load_file(out / "weights.safetensors"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in saved.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    logger.info("resumed at step %d", int(saved["step"]))
-    return int(saved["step"])
+def stacked(samples: Iterable[Batch]) -> Batch:
+    """Samples of the same keys -> one batch."""
+    every = list(samples)
+    return {name: torch.stack([sample[name] for sample in every]) for name in every[0]}

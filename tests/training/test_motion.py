@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Generator
 
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig
 from portraittalk.models.motion_net import BOTH_SIDES, MOTION_FPS, SPOKEN_NAMES, MotionNet
@@ -53,7 +54,7 @@ def test_motion_keeps_its_time_at_the_rate_of_the_spectra():
 
 
 def test_groups_are_kept_in_a_file(tmp_path, utterance):
-    silence = wordless(3, TINY.speech, torch.Generator().manual_seed(0))
+    silence = wordless(3, TINY.speech, Generator().manual_seed(0))
     save_groups(tmp_path / "groups.safetensors", [[utterance], silence])
     found = load_groups(tmp_path / "groups.safetensors")
     assert [len(group) for group in found] == [1, 3]
@@ -63,7 +64,7 @@ def test_groups_are_kept_in_a_file(tmp_path, utterance):
 
 
 def test_beyond_the_ends_of_an_utterance_the_lips_rest(utterance):
-    generator = torch.Generator().manual_seed(0)
+    generator = Generator().manual_seed(0)
     stretches = [sample(utterance, TINY.speech, 300, generator) for _ in range(5)]
     for one in stretches:
         assert one["features"].shape == (300, 20, 80)
@@ -71,7 +72,7 @@ def test_beyond_the_ends_of_an_utterance_the_lips_rest(utterance):
 
 
 def test_wordless_sounds_have_no_motion():
-    sounds = wordless(4, TINY.speech, torch.Generator().manual_seed(0))
+    sounds = wordless(4, TINY.speech, Generator().manual_seed(0))
     assert not sounds[0].power.any()
     assert all(sound.power.any() for sound in sounds[1:])
     assert not any(sound.motion.any() or sound.phones.any() for sound in sounds)
@@ -83,7 +84,7 @@ def test_loss_minds_lips_that_should_meet(basis):
     def closure(phone: str) -> float:
         motion = torch.zeros(1, 4, len(SPOKEN_NAMES))
         batch = {"features": motion, "motion": motion, "phones": torch.full((1, 4), PHONE_INDEX[phone])}
-        return loss(lambda features: (features + 0.2, torch.zeros(1, 4, 40)), batch)["closure"].item()
+        return loss(lambda features: (features + 0.2, torch.zeros(1, 4, 40)), batch, Generator())["closure"].item()
 
     assert closure("AA") == 0
     assert closure("B") > 1
@@ -98,9 +99,7 @@ def test_the_articulator_learns_what_lips_do_for_phones(basis):
             motion[10 * index + shift : 10 * index + shift + 5, JAW] = 0.5
         return phones, motion[:60]
 
-    net = train_articulator(
-        [spoken(shift) for shift in range(4)], torch.Generator().manual_seed(0), steps=60, batch_size=4
-    )
+    net = train_articulator([spoken(shift) for shift in range(4)], Generator().manual_seed(0), steps=60, batch_size=4)
     phones, motion = spoken(2)
     found = net.articulate(phones, 60, basis)
     assert correlation(found[:, JAW], motion[:, JAW]) > 0.9
@@ -110,25 +109,25 @@ def test_the_articulator_learns_what_lips_do_for_phones(basis):
 
 
 def test_correlation_finds_a_lag():
-    curve = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    curve = torch.randn(100, generator=Generator().manual_seed(0))
     assert correlation(curve, curve.roll(2), 2) == pytest.approx(1)
     assert abs(correlation(curve, curve.roll(2))) < 0.4
 
 
 def test_a_short_run_learns(tmp_path, utterance, basis):
-    groups = [(0.8, [utterance]), (0.2, wordless(3, TINY.speech, torch.Generator().manual_seed(0)))]
-    stream = batches(groups, TINY.speech, 4, 25, torch.Generator().manual_seed(0))
+    groups = [(0.8, [utterance]), (0.2, wordless(3, TINY.speech, Generator().manual_seed(0)))]
+    draw = batches(groups, TINY.speech, 4, 25)
     config = MotionTrainingConfig()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = MotionNet(TINY)
         loss = MotionLoss(net.spread.clone(), basis, config)
-        held_out = [next(stream) for _ in range(3)]
+        held_out = [draw(Generator().manual_seed(seed)) for seed in range(3)]
 
         def error(model) -> float:
             with torch.no_grad():
-                return sum(loss(model.eval(), batch)["loss"].item() for batch in held_out)
+                return sum(loss(model.eval(), batch, Generator())["loss"].item() for batch in held_out)
 
         before = error(net)
-        trained = fit(net, stream, loss, TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, ema=0.9), tmp_path)
+        trained = fit(net, draw, loss, TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, ema=0.9), tmp_path)
     assert error(trained) < 0.6 * before

@@ -1,53 +1,111 @@
+import json
+from dataclasses import replace
+
+import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
-from portraittalk.training.trainer import TrainerConfig, fit, rate
+from portraittalk.training.trainer import TrainerConfig, fit, rate, step_seeds
 
-
-def regression(seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    weight = torch.tensor([[1.0, -2.0, 0.5]])
-    while True:
-        x = torch.randn(32, 3, generator=generator)
-        yield {"x": x, "y": x @ weight.T}
-
-
-def squared_error(model, batch):
-    return {"loss": (model(batch["x"]) - batch["y"]).square().mean()}
-
-
+WEIGHT = torch.tensor([[1.0, -2.0, 0.5]])
 CONFIG = TrainerConfig(steps=120, learning_rate=0.05, warmup=5, ema=0.9, bf16=False, weight_decay=0.0)
 
 
-def network():
+def regression(generator):
+    x = torch.randn(32, 3, generator=generator)
+    return {"x": x, "y": x @ WEIGHT.T}
+
+
+def squared_error(model, batch, generator):
+    noise = 0.01 * torch.randn(len(batch["x"]), 1, generator=generator)
+    return {"loss": (model(batch["x"]) - batch["y"] + noise).square().mean()}
+
+
+def network(dropout=0.0):
     torch.manual_seed(0)
-    return nn.Linear(3, 1)
+    return nn.Sequential(nn.Linear(3, 8), nn.Dropout(dropout), nn.Linear(8, 1))
 
 
 def test_training_lowers_the_loss_and_saves_the_average(tmp_path):
-    from safetensors.torch import load_file
-
     model = network()
-    batch = next(regression(9))
-    before = squared_error(model, batch)["loss"].item()
-    average = fit(model, regression(), squared_error, CONFIG, tmp_path)
-    assert squared_error(average, batch)["loss"].item() < before / 50
-    assert torch.equal(load_file(tmp_path / "weights.safetensors")["weight"], average.weight)
+    batch = regression(torch.Generator().manual_seed(9))
+    before = squared_error(model, batch, torch.Generator())["loss"].item()
+    average = fit(model, regression, squared_error, CONFIG, tmp_path)
+    assert squared_error(average, batch, torch.Generator())["loss"].item() < before / 50
+    saved = load_file(tmp_path / "weights.safetensors")
+    assert all(torch.equal(saved[name], value) for name, value in average.state_dict().items())
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_stopped_run_goes_on_where_it_was(tmp_path):
-    from dataclasses import replace
+class Stopped(Exception):
+    pass
 
-    fit(network(), regression(), squared_error, replace(CONFIG, steps=30), tmp_path)
-    seen = []
 
-    def counting(model, batch):
-        seen.append(1)
-        return squared_error(model, batch)
+def test_a_stopped_run_ends_with_the_very_weights_of_one_that_was_not(tmp_path):
+    """With dropout, noise in the loss, accumulation and mixed precision; stopped between two checkpoints."""
+    config = replace(CONFIG, steps=6, accumulate=2, bf16=True, checkpoint_seconds=0.0, log_every=1)
 
-    fit(network(), regression(1), counting, replace(CONFIG, steps=50), tmp_path)
-    assert len(seen) == 20
+    def stop(model, step):
+        if step == 3:
+            raise Stopped
+        return {}
+
+    fit(network(0.5), regression, squared_error, config, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        fit(network(0.5), regression, squared_error, config, tmp_path / "parts", validate=stop)
+    torch.rand(7)  # what else happened in between does not matter
+    fit(network(0.5), regression, squared_error, config, tmp_path / "parts")
+    whole, parts = (load_file(tmp_path / run / "state.safetensors") for run in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole if name != "seconds")
+    logs = [
+        [json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        for run in ("whole", "parts")
+    ]
+    first, second = ([(entry["step"], entry["loss"]) for entry in log] for log in logs)
+    assert first == second
+    other = fit(network(0.5), regression, squared_error, config, tmp_path / "other", seed=1)
+    assert not torch.equal(other[0].weight, load_file(tmp_path / "whole" / "weights.safetensors")["0.weight"])
+
+
+def test_minutes_count_those_before_a_stop(tmp_path):
+    config = replace(CONFIG, steps=10**9, minutes=0.01)
+    fit(network(), regression, squared_error, config, tmp_path)
+    before = load_file(tmp_path / "state.safetensors")
+    fit(network(), regression, squared_error, config, tmp_path)
+    after = load_file(tmp_path / "state.safetensors")
+    assert after["step"] == before["step"] and before["seconds"] >= 0.6
+
+
+def test_every_batch_has_seeds_of_its_own():
+    seeds = [
+        tuple(step_seeds(*which)) for which in ((0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
+    ]
+    assert len({seed for pair in seeds for seed in pair}) == 10
+    assert step_seeds(3, 1, 4, 1) == step_seeds(3, 1, 4, 1)
+
+
+def test_the_log_holds_losses_and_what_validation_shows(tmp_path):
+    def show(model, step):
+        return {"picture": torch.full((3, 8, 12), 0.5), "error": torch.tensor(0.25)}
+
+    fit(network(), regression, squared_error, replace(CONFIG, log_every=40), tmp_path, validate=show)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines] == [40, 80, 120, 120]
+    assert lines[0]["loss"] > lines[2]["loss"] > 0 and 0 < lines[2]["learning_rate"] < 0.05
+    assert lines[3]["validation/error"] == 0.25
+    assert (tmp_path / "pictures" / "picture_0000120.png").stat().st_size > 0
+
+
+def test_tensorboard_reads_the_run(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(CONFIG, steps=4, log_every=2)
+    fit(network(), regression, squared_error, config, tmp_path, validate=lambda *_: {"picture": torch.rand(3, 8, 8)})
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in board.Scalars("train/loss")] == [2, 4]
+    assert board.Tags()["images"] == ["picture"] and "learning_rate" in board.Tags()["scalars"]
 
 
 def test_the_learning_rate_warms_up_and_falls():

@@ -1,0 +1,91 @@
+"""What a run tells: a line of ``log.jsonl`` now and then, pictures as PNG, and both in TensorBoard where it is there.
+
+``tensorboard --logdir RUNS`` shows the runs of a folder side by side.
+"""
+
+import json
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+
+class Means:
+    """The means of named losses since they were last taken, over all processes. A loss need not be in every batch."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.item()
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """All processes call it at the same step."""
+        from accelerate.utils import gather_object
+
+        parts: list[tuple[dict[str, float], dict[str, int]]] = gather_object([(self._sums, self._counts)])
+        self._sums, self._counts = {}, {}
+        names = {name: None for sums, _ in parts for name in sums}
+        return {
+            name: sum(sums.get(name, 0.0) for sums, _ in parts) / sum(counts.get(name, 0) for _, counts in parts)
+            for name in names
+        }
+
+
+class RunLog:
+    """Writes into the run's folder; what a run that goes on from ``step`` had told after that step is forgotten."""
+
+    def __init__(self, out: Path, step: int) -> None:
+        self._out = out
+        self._file = out / "log.jsonl"
+        known = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
+        kept = [line for line in known if json.loads(line)["step"] <= step]
+        self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self._board: Any = None
+        if find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+
+    def losses(self, step: int, seconds: float, learning_rate: float, means: dict[str, float]) -> None:
+        told = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
+        logger.info("step %d %.0f s  %s", step, seconds, told)
+        self._write(step, {"seconds": round(seconds, 1), "learning_rate": learning_rate, **means})
+        self._scalars(step, {"learning_rate": learning_rate, **{f"train/{n}": v for n, v in means.items()}})
+
+    def validation(self, step: int, found: dict[str, Tensor]) -> None:
+        """found: scalars (), and pictures (3, H, W) in 0..1, which become ``pictures/<name>_<step>.png``."""
+        scalars = {f"validation/{name}": value.item() for name, value in found.items() if value.ndim == 0}
+        if scalars:
+            self._write(step, scalars)
+            self._scalars(step, scalars)
+        for name, picture in found.items():
+            if picture.ndim == 3:
+                pixels = (picture.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+                path = self._out / "pictures" / f"{name}_{step:07d}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(path)
+                if self._board is not None:
+                    self._board.add_image(name, pixels, step)
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def _scalars(self, step: int, values: dict[str, float]) -> None:
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
