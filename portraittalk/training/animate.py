@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Gt
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from safetensors import safe_open
@@ -53,10 +54,10 @@ class AnimateTraining:
     ``decoded`` frames of a step.
     """
 
-    stage: int = 1
-    window: int = 8
-    batch: int = 16
-    part: int = 8
+    stage: Literal[1, 2] = 1
+    window: Annotated[int, Gt(0)] = 8
+    batch: Annotated[int, Gt(0)] = 16
+    part: Annotated[int, Ge(0)] = 8
     eyes: float = 0.25
     shares: Mapping[Kind, float] = field(default_factory=lambda: {"video": 0.45, "driven": 0.45, "still": 0.1})
     others: float = 0.6

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
@@ -26,8 +27,8 @@ class AutoencoderTraining:
     the part of whole crops' latents that moves, while the encoder keeps its latents.
     """
 
-    window: int = 128
-    batch: int = 16
+    window: Annotated[int, Gt(0)] = 128
+    batch: Annotated[int, Gt(0)] = 16
     portraits: float = 0.5
     others: float = 0.4
     mouth: float = 0.55

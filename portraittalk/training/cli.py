@@ -1,54 +1,160 @@
 """``portraittalk train``: every step from prepared clips to the networks that ``weights pack`` joins.
 
-``portraittalk prepare`` makes the clips; then the order is autoencoder, basis and motion (``python -m
-portraittalk.training.basis | motion``), embed, pairs, animate --stage 1, animate --stage 2.
+``portraittalk prepare`` makes the clips; then the order is autoencoder, basis and motion, embed, pairs, animate
+--stage 1, animate --stage 2. What a step is trained with stands in its recipe (``recipes``), in the file given with
+--config and in the options, each going before the one named before it; all of it is written into the run's folder as
+``run.toml``. ``torchrun --nproc_per_node N -m portraittalk train ...`` trains with several processes.
 """
 
 import logging
-from dataclasses import replace
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 app = typer.Typer(no_args_is_help=True, help="Train the networks of a PortraitTalk from videos and portraits.")
 
-Clips = Annotated[Path, typer.Option(help="Folder of prepared clips.")]
+T = TypeVar("T")
+Config = Annotated[
+    Path | None, typer.Option(help="TOML file of the run, such as another run's run.toml; options go before it.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the file, as in training.batch=8; repeatable."),
+]
+Clips = Annotated[Path | None, typer.Option(help="Folder of prepared clips.")]
 Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there is resumed.")]
-Minutes = Annotated[float, typer.Option(help="When to stop; the learning rate falls to zero by then.")]
-LeaveOut = Annotated[list[str] | None, typer.Option(help="Clips whose name begins so are not trained on; repeatable.")]
-Seed = Annotated[int, typer.Option(help="Of data order, augmentation and initial weights.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="When to stop; the learning rate falls to zero by then.", show_default=False)
+]
+Steps = Annotated[int | None, typer.Option(help="When to stop, if that comes before the minutes.", show_default=False)]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(help="What has a name that begins so is not trained on, but shown at checkpoints; repeatable."),
+]
+Seed = Annotated[int | None, typer.Option(help="Of data order, augmentation and initial weights.")]
+Start = Annotated[Path | None, typer.Option(help="Weights to begin with.")]
+Basis = Annotated[Path | None, typer.Option(help="The fitted expression basis.")]
 
 
 @app.callback()
 def _logging() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    main = os.environ.get("RANK", "0") == "0"  # torchrun's
+    logging.basicConfig(level=logging.INFO if main else logging.WARNING, format="%(asctime)s %(message)s")
+
+
+def configured(
+    kind: type[T],
+    command: str,
+    out: Path,
+    config: Path | None,
+    options: dict[str, Any],
+    assignments: list[str] | None,
+) -> T:
+    """The run that recipe, file and options describe; it is written into its folder."""
+    from .run_config import asked, build, read_layers, recipe, write_run
+
+    layers = read_layers(
+        command, config, {key: None if value == [] else value for key, value in options.items()}, assignments or []
+    )
+    name = f"animate {asked(layers, 'training.stage')}" if command == "animate" else command
+    run = build(kind, [*recipe(name), *layers])
+    write_run(run, command, out)
+    return run
+
+
+def ends(minutes: float | None, steps: int | None, seed: int | None) -> dict[str, Any]:
+    """The options that all trainers share, by their keys."""
+    return {"training.trainer.minutes": minutes, "training.trainer.steps": steps, "training.seed": seed}
 
 
 @app.command()
 def autoencoder(
-    clips: Clips,
     out: Out,
-    minutes: Minutes,
-    start: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
-    decoder_only: Annotated[bool, typer.Option("--decoder-only", help="Keep the latents as they are.")] = False,
+    config: Config = None,
+    clips: Clips = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    start: Start = None,
+    decoder_only: Annotated[
+        bool | None, typer.Option("--decoder-only", help="Keep the latents as they are.", show_default=False)
+    ] = None,
     leave_out: LeaveOut = None,
-    seed: Seed = 0,
+    seed: Seed = None,
+    set_: Set = None,
 ) -> None:
     """Train the autoencoder."""
-    from ..config import MINI
-    from .autoencoder import AutoencoderTraining, train_autoencoder
+    from .autoencoder import train_autoencoder
     from .prepare import clip_files
-    from .trainer import TrainerConfig
+    from .runs import AutoencoderRun
 
-    trainer = TrainerConfig(minutes=minutes, learning_rate=6e-4)
-    training = AutoencoderTraining(decoder_only=decoder_only, seed=seed, trainer=trainer)
-    train_autoencoder(list(clip_files(clips, leave_out or [])), MINI.crop_size, MINI.autoencoder, training, out, start)
+    options = {"clips": clips, "start": start, "leave_out": leave_out, "training.decoder_only": decoder_only}
+    run = configured(AutoencoderRun, "autoencoder", out, config, {**options, **ends(minutes, steps, seed)}, set_)
+    files = list(clip_files(run.clips, run.leave_out))
+    held_out = [path for path in clip_files(run.clips) if path not in files]
+    network = run.network
+    train_autoencoder(files, network.crop_size, network.autoencoder, run.training, out, run.start, held_out)
+
+
+@app.command()
+def basis(
+    ict: Annotated[Path, typer.Option(help="ICT-FaceKit packed as .npz.")],
+    clips: Annotated[Path, typer.Option(help="Folder of track files (.npz) of clips.")],
+    portraits: Annotated[Path, typer.Option(help="Folder of track files (.npz) of portraits.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+) -> None:
+    """Fit the expression basis."""
+    from ..face.mediapipe import MediaPipeProvider
+    from .basis import fit_files
+
+    films, stills = (sorted(folder.glob("*.npz")) for folder in (clips, portraits))
+    fit_files(ict, films, stills, MediaPipeProvider(), out)
+
+
+@app.command()
+def motion(
+    out: Out,
+    config: Config = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder of videos of people speaking.")] = None,
+    validation: Annotated[
+        list[str] | None, typer.Option(help="Videos whose name begins so are not trained on; repeatable.")
+    ] = None,
+    tracks: Annotated[Path | None, typer.Option(help="Folder of the videos' track files (.npz).")] = None,
+    phones: Annotated[Path | None, typer.Option(help="Folder of the videos' phone files.")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="Folder of sound files with phone files beside them.")] = None,
+    basis: Basis = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    set_: Set = None,
+) -> None:
+    """Train the motion network, which turns speech into expressions."""
+    from .basis import read_basis
+    from .motion import Sources, train
+    from .prepare import VIDEOS
+    from .runs import MotionRun
+
+    options = {"clips": clips, "validation": validation, "tracks": tracks, "phones": phones, "synthetic": synthetic}
+    run = configured(MotionRun, "motion", out, config, {**options, "basis": basis, **ends(minutes, steps, seed)}, set_)
+    videos = [path for path in files_of(run.clips) if path.suffix.lower() in VIDEOS]
+    held_out = tuple(path for path in videos if run.validation and path.stem.startswith(run.validation))
+    spoken = tuple(path for path in videos if path not in held_out)
+    sounds = (path for path in files_of(run.synthetic) if path.suffix != ".phones")
+    voices = tuple(path for path in sounds if path.with_suffix(".phones").exists())
+    sources = Sources(spoken, run.tracks, run.phones, voices)
+    train(sources, held_out, read_basis(run.basis), out, run.network, run.training)
 
 
 @app.command()
 def embed(
-    clips: Clips, out: Annotated[Path, typer.Option(help="File to write.")], every: int = 15, leave_out: LeaveOut = None
+    clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    every: int = 15,
+    leave_out: LeaveOut = None,
 ) -> None:
     """Ask a face recogniser about every clip: what IdentityNet's encoder learns from."""
     import torch
@@ -69,71 +175,98 @@ def embed(
 
 @app.command()
 def pairs(
-    clips: Clips,
     out: Annotated[Path, typer.Option(help="Folder of pair files to write; what is there is kept.")],
-    autoencoder: Annotated[Path, typer.Option(help="Trained weights of the autoencoder.")],
-    basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
-    teeth: Annotated[Path, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M: teeth for closed mouths.")],
-    scaling_factor: Annotated[float, typer.Option(help="Of the autoencoder: what gives its latents unit variance.")],
-    variants: Annotated[int, typer.Option(help="Pair files of each clip.")] = 2,
+    config: Config = None,
+    clips: Clips = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="Trained weights of the autoencoder.")] = None,
+    basis: Basis = None,
+    teeth: Annotated[
+        Path | None, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M: teeth for closed mouths.")
+    ] = None,
+    scaling_factor: Annotated[
+        float | None, typer.Option(help="Of the autoencoder: what gives its latents unit variance.")
+    ] = None,
+    variants: Annotated[int | None, typer.Option(help="Pair files of each clip.")] = None,
     leave_out: LeaveOut = None,
-    seed: Seed = 0,
+    seed: Seed = None,
+    set_: Set = None,
 ) -> None:
     """Make the pairs of reference and target that IdentityNet and AnimateNet are trained on, as latents."""
     from safetensors.torch import load_file
 
-    from ..config import MINI
     from ..models.autoencoder import Autoencoder
     from .basis import read_basis
-    from .pairs import PairSettings, make_pairs
+    from .pairs import make_pairs
     from .prepare import clip_files
+    from .runs import PairsRun
     from .teeth import read_dentition
 
-    network = Autoencoder(replace(MINI.autoencoder, scaling_factor=scaling_factor)).eval()
-    network.load_state_dict(load_file(autoencoder))
-    faces = read_basis(basis)
-    files = list(clip_files(clips, leave_out or []))
-    make_pairs(files, read_dentition(teeth), variants, network, faces, MINI, PairSettings(), seed, out)
+    options = {"clips": clips, "autoencoder": autoencoder, "basis": basis, "teeth": teeth, "variants": variants}
+    options |= {"network.autoencoder.scaling_factor": scaling_factor, "leave_out": leave_out, "seed": seed}  # type: ignore[dict-item]
+    run = configured(PairsRun, "pairs", out, config, options, set_)
+    network = Autoencoder(run.network.autoencoder).eval()
+    network.load_state_dict(load_file(run.autoencoder))
+    files = list(clip_files(run.clips, run.leave_out))
+    teeth_, faces = read_dentition(run.teeth), read_basis(run.basis)
+    make_pairs(files, teeth_, run.variants, network, faces, run.network, run.settings, run.seed, out)
 
 
 @app.command()
 def animate(
-    pairs: Annotated[Path, typer.Option(help="Folder of pair files.")],
     out: Out,
-    stage: Annotated[int, typer.Option(min=1, max=2, help="1: identity, on single frames. 2: motion, on windows.")],
-    minutes: Minutes,
+    config: Config = None,
+    stage: Annotated[
+        int | None, typer.Option(min=1, max=2, help="1: identity, on single frames. 2: motion, on windows.")
+    ] = None,
+    pairs: Annotated[Path | None, typer.Option(help="Folder of pair files.")] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
     embeddings: Annotated[Path | None, typer.Option(help="What `embed` wrote, for stage 1.")] = None,
     start: Annotated[Path | None, typer.Option(help="Weights to begin with: those of stage 1, for stage 2.")] = None,
-    batch: Annotated[int, typer.Option(help="Frames a step.")] = 16,
-    part: Annotated[int, typer.Option(help="Latent rows and columns seen of a frame; 0: whole frames.")] = 0,
+    batch: Annotated[int | None, typer.Option(help="Frames a step.")] = None,
+    part: Annotated[int | None, typer.Option(help="Latent rows and columns seen of a frame; 0: whole frames.")] = None,
     decoder: Annotated[
-        Path | None, typer.Option(help="Weights of the autoencoder, to compare mouths as they look decoded.")
+        Path | None,
+        typer.Option(help="Weights of the autoencoder, to compare mouths as they look decoded, and to show them."),
     ] = None,
-    seed: Seed = 0,
+    leave_out: LeaveOut = None,
+    seed: Seed = None,
+    set_: Set = None,
 ) -> None:
     """Train IdentityNet and AnimateNet, one of the two stages."""
     import torch
     from safetensors.torch import load_file
 
-    from ..config import MINI
     from ..models.autoencoder import Autoencoder
-    from .animate import AnimateTraining, Networks, train_animate
+    from .animate import Networks, train_animate
     from .perceptual import MouthLoss
-    from .trainer import TrainerConfig
+    from .prepare import clip_files
+    from .runs import AnimateRun
+    from .validate import comparison, validation_windows
 
-    torch.manual_seed(seed)
-    networks = Networks(MINI)
-    mouth_loss = None
-    if decoder is not None:
-        autoencoder = Autoencoder(MINI.autoencoder).eval()
-        autoencoder.load_state_dict(load_file(decoder))
-        mouth_loss = MouthLoss(autoencoder)
-    if start is not None:
-        networks.load_state_dict(load_file(start))
-    trainer = TrainerConfig(minutes=minutes, learning_rate=6e-4 if stage == 1 else 3e-4)
-    training = AnimateTraining(stage=stage, batch=batch, part=part, seed=seed, trainer=trainer)
-    known = {} if embeddings is None else load_file(embeddings)
-    train_animate(sorted(pairs.glob("*.safetensors")), known, networks, MINI, training, out, mouth_loss)
+    options = {"pairs": pairs, "embeddings": embeddings, "start": start, "decoder": decoder, "leave_out": leave_out}
+    options |= {"training.stage": stage, "training.batch": batch, "training.part": part}  # type: ignore[dict-item]
+    options |= ends(minutes, steps, seed)
+    run = configured(AnimateRun, "animate", out, config, options, set_)
+    training, network = run.training, run.network
+    torch.manual_seed(training.seed)
+    networks = Networks(network)
+    if run.start is not None:
+        networks.load_state_dict(load_file(run.start))
+    files = list(clip_files(run.pairs, run.leave_out))
+    held_out = [path for path in clip_files(run.pairs) if path not in files]
+    mouth_loss = validate = None
+    if run.decoder is not None:
+        shown = Autoencoder(network.autoencoder).eval().requires_grad_(False)
+        shown.load_state_dict(load_file(run.decoder))
+        mouth_loss = MouthLoss(shown) if training.pictures else None
+        windows = validation_windows(held_out or files, 1 if training.stage == 1 else training.window, network)
+
+        def validate(average: "nn.Module", step: int) -> "dict[str, Tensor]":
+            return comparison(cast("Networks", average), windows, shown, network)
+
+    known = {} if run.embeddings is None else load_file(run.embeddings)
+    train_animate(files, known, networks, network, training, out, mouth_loss, validate)
 
 
 def files_of(folder: Path | None) -> list[Path]:

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli import Clips, LeaveOut, Minutes, Out, Seed, files_of
+from .cli import Clips, Config, LeaveOut, Minutes, Out, Seed, Set, Start, Steps, configured, ends, files_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 app = typer.Typer(no_args_is_help=True, help="Train the face detector and the landmarks.")
 
-Pictures = Annotated[Path, typer.Option(help="Folder that `pictures` wrote.")]
+Pictures = Annotated[Path | None, typer.Option(help="Folder that `pictures` wrote.")]
 Driven = Annotated[Path | None, typer.Option(help="Folder that `driven` wrote.")]
-Basis = Annotated[Path, typer.Option(help="The fitted expression basis: its mean is the average face.")]
-Start = Annotated[Path | None, typer.Option(help="Weights to begin with.")]
+Basis = Annotated[Path | None, typer.Option(help="The fitted expression basis: its mean is the average face.")]
 
 
 @app.command()
@@ -36,13 +35,13 @@ def pictures(
 
 @app.command()
 def driven(
-    clips: Clips,
+    clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
     out: Annotated[Path, typer.Option(help="Folder of clips to write; what is there is kept.")],
-    basis: Basis,
+    basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
     teeth: Annotated[Path, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M.")],
     variants: Annotated[int, typer.Option(help="Clips of each portrait.")] = 2,
     leave_out: LeaveOut = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="Of the motion and the looks.")] = 0,
 ) -> None:
     """Move portraits by the motion of videos: faces in speech, with exact landmarks."""
     from ..config import MINI
@@ -57,68 +56,84 @@ def driven(
 
 @app.command()
 def detector(
-    pictures: Pictures,
-    clips: Clips,
     out: Out,
-    minutes: Minutes,
+    config: Config = None,
+    pictures: Pictures = None,
+    clips: Clips = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
     start: Start = None,
     leave_out: LeaveOut = None,
-    seed: Seed = 0,
+    seed: Seed = None,
+    set_: Set = None,
 ) -> None:
     """Train the face detector."""
-    from ..config import FaceDetectorConfig
-    from .face_detector import DetectorTraining, train_detector
-    from .faces import FaceSources, FaceViews
+    from .face_detector import train_detector
+    from .faces import FaceSources
     from .prepare import clip_files
-    from .trainer import TrainerConfig
+    from .runs import DetectorRun
 
-    views = FaceViews(pictures=0.85, driven=0)
-    sources = FaceSources(list(clip_files(pictures, leave_out or [])), [], _videos(clips, leave_out), views)
-    trainer = TrainerConfig(minutes=minutes, learning_rate=1e-3)
-    train_detector(sources, FaceDetectorConfig(), DetectorTraining(seed=seed, trainer=trainer), out, start)
+    options = {"pictures": pictures, "clips": clips, "start": start, "leave_out": leave_out}
+    run = configured(DetectorRun, "face detector", out, config, {**options, **ends(minutes, steps, seed)}, set_)
+    whole, videos = list(clip_files(run.pictures, run.leave_out)), _videos(run.clips, run.leave_out)
+    sources = FaceSources(whole, [], videos, run.training.views)
+    train_detector(sources, run.network, run.training, out, run.start)
 
 
 @app.command()
 def mesh(
-    pictures: Pictures,
-    clips: Clips,
-    basis: Basis,
     out: Out,
-    minutes: Minutes,
+    config: Config = None,
+    pictures: Pictures = None,
+    clips: Clips = None,
+    basis: Basis = None,
     driven: Driven = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
     start: Start = None,
     leave_out: LeaveOut = None,
-    seed: Seed = 0,
+    seed: Seed = None,
+    set_: Set = None,
 ) -> None:
     """Train the face mesh: the 478 landmarks."""
-    from ..config import FaceMeshConfig
     from .basis import read_basis
-    from .face_mesh import MeshTraining, train_mesh
+    from .face_mesh import train_mesh
     from .faces import FaceSources
     from .prepare import clip_files
-    from .trainer import TrainerConfig
+    from .runs import MeshRun
 
-    training = MeshTraining(seed=seed, trainer=TrainerConfig(minutes=minutes, learning_rate=1e-3))
+    options = {"pictures": pictures, "clips": clips, "basis": basis, "driven": driven, "start": start}
+    options |= {"leave_out": leave_out, **ends(minutes, steps, seed)}  # type: ignore[dict-item]
+    run = configured(MeshRun, "face mesh", out, config, options, set_)
     whole, moved = (
-        [] if folder is None else list(clip_files(folder, leave_out or [])) for folder in (pictures, driven)
+        [] if folder is None else list(clip_files(folder, run.leave_out)) for folder in (run.pictures, run.driven)
     )
-    sources = FaceSources(whole, moved, _videos(clips, leave_out), training.views)
-    train_mesh(sources, read_basis(basis).mean, FaceMeshConfig(), training, out, start)
+    sources = FaceSources(whole, moved, _videos(run.clips, run.leave_out), run.training.views)
+    train_mesh(sources, read_basis(run.basis).mean, run.network, run.training, out, run.start)
 
 
 @app.command()
 def expression(
-    clips: Clips, basis: Basis, out: Out, minutes: Minutes = 3, leave_out: LeaveOut = None, seed: Seed = 0
+    out: Out,
+    config: Config = None,
+    clips: Clips = None,
+    basis: Basis = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    leave_out: LeaveOut = None,
+    seed: Seed = None,
+    set_: Set = None,
 ) -> None:
     """Train the reader of expressions, which turns landmarks into ARKit weights."""
-    from ..config import FaceMeshConfig
     from .basis import read_basis
-    from .face_mesh import ExpressionTraining, train_expression
+    from .face_mesh import train_expression
     from .prepare import clip_files
-    from .trainer import TrainerConfig
+    from .runs import ExpressionRun
 
-    training = ExpressionTraining(seed=seed, trainer=TrainerConfig(minutes=minutes, learning_rate=1e-3))
-    train_expression(list(clip_files(clips, leave_out or [])), read_basis(basis).mean, FaceMeshConfig(), training, out)
+    options = {"clips": clips, "basis": basis, "leave_out": leave_out}
+    run = configured(ExpressionRun, "face expression", out, config, {**options, **ends(minutes, steps, seed)}, set_)
+    files = list(clip_files(run.clips, run.leave_out))
+    train_expression(files, read_basis(run.basis).mean, run.network, run.training, out)
 
 
 @app.command()
@@ -141,11 +156,11 @@ def pack(
     save_face_networks(out, networks)
 
 
-def _videos(clips: Path, leave_out: list[str] | None) -> list[Path]:
+def _videos(clips: Path, leave_out: tuple[str, ...]) -> list[Path]:
     from .data import open_clip
     from .prepare import clip_files
 
-    return [path for path in clip_files(clips, leave_out or []) if len(open_clip(path)) > 1]
+    return [path for path in clip_files(clips, leave_out) if len(open_clip(path)) > 1]
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
@@ -14,7 +16,7 @@ from ..face.mesh import BARS, keypoints_of
 from ..models.face_detector import FaceDetector
 from ..types import Crop
 from .data import choose, uniform
-from .faces import FaceSources, degraded
+from .faces import FaceSources, FaceViews, degraded
 from .trainer import Batch, Draw, TrainerConfig, fit, stacked
 
 POINTS = 3.0  # weight of the keypoints' error
@@ -25,13 +27,15 @@ FACE = 2.6  # sides of a face's surroundings that belong to it, in distances fro
 @dataclass(frozen=True)
 class DetectorTraining:
     """faces: chances of 0, 1, 2, ... faces a scene. sizes: range of the distance from eyes to mouth, in sides of the
-    scene. rotation: radians, standard deviation, of which ``wild`` in all is anything up to a third of a turn."""
+    scene. rotation: radians, standard deviation, of which ``wild`` in all is anything up to a third of a turn.
+    views: its shares of pictures and videos."""
 
-    batch: int = 32
+    batch: Annotated[int, Gt(0)] = 32
     faces: tuple[float, ...] = (0.12, 0.53, 0.2, 0.1, 0.05)
     sizes: tuple[float, float] = (0.03, 0.42)
     rotation: float = 0.25
     wild: float = 0.15
+    views: FaceViews = field(default_factory=FaceViews)
     seed: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 

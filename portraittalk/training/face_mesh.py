@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
@@ -34,7 +36,7 @@ UPPER, LOWER = (sum((getattr(seam, side) for seam in (LIPS, EYE_RIGHT, EYE_LEFT)
 class MeshTraining:
     """absent: share of the samples that show no face."""
 
-    batch: int = 32
+    batch: Annotated[int, Gt(0)] = 32
     absent: float = 0.08
     views: FaceViews = field(default_factory=FaceViews)
     seed: int = 0
@@ -137,7 +139,7 @@ def fill_template(model: FaceMesh, mean: Tensor) -> None:
 class ExpressionTraining:
     """noise: eye distances, of the landmarks."""
 
-    batch: int = 256
+    batch: Annotated[int, Gt(0)] = 256
     noise: float = 0.004
     seed: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -8,9 +8,11 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Generator, Tensor, nn
 
 from ..config import MINI, PortraitTalkConfig
@@ -39,8 +41,8 @@ class MotionTrainingConfig:
     The weights are those of the terms of ``MotionLoss``. main_speaker: how the names of their clips begin.
     """
 
-    batch_size: int = 16
-    frames: int = 75
+    batch_size: Annotated[int, Gt(0)] = 16
+    frames: Annotated[int, Gt(0)] = 75
     shares: tuple[float, float, float, float] = (0.36, 0.04, 0.46, 0.14)
     main_speaker: str = "s1_"
     velocity: float = 1.0

@@ -8,10 +8,11 @@ import logging
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Generator, Tensor, nn
 
 from ..config import TextConfig
@@ -44,9 +45,9 @@ class TextTraining:
     Of the reader: noise: standard deviation on embeddings. keep: weight of staying where the teacher puts plain texts.
     """
 
-    texts: int = 60_000
+    texts: Annotated[int, Gt(0)] = 60_000
     captions: float = 0.35
-    batch: int = 64
+    batch: Annotated[int, Gt(0)] = 64
     noise: float = 0.05
     keep: float = 1.0
     seed: int = 0
