@@ -43,6 +43,7 @@ Basis = Annotated[Path | None, typer.Option(help="The fitted expression basis.")
 
 @app.callback()
 def _logging() -> None:
+    logging.getLogger(__package__.split(".")[0]).handlers = []  # else every line comes twice
     main = os.environ.get("RANK", "0") == "0"  # torchrun's
     logging.basicConfig(level=logging.INFO if main else logging.WARNING, format="%(asctime)s %(message)s")
 
@@ -58,9 +59,8 @@ def configured(
     """The run that recipe, file and options describe; it is written into its folder."""
     from .run_config import asked, build, read_layers, recipe, write_run
 
-    layers = read_layers(
-        command, config, {key: None if value == [] else value for key, value in options.items()}, assignments or []
-    )
+    given = {key: value for key, value in options.items() if value != []}
+    layers = read_layers(command, config, given, assignments or [])
     name = f"animate {asked(layers, 'training.stage')}" if command == "animate" else command
     run = build(kind, [*recipe(name), *layers])
     write_run(run, command, out)

@@ -168,7 +168,7 @@ def train(
     from accelerate import PartialState
 
     prepared = out / "utterances.safetensors"
-    with PartialState().main_process_first():
+    with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
         if not prepared.exists():
             out.mkdir(parents=True, exist_ok=True)
             save_groups(prepared, gather(sources, basis, config, training))

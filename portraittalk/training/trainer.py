@@ -87,6 +87,7 @@ def fit(
     # The precision is not accelerate's to choose: it keeps one for the whole process.
     accelerator = Accelerator(
         mixed_precision="no",
+        cpu=not torch.accelerator.is_available(),  # else several processes would not know of each other there
         gradient_accumulation_steps=config.accumulate,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )

@@ -58,9 +58,8 @@ def run_of(tmp_path, text, options=None, assignments=()):
 
 
 def test_options_go_before_the_file_and_the_file_before_what_ships(tmp_path):
-    text = (
-        'clips = "a"\nnames = ["x_", "y_"]\n[training]\nbatch = 8\n[training.trainer]\nsteps = 9\nslow = {"a." = 0.1}\n'
-    )
+    text = 'clips = "a"\nnames = ["x_", "y_"]\n[training]\nbatch = 8\n'
+    text += '[training.trainer]\nsteps = 9\nslow = {"a." = 0.1}\n'
     run = run_of(tmp_path, text, {"training.trainer.steps": 5, "start": None}, ["training.trainer.ema=0.5", "start=w"])
     assert run.clips == Path("a") and run.names == ("x_", "y_") and run.start == Path("w")
     trainer = TrainerConfig(steps=5, ema=0.5, slow={"a.": 0.1})
@@ -100,7 +99,7 @@ def test_a_run_that_goes_on_otherwise_is_told_about(tmp_path, caplog):
         (
             'clips = "a"\n[training.trainer]\nsteps = 0\n',
             (),
-            "my.toml: training.trainer.steps cannot be 0: input should",
+            "my.toml: training.trainer.steps cannot be 0: ",
         ),
         ('clips = "a"\n', ("training.batch=many",), "--set training.batch=many: training.batch cannot be 'many'"),
         ('clips = "a"\n', ("training.batch",), "write KEY=VALUE"),
