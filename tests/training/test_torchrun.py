@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+import portraittalk
 from portraittalk.models.autoencoder import Autoencoder
 
 SMALL = """\
@@ -69,7 +71,8 @@ save_file(found, out / f"process{PartialState().process_index}.safetensors")
 def torchrun(*arguments):
     """Two processes on the CPU; what they wrote on stderr."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    root = str(Path(portraittalk.__file__).parents[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": root}
     done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return done.stderr
