@@ -21,7 +21,7 @@ def validation_windows(pairs: list[Path], frames: int, config: PortraitTalkConfi
     """A window of ``frames`` frames of each of a few pair files that are so long, evenly chosen; always the same."""
     long = [path for path in pairs if frame_count(path) >= frames]
     chosen = long[:: max(1, len(long) // SHOWN)][:SHOWN]
-    return stacked(read_window(path, frames, {}, config, Generator().manual_seed(0)) for path in chosen)
+    return stacked(read_window(path, frames, 1, {}, config, Generator().manual_seed(0)) for path in chosen)
 
 
 @torch.no_grad()
@@ -32,7 +32,8 @@ def comparison(networks: Networks, windows: Batch, decoder: Autoencoder, config:
     windows = {name: tensor.to(device) for name, tensor in windows.items()}
     decoder = decoder.to(device)
     warped, net = windows["warped"], config.animate_net
-    identity = networks.identity_net.tokens(networks.identity_net.encoder(windows["reference"]))
+    references = windows["reference"][:, 0]
+    identity = networks.identity_net.tokens(networks.identity_net.encoder(references))
     conditions = Conditions(warped, windows["mask"], windows["map"], identity, windows["speech"], windows["structure"])
     noise = torch.randn(warped.shape, generator=Generator().manual_seed(0)).to(device)
     sampled = sample_window(networks.animate_net, conditions, noise, SamplingSettings(steps=1))
@@ -46,6 +47,6 @@ def comparison(networks: Networks, windows: Batch, decoder: Autoencoder, config:
     def error(shown: Tensor) -> Tensor:
         return ((shown - target).abs() * mouth).sum() / (3 * mouth.sum().clamp_min(1))
 
-    reference = interpolate(windows["reference"], side, mode="bilinear", align_corners=False)
+    reference = interpolate(references, side, mode="bilinear", align_corners=False)
     rows = [torch.cat(tuple(row), -1) for row in (reference, warp, drawn, target)]
     return {"reference_warp_ours_target": torch.cat(rows, -2), "mouth": error(drawn), "mouth_warp": error(warp)}
