@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .errors import PortraitTalkError, SettingsError
-from .training.cli import app as train_app
+from .training.animate_cli import app as train_app
 from .training.face_cli import app as face_app
 from .training.text_cli import app as text_app
 

@@ -1,20 +1,18 @@
 """``portraittalk train``: every step from prepared clips to the networks that ``weights pack`` joins.
 
 ``portraittalk prepare`` makes the clips; then the order is autoencoder, basis and motion, embed, pairs, animate
---stage 1, animate --stage 2. What a step is trained with stands in its recipe (``recipes``), in the file given with
---config and in the options, each going before the one named before it; all of it is written into the run's folder as
-``run.toml``. ``torchrun --nproc_per_node N -m portraittalk train ...`` trains with several processes.
+--stage 1, animate --stage 2, and distil where one step is not enough (``animate_cli``). What a step is trained with
+stands in its recipe (``recipes``), in the file given with --config and in the options, each going before the one named
+before it; all of it is written into the run's folder as ``run.toml``.
+``torchrun --nproc_per_node N -m portraittalk train ...`` trains with several processes.
 """
 
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 import typer
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks of a PortraitTalk from videos and portraits.")
 
@@ -27,6 +25,7 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the file, as in training.batch=8; repeatable."),
 ]
 Clips = Annotated[Path | None, typer.Option(help="Folder of prepared clips.")]
+Pairs = Annotated[Path | None, typer.Option(help="Folder of pair files.")]
 Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there is resumed.")]
 Minutes = Annotated[
     float | None, typer.Option(help="When to stop; the learning rate falls to zero by then.", show_default=False)
@@ -209,64 +208,6 @@ def pairs(
     files = list(clip_files(run.clips, run.leave_out))
     teeth_, faces = read_dentition(run.teeth), read_basis(run.basis)
     make_pairs(files, teeth_, run.variants, network, faces, run.network, run.settings, run.seed, out)
-
-
-@app.command()
-def animate(
-    out: Out,
-    config: Config = None,
-    stage: Annotated[
-        int | None, typer.Option(min=1, max=2, help="1: identity, on single frames. 2: motion, on windows.")
-    ] = None,
-    pairs: Annotated[Path | None, typer.Option(help="Folder of pair files.")] = None,
-    minutes: Minutes = None,
-    steps: Steps = None,
-    embeddings: Annotated[Path | None, typer.Option(help="What `embed` wrote, for stage 1.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights to begin with: those of stage 1, for stage 2.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Frames a step.")] = None,
-    part: Annotated[int | None, typer.Option(help="Latent rows and columns seen of a frame; 0: whole frames.")] = None,
-    decoder: Annotated[
-        Path | None,
-        typer.Option(help="Weights of the autoencoder, to compare mouths as they look decoded, and to show them."),
-    ] = None,
-    leave_out: LeaveOut = None,
-    seed: Seed = None,
-    set_: Set = None,
-) -> None:
-    """Train IdentityNet and AnimateNet, one of the two stages."""
-    import torch
-    from safetensors.torch import load_file
-
-    from ..models.autoencoder import Autoencoder
-    from .animate import Networks, train_animate
-    from .perceptual import MouthLoss
-    from .prepare import clip_files
-    from .runs import AnimateRun
-    from .validate import comparison, validation_windows
-
-    options = {"pairs": pairs, "embeddings": embeddings, "start": start, "decoder": decoder, "leave_out": leave_out}
-    options |= {"training.stage": stage, "training.batch": batch, "training.part": part}  # type: ignore[dict-item]
-    options |= ends(minutes, steps, seed)
-    run = configured(AnimateRun, "animate", out, config, options, set_)
-    training, network = run.training, run.network
-    torch.manual_seed(training.seed)
-    networks = Networks(network)
-    if run.start is not None:
-        networks.load_state_dict(load_file(run.start))
-    files = list(clip_files(run.pairs, run.leave_out))
-    held_out = [path for path in clip_files(run.pairs) if path not in files]
-    mouth_loss = validate = None
-    if run.decoder is not None:
-        shown = Autoencoder(network.autoencoder).eval().requires_grad_(False)
-        shown.load_state_dict(load_file(run.decoder))
-        mouth_loss = MouthLoss(shown) if training.pictures else None
-        windows = validation_windows(held_out or files, 1 if training.stage == 1 else training.window, network)
-
-        def validate(average: "nn.Module", step: int) -> "dict[str, Tensor]":
-            return comparison(cast("Networks", average), windows, shown, network)
-
-    known = {} if run.embeddings is None else load_file(run.embeddings)
-    train_animate(files, known, networks, network, training, out, mouth_loss, validate)
 
 
 def files_of(folder: Path | None) -> list[Path]:

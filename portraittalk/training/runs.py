@@ -12,6 +12,7 @@ from annotated_types import Gt
 from ..config import MINI, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
 from .animate import AnimateTraining
 from .autoencoder import AutoencoderTraining
+from .distil import DistilTraining
 from .face_detector import DetectorTraining
 from .face_mesh import ExpressionTraining, MeshTraining
 from .motion import MotionTrainingConfig
@@ -60,6 +61,18 @@ class AnimateRun:
     leave_out: tuple[str, ...] = ()
     network: PortraitTalkConfig = MINI
     training: AnimateTraining = field(default_factory=AnimateTraining)
+
+
+@dataclass(frozen=True)
+class DistilRun:
+    """teacher: weights that ``animate`` trained; the rest as of ``animate``."""
+
+    pairs: Path
+    teacher: Path
+    decoder: Path | None = None
+    leave_out: tuple[str, ...] = ()
+    network: PortraitTalkConfig = MINI
+    training: DistilTraining = field(default_factory=DistilTraining)
 
 
 @dataclass(frozen=True)

@@ -24,19 +24,27 @@ def validation_windows(pairs: list[Path], frames: int, config: PortraitTalkConfi
     return stacked(read_window(path, frames, 1, {}, config, Generator().manual_seed(0)) for path in chosen)
 
 
+def conditions_of(networks: Networks, batch: Batch) -> Conditions:
+    """What AnimateNet is told of a batch, all its references shown."""
+    references = batch["reference"]
+    tokens = networks.identity_net.tokens(networks.identity_net.encoder(references.flatten(0, 1)))
+    identity = tokens.unflatten(0, references.shape[:2]).flatten(1, 2)
+    return Conditions(batch["warped"], batch["mask"], batch["map"], identity, batch["speech"], batch["structure"])
+
+
 @torch.no_grad()
-def comparison(networks: Networks, windows: Batch, decoder: Autoencoder, config: PortraitTalkConfig) -> Batch:
+def comparison(
+    networks: Networks, windows: Batch, decoder: Autoencoder, config: PortraitTalkConfig, steps: int = 1
+) -> Batch:
     """The reference, the warp, ours and the target below one another, of every window's last frame: what the motion
     modules see before it counts. ``mouth`` and ``mouth_warp``: mean distance of mouths to the target's, in 0..1."""
     device = next(networks.parameters()).device
     windows = {name: tensor.to(device) for name, tensor in windows.items()}
     decoder = decoder.to(device)
     warped, net = windows["warped"], config.animate_net
-    references = windows["reference"][:, 0]
-    identity = networks.identity_net.tokens(networks.identity_net.encoder(references))
-    conditions = Conditions(warped, windows["mask"], windows["map"], identity, windows["speech"], windows["structure"])
+    conditions = conditions_of(networks, windows)
     noise = torch.randn(warped.shape, generator=Generator().manual_seed(0)).to(device)
-    sampled = sample_window(networks.animate_net, conditions, noise, SamplingSettings(steps=1))
+    sampled = sample_window(networks.animate_net, conditions, noise, SamplingSettings(steps=steps))
     ours = warped + sampled / net.residual_scale if net.residual else sampled
     side = (config.crop_size, config.crop_size)
     warp, drawn, target = (
@@ -47,6 +55,6 @@ def comparison(networks: Networks, windows: Batch, decoder: Autoencoder, config:
     def error(shown: Tensor) -> Tensor:
         return ((shown - target).abs() * mouth).sum() / (3 * mouth.sum().clamp_min(1))
 
-    reference = interpolate(references, side, mode="bilinear", align_corners=False)
+    reference = interpolate(windows["reference"][:, 0], side, mode="bilinear", align_corners=False)
     rows = [torch.cat(tuple(row), -1) for row in (reference, warp, drawn, target)]
     return {"reference_warp_ours_target": torch.cat(rows, -2), "mouth": error(drawn), "mouth_warp": error(warp)}

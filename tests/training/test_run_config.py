@@ -15,6 +15,7 @@ from portraittalk.training.runs import (
     AutoencoderRun,
     DetectorRun,
     DictionaryRun,
+    DistilRun,
     EncoderRun,
     ExpressionRun,
     MeshRun,
@@ -27,6 +28,7 @@ RUNS = {
     "autoencoder": AutoencoderRun,
     "animate 1": AnimateRun,
     "animate 2": AnimateRun,
+    "distil": DistilRun,
     "motion": MotionRun,
     "face detector": DetectorRun,
     "face mesh": MeshRun,
@@ -35,7 +37,7 @@ RUNS = {
     "text dictionary": DictionaryRun,
     "text reader": ReaderRun,
 }
-NEEDED = ("clips", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file")
+NEEDED = ("teacher", "clips", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file")
 
 
 @dataclass(frozen=True)
