@@ -9,10 +9,13 @@ before it; all of it is written into the run's folder as ``run.toml``.
 
 import logging
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+
+from ..errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks of a PortraitTalk from videos and portraits.")
 
@@ -40,8 +43,14 @@ Start = Annotated[Path | None, typer.Option(help="Weights to begin with.")]
 Basis = Annotated[Path | None, typer.Option(help="The fitted expression basis.")]
 
 
+NEEDED = ("accelerate", "pydantic", "tomli_w")
+
+
 @app.callback()
-def _logging() -> None:
+def _train() -> None:
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise SettingsError(f"Training needs {' and '.join(missing)}: pip install 'portraittalk[train]'.")
     logging.getLogger(__package__.split(".")[0]).handlers = []  # else every line comes twice
     main = os.environ.get("RANK", "0") == "0"  # torchrun's
     logging.basicConfig(level=logging.INFO if main else logging.WARNING, format="%(asctime)s %(message)s")
