@@ -1,6 +1,6 @@
 """One configuration describes `mini` and the Stable Diffusion 1.5 size alike: the same classes, other numbers."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from typing_extensions import Self
@@ -42,8 +42,12 @@ class IdentityNetConfig:
 
 @dataclass(frozen=True)
 class SpeechConfig:
-    """Speech features: per video frame ``steps`` steps of ``dim`` values (mini: log-mel, ``hop`` samples apart)."""
+    """Speech features: per video frame ``steps`` steps of ``dim`` values (mini: log-mel, ``hop`` samples apart).
 
+    encoder: "mel", whose steps a small network of AnimateNet's reads, or "whisper", whose features are tokens already.
+    """
+
+    encoder: str = "mel"
     sample_rate: int = 16000
     hop: int = 160
     steps: int = 20
@@ -62,18 +66,30 @@ class MotionNetConfig:
 
 @dataclass(frozen=True)
 class StructureConfig:
-    """The landmark map, the coefficients behind the structure tokens, and the resolution of the warp."""
+    """The landmark map, the coefficients behind the structure tokens, and the resolution of the warp.
+
+    locator_widths: of the face locator of public weights, which reads the map where there is one; its features are
+    added after the first convolution, and nothing stands beside the noisy latents.
+    """
 
     map_channels: int = 8
     map_size: int = 64
     coefficients: int = 64
     tokens: int = 4
     flow_size: int = 64
+    locator_widths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class AnimateNetConfig:
-    """The denoising video UNet; the names are those of diffusers' ``UNetMotionModel``."""
+    """The denoising video UNet; the names are those of diffusers' ``UNetMotionModel``.
+
+    branches: what the cross-attention has keys and values for; the first uses the layer's own, those of an unmodified
+    Stable Diffusion. cross_attention_gain: what its result is multiplied by. reference_attention: self-attention sees
+    the features of a reference network, whose own cross-attention, if any, takes tokens ``reference_token_dim`` wide.
+    norm_per_frame: the norm that opens a motion module takes each frame alone, as in AnimateDiff's own code; diffusers'
+    takes all frames of a window together.
+    """
 
     block_out_channels: tuple[int, ...] = (64, 96, 128)
     layers_per_block: int = 1
@@ -84,6 +100,11 @@ class AnimateNetConfig:
     motion_max_seq_length: int = 32
     motion_num_attention_heads: int = 4
     motion_mid_block: bool = True
+    branches: tuple[str, ...] = ("text", "identity", "speech", "structure")
+    cross_attention_gain: float = 1.0
+    reference_attention: bool = False
+    reference_token_dim: int = 0
+    norm_per_frame: bool = False
     residual: bool = (
         True  # the latents that are diffused are the difference to the warped reference's, times residual_scale
     )
@@ -159,6 +180,21 @@ SD15 = PortraitTalkConfig(
         text_dim=768,
         motion_num_attention_heads=8,
         residual=False,
+    ),
+)
+
+ECHOMIMIC = replace(
+    SD15,
+    name="echomimic",
+    speech=SpeechConfig(encoder="whisper", steps=50, dim=384, tokens=50),
+    structure=StructureConfig(map_channels=1, map_size=512, locator_widths=(16, 32, 96, 256)),
+    animate_net=replace(
+        SD15.animate_net,
+        token_dim=384,
+        branches=("speech",),
+        cross_attention_gain=3.0,
+        reference_attention=True,
+        norm_per_frame=True,
     ),
 )
 

@@ -25,6 +25,8 @@ class Movable:
         def move(value: object) -> object:
             if isinstance(value, Tensor):
                 return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+            if isinstance(value, dict):
+                return {key: move(inner) for key, inner in value.items()}
             return value.to(device, dtype) if isinstance(value, Movable) else value
 
         return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self) if f.init})  # type: ignore[arg-type, type-var]

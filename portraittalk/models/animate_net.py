@@ -1,38 +1,60 @@
 """AnimateNet: the denoising video UNet, with decoupled cross-attention to text, identity, speech and structure.
 
 The backbone is diffusers' ``UNetMotionModel``: spatial blocks of Stable Diffusion with temporal attention in every one.
-Geometry comes in twice: pixel by pixel beside the noisy latents (the warped reference's latents, the mask of what may
-change, features of the drawn landmarks), and as tokens.
+In ``mini`` geometry comes in twice: pixel by pixel beside the noisy latents (the warped reference's latents, the mask
+of what may change, features of the drawn landmarks), and as tokens. In models of Stable Diffusion 1.5 size that are
+filled from public weights it comes in once, as features of a drawn map that are added after the first convolution, and
+the person comes in by reference attention. All of that is told by the configuration: the forward pass is one.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from diffusers import UNetMotionModel
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
 from ..config import PortraitTalkConfig
 from ..types import Movable, Scales
-from .attention import BranchTokens, DecoupledCrossAttention
+from .attention import BranchTokens, DecoupledCrossAttention, ReferenceSelfAttention, set_reference_attention
 from .structure import SpeechTokens, StructureEncoder, StructureTokens
 
 
 @dataclass(frozen=True)
 class Conditions(Movable):
-    """What one window of F frames is generated from, for a batch of B.
+    """What one window of F frames is generated from, for a batch of B. A model reads what its configuration names.
 
     warped: (B, C, F, h, w) latents of the warped reference. mask: (B, 1, F, h, w) in 0..1, what may change.
-    map: (B, F, M, m, m) drawn landmarks. identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features.
-    structure: (B, F, K) coefficients. text: (B, L, Dt) text tokens, or None where there is no prompt.
+    map: (B, F, M, m, n) drawn landmarks, or (B, 1, M, m, n) the same for all frames; None gives features of zero.
+    identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features. structure: (B, F, K) coefficients.
+    text: (B, L, Dt) text tokens. reference: per transformer block (B, P, C), from ``ReferenceNet``. What is None, or
+    empty, adds nothing.
     """
 
-    warped: Tensor
-    mask: Tensor
-    map: Tensor
-    identity: Tensor
-    speech: Tensor
-    structure: Tensor
+    warped: Tensor | None = None
+    mask: Tensor | None = None
+    map: Tensor | None = None
+    identity: Tensor | None = None
+    speech: Tensor | None = None
+    structure: Tensor | None = None
     text: Tensor | None = None
+    reference: dict[str, Tensor] = field(default_factory=dict)
+
+
+class PerFrameGroupNorm(nn.GroupNorm):
+    """GroupNorm over clips (B, C, F, h, w) that takes the statistics of each frame alone."""
+
+    def forward(self, clip: Tensor) -> Tensor:
+        batch = len(clip)
+        return super().forward(clip.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, -1)).transpose(1, 2)
+
+
+class GuidedConv(nn.Conv2d):
+    """A convolution over the first channels of (N, C + G, h, w); the G others are features added to its result."""
+
+    def forward(self, stacked: Tensor) -> Tensor:
+        return super().forward(stacked[:, : self.in_channels]) + stacked[:, self.in_channels :]
 
 
 class AnimateNet(nn.Module):
@@ -44,12 +66,12 @@ class AnimateNet(nn.Module):
 
     def __init__(self, config: PortraitTalkConfig) -> None:
         super().__init__()
-        net, latent = config.animate_net, config.autoencoder.latent_channels
-        guide = net.block_out_channels[0] // 2
+        net, latent, located = config.animate_net, config.autoencoder.latent_channels, config.structure.locator_widths
+        self.guide_channels = net.block_out_channels[0] if located else net.block_out_channels[0] // 2
         levels = len(net.block_out_channels)
         self.unet = UNetMotionModel(
             sample_size=config.latent_size,
-            in_channels=2 * latent + 1 + guide,
+            in_channels=latent if located else 2 * latent + 1 + self.guide_channels,
             out_channels=latent,
             down_block_types=("CrossAttnDownBlockMotion",) * (levels - 1) + ("DownBlockMotion",),
             up_block_types=("UpBlockMotion",) + ("CrossAttnUpBlockMotion",) * (levels - 1),
@@ -64,24 +86,53 @@ class AnimateNet(nn.Module):
         )
         for name, module in self.unet.named_modules():
             if name.endswith("attn2") and "motion_modules" not in name:
-                module.set_processor(DecoupledCrossAttention(net.token_dim, module.inner_dim))
-        self.structure_encoder = StructureEncoder(config.structure, config.latent_size, guide)
-        self.structure_tokens = StructureTokens(config.structure, net.token_dim)
-        self.speech_tokens = SpeechTokens(config.speech, net.token_dim)
-        self.text_tokens = nn.Linear(net.text_dim, net.token_dim) if net.text_dim != net.token_dim else nn.Identity()
+                processor = DecoupledCrossAttention(
+                    net.token_dim, module.inner_dim, net.branches, net.cross_attention_gain
+                )
+                module.set_processor(processor)
+            if isinstance(module, AnimateDiffTransformer3D) and net.norm_per_frame:
+                module.norm = PerFrameGroupNorm(net.norm_num_groups, module.in_channels, eps=module.norm.eps)
+        if net.reference_attention:
+            set_reference_attention(self.unet, ReferenceSelfAttention)
+        if located:
+            self.unet.conv_in = GuidedConv(latent, net.block_out_channels[0], 3, padding=1)
+            self.structure_encoder = ControlNetConditioningEmbedding(
+                net.block_out_channels[0], config.structure.map_channels, located
+            )
+        else:
+            self.structure_encoder = StructureEncoder(config.structure, config.latent_size, self.guide_channels)
+        if "structure" in net.branches:
+            self.structure_tokens = StructureTokens(config.structure, net.token_dim)
+        if "speech" in net.branches:
+            listens = config.speech.encoder == "mel"
+            self.speech_tokens = SpeechTokens(config.speech, net.token_dim) if listens else nn.Identity()
+        if "text" in net.branches:
+            reads = net.text_dim != net.token_dim
+            self.text_tokens = nn.Linear(net.text_dim, net.token_dim) if reads else nn.Identity()
 
     def forward(self, sample: Tensor, timestep: Tensor, conditions: Conditions, scales: Scales | None = None) -> Tensor:
         """sample: (B, C, F, h, w) noisy latents; timestep: () or (B,) -> velocity (B, C, F, h, w)."""
-        batch, frames = sample.shape[0], sample.shape[2]
-        guide = self.structure_encoder(conditions.map.flatten(0, 1)).unflatten(0, (batch, frames)).transpose(1, 2)
-        tokens = {
-            "identity": conditions.identity.repeat_interleave(frames, 0),
-            "speech": self.speech_tokens(conditions.speech.flatten(0, 1)),
-            "structure": self.structure_tokens(conditions.structure.flatten(0, 1)),
-        }
+        frames = sample.shape[2]
+        tokens = {}
+        if conditions.identity is not None:
+            tokens["identity"] = conditions.identity.repeat_interleave(frames, 0)
+        if conditions.speech is not None:
+            tokens["speech"] = self.speech_tokens(conditions.speech.flatten(0, 1))
+        if conditions.structure is not None:
+            tokens["structure"] = self.structure_tokens(conditions.structure.flatten(0, 1))
         if conditions.text is not None:
             tokens["text"] = self.text_tokens(conditions.text).repeat_interleave(frames, 0)
         scales = scales or Scales()
-        branches = BranchTokens(tokens, {field.name: getattr(scales, field.name) for field in fields(scales)})
-        stacked = torch.cat((sample, conditions.warped, conditions.mask, guide), 1)
+        factors = {field.name: getattr(scales, field.name) for field in fields(scales)}
+        branches = BranchTokens(tokens, factors, conditions.reference)
+        beside = [part for part in (conditions.warped, conditions.mask) if part is not None]
+        stacked = torch.cat((sample, *beside, self.guide(conditions.map, sample)), 1)
         return self.unet(stacked, timestep, encoder_hidden_states=branches).sample
+
+    def guide(self, maps: Tensor | None, sample: Tensor) -> Tensor:
+        """Features (B, G, F, h, w) of the drawn maps (B, F or 1, M, m, n); without a map, zeros."""
+        batch, _, frames, height, width = sample.shape
+        if maps is None:
+            return sample.new_zeros(batch, self.guide_channels, frames, height, width)
+        features = self.structure_encoder(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+        return features.transpose(1, 2).expand(-1, -1, frames, -1, -1)

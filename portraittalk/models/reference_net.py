@@ -1,0 +1,53 @@
+"""ReferenceNet: what the denoiser's self-attention sees of the reference picture, block by block.
+
+An image UNet of the denoiser's own shape runs once over the reference latents, at timestep 0 ("Animate Anyone", Hu et
+al. 2024, arXiv 2311.17117, section 3.2). What stands before each self-attention is kept, by the block's name, which is
+the same in diffusers' ``UNet2DConditionModel`` and ``UNetMotionModel``.
+"""
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from torch import Tensor, nn
+
+from ..config import AnimateNetConfig
+from .attention import BranchTokens, DecoupledCrossAttention, RecordingSelfAttention, set_reference_attention
+
+BRANCH = "identity"
+
+
+class ReferenceNet(nn.Module):
+    """Reference latents (N, C, h, w) of one person -> per transformer block features (1, N * P, D).
+
+    With ``reference_token_dim`` 0, as in EchoMimic, the blocks have no cross-attention; otherwise, as in AniPortrait,
+    they attend to tokens of that width. Nothing follows the last block: the result of the UNet itself is not used.
+    """
+
+    def __init__(self, net: AnimateNetConfig, latent_channels: int) -> None:
+        super().__init__()
+        levels = len(net.block_out_channels)
+        self.unet = UNet2DConditionModel(
+            in_channels=latent_channels,
+            down_block_types=("CrossAttnDownBlock2D",) * (levels - 1) + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (levels - 1),
+            block_out_channels=net.block_out_channels,
+            layers_per_block=net.layers_per_block,
+            norm_num_groups=net.norm_num_groups,
+            cross_attention_dim=net.reference_token_dim or net.token_dim,
+            attention_head_dim=net.attention_head_dim,
+        )
+        self.unet.conv_norm_out, self.unet.conv_out = None, nn.Identity()
+        for module in self.unet.modules():
+            if isinstance(module, BasicTransformerBlock) and net.reference_token_dim:
+                cross = DecoupledCrossAttention(net.reference_token_dim, module.attn2.inner_dim, (BRANCH,))
+                module.attn2.set_processor(cross)
+            elif isinstance(module, BasicTransformerBlock):
+                module.attn2, module.norm2 = None, None
+        set_reference_attention(self.unet, RecordingSelfAttention)
+
+    def forward(self, latents: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+        """latents: (N, C, h, w). tokens: (N, L, D), of the pictures, where the blocks have a cross-attention."""
+        seen = BranchTokens({} if tokens is None else {BRANCH: tokens}, {BRANCH: 1.0})
+        timestep = torch.zeros((), dtype=torch.long, device=latents.device)
+        self.unet(latents, timestep, encoder_hidden_states=seen)
+        return {name: features.flatten(0, 1)[None] for name, features in seen.reference.items()}
