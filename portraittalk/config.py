@@ -68,8 +68,9 @@ class MotionNetConfig:
 class StructureConfig:
     """The landmark map, the coefficients behind the structure tokens, and the resolution of the warp.
 
-    locator_widths: of the face locator of public weights, which reads the map where there is one; its features are
-    added after the first convolution, and nothing stands beside the noisy latents.
+    guider: what reads the map. "beside": a small encoder whose features stand beside the noisy latents, as the warped
+    reference's do. "locator" (EchoMimic's, of ``locator_widths``) and "pose" (AniPortrait's): features that are added
+    inside of the denoiser, beside whose noisy latents nothing stands.
     """
 
     map_channels: int = 8
@@ -77,7 +78,8 @@ class StructureConfig:
     coefficients: int = 64
     tokens: int = 4
     flow_size: int = 64
-    locator_widths: tuple[int, ...] = ()
+    guider: str = "beside"
+    locator_widths: tuple[int, ...] = (16, 32, 96, 256)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class AnimateNetConfig:
     Stable Diffusion. cross_attention_gain: what its result is multiplied by. reference_attention: self-attention sees
     the features of a reference network, whose own cross-attention, if any, takes tokens ``reference_token_dim`` wide.
     norm_per_frame: the norm that opens a motion module takes each frame alone, as in AnimateDiff's own code; diffusers'
-    takes all frames of a window together.
+    takes all frames of a window together. betas: first and last of the noise schedule it was trained with.
     """
 
     block_out_channels: tuple[int, ...] = (64, 96, 128)
@@ -105,6 +107,7 @@ class AnimateNetConfig:
     reference_attention: bool = False
     reference_token_dim: int = 0
     norm_per_frame: bool = False
+    betas: tuple[float, float] = (0.0001, 0.02)
     residual: bool = (
         True  # the latents that are diffused are the difference to the warped reference's, times residual_scale
     )
@@ -187,7 +190,7 @@ ECHOMIMIC = replace(
     SD15,
     name="echomimic",
     speech=SpeechConfig(encoder="whisper", steps=50, dim=384, tokens=50),
-    structure=StructureConfig(map_channels=1, map_size=512, locator_widths=(16, 32, 96, 256)),
+    structure=StructureConfig(map_channels=1, map_size=512, guider="locator"),
     animate_net=replace(
         SD15.animate_net,
         token_dim=384,
@@ -195,6 +198,21 @@ ECHOMIMIC = replace(
         cross_attention_gain=3.0,
         reference_attention=True,
         norm_per_frame=True,
+        betas=(0.00085, 0.012),
+    ),
+)
+
+ANIPORTRAIT = replace(
+    SD15,
+    name="aniportrait",
+    structure=StructureConfig(map_channels=3, map_size=512, guider="pose"),
+    animate_net=replace(
+        SD15.animate_net,
+        branches=("identity",),
+        reference_attention=True,
+        reference_token_dim=768,
+        norm_per_frame=True,
+        betas=(0.00085, 0.012),
     ),
 )
 

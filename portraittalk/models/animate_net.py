@@ -7,6 +7,7 @@ filled from public weights it comes in once, as features of a drawn map that are
 the person comes in by reference attention. All of that is told by the configuration: the forward pass is one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ..config import PortraitTalkConfig
 from ..types import Movable, Scales
 from .attention import BranchTokens, DecoupledCrossAttention, ReferenceSelfAttention, set_reference_attention
+from .pose_guider import PoseGuider
 from .structure import SpeechTokens, StructureEncoder, StructureTokens
 
 
@@ -66,12 +68,12 @@ class AnimateNet(nn.Module):
 
     def __init__(self, config: PortraitTalkConfig) -> None:
         super().__init__()
-        net, latent, located = config.animate_net, config.autoencoder.latent_channels, config.structure.locator_widths
-        self.guide_channels = net.block_out_channels[0] if located else net.block_out_channels[0] // 2
+        net, latent, guider = config.animate_net, config.autoencoder.latent_channels, config.structure.guider
+        self.guide_channels = net.block_out_channels[0] // 2 if guider == "beside" else net.block_out_channels[0]
         levels = len(net.block_out_channels)
         self.unet = UNetMotionModel(
             sample_size=config.latent_size,
-            in_channels=latent if located else 2 * latent + 1 + self.guide_channels,
+            in_channels=2 * latent + 1 + self.guide_channels if guider == "beside" else latent,
             out_channels=latent,
             down_block_types=("CrossAttnDownBlockMotion",) * (levels - 1) + ("DownBlockMotion",),
             up_block_types=("UpBlockMotion",) + ("CrossAttnUpBlockMotion",) * (levels - 1),
@@ -94,13 +96,11 @@ class AnimateNet(nn.Module):
                 module.norm = PerFrameGroupNorm(net.norm_num_groups, module.in_channels, eps=module.norm.eps)
         if net.reference_attention:
             set_reference_attention(self.unet, ReferenceSelfAttention)
-        if located:
-            self.unet.conv_in = GuidedConv(latent, net.block_out_channels[0], 3, padding=1)
-            self.structure_encoder = ControlNetConditioningEmbedding(
-                net.block_out_channels[0], config.structure.map_channels, located
-            )
-        else:
-            self.structure_encoder = StructureEncoder(config.structure, config.latent_size, self.guide_channels)
+        if guider != "beside":
+            self.unet.conv_in = GuidedConv(latent, self.guide_channels, 3, padding=1)
+        if guider == "pose":
+            add_guides(self.unet)
+        self.structure_encoder = structure_encoder(config, self.guide_channels)
         if "structure" in net.branches:
             self.structure_tokens = StructureTokens(config.structure, net.token_dim)
         if "speech" in net.branches:
@@ -124,15 +124,53 @@ class AnimateNet(nn.Module):
             tokens["text"] = self.text_tokens(conditions.text).repeat_interleave(frames, 0)
         scales = scales or Scales()
         factors = {field.name: getattr(scales, field.name) for field in fields(scales)}
-        branches = BranchTokens(tokens, factors, conditions.reference)
+        guide, *guides = self.guides(conditions.map, sample)
+        branches = BranchTokens(
+            tokens, factors, conditions.reference, tuple(one.transpose(1, 2).flatten(0, 1) for one in guides)
+        )
         beside = [part for part in (conditions.warped, conditions.mask) if part is not None]
-        stacked = torch.cat((sample, *beside, self.guide(conditions.map, sample)), 1)
+        stacked = torch.cat((sample, *beside, guide), 1)
         return self.unet(stacked, timestep, encoder_hidden_states=branches).sample
 
-    def guide(self, maps: Tensor | None, sample: Tensor) -> Tensor:
-        """Features (B, G, F, h, w) of the drawn maps (B, F or 1, M, m, n); without a map, zeros."""
+    def guides(self, maps: Tensor | None, sample: Tensor) -> list[Tensor]:
+        """Features (B, G, F, h, w) of the drawn maps (B, F or 1, M, m, n), one or several; without a map, zeros."""
         batch, _, frames, height, width = sample.shape
         if maps is None:
-            return sample.new_zeros(batch, self.guide_channels, frames, height, width)
-        features = self.structure_encoder(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
-        return features.transpose(1, 2).expand(-1, -1, frames, -1, -1)
+            return [sample.new_zeros(batch, self.guide_channels, frames, height, width)]
+        found = self.structure_encoder(maps.flatten(0, 1))
+        return [
+            features.unflatten(0, maps.shape[:2]).transpose(1, 2).expand(-1, -1, frames, -1, -1)
+            for features in (found if isinstance(found, list) else [found])
+        ]
+
+
+def structure_encoder(config: PortraitTalkConfig, channels: int) -> nn.Module:
+    """What reads the drawn maps (N, M, m, n): -> features (N, channels, h, w), or of a pose guider a list of five."""
+    structure = config.structure
+    if structure.guider == "pose":
+        return PoseGuider(channels)
+    if structure.guider == "locator":
+        return ControlNetConditioningEmbedding(channels, structure.map_channels, structure.locator_widths)
+    return StructureEncoder(structure, config.latent_size, channels)
+
+
+def add_guides(unet: UNetMotionModel) -> None:
+    """Has ``BranchTokens.guides`` added to what leaves the down blocks of a denoiser with four, skips left alone.
+
+    The last down block has no attention and is told nothing of them: its features join before the middle block.
+    """
+
+    def add_to(place: int) -> Callable[..., tuple]:
+        def hook(block, inputs, named, outputs) -> tuple:  # type: ignore[no-untyped-def]
+            guides = named["encoder_hidden_states"].guides
+            return (outputs[0] + guides[place], *outputs[1:]) if guides else outputs
+
+        return hook
+
+    def before_middle(block, inputs, named):  # type: ignore[no-untyped-def]
+        guides = named["encoder_hidden_states"].guides
+        return ((inputs[0] + guides[-1], *inputs[1:]), named) if guides else None
+
+    for place, block in enumerate(unet.down_blocks[:-1]):
+        block.register_forward_hook(add_to(place), with_kwargs=True)
+    unet.mid_block.register_forward_pre_hook(before_middle, with_kwargs=True)

@@ -21,11 +21,13 @@ class BranchTokens:
     tokens: per branch (N, L, D), where N is batch times frames; a branch that is absent adds nothing.
     scales: per branch, the factor of its result; a branch of scale 0 is not computed.
     reference: per transformer block, by its name, the features (B, P, C) that its self-attention sees as well.
+    guides: features (N, C, h, w) that are added to what leaves each down block, where a pose guider makes them.
     """
 
     tokens: dict[str, Tensor]
     scales: dict[str, float]
     reference: dict[str, Tensor] = field(default_factory=dict)
+    guides: tuple[Tensor, ...] = ()
 
 
 class DecoupledCrossAttention(nn.Module):

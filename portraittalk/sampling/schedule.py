@@ -12,12 +12,18 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 TRAINING_STEPS = 1000
+BETAS = (0.0001, 0.02)
 
 
-def noise_schedule() -> DDIMScheduler:
-    """The schedule of training and sampling alike; training uses its ``add_noise`` and ``get_velocity``."""
+def noise_schedule(betas: tuple[float, float] = BETAS) -> DDIMScheduler:
+    """The schedule of training and sampling alike; training uses its ``add_noise`` and ``get_velocity``.
+
+    betas: the first and the last, before they are rescaled.
+    """
     return DDIMScheduler(
         num_train_timesteps=TRAINING_STEPS,
+        beta_start=betas[0],
+        beta_end=betas[1],
         beta_schedule="linear",
         prediction_type="v_prediction",
         rescale_betas_zero_snr=True,
@@ -56,3 +62,18 @@ def denoising_steps(steps: int) -> list[Step]:
     signal = [*kept.sqrt().tolist(), 1.0]
     noise = [*(1 - kept).sqrt().tolist(), 0.0]
     return [Step(t, signal[i], noise[i], signal[i + 1], noise[i + 1]) for i, t in enumerate(timesteps)]
+
+
+def counted_steps(steps: int, betas: tuple[float, float]) -> list[Step]:
+    """As ``denoising_steps``, each step leading ``TRAINING_STEPS // steps`` timesteps down, as DDIM is published.
+
+    With trailing timesteps that is not always where the next step starts, and the last of, say, 6 steps leaves the
+    noise of timestep 0 in: weights that were tuned for such a sampler expect it.
+    """
+    schedule = noise_schedule(betas)
+    schedule.set_timesteps(steps)
+    kept = torch.cat((schedule.alphas_cumprod, schedule.final_alpha_cumprod[None])).double()
+    signal, noise = kept.sqrt().tolist(), (1 - kept).sqrt().tolist()
+    stride = TRAINING_STEPS // steps
+    pairs = [(t, max(t - stride, -1)) for t in schedule.timesteps.tolist()]  # -1: the last entry, no noise at all
+    return [Step(t, signal[t], noise[t], signal[to], noise[to]) for t, to in pairs]

@@ -37,6 +37,16 @@ def plan_windows(frames: int, window: int, overlap: int) -> list[Window]:
     return [Window(*bounds) for bounds in zip(starts, stops, shared, strict=True)]
 
 
+def ring_windows(frames: int, window: int, overlap: int, shift: int = 0) -> list[Tensor]:
+    """The frames' numbers, window by window, where first and last frame are neighbours; all of them moved by ``shift``.
+
+    One window starts every ``window - overlap`` frames; a clip no longer than one window is a single one. Moved on at
+    each step, the seams between windows lie elsewhere in each.
+    """
+    starts = range(0, frames, window - overlap) if frames > window else range(1)
+    return [(torch.arange(start, start + min(window, frames)) + shift) % frames for start in starts]
+
+
 def arrival_weights(shared: int) -> Tensor:
     """(shared,) weights of the arriving window over the frames it shares, rising between 0 and 1, both excluded."""
     return torch.arange(1, shared + 1) / (shared + 1)

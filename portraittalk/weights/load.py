@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
 from .files import BUILT_IN, SUFFIX, find_weights
-from .model import Model, build_model
+from .model import Model, ReferenceModel, build_model, build_reference_model, networks_of
 
 FORMAT = "portraittalk"
 _NAMED_KEYS = 3  # how many keys of a file that does not fit are named in the message
@@ -31,10 +31,24 @@ def load_model(
 
     Raises WeightsError where the file is missing, corrupt, made for something else, or does not fit its own header.
     """
+    model = load_networks(name_or_path, device, folders)
+    if not isinstance(model, Model):
+        raise WeightsError(
+            f"'{model.config.name}' is made of public weights, which cannot be used here; choose another."
+        )
+    return model
+
+
+def load_networks(
+    name_or_path: str | Path = BUILT_IN,
+    device: torch.device | str = "cpu",
+    folders: Sequence[Path] = (),
+) -> Model | ReferenceModel:
+    """As ``load_model``, of either kind: our own, or one converted from public weights."""
     path = find_weights(name_or_path, folders) if isinstance(name_or_path, str) else name_or_path
     config, tensors = read_weights(path)
     with torch.device("meta"):
-        model = build_model(config)
+        model = build_reference_model(config) if config.animate_net.reference_attention else build_model(config)
     networks = model.modules()
     strangers = [key for key in tensors if key.partition(".")[0] not in networks]
     if strangers:
@@ -78,7 +92,7 @@ def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Map
     Raises WeightsError where a network is missing or does not fit ``config``, or the file cannot be written.
     """
     with torch.device("meta"):
-        wanted = build_model(config).modules()
+        wanted = networks_of(config)
     if set(parts) != set(wanted):
         raise WeightsError(f"A model needs the parts {', '.join(wanted)}; given were {', '.join(parts)}.")
     for name, module in wanted.items():
@@ -132,9 +146,14 @@ def _check(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
         "has the unknown": [key for key in tensors if key not in wanted],
         "has the wrong shape in": misshaped,
     }
+    if any(faults.values()):
+        raise WeightsError(unfit(where, faults))
+
+
+def unfit(where: str, faults: Mapping[str, list[str]]) -> str:
+    """The sentence that names what does not fit: kind of fault -> keys."""
     told = [f"{fault} {_listed(keys)}" for fault, keys in faults.items() if keys]
-    if told:
-        raise WeightsError(f"{where} {'; '.join(told)}: the file does not fit this version of PortraitTalk.")
+    return f"{where} {'; '.join(told)}: the file does not fit this version of PortraitTalk."
 
 
 def _listed(keys: list[str]) -> str:

@@ -10,19 +10,18 @@ from ..models.animate_net import AnimateNet
 from ..models.autoencoder import Autoencoder
 from ..models.identity_net import IdentityNet
 from ..models.motion_net import MotionNet
+from ..models.reference_net import ReferenceNet
+from ..models.speech_encoder import SpeechEncoder
 from ..motion.basis import FaceBasis
 
 
 @dataclass(frozen=True)
-class Model:
-    """Everything that ``load_model`` reads from one file, ready to be handed to ``portraittalk.pipeline``."""
+class Networks:
+    """What every model has."""
 
     config: PortraitTalkConfig
     autoencoder: Autoencoder
-    identity_net: IdentityNet
     animate_net: AnimateNet
-    motion_net: MotionNet
-    basis: FaceBasis
 
     def modules(self) -> dict[str, nn.Module]:
         """The networks by name, which is also the prefix of their keys in a weights file."""
@@ -32,6 +31,26 @@ class Model:
     def device(self) -> torch.device:
         """Where the animation runs: the device of AnimateNet's parameters."""
         return next(self.animate_net.parameters()).device
+
+
+@dataclass(frozen=True)
+class Model(Networks):
+    """Everything that ``load_model`` reads from one file, ready to be handed to ``portraittalk.pipeline``."""
+
+    identity_net: IdentityNet
+    motion_net: MotionNet
+    basis: FaceBasis
+
+
+@dataclass(frozen=True)
+class ReferenceModel(Networks):
+    """A model filled from public weights: the person enters by reference attention, the motion by speech features.
+
+    speech_encoder: None where the denoiser does not hear, but follows drawn poses.
+    """
+
+    reference_net: ReferenceNet
+    speech_encoder: SpeechEncoder | None
 
 
 def build_model(config: PortraitTalkConfig) -> Model:
@@ -44,3 +63,20 @@ def build_model(config: PortraitTalkConfig) -> Model:
         motion_net=MotionNet(config),
         basis=FaceBasis(),
     )
+
+
+def build_reference_model(config: PortraitTalkConfig) -> ReferenceModel:
+    """As ``build_model``, for a configuration with reference attention."""
+    return ReferenceModel(
+        config=config,
+        autoencoder=Autoencoder(config.autoencoder),
+        animate_net=AnimateNet(config),
+        reference_net=ReferenceNet(config.animate_net, config.autoencoder.latent_channels),
+        speech_encoder=SpeechEncoder(config.speech) if "speech" in config.animate_net.branches else None,
+    )
+
+
+def networks_of(config: PortraitTalkConfig) -> dict[str, nn.Module]:
+    """The networks that a configuration describes, by name."""
+    build = build_reference_model if config.animate_net.reference_attention else build_model
+    return build(config).modules()

@@ -1,0 +1,38 @@
+"""SpeechEncoder: what the encoder of Whisper hears, layer by layer, on transformers' own."""
+
+import torch
+from torch import Tensor, nn
+
+from ..config import SpeechConfig
+
+MEL_BANDS = 80
+HEAD_DIM = 64  # in every size of Whisper
+SECONDS, RATE = 30, 50  # what it hears at once, and its features a second
+LAYERS_OF_DIM = {384: 4, 512: 6, 768: 12}  # tiny, base, small
+
+
+class SpeechEncoder(nn.Module):
+    """Log-mel spectrograms (N, 80, 3000) of 30 s -> features (N, 1500, L + 1, D), 50 a second.
+
+    Of each moment there is what enters the first layer and what leaves each of the L layers; the norm that closes
+    Whisper's encoder is left out.
+    """
+
+    def __init__(self, config: SpeechConfig) -> None:
+        super().__init__()
+        from transformers import WhisperConfig
+        from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+        whisper = WhisperConfig(
+            num_mel_bins=MEL_BANDS,
+            d_model=config.dim,
+            encoder_layers=LAYERS_OF_DIM[config.dim],
+            encoder_attention_heads=config.dim // HEAD_DIM,
+            encoder_ffn_dim=4 * config.dim,
+            max_source_positions=SECONDS * RATE,
+        )
+        self.encoder = WhisperEncoder(whisper)
+        self.encoder.layer_norm = nn.Identity()  # type: ignore[assignment]
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return torch.stack(self.encoder(mel, output_hidden_states=True).hidden_states, 2)

@@ -1,0 +1,121 @@
+"""Public checkpoints as data: which of their keys fill which of ours.
+
+A layout is a configuration and, for each network, where its keys come from. The rules go from our key to the public
+one: what our networks ask for and a file lacks, and what a file holds and nothing asks for, are then both known by the
+names that the public file uses.
+"""
+
+from dataclasses import dataclass
+
+from ..config import ANIPORTRAIT, ECHOMIMIC, PortraitTalkConfig
+
+Rule = tuple[str, str]  # a regular expression over the key so far, and what replaces it
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network's keys come from.
+
+    ours: how our keys begin. files: names of public files whose tensors are taken together; where two hold one key, the
+    later counts. theirs: how their keys begin. rules: turn our key, so begun, into the public one, one after the other.
+    others: turn that one into a further name under which it is published, or held a second time. ignored: a regular
+    expression of the beginnings of public keys that the network has no use for.
+    """
+
+    ours: str
+    files: tuple[str, ...]
+    theirs: str = ""
+    rules: tuple[Rule, ...] = ()
+    others: tuple[Rule, ...] = ()
+    ignored: str = "(?!)"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A family of public checkpoints. home: where they come from. licence: of the weights."""
+
+    config: PortraitTalkConfig
+    sources: tuple[Source, ...]
+    home: str
+    licence: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the public files, each once."""
+        return tuple(dict.fromkeys(file for source in self.sources for file in source.files))
+
+
+# AnimateDiff's names of what diffusers' `UNetMotionModel` holds. Each of its two attentions has its own copy of the
+# positions, which are computed, not trained, and alike.
+MOTION_MODULES: tuple[Rule, ...] = (
+    (r"(motion_modules\.\d+)\.", r"\1.temporal_transformer."),
+    (r"(temporal_transformer\..*)attn1\.", r"\1attention_blocks.0."),
+    (r"(temporal_transformer\..*)attn2\.", r"\1attention_blocks.1."),
+    (r"(temporal_transformer\..*)norm1\.", r"\1norms.0."),
+    (r"(temporal_transformer\..*)norm2\.", r"\1norms.1."),
+    (r"(temporal_transformer\..*)norm3\.", r"\1ff_norm."),
+    (r"pos_embed\.pe$", "attention_blocks.0.pos_encoder.pe"),
+)
+POSITIONS: tuple[Rule, ...] = ((r"attention_blocks\.0\.pos_encoder", "attention_blocks.1.pos_encoder"),)
+
+# The autoencoder of Stable Diffusion, in diffusers' layout; published files may still have older names of attention.
+OLD_ATTENTION: tuple[Rule, ...] = (
+    (r"\.to_q\.", ".query."),
+    (r"\.to_k\.", ".key."),
+    (r"\.to_v\.", ".value."),
+    (r"\.to_out\.0\.", ".proj_attn."),
+)
+VAE = Source("autoencoder.kl.", ("vae",), others=OLD_ATTENTION)
+
+# Whisper in transformers' layout, or in OpenAI's. The decoder is of no use here, and the last norm is left out.
+OPENAI_WHISPER: tuple[Rule, ...] = (
+    (r"^model\.", ""),
+    (r"embed_positions\.weight", "positional_embedding"),
+    (r"layers\.", "blocks."),
+    (r"self_attn_layer_norm", "attn_ln"),
+    (r"final_layer_norm", "mlp_ln"),
+    (r"self_attn\.q_proj", "attn.query"),
+    (r"self_attn\.k_proj", "attn.key"),
+    (r"self_attn\.v_proj", "attn.value"),
+    (r"self_attn\.out_proj", "attn.out"),
+    (r"fc1", "mlp.0"),
+    (r"fc2", "mlp.2"),
+)
+WHISPER = Source(
+    "speech_encoder.encoder.",
+    ("whisper",),
+    "model.encoder.",
+    others=OPENAI_WHISPER,
+    ignored=r"model\.decoder\.|proj_out\.|decoder\.|model\.encoder\.layer_norm\.|encoder\.ln_post\.",
+)
+
+
+def _denoiser(*files: str) -> Source:
+    return Source("animate_net.unet.", files, rules=MOTION_MODULES, others=POSITIONS)
+
+
+LAYOUTS = {
+    "echomimic": Layout(
+        ECHOMIMIC,
+        (
+            _denoiser("motion_module", "denoising_unet"),
+            Source("reference_net.unet.", ("reference_unet",)),
+            Source("animate_net.structure_encoder.", ("face_locator",)),
+            VAE,
+            WHISPER,
+        ),
+        home="huggingface.co/BadToBest/EchoMimic, stabilityai/sd-vae-ft-mse, openai/whisper-tiny",
+        licence="Apache-2.0, MIT, Apache-2.0",
+    ),
+    "aniportrait": Layout(
+        ANIPORTRAIT,
+        (
+            _denoiser("motion_module", "denoising_unet"),
+            Source("reference_net.unet.", ("reference_unet",)),
+            Source("animate_net.structure_encoder.", ("pose_guider",)),
+            VAE,
+        ),
+        home="huggingface.co/ZJYang/AniPortrait, stabilityai/sd-vae-ft-mse",
+        licence="Apache-2.0, MIT",
+    ),
+}

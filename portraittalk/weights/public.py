@@ -1,0 +1,131 @@
+"""Public checkpoints to one file of ours: every key is accounted for, by its public name, before a file is written."""
+
+import logging
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from diffusers.models.embeddings import SinusoidalPositionalEmbedding
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from .layouts import LAYOUTS, Layout, Rule, Source
+from .load import read_tensors, save_weights, unfit
+from .model import networks_of
+
+POSITIONS = "pos_embed.pe"  # computed, not trained: a file may lack them
+
+logger = logging.getLogger(__name__)
+
+
+def convert(name: str, files: Mapping[str, Path], out: Path) -> None:
+    """The public checkpoint ``files`` (name in the layout -> file) as one PortraitTalk file, in half precision.
+
+    Raises WeightsError where a file is missing or cannot be read, and where one lacks a key, holds one that nothing
+    asks for, or one of another shape; these are named, all of them in the log.
+    """
+    layout = layout_named(name)
+    if set(files) != set(layout.files):
+        raise WeightsError(
+            f"The layout '{name}' is made of the files {', '.join(layout.files)}; given were {', '.join(files)}."
+        )
+    with torch.device("meta"):
+        wanted = networks_of(layout.config)
+    tensors = {file: read_public(path) for file, path in files.items()}
+    found = mapped(layout, wanted, tensors)
+    parts = {network: {key: half(value) for key, value in state.items()} for network, state in found.items()}
+    save_weights(out, layout.config, parts)
+
+
+def layout_named(name: str) -> Layout:
+    """Raises WeightsError for a layout that there is not."""
+    if name not in LAYOUTS:
+        raise WeightsError(f"There is no layout named '{name}'; there are: {', '.join(LAYOUTS)}.")
+    return LAYOUTS[name]
+
+
+def mapped(
+    layout: Layout, wanted: Mapping[str, nn.Module], tensors: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, dict[str, Tensor]]:
+    """Public tensors (file -> key -> tensor) as states of our networks (name -> key -> tensor).
+
+    wanted: the networks, which may be on the meta device. Raises WeightsError that names the keys that do not fit.
+    """
+    ours = {f"{name}.{key}": value for name, module in wanted.items() for key, value in module.state_dict().items()}
+    states: dict[str, dict[str, Tensor]] = {name: {} for name in wanted}
+    faults: list[str] = []
+    for source in layout.sources:
+        given = {key: value for file in source.files for key, value in tensors[file].items()}
+        asked = {key: value for key, value in ours.items() if key.startswith(source.ours)}
+        found, told = _of_source(source, asked, given)
+        if told:
+            faults.append(unfit(" and ".join(source.files), told))
+        for key, value in found.items():
+            network, _, rest = key.partition(".")
+            states[network][rest] = value
+    if faults:
+        raise WeightsError(" ".join(faults))
+    return states
+
+
+def _of_source(
+    source: Source, asked: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+    """Our keys with their public tensors, and what does not fit: kind of fault -> public keys."""
+    found: dict[str, Tensor] = {}
+    lacking, misshaped = [], []
+    used: set[str] = set()
+    for key, place in asked.items():
+        names = public_names(source, key)
+        there = [name for name in names if name in given]
+        used.update(there)
+        if there and given[there[0]].shape == place.shape:
+            found[key] = given[there[0]]
+        elif there:
+            misshaped.append(f"{there[0]} {tuple(given[there[0]].shape)} instead of {tuple(place.shape)}")
+        elif key.endswith(POSITIONS):
+            found[key] = SinusoidalPositionalEmbedding(place.shape[2], place.shape[1]).pe
+        else:
+            lacking.append(names[0])
+    unknown = [key for key in given if key not in used and not re.match(source.ignored, key)]
+    faults = {"lacks": lacking, "has the unknown": unknown, "has the wrong shape in": misshaped}
+    for fault, keys in faults.items():
+        for key in keys:
+            logger.error("%s %s %s", " and ".join(source.files), fault, key)
+    return found, {fault: keys for fault, keys in faults.items() if keys}
+
+
+def public_names(source: Source, key: str) -> list[str]:
+    """The names that our key may have in the public file, the usual one first."""
+    name = _renamed(source.theirs + key.removeprefix(source.ours), source.rules)
+    return list(dict.fromkeys((name, _renamed(name, source.others))))
+
+
+def _renamed(name: str, rules: Iterable[Rule]) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def read_public(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a pickled one (.pth, .pt, .bin) of which only tensors are read."""
+    if path.suffix == ".safetensors":
+        return read_tensors(path)[1]
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file at {path}.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        first = str(error).splitlines()[0]
+        raise WeightsError(f"{path.name} is damaged, or holds more than tensors ({first}); get it again.") from error
+    if isinstance(state, dict):
+        state = state.get("model_state_dict", state)  # where OpenAI's Whisper has it
+    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+        raise WeightsError(f"{path.name} is not a table of tensors by name: it is no weights file of this layout.")
+    return state
+
+
+def half(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value
