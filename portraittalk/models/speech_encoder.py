@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import SpeechConfig
+from ..errors import WeightsError
 
 MEL_BANDS = 80
 HEAD_DIM = 64  # in every size of Whisper
@@ -20,9 +21,11 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, config: SpeechConfig) -> None:
         super().__init__()
-        from transformers import WhisperConfig
-        from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
+        try:
+            from transformers import WhisperConfig
+            from transformers.models.whisper.modeling_whisper import WhisperEncoder
+        except ImportError as error:
+            raise WeightsError("Models that hear with Whisper need: pip install transformers.") from error
         whisper = WhisperConfig(
             num_mel_bins=MEL_BANDS,
             d_model=config.dim,

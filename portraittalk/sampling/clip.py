@@ -1,7 +1,7 @@
 """The denoising loop of public weights: the whole clip at once, in windows that move on from step to step.
 
-EchoMimic samples in this way, plain (30 steps, guidance 2.5) and accelerated (6 steps without guidance). The accelerated
-code also turns each velocity into the clean latents and back; that changes nothing but rounding, and is left out.
+EchoMimic samples in this way, plain (30 steps, guidance 2.5) and accelerated (6 steps without guidance). The code of
+the accelerated one also turns each velocity into clean latents and back: that changes nothing but rounding.
 """
 
 from collections.abc import Callable

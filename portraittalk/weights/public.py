@@ -20,21 +20,20 @@ POSITIONS = "pos_embed.pe"  # computed, not trained: a file may lack them
 logger = logging.getLogger(__name__)
 
 
-def convert(name: str, files: Mapping[str, Path], out: Path) -> None:
+def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
     """The public checkpoint ``files`` (name in the layout -> file) as one PortraitTalk file, in half precision.
 
     Raises WeightsError where a file is missing or cannot be read, and where one lacks a key, holds one that nothing
     asks for, or one of another shape; these are named, all of them in the log.
     """
-    layout = layout_named(name)
     if set(files) != set(layout.files):
         raise WeightsError(
-            f"The layout '{name}' is made of the files {', '.join(layout.files)}; given were {', '.join(files)}."
+            f"The layout '{layout.config.name}' is made of the files {', '.join(layout.files)}; "
+            f"given were {', '.join(files) or 'none'}."
         )
     with torch.device("meta"):
         wanted = networks_of(layout.config)
-    tensors = {file: read_public(path) for file, path in files.items()}
-    found = mapped(layout, wanted, tensors)
+    found = mapped(layout, wanted, {file: read_public(path) for file, path in files.items()})
     parts = {network: {key: half(value) for key, value in state.items()} for network, state in found.items()}
     save_weights(out, layout.config, parts)
 

@@ -1,0 +1,95 @@
+"""EchoMimic's networks against what its own code computed: the same weights and inputs, each branch by itself."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from portraittalk.models.animate_net import AnimateNet, Conditions
+from portraittalk.models.attention import DecoupledCrossAttention
+from portraittalk.models.pose_guider import PoseGuider
+
+pytestmark = pytest.mark.golden
+CLOSE = {"atol": 1e-4, "rtol": 0.0}
+"""Measured: 4e-6 in the denoiser, 0 in the reference network and the face locator, 5e-5 in the pose guider."""
+
+
+@pytest.fixture(scope="module")
+def step(goldens):
+    return goldens("echomimic_step")
+
+
+@pytest.fixture(scope="module")
+def net(golden_echomimic) -> AnimateNet:
+    return golden_echomimic.animate_net
+
+
+@pytest.fixture(scope="module")
+def conditions(step, golden_echomimic) -> Conditions:
+    reference = golden_echomimic.reference_net(step["in.reference_latents"])
+    return Conditions(map=step["in.mask"], speech=step["in.audio_features"].float(), reference=reference)
+
+
+@pytest.fixture(scope="module")
+def velocity(net, step):
+    return lambda conditions: net(step["in.noisy_latents"], step["in.timestep"], conditions)
+
+
+def test_the_reference_network_leaves_what_upstream_keeps(step, conditions):
+    banks = {key.split(".", 2)[2]: value for key, value in step.items() if key.startswith("bank.")}
+    assert banks.keys() == conditions.reference.keys()
+    for block, features in banks.items():
+        torch.testing.assert_close(conditions.reference[block], features, **CLOSE)
+
+
+def test_the_face_locator_reads_the_mask(net, step):
+    (features,) = net.guides(step["in.mask"], step["in.noisy_latents"])
+    torch.testing.assert_close(features[:, :, :1], step["out.face_locator"], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("denoiser", {}),
+        ("denoiser_reference_absent", {"reference": {}}),
+        ("denoiser_mask_feature_zero", {"map": None}),
+        ("denoiser_audio_features_zero", {"speech": torch.zeros(1, 7, 50, 384)}),
+    ],
+)
+def test_the_velocity_is_upstreams(velocity, conditions, step, name, change):
+    torch.testing.assert_close(velocity(replace(conditions, **change)), step[f"out.{name}"], **CLOSE)
+
+
+def test_with_a_reference_rounded_to_half_precision(velocity, conditions, step):
+    rounded = {block: features.half().float() for block, features in conditions.reference.items()}
+    found = velocity(replace(conditions, reference=rounded))
+    torch.testing.assert_close(found, step["out.denoiser_reference_bank_rounded_half"], **CLOSE)
+
+
+def test_without_the_audio_branch(net, velocity, conditions, step, monkeypatch):
+    for module in net.modules():
+        if isinstance(module, DecoupledCrossAttention):
+            monkeypatch.setattr(module, "gain", 0.0)
+    torch.testing.assert_close(velocity(conditions), step["out.denoiser_audio_branch_off"], **CLOSE)
+
+
+def test_without_motion_modules(net, velocity, conditions, step, monkeypatch):
+    for name, module in net.named_modules():
+        if name.endswith("proj_out") and "motion_modules" in name:
+            monkeypatch.setattr(module, "weight", torch.nn.Parameter(torch.zeros_like(module.weight)))
+            monkeypatch.setattr(module, "bias", torch.nn.Parameter(torch.zeros_like(module.bias)))
+    with torch.no_grad():
+        found = velocity(conditions)
+    torch.testing.assert_close(found, step["out.denoiser_temporal_off"], **CLOSE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "batch_statistics"), [("batch_stats", True), ("running_stats", False)])
+def test_aniportraits_pose_guider_in_both_ways_of_batch_norm(goldens, name, batch_statistics):
+    golden = goldens("aniportrait_pose_guider")
+    guider = PoseGuider(32, batch_statistics, heads=16, head_dim=4).eval()
+    weights = {key.removeprefix("w."): value for key, value in golden.items() if key.startswith("w.")}
+    guider.load_state_dict(weights)
+    for place, features in enumerate(guider(golden["in.pose"][0].transpose(0, 1))):
+        wanted = golden[f"out.batchnorm_{name}.{place}"]
+        torch.testing.assert_close(features.transpose(0, 1)[None], wanted, **CLOSE)

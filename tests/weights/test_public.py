@@ -1,0 +1,138 @@
+"""Public layouts: every key has its place, and what does not fit is named as the public file names it."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from portraittalk.errors import WeightsError
+from portraittalk.weights.layouts import LAYOUTS
+from portraittalk.weights.load import load_model, load_networks
+from portraittalk.weights.model import build_reference_model, networks_of
+from portraittalk.weights.public import convert, layout_named, mapped, public_names
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def published(repository):
+    """Layout -> file -> key -> shape, as upstream's classes have them at full size."""
+    return json.loads(gzip.decompress((repository / "tests" / "data" / "public_keys.json.gz").read_bytes()))
+
+
+def empty_files(layout, wanted, published):
+    """The public files on the meta device; the autoencoder's in its old names, Whisper's with a decoder."""
+    with torch.device("meta"):
+        files = {
+            file: {key: torch.empty(shape) for key, shape in keys.items()}
+            for file, keys in published[layout.config.name].items()
+        }
+        denoiser = files["denoising_unet"]
+        files["motion_module"] = {key: denoiser.pop(key) for key in list(denoiser) if "motion_modules." in key}
+        for source in layout.sources:
+            if source.files[0] in ("vae", "whisper"):
+                name = source.ours.partition(".")[0]
+                keys = {f"{name}.{key}": value for key, value in wanted[name].state_dict().items()}
+                files[source.files[0]] = {public_names(source, key)[-1]: value for key, value in keys.items()}
+        if "whisper" in files:
+            files["whisper"]["decoder.ln.weight"] = torch.empty(384)
+    return files
+
+
+@pytest.mark.parametrize("name", ["echomimic", "aniportrait"])
+def test_every_key_at_full_size_has_its_place_and_shape(name, published):
+    layout = LAYOUTS[name]
+    with torch.device("meta"):
+        wanted = networks_of(layout.config)
+    states = mapped(layout, wanted, empty_files(layout, wanted, published))
+    for network, module in wanted.items():
+        shapes = {key: value.shape for key, value in module.state_dict().items()}
+        assert {key: value.shape for key, value in states[network].items()} == shapes
+
+
+def test_what_does_not_fit_is_named_as_the_public_file_names_it(published, caplog):
+    layout = LAYOUTS["echomimic"]
+    with torch.device("meta"):
+        wanted = networks_of(layout.config)
+    files = empty_files(layout, wanted, published)
+    lacking = "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.1.to_q.weight"
+    del files["motion_module"][lacking]
+    files["reference_unet"]["conv_norm_out.weight"] = torch.zeros(320)
+    files["face_locator"]["conv_in.weight"] = torch.zeros(16, 3, 3, 3)
+    with pytest.raises(WeightsError) as refused:
+        mapped(layout, wanted, files)
+    told = str(refused.value)
+    assert f"motion_module and denoising_unet lacks {lacking}" in told
+    assert "reference_unet has the unknown conv_norm_out.weight" in told
+    assert "face_locator has the wrong shape in conv_in.weight (16, 3, 3, 3) instead of (16, 1, 3, 3)" in told
+    assert lacking in caplog.text and "\n" not in told
+
+
+def test_positions_are_computed_where_a_file_lacks_them(published):
+    layout = LAYOUTS["echomimic"]
+    with torch.device("meta"):
+        wanted = networks_of(layout.config)
+    files = empty_files(layout, wanted, published)
+    files["motion_module"] = {key: value for key, value in files["motion_module"].items() if not key.endswith(".pe")}
+    positions = mapped(layout, wanted, files)["animate_net"][
+        "unet.mid_block.motion_modules.0.transformer_blocks.0.pos_embed.pe"
+    ]
+    assert positions.shape == (1, 32, 1280) and not positions.is_meta
+    assert positions[0, :, 0] == pytest.approx(torch.arange(32).sin())
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_echomimic, tmp_path_factory):
+    """A tiny layout with random networks, and these networks as public files: some safetensors, some pickled."""
+    layout = replace(LAYOUTS["echomimic"], config=tiny_echomimic)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_reference_model(tiny_echomimic)
+    states = {f"{name}.{key}": v for name, net in model.modules().items() for key, v in net.state_dict().items()}
+    files = {file: {} for file in layout.files}
+    for source in layout.sources:
+        for key, value in states.items():
+            if key.startswith(source.ours):
+                file = source.files[0] if "motion_modules." in key else source.files[-1]
+                files[file][public_names(source, key)[0]] = value.contiguous()
+    folder = tmp_path_factory.mktemp("public")
+    paths = {}
+    for file, state in files.items():
+        pickled = file in ("denoising_unet", "face_locator")
+        paths[file] = folder / f"{file}{'.pth' if pickled else '.safetensors'}"
+        torch.save(state, paths[file]) if pickled else save_file(state, paths[file])
+    return layout, model, paths
+
+
+def test_public_files_become_one_file_that_loads(checkpoint, tmp_path):
+    layout, model, paths = checkpoint
+    convert(layout, paths, tmp_path / "echo.safetensors")
+    loaded = load_networks("echo", folders=[tmp_path])
+    assert loaded.config == layout.config
+    for name, module in model.modules().items():
+        for key, value in module.state_dict().items():
+            torch.testing.assert_close(loaded.modules()[name].state_dict()[key], value, atol=2e-3, rtol=1e-3)
+    assert not any(buffer.is_meta for module in loaded.modules().values() for buffer in module.buffers())
+    with pytest.raises(WeightsError, match="public weights"):
+        load_model("echo", folders=[tmp_path])
+
+
+def test_files_too_few_unknown_damaged_or_with_code_are_refused_in_a_sentence(checkpoint, tmp_path):
+    layout, _, paths = checkpoint
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(WeightsError, match="face_locator"):
+        convert(layout, {name: path for name, path in paths.items() if name != "face_locator"}, out)
+    with pytest.raises(WeightsError, match="echomimic"):
+        layout_named("echo")
+    broken, code, table = (tmp_path / name for name in ("broken.pth", "code.pth", "table.pth"))
+    broken.write_bytes(paths["face_locator"].read_bytes()[:500])
+    torch.save({"weight": checkpoint[1]}, code)
+    torch.save({"weight": "none"}, table)
+    for path in (broken, code, table, tmp_path / "missing.pth"):
+        with pytest.raises(WeightsError, match=path.name) as refused:
+            convert(layout, paths | {"face_locator": path}, out)
+        assert "\n" not in str(refused.value)
+    assert not out.exists()
