@@ -61,7 +61,7 @@ def animate(
     negative_prompt: Annotated[str, typer.Option(help="What the face is not to do, even if the portrait does.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0,
-    steps: Annotated[int, typer.Option(help="Denoising steps; mini is trained for one to four.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; mini is trained for one to four.")] = None,
     model: Model = "mini",
     models_dir: ModelsDir = None,
     device: Device = "auto",
@@ -95,10 +95,10 @@ def animate(
     from .motion.speech_to_motion import speech_to_motion
     from .motion.track import MotionTrack
     from .sampling.settings import check_fps, check_number, check_settings
-    from .speech.features import encode_speech
     from .terminal import ProgressBars, choose_device, summary
     from .types import SamplingSettings, Scales
-    from .weights.load import load_model
+    from .weights.load import load_networks
+    from .weights.model import ReferenceModel
 
     check_fps(fps)
     check_number("head motion", head_motion)
@@ -109,9 +109,13 @@ def animate(
         raise SettingsError(f"The motion cannot be saved: there is no folder {motion_out.parent}.")
     provider = provider_named(landmarker)
     folders = [] if models_dir is None else [models_dir]
-    networks = load_model(model, choose_device(device), folders=folders)
-    settings = SamplingSettings(seed, steps, scales=Scales(identity_scale, text_scale, audio_scale))
-    check_settings(settings, networks.config)
+    networks = load_networks(model, choose_device(device), folders=folders)
+    if isinstance(networks, ReferenceModel) and (prompt or negative_prompt or motion_in or motion_out):
+        raise SettingsError(f"The model '{model}' makes its motion itself: leave out prompts and motion tracks.")
+    config, scales = networks.config, Scales(identity_scale, text_scale, audio_scale)
+    chosen_steps = config.steps if steps is None else steps
+    settings = SamplingSettings(seed, chosen_steps, config.guidance_scale, scales, overlap=config.overlap)
+    check_settings(settings, config)
     style = pipeline.encode_style(networks, prompt, negative_prompt)
     images = [read_image(path, max_size).flattened() for path in portraits]
     sound = read_audio(audio, duration=preview)
@@ -119,13 +123,16 @@ def animate(
     started = time.perf_counter()
     with ProgressBars() as progress:
         identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), provider, progress=progress)
-        speech = encode_speech(sound, fps, networks.config.speech, progress)
-        if given is None:
-            motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)
-        else:
-            motion = scale(resample(given, fps), expression_strength, head_motion)
+        speech = pipeline.hear(networks, sound, fps, progress)
         output: pipeline.Output = "crop" if no_paste_back else "full"
-        frames = pipeline.animate(networks, identity, speech, style, motion, settings, output, progress)
+        if isinstance(networks, ReferenceModel):
+            frames = pipeline.animate_by_speech(networks, identity, speech, settings, output, progress)
+        else:
+            if given is None:
+                motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)
+            else:
+                motion = scale(resample(given, fps), expression_strength, head_motion)
+            frames = pipeline.animate(networks, identity, speech, style, motion, settings, output, progress)
         write_video(frames, out, fps, sound)
     if motion_out is not None:
         motion[: len(speech)].save(motion_out)
@@ -164,6 +171,22 @@ def pack_weights(
         "basis": basis,
     }
     pack(out, MINI, files)
+
+
+@weights_app.command("convert")
+def convert_weights(
+    layout: Annotated[str, typer.Argument(help="What the files are: echomimic, echomimic-acc or aniportrait.")],
+    files: Annotated[
+        list[str], typer.Option("--file", metavar="NAME=PATH", help="A public file; without its name, all are listed.")
+    ],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write, in a folder for --models-dir.")],
+) -> None:
+    """Make one model file of a public checkpoint's files, in half precision; every key has to have its place."""
+    from .weights.public import convert, layout_named
+
+    named = [file.partition("=") for file in files]
+    convert(layout_named(layout), {name: Path(path) for name, _, path in named}, out)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command()

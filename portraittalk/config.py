@@ -116,10 +116,18 @@ class AnimateNetConfig:
 
 @dataclass(frozen=True)
 class PortraitTalkConfig:
-    """Everything needed to build the networks of one PortraitTalk. crop_size: side of the aligned crop in pixels."""
+    """Everything needed to build the networks of one PortraitTalk, and what they are best run with.
+
+    crop_size: side of the aligned crop in pixels. crop_width: that side in distances between the outer eye corners.
+    steps, guidance_scale, overlap: of sampling, where the user asks for nothing else.
+    """
 
     name: str = "mini"
     crop_size: int = 256
+    crop_width: float = 2.5
+    steps: int = 1
+    guidance_scale: float = 1.0
+    overlap: int = 4
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     identity_net: IdentityNetConfig = field(default_factory=IdentityNetConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
@@ -189,6 +197,10 @@ SD15 = PortraitTalkConfig(
 ECHOMIMIC = replace(
     SD15,
     name="echomimic",
+    crop_width=4.5,
+    steps=30,
+    guidance_scale=2.5,
+    overlap=3,
     speech=SpeechConfig(encoder="whisper", steps=50, dim=384, tokens=50),
     structure=StructureConfig(map_channels=1, map_size=512, guider="locator"),
     animate_net=replace(
@@ -201,6 +213,8 @@ ECHOMIMIC = replace(
         betas=(0.00085, 0.012),
     ),
 )
+
+ECHOMIMIC_ACC = replace(ECHOMIMIC, name="echomimic-acc", steps=6, guidance_scale=1.0)
 
 ANIPORTRAIT = replace(
     SD15,

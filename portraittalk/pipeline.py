@@ -10,22 +10,26 @@ from .errors import FaceError, MotionError, SettingsError
 from .face.align import aligned_crop, extract_crop, to_crop
 from .face.detect import FaceProvider
 from .face.select import LARGEST, FaceChoice, choose_face, find_face
+from .media.audio import Audio
 from .motion.arkit import ARKIT_NAMES
 from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.render import Output, render
+from .sampling.render_clip import render_clip
 from .sampling.settings import check_settings
+from .speech import whisper
+from .speech.features import encode_speech
 from .text.expression import with_style
 from .types import Face, Identity, SamplingSettings, Speech, Structure, Style
-from .weights.model import Model
+from .weights.model import Model, ReferenceModel
 
 logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
 def encode_identity(
-    model: Model,
+    model: Model | ReferenceModel,
     images: list[Tensor],
     choice: FaceChoice = LARGEST,
     provider: FaceProvider | None = None,
@@ -40,17 +44,20 @@ def encode_identity(
     """
     if not images:
         raise FaceError("An identity needs at least one picture of the person.")
-    size = model.config.crop_size
+    size, width = model.config.crop_size, model.config.crop_width
     chosen: list[Face] = []
     for number, image in enumerate(images):
         which = choice if number == 0 else LARGEST
         known = None if faces is None else choose_face(faces[number], which, image_size(image))
         chosen.append(known or find_face(image, which, provider))
         progress(Progress("find faces", number + 1, len(images)))
-    crops = [aligned_crop(face.landmarks, image_size(image), size) for face, image in zip(chosen, images, strict=True)]
+    crops = [
+        aligned_crop(face.landmarks, image_size(image), size, width) for face, image in zip(chosen, images, strict=True)
+    ]
     cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]
     references = torch.stack(cut).to(model.device)
     shown = chosen[0].blendshapes
+    no_tokens = references.new_zeros(0, model.config.animate_net.token_dim)
     return Identity(
         portrait=images[0],
         crop=crops[0],
@@ -58,11 +65,11 @@ def encode_identity(
         blendshapes=torch.zeros(len(ARKIT_NAMES)) if shown is None else shown,
         references=references,
         latents=model.autoencoder.encode(references),
-        tokens=model.identity_net(references),
+        tokens=model.identity_net(references) if isinstance(model, Model) else no_tokens,
     )
 
 
-def encode_style(model: Model, prompt: str = "", negative_prompt: str = "") -> Style:
+def encode_style(model: Model | ReferenceModel, prompt: str = "", negative_prompt: str = "") -> Style:
     """What the text asks for: an expression, the head's pose and the gaze, by a sentence encoder, so in free words.
 
     What the negative prompt names is taken away, also from what the portrait itself shows. The log names what of a
@@ -127,6 +134,39 @@ def animate(
         return build_structure(identity, motion[frames].to(device), model.basis, model.config)
 
     return render(model, identity, speech.to(device), style.to(device), structure_of, settings, output, progress)
+
+
+def hear(
+    model: Model | ReferenceModel, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress
+) -> Speech:
+    """The speech as the model listens to it: log-mel patches, or Whisper's features. Raises SettingsError for an fps
+    that is not above 0, and for a model that does not hear."""
+    if isinstance(model, Model):
+        return encode_speech(audio, fps, model.config.speech, progress)
+    if model.speech_encoder is None:
+        raise SettingsError(f"The model '{model.config.name}' follows drawn poses, not speech: choose another.")
+    return whisper.encode_speech(audio, fps, model.speech_encoder, model.config.speech, progress)
+
+
+def animate_by_speech(
+    model: ReferenceModel,
+    identity: Identity,
+    speech: Speech,
+    settings: SamplingSettings | None = None,
+    output: Output = "full",
+    progress: ProgressCallback = ignore_progress,
+) -> Iterator[Tensor]:
+    """As ``animate``, with a model of public weights, which makes the head's motion as well as the face's from speech.
+
+    speech: from ``hear`` with the same model. Without settings, those that the model is best run with.
+    """
+    config = model.config
+    settings = settings or SamplingSettings(
+        steps=config.steps, guidance_scale=config.guidance_scale, overlap=config.overlap
+    )
+    check_settings(settings, config)
+    device = model.device
+    return render_clip(model, identity.to(device), speech.to(device), settings, output, progress)
 
 
 def image_size(image: Tensor) -> tuple[int, int]:

@@ -30,14 +30,17 @@ def eye_distance(landmarks: Tensor) -> Tensor:
     return torch.maximum(across, EYE_DISTANCE_PER_NOSE * down)
 
 
-def aligned_crop(landmarks: Tensor, image_size: tuple[int, int], size: int) -> Crop:
-    """The canonical crop of a face. landmarks: (478, 3) in pixels. image_size: (height, width). size: crop's side."""
+def aligned_crop(
+    landmarks: Tensor, image_size: tuple[int, int], size: int, width: float = SIDE_PER_EYE_DISTANCE
+) -> Crop:
+    """The canonical crop of a face. landmarks: (478, 3) in pixels. image_size: (height, width). size: crop's side, in
+    crop pixels; width: the same in eye distances."""
     left, right = landmarks[EYE_OUTER[0], :2].double(), landmarks[EYE_OUTER[1], :2].double()
     axis = (right - left) / (right - left).norm().clamp_min(1e-6)
     down = torch.stack((-axis[1], axis[0]))
     distance = eye_distance(landmarks).double()
     centre = (left + right) / 2 + CENTRE_BELOW_EYES * distance * down
-    linear = torch.stack((axis, down)) * (size / (SIDE_PER_EYE_DISTANCE * distance))
+    linear = torch.stack((axis, down)) * (size / (width * distance))
     offset = size / 2 - linear @ centre
     return Crop(torch.cat((linear, offset[:, None]), 1).float(), size, image_size)
 

@@ -7,7 +7,7 @@ names that the public file uses.
 
 from dataclasses import dataclass
 
-from ..config import ANIPORTRAIT, ECHOMIMIC, PortraitTalkConfig
+from ..config import ANIPORTRAIT, ECHOMIMIC, ECHOMIMIC_ACC, PortraitTalkConfig
 
 Rule = tuple[str, str]  # a regular expression over the key so far, and what replaces it
 
@@ -32,12 +32,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """A family of public checkpoints. home: where they come from. licence: of the weights."""
+    """A family of public checkpoints, by the name of its configuration."""
 
     config: PortraitTalkConfig
     sources: tuple[Source, ...]
-    home: str
-    licence: str
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -94,28 +92,28 @@ def _denoiser(*files: str) -> Source:
     return Source("animate_net.unet.", files, rules=MOTION_MODULES, others=POSITIONS)
 
 
+ECHOMIMIC_SOURCES = (
+    _denoiser("motion_module", "denoising_unet"),
+    Source("reference_net.unet.", ("reference_unet",)),
+    Source("animate_net.structure_encoder.", ("face_locator",)),
+    VAE,
+    WHISPER,
+)
+ANIPORTRAIT_SOURCES = (
+    _denoiser("motion_module", "denoising_unet"),
+    Source("reference_net.unet.", ("reference_unet",)),
+    Source("animate_net.structure_encoder.", ("pose_guider",)),
+    VAE,
+)
+
 LAYOUTS = {
-    "echomimic": Layout(
-        ECHOMIMIC,
-        (
-            _denoiser("motion_module", "denoising_unet"),
-            Source("reference_net.unet.", ("reference_unet",)),
-            Source("animate_net.structure_encoder.", ("face_locator",)),
-            VAE,
-            WHISPER,
-        ),
-        home="huggingface.co/BadToBest/EchoMimic, stabilityai/sd-vae-ft-mse, openai/whisper-tiny",
-        licence="Apache-2.0, MIT, Apache-2.0",
-    ),
-    "aniportrait": Layout(
-        ANIPORTRAIT,
-        (
-            _denoiser("motion_module", "denoising_unet"),
-            Source("reference_net.unet.", ("reference_unet",)),
-            Source("animate_net.structure_encoder.", ("pose_guider",)),
-            VAE,
-        ),
-        home="huggingface.co/ZJYang/AniPortrait, stabilityai/sd-vae-ft-mse",
-        licence="Apache-2.0, MIT",
-    ),
+    layout.config.name: layout
+    for layout in (
+        # huggingface.co/BadToBest/EchoMimic, both variants Apache-2.0; stabilityai/sd-vae-ft-mse, MIT;
+        # openai/whisper-tiny, Apache-2.0
+        Layout(ECHOMIMIC, ECHOMIMIC_SOURCES),
+        Layout(ECHOMIMIC_ACC, ECHOMIMIC_SOURCES),
+        # huggingface.co/ZJYang/AniPortrait, Apache-2.0
+        Layout(ANIPORTRAIT, ANIPORTRAIT_SOURCES),
+    )
 }

@@ -44,7 +44,7 @@ def test_several_references_give_the_tokens_of_each(networks):
     together = networks[1](latents)
     for block, features in together.items():
         apart = torch.cat([networks[1](one[None])[block] for one in latents], 1)
-        torch.testing.assert_close(features, apart, atol=1e-5, rtol=0)
+        torch.testing.assert_close(features, apart, atol=5e-4, rtol=0)
 
 
 def test_samples_of_a_batch_see_their_own_reference(networks, conditions):
@@ -55,7 +55,7 @@ def test_samples_of_a_batch_see_their_own_reference(networks, conditions):
     found = networks[0](sample.expand(2, -1, -1, -1, -1), step, pair)
     for row, reference in enumerate((conditions.reference, other)):
         alone = networks[0](sample, step, replace(conditions, map=None, reference=reference))
-        torch.testing.assert_close(found[row : row + 1], alone, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found[row : row + 1], alone, atol=5e-4, rtol=0)
 
 
 def test_the_norm_per_frame_does_not_see_other_frames():

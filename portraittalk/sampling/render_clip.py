@@ -1,0 +1,66 @@
+"""Frames from a model of public weights: the clip is sampled as a whole, then decoded and pasted back in chunks."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..face.compose import crop_data, paste_back
+from ..models.animate_net import Conditions
+from ..progress import Progress, ProgressCallback, ignore_progress
+from ..types import Identity, SamplingSettings, Speech
+from ..weights.model import ReferenceModel
+from .clip import clip_noise, reference_features, sample_clip
+from .render import CHUNK, Output
+from .windows import ring_windows
+
+MARGIN = 0.1  # by which the face's box grows on each side, in parts of its own
+
+
+def render_clip(
+    model: ReferenceModel,
+    identity: Identity,
+    speech: Speech,
+    settings: SamplingSettings,
+    output: Output,
+    progress: ProgressCallback = ignore_progress,
+) -> Iterator[Tensor]:
+    """The work behind ``pipeline.animate_by_speech``: chunks of at most ``CHUNK`` frames, all on the model's device.
+
+    The latents of all frames are held until the last is decoded, some 64 kB a frame.
+    """
+    starts = range(0, len(speech), CHUNK)
+    windows = len(ring_windows(len(speech), settings.window, settings.overlap))
+    total, done = settings.steps * windows + len(starts), 0
+
+    def tick(preview: Tensor | None = None) -> None:
+        nonlocal done
+        done += 1
+        progress(Progress("animate", done, total, preview))
+
+    conditions = Conditions(
+        map=face_map(identity.landmarks, model.config.crop_size).to(model.device)[None, None],
+        speech=speech.features[None],
+        reference=reference_features(model.reference_net, identity.latents),
+    )
+    noise = clip_noise(settings.seed, len(speech), tuple(identity.latents.shape[1:])).to(model.device)
+    betas = model.config.animate_net.betas
+    latents = sample_clip(model.animate_net, conditions, noise, settings, betas, on_window=tick)[0].transpose(0, 1)
+    data = crop_data(identity)
+    for start in starts:
+        with torch.no_grad():
+            crops = model.autoencoder.decode(latents[start : start + CHUNK]).clamp(0, 1)
+        frames = (paste_back(crops, data) if output == "full" else crops).cpu()
+        tick(frames[-1])
+        yield frames
+
+
+def face_map(landmarks: Tensor, size: int) -> Tensor:
+    """(1, size, size): 1 in the face's box, a little enlarged, and 0 around it. landmarks: (478, 3) in crop pixels."""
+    low, high = landmarks[:, :2].amin(0), landmarks[:, :2].amax(0)
+    grown = MARGIN * (high - low)
+    left, top = (low - grown).round().clamp(0, size).long().tolist()
+    right, bottom = (high + grown).round().clamp(0, size).long().tolist()
+    drawn = torch.zeros(1, size, size)
+    drawn[:, top:bottom, left:right] = 1
+    return drawn
