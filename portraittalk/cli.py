@@ -83,6 +83,7 @@ def animate(
     preview: Annotated[float | None, typer.Option(metavar="SECONDS", help="Only the first seconds.")] = None,
     max_size: Annotated[int, typer.Option(help="Longest side of the picture; larger ones are reduced.")] = 2048,
     landmarker: Landmarker = "own",
+    fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False,
 ) -> None:
     """Make a portrait speak."""
     from . import pipeline
@@ -114,7 +115,9 @@ def animate(
         raise SettingsError(f"The model '{model}' makes its motion itself: leave out prompts and motion tracks.")
     config, scales = networks.config, Scales(identity_scale, text_scale, audio_scale)
     chosen_steps = config.steps if steps is None else steps
-    settings = SamplingSettings(seed, chosen_steps, config.guidance_scale, scales, overlap=config.overlap)
+    settings = SamplingSettings(
+        seed, chosen_steps, config.guidance_scale, scales, overlap=config.overlap, fast_decode=fast_decode
+    )
     check_settings(settings, config)
     style = pipeline.encode_style(networks, prompt, negative_prompt)
     images = [read_image(path, max_size).flattened() for path in portraits]

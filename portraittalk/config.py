@@ -119,7 +119,8 @@ class PortraitTalkConfig:
     """Everything needed to build the networks of one PortraitTalk, and what they are best run with.
 
     crop_size: side of the aligned crop in pixels. crop_width: that side in distances between the outer eye corners.
-    steps, guidance_scale, overlap: of sampling, where the user asks for nothing else.
+    steps, guidance_scale, overlap: of sampling, where the user asks for nothing else. fast_decoder: there is a second,
+    smaller decoder of Stable Diffusion's latents.
     """
 
     name: str = "mini"
@@ -128,6 +129,7 @@ class PortraitTalkConfig:
     steps: int = 1
     guidance_scale: float = 1.0
     overlap: int = 4
+    fast_decoder: bool = False
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     identity_net: IdentityNetConfig = field(default_factory=IdentityNetConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)

@@ -147,7 +147,8 @@ class SamplingSettings:
     """How to sample.
 
     seed: of the starting noise. steps: denoising steps. guidance_scale: for the text against the negative prompt; 1 is
-    off. window and overlap: frames sampled together, and shared by neighbouring windows.
+    off. window and overlap: frames sampled together, and shared by neighbouring windows. fast_decode: with the model's
+    fast decoder, if it has one, at some cost in detail.
     """
 
     seed: int = 0
@@ -156,3 +157,4 @@ class SamplingSettings:
     scales: Scales = field(default_factory=Scales)
     window: int = 12
     overlap: int = 4
+    fast_decode: bool = False

@@ -5,7 +5,7 @@ makes decoding affordable on a CPU. With a patch of one pixel this is Stable Dif
 """
 
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
 from ..config import AutoencoderConfig
@@ -44,3 +44,17 @@ class Autoencoder(nn.Module):
         """The unscaled posterior distribution, for training."""
         patches = F.pixel_unshuffle(images * 2 - 1, self.config.patch_size)
         return self.kl.encode(patches).latent_dist
+
+
+class FastDecoder(nn.Module):
+    """Latents of Stable Diffusion 1.5 (N, 4, h, w) to images (N, 3, 8 h, 8 w) in 0..1, at a small part of the cost.
+
+    TAESD (madebyollin/taesd), which takes latents in the scale that diffusion has them in.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tiny = AutoencoderTiny()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return (self.tiny.decode(latents, return_dict=False)[0] / 2 + 0.5).clamp(0, 1)

@@ -41,13 +41,14 @@ def sample_clip(
     noise: Tensor,
     settings: SamplingSettings,
     betas: tuple[float, float],
-    on_window: Callable[[], None] = lambda: None,
+    on_window: Callable[[Tensor], None] = lambda clean: None,
     on_step: Callable[[Tensor], None] = lambda sample: None,
 ) -> Tensor:
     """Noise (1, C, F, h, w) -> clean latents of the same shape, for conditions of F frames.
 
     Where windows meet, their velocities are averaged. With a guidance scale other than 1 velocities are guided away
-    from those of silence, without map and without reference. on_step is given the latents after each step.
+    from those of silence, without map and without reference. on_window is given what a window's frames would be without
+    further steps, (1, C, n, h, w); on_step the latents after each step.
     """
     guided = settings.guidance_scale != 1
     silence = None if conditions.speech is None else torch.zeros_like(conditions.speech)
@@ -64,7 +65,7 @@ def sample_clip(
                 velocity = base + settings.guidance_scale * (velocity - base)
             total[:, :, frames] += velocity
             windows[frames] += 1
-            on_window()
+            on_window(step.signal * part - step.noise * velocity)
         sample = step.advance(sample, total / windows)
         on_step(sample)
     return sample

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from ..face.compose import crop_data, paste_back
+from ..face.compose import CropData, crop_data, paste_back
 from ..models.animate_net import Conditions
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech
@@ -38,6 +39,9 @@ def render_clip(
         done += 1
         progress(Progress("animate", done, total, preview))
 
+    def tick_window(clean: Tensor) -> None:
+        tick(None if model.fast_decoder is None else model.fast_decoder.decode(clean[:, :, 0])[0].cpu())
+
     conditions = Conditions(
         map=face_map(identity.landmarks, model.config.crop_size).to(model.device)[None, None],
         speech=speech.features[None],
@@ -45,14 +49,22 @@ def render_clip(
     )
     noise = clip_noise(settings.seed, len(speech), tuple(identity.latents.shape[1:])).to(model.device)
     betas = model.config.animate_net.betas
-    latents = sample_clip(model.animate_net, conditions, noise, settings, betas, on_window=tick)[0].transpose(0, 1)
+    sampled = sample_clip(model.animate_net, conditions, noise, settings, betas, on_window=tick_window)
+    latents = sampled[0].transpose(0, 1)  # (F, C, h, w)
+    decoder = model.fast_decoder if settings.fast_decode and model.fast_decoder else model.autoencoder
     data = crop_data(identity)
     for start in starts:
         with torch.no_grad():
-            crops = model.autoencoder.decode(latents[start : start + CHUNK]).clamp(0, 1)
-        frames = (paste_back(crops, data) if output == "full" else crops).cpu()
+            crops = decoder.decode(latents[start : start + CHUNK]).clamp(0, 1)
+        frames = (_pasted(crops, data) if output == "full" else crops).cpu()
         tick(frames[-1])
         yield frames
+
+
+def _pasted(crops: Tensor, data: CropData) -> Tensor:
+    """Crops (n, 3, S, S) in the place of the picture's own: at its resolution, so that no detail of it stays behind."""
+    side = max(data.native_size, data.crop.size)
+    return paste_back(interpolate(crops, (side, side), mode="bicubic").clamp(0, 1), data)
 
 
 def face_map(landmarks: Tensor, size: int) -> Tensor:

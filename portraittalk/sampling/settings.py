@@ -24,6 +24,8 @@ def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> No
         raise SettingsError(
             f"The overlap must be at least 0 and below the window of {settings.window} frames, not {settings.overlap}."
         )
+    if settings.fast_decode and not config.fast_decoder:
+        raise SettingsError(f"The model '{config.name}' has no fast decoder: switch fast decoding off.")
     check_number("guidance scale", settings.guidance_scale)
     for branch in fields(settings.scales):
         check_number(f"{branch.name} scale", getattr(settings.scales, branch.name))

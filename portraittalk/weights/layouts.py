@@ -5,7 +5,7 @@ one: what our networks ask for and a file lacks, and what a file holds and nothi
 names that the public file uses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..config import ANIPORTRAIT, ECHOMIMIC, ECHOMIMIC_ACC, PortraitTalkConfig
 
@@ -90,6 +90,14 @@ WHISPER = Source(
 
 def _denoiser(*files: str) -> Source:
     return Source("animate_net.unet.", files, rules=MOTION_MODULES, others=POSITIONS)
+
+
+FAST_DECODER = Source("fast_decoder.tiny.", ("taesd",))  # huggingface.co/madebyollin/taesd, MIT; for any layout here
+
+
+def with_fast_decoder(layout: Layout) -> Layout:
+    """The layout with one more file."""
+    return Layout(replace(layout.config, fast_decoder=True), (*layout.sources, FAST_DECODER))
 
 
 ECHOMIMIC_SOURCES = (

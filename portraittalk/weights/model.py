@@ -7,7 +7,7 @@ from torch import nn
 
 from ..config import PortraitTalkConfig
 from ..models.animate_net import AnimateNet
-from ..models.autoencoder import Autoencoder
+from ..models.autoencoder import Autoencoder, FastDecoder
 from ..models.identity_net import IdentityNet
 from ..models.motion_net import MotionNet
 from ..models.reference_net import ReferenceNet
@@ -46,11 +46,13 @@ class Model(Networks):
 class ReferenceModel(Networks):
     """A model filled from public weights: the person enters by reference attention, the motion by speech features.
 
-    speech_encoder: None where the denoiser does not hear, but follows drawn poses.
+    speech_encoder: None where the denoiser does not hear, but follows drawn poses. fast_decoder: for previews, and for
+    frames where the settings ask for it; None where the file has none.
     """
 
     reference_net: ReferenceNet
     speech_encoder: SpeechEncoder | None
+    fast_decoder: FastDecoder | None
 
 
 def build_model(config: PortraitTalkConfig) -> Model:
@@ -73,6 +75,7 @@ def build_reference_model(config: PortraitTalkConfig) -> ReferenceModel:
         animate_net=AnimateNet(config),
         reference_net=ReferenceNet(config.animate_net, config.autoencoder.latent_channels),
         speech_encoder=SpeechEncoder(config.speech) if "speech" in config.animate_net.branches else None,
+        fast_decoder=FastDecoder() if config.fast_decoder else None,
     )
 
 

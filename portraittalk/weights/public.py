@@ -11,7 +11,7 @@ from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from .layouts import LAYOUTS, Layout, Rule, Source
+from .layouts import FAST_DECODER, LAYOUTS, Layout, Rule, Source, with_fast_decoder
 from .load import read_tensors, save_weights, unfit
 from .model import networks_of
 
@@ -24,8 +24,10 @@ def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
     """The public checkpoint ``files`` (name in the layout -> file) as one PortraitTalk file, in half precision.
 
     Raises WeightsError where a file is missing or cannot be read, and where one lacks a key, holds one that nothing
-    asks for, or one of another shape; these are named, all of them in the log.
+    asks for, or one of another shape; these are named, all of them in the log. A file "taesd" may be given as well.
     """
+    if FAST_DECODER.files[0] in files:
+        layout = with_fast_decoder(layout)
     if set(files) != set(layout.files):
         raise WeightsError(
             f"The layout '{layout.config.name}' is made of the files {', '.join(layout.files)}; "
@@ -55,12 +57,15 @@ def mapped(
     ours = {f"{name}.{key}": value for name, module in wanted.items() for key, value in module.state_dict().items()}
     states: dict[str, dict[str, Tensor]] = {name: {} for name in wanted}
     faults: list[str] = []
-    for source in layout.sources:
-        given = {key: value for file in source.files for key, value in tensors[file].items()}
-        asked = {key: value for key, value in ours.items() if key.startswith(source.ours)}
-        found, told = _of_source(source, asked, given)
-        if told:
-            faults.append(unfit(" and ".join(source.files), told))
+    for files in dict.fromkeys(source.files for source in layout.sources):
+        given = {key: value for file in files for key, value in tensors[file].items()}
+        found, told = _of_files([source for source in layout.sources if source.files == files], ours, given)
+        where = " and ".join(files)
+        for fault, keys in told.items():
+            for key in keys:
+                logger.error("%s %s %s", where, fault, key)
+        if any(told.values()):
+            faults.append(unfit(where, told))
         for key, value in found.items():
             network, _, rest = key.partition(".")
             states[network][rest] = value
@@ -69,31 +74,32 @@ def mapped(
     return states
 
 
-def _of_source(
-    source: Source, asked: Mapping[str, Tensor], given: Mapping[str, Tensor]
+def _of_files(
+    sources: Iterable[Source], ours: Mapping[str, Tensor], given: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
-    """Our keys with their public tensors, and what does not fit: kind of fault -> public keys."""
+    """Our keys with their public tensors, of sources that share their files, and what does not fit: kind -> keys."""
     found: dict[str, Tensor] = {}
-    lacking, misshaped = [], []
+    faults: dict[str, list[str]] = {"lacks": [], "has the unknown": [], "has the wrong shape in": []}
     used: set[str] = set()
-    for key, place in asked.items():
-        names = public_names(source, key)
-        there = [name for name in names if name in given]
-        used.update(there)
-        if there and given[there[0]].shape == place.shape:
-            found[key] = given[there[0]]
-        elif there:
-            misshaped.append(f"{there[0]} {tuple(given[there[0]].shape)} instead of {tuple(place.shape)}")
-        elif key.endswith(POSITIONS):
-            found[key] = SinusoidalPositionalEmbedding(place.shape[2], place.shape[1]).pe
-        else:
-            lacking.append(names[0])
-    unknown = [key for key in given if key not in used and not re.match(source.ignored, key)]
-    faults = {"lacks": lacking, "has the unknown": unknown, "has the wrong shape in": misshaped}
-    for fault, keys in faults.items():
-        for key in keys:
-            logger.error("%s %s %s", " and ".join(source.files), fault, key)
-    return found, {fault: keys for fault, keys in faults.items() if keys}
+    for source in sources:
+        used.update(key for key in given if re.match(source.ignored, key))
+        for key, place in ours.items():
+            if not key.startswith(source.ours):
+                continue
+            names = public_names(source, key)
+            there = [name for name in names if name in given]
+            used.update(there)
+            if there and given[there[0]].shape == place.shape:
+                found[key] = given[there[0]]
+            elif there:
+                shapes = f"{tuple(given[there[0]].shape)} instead of {tuple(place.shape)}"
+                faults["has the wrong shape in"].append(f"{there[0]} {shapes}")
+            elif key.endswith(POSITIONS):
+                found[key] = SinusoidalPositionalEmbedding(place.shape[2], place.shape[1]).pe
+            else:
+                faults["lacks"].append(names[0])
+    faults["has the unknown"] = [key for key in given if key not in used]
+    return found, faults
 
 
 def public_names(source: Source, key: str) -> list[str]:

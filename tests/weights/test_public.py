@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from portraittalk.errors import WeightsError
+from portraittalk.models.autoencoder import FastDecoder
 from portraittalk.weights.layouts import LAYOUTS
 from portraittalk.weights.load import load_model, load_networks
 from portraittalk.weights.model import build_reference_model, networks_of
@@ -118,6 +119,37 @@ def test_public_files_become_one_file_that_loads(checkpoint, tmp_path):
     assert not any(buffer.is_meta for module in loaded.modules().values() for buffer in module.buffers())
     with pytest.raises(WeightsError, match="public weights"):
         load_model("echo", folders=[tmp_path])
+
+
+def test_one_file_may_hold_several_networks_behind_prefixes(published):
+    layout = LAYOUTS["echomimic"]
+    with torch.device("meta"):
+        wanted = networks_of(layout.config)
+    files = empty_files(layout, wanted, published)
+    denoiser, reference = {**files["motion_module"], **files["denoising_unet"]}, files["reference_unet"]
+    net = {f"denoising_unet.{key}": value for key, value in denoiser.items()}
+    net |= {f"reference_unet.{key}": value for key, value in reference.items()}
+    sources = (
+        replace(layout.sources[0], files=("net",), theirs="denoising_unet."),
+        replace(layout.sources[1], files=("net",), theirs="reference_unet."),
+        *layout.sources[2:],
+    )
+    joined = replace(layout, sources=sources)
+    states = mapped(joined, wanted, files | {"net": net})
+    assert all(len(states[name]) == len(module.state_dict()) for name, module in wanted.items())
+    with pytest.raises(WeightsError, match=r"net has the unknown imageproj\.proj\.weight"):
+        mapped(joined, wanted, files | {"net": net | {"imageproj.proj.weight": torch.zeros(1)}})
+
+
+def test_taesd_may_come_along(checkpoint, tmp_path):
+    layout, _, paths = checkpoint
+    state = FastDecoder().tiny.state_dict()
+    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "taesd.safetensors")
+    convert(layout, paths | {"taesd": tmp_path / "taesd.safetensors"}, tmp_path / "fast.safetensors")
+    loaded = load_networks("fast", folders=[tmp_path])
+    assert loaded.config.fast_decoder
+    pictures = loaded.fast_decoder.decode(torch.randn(1, 4, 8, 8))
+    assert pictures.shape == (1, 3, 64, 64) and pictures.min() >= 0 and pictures.max() <= 1
 
 
 def test_files_too_few_unknown_damaged_or_with_code_are_refused_in_a_sentence(checkpoint, tmp_path):
