@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
 
     from portraittalk.config import PortraitTalkConfig
     from portraittalk.types import Face
+    from portraittalk.weights.layouts import Layout
     from portraittalk.weights.model import Model, ReferenceModel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,6 +143,36 @@ def golden_echomimic(goldens, tiny_echomimic) -> ReferenceModel:
     for module in model.modules().values():
         module.eval().requires_grad_(False)
     return model
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny_echomimic, tmp_path_factory) -> tuple[Layout, ReferenceModel, dict[str, Path]]:
+    """A tiny layout with random networks, and these networks as public files: some safetensors, some pickled."""
+    from safetensors.torch import save_file
+
+    from portraittalk.weights.layouts import LAYOUTS
+    from portraittalk.weights.model import build_reference_model
+    from portraittalk.weights.public import public_names
+
+    pytest.importorskip("transformers")
+    layout = replace(LAYOUTS["echomimic"], config=tiny_echomimic)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_reference_model(tiny_echomimic)
+    states = {f"{name}.{key}": v for name, net in model.modules().items() for key, v in net.state_dict().items()}
+    files = {file: {} for file in layout.files}
+    for source in layout.sources:
+        for key, value in states.items():
+            if key.startswith(source.ours):
+                file = source.files[0] if "motion_modules." in key else source.files[-1]
+                files[file][public_names(source, key)[0]] = value.contiguous()
+    folder = tmp_path_factory.mktemp("public")
+    paths = {}
+    for file, state in files.items():
+        pickled = file in ("denoising_unet", "face_locator")
+        paths[file] = folder / f"{file}{'.pth' if pickled else '.safetensors'}"
+        torch.save(state, paths[file]) if pickled else save_file(state, paths[file])
+    return layout, model, paths
 
 
 def unexpected_skips(reporter) -> list:

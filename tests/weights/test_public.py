@@ -12,7 +12,7 @@ from portraittalk.errors import WeightsError
 from portraittalk.models.autoencoder import FastDecoder
 from portraittalk.weights.layouts import LAYOUTS
 from portraittalk.weights.load import load_model, load_networks
-from portraittalk.weights.model import build_reference_model, networks_of
+from portraittalk.weights.model import networks_of
 from portraittalk.weights.public import convert, layout_named, mapped, public_names
 
 pytest.importorskip("transformers")
@@ -85,37 +85,15 @@ def test_positions_are_computed_where_a_file_lacks_them(published):
     assert positions[0, :, 0] == pytest.approx(torch.arange(32).sin())
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tiny_echomimic, tmp_path_factory):
-    """A tiny layout with random networks, and these networks as public files: some safetensors, some pickled."""
-    layout = replace(LAYOUTS["echomimic"], config=tiny_echomimic)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_reference_model(tiny_echomimic)
-    states = {f"{name}.{key}": v for name, net in model.modules().items() for key, v in net.state_dict().items()}
-    files = {file: {} for file in layout.files}
-    for source in layout.sources:
-        for key, value in states.items():
-            if key.startswith(source.ours):
-                file = source.files[0] if "motion_modules." in key else source.files[-1]
-                files[file][public_names(source, key)[0]] = value.contiguous()
-    folder = tmp_path_factory.mktemp("public")
-    paths = {}
-    for file, state in files.items():
-        pickled = file in ("denoising_unet", "face_locator")
-        paths[file] = folder / f"{file}{'.pth' if pickled else '.safetensors'}"
-        torch.save(state, paths[file]) if pickled else save_file(state, paths[file])
-    return layout, model, paths
-
-
 def test_public_files_become_one_file_that_loads(checkpoint, tmp_path):
     layout, model, paths = checkpoint
     convert(layout, paths, tmp_path / "echo.safetensors")
     loaded = load_networks("echo", folders=[tmp_path])
     assert loaded.config == layout.config
     for name, module in model.modules().items():
+        state = loaded.modules()[name].state_dict()
         for key, value in module.state_dict().items():
-            torch.testing.assert_close(loaded.modules()[name].state_dict()[key], value, atol=2e-3, rtol=1e-3)
+            torch.testing.assert_close(state[key], value, atol=2e-3, rtol=1e-3)
     assert not any(buffer.is_meta for module in loaded.modules().values() for buffer in module.buffers())
     with pytest.raises(WeightsError, match="public weights"):
         load_model("echo", folders=[tmp_path])
