@@ -64,7 +64,7 @@ def encode_identity(
         landmarks=to_crop(chosen[0].landmarks, crops[0]),
         blendshapes=torch.zeros(len(ARKIT_NAMES)) if shown is None else shown,
         references=references,
-        latents=model.autoencoder.encode(references),
+        latents=model.autoencoder.encode(references.to(model.dtype)).float(),
         tokens=model.identity_net(references) if isinstance(model, Model) else no_tokens,
     )
 

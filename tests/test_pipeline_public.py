@@ -1,5 +1,6 @@
 """From a picture and a sound to frames with a model of public weights: the real classes, tiny and random."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from portraittalk.face.align import from_crop
 from portraittalk.face.compose import crop_data
 from portraittalk.media.audio import Audio
 from portraittalk.sampling.render_clip import face_map
-from portraittalk.types import SamplingSettings
+from portraittalk.types import Face, SamplingSettings
 from portraittalk.weights.model import build_reference_model
 
 pytest.importorskip("transformers")
@@ -85,6 +86,17 @@ def test_fast_decoding_and_previews_are_those_of_the_fast_decoder(animate, model
     slow = replace(model, config=replace(model.config, fast_decoder=False), fast_decoder=None)
     with pytest.raises(SettingsError, match="fast"):
         pipeline.animate_by_speech(slow, identity, speech, replace(SETTINGS, fast_decode=True))
+
+
+def test_half_precision_gives_about_the_same_frames(animate, model, identity, speech):
+    exact = animate()
+    coarse = replace(model, **{name: deepcopy(module).bfloat16() for name, module in model.modules().items()})
+    again = pipeline.encode_identity(
+        coarse, [identity.portrait], faces=[[Face(from_crop(identity.landmarks, identity.crop))]]
+    )
+    frames = torch.cat(list(pipeline.animate_by_speech(coarse, again, speech, SETTINGS, "crop")))
+    assert frames.dtype == torch.float32
+    assert (frames - exact).abs().mean() < 0.05
 
 
 def test_a_model_that_follows_poses_does_not_hear(model):

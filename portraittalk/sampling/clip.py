@@ -44,7 +44,7 @@ def sample_clip(
     on_window: Callable[[Tensor], None] = lambda clean: None,
     on_step: Callable[[Tensor], None] = lambda sample: None,
 ) -> Tensor:
-    """Noise (1, C, F, h, w) -> clean latents of the same shape, for conditions of F frames.
+    """Noise (1, C, F, h, w) -> clean latents of the same shape, for conditions of F frames in the network's precision.
 
     Where windows meet, their velocities are averaged. With a guidance scale other than 1 velocities are guided away
     from those of silence, without map and without reference. on_window is given what a window's frames would be without
@@ -53,15 +53,15 @@ def sample_clip(
     guided = settings.guidance_scale != 1
     silence = None if conditions.speech is None else torch.zeros_like(conditions.speech)
     without = replace(conditions, speech=silence, map=None, reference={})
-    sample = noise
+    sample, dtype = noise, next(net.parameters()).dtype
     for number, step in enumerate(counted_steps(settings.steps, betas)):
         timestep = torch.tensor(step.timestep, device=noise.device)
         total, windows = torch.zeros_like(sample), sample.new_zeros(sample.shape[2], 1, 1)
         for frames in ring_windows(sample.shape[2], settings.window, settings.overlap, SHIFT * number):
             part = sample[:, :, frames]
-            velocity = net(part, timestep, at_frames(conditions, frames), settings.scales)
+            velocity = net(part.to(dtype), timestep, at_frames(conditions, frames), settings.scales).to(part)
             if guided:
-                base = net(part, timestep, at_frames(without, frames), settings.scales)
+                base = net(part.to(dtype), timestep, at_frames(without, frames), settings.scales).to(part)
                 velocity = base + settings.guidance_scale * (velocity - base)
             total[:, :, frames] += velocity
             windows[frames] += 1

@@ -40,13 +40,17 @@ def render_clip(
         progress(Progress("animate", done, total, preview))
 
     def tick_window(clean: Tensor) -> None:
-        tick(None if model.fast_decoder is None else model.fast_decoder.decode(clean[:, :, 0])[0].cpu())
+        tick(
+            None
+            if model.fast_decoder is None
+            else model.fast_decoder.decode(clean[:, :, 0].to(model.dtype))[0].float().cpu()
+        )
 
     conditions = Conditions(
-        map=face_map(identity.landmarks, model.config.crop_size).to(model.device)[None, None],
+        map=face_map(identity.landmarks, model.config.crop_size)[None, None],
         speech=speech.features[None],
-        reference=reference_features(model.reference_net, identity.latents),
-    )
+        reference=reference_features(model.reference_net, identity.latents.to(model.dtype)),
+    ).to(model.device, model.dtype)
     noise = clip_noise(settings.seed, len(speech), tuple(identity.latents.shape[1:])).to(model.device)
     betas = model.config.animate_net.betas
     sampled = sample_clip(model.animate_net, conditions, noise, settings, betas, on_window=tick_window)
@@ -55,7 +59,7 @@ def render_clip(
     data = crop_data(identity)
     for start in starts:
         with torch.no_grad():
-            crops = decoder.decode(latents[start : start + CHUNK]).clamp(0, 1)
+            crops = decoder.decode(latents[start : start + CHUNK].to(model.dtype)).float().clamp(0, 1)
         frames = (_pasted(crops, data) if output == "full" else crops).cpu()
         tick(frames[-1])
         yield frames

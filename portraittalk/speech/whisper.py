@@ -26,13 +26,13 @@ def encode_speech(
     beginning, in the order of time, of each moment the layers in turn; beyond the ends the first or last moment counts.
     The number of frames is ``frame_count(samples, sample_rate, fps)``. Reports stage "speech" for every stretch.
     """
-    device = next(encoder.parameters()).device
+    weight = next(encoder.parameters())
     mel = log_mel(resample(audio.mono()[None], audio.sample_rate, config.sample_rate)[0], config.sample_rate)
     stretches = mel.split(SECONDS * config.sample_rate // HOP, 1)
     heard = []
     for number, stretch in enumerate(stretches):
         whole = pad(stretch, (0, SECONDS * config.sample_rate // HOP - stretch.shape[1]))
-        heard.append(encoder(whole[None].to(device))[0, : stretch.shape[1] // 2].cpu())
+        heard.append(encoder(whole[None].to(weight))[0, : stretch.shape[1] // 2].float().cpu())
         progress(Progress("speech", number + 1, len(stretches)))
     count = frame_count(audio.samples, audio.sample_rate, fps)
     return Speech(tokens(torch.cat(heard), count, fps), fps, audio.seconds)

@@ -43,20 +43,27 @@ def load_networks(
     name_or_path: str | Path = BUILT_IN,
     device: torch.device | str = "cpu",
     folders: Sequence[Path] = (),
+    dtype: torch.dtype | None = None,
 ) -> Model | ReferenceModel:
-    """As ``load_model``, of either kind: our own, or one converted from public weights."""
+    """As ``load_model``, of either kind: our own, or one converted from public weights, which are large.
+
+    dtype: by default single precision, but for public weights on a GPU half precision.
+    """
     path = find_weights(name_or_path, folders) if isinstance(name_or_path, str) else name_or_path
     config, tensors = read_weights(path)
     with torch.device("meta"):
         model = build_reference_model(config) if config.animate_net.reference_attention else build_model(config)
     networks = model.modules()
+    if dtype is None:
+        small = isinstance(model, Model) or torch.device(device).type == "cpu"
+        dtype = torch.float32 if small else torch.float16
     strangers = [key for key in tensors if key.partition(".")[0] not in networks]
     if strangers:
         raise WeightsError(f"{path.name} has the unknown {_listed(strangers)}: the file does not fit this version.")
     for name, module in networks.items():
         part = _under(name, tensors)
         fill(module, part, f"{path.name}: {name}")
-        module.to(device, torch.float32).eval().requires_grad_(False)
+        module.to(device, dtype).eval().requires_grad_(False)
     logger.info("Loaded %s from %s", config.name, path)
     return model
 

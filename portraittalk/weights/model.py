@@ -32,6 +32,11 @@ class Networks:
         """Where the animation runs: the device of AnimateNet's parameters."""
         return next(self.animate_net.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of AnimateNet's parameters, and of all others."""
+        return next(self.animate_net.parameters()).dtype
+
 
 @dataclass(frozen=True)
 class Model(Networks):

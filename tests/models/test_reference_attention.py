@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from portraittalk.config import ANIPORTRAIT
+from portraittalk.config import ANIPORTRAIT, ECHOMIMIC
 from portraittalk.models.animate_net import AnimateNet, Conditions, GuidedConv, PerFrameGroupNorm
 from portraittalk.models.reference_net import ReferenceNet
 
@@ -87,3 +87,18 @@ def test_a_pose_guider_reaches_the_output_at_all_five_places():
         changed = [one + (number == place) for number, one in enumerate(features)]
         net.guides = lambda maps, sample, changed=changed: changed
         assert not torch.allclose(net(sample, step, given), found, atol=1e-6), place
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", [ECHOMIMIC, ANIPORTRAIT], ids=["echomimic", "aniportrait"])
+def test_the_shapes_fit_at_full_size(config):
+    with torch.device("meta"):
+        net, latents = AnimateNet(config), torch.empty(1, 4, FRAMES, 64, 64)
+        tokens = torch.empty(1, 1, 768) if config.animate_net.reference_token_dim else None
+        reference = ReferenceNet(config.animate_net, 4)(latents[:, :, 0], tokens)
+        drawn = torch.empty(1, FRAMES, config.structure.map_channels, 512, 512)
+        speech = torch.empty(1, FRAMES, 50, 384) if "speech" in config.animate_net.branches else None
+        given = Conditions(map=drawn, speech=speech, identity=tokens, reference=reference)
+        velocity = net(latents, torch.tensor(500), given)
+    assert velocity.shape == latents.shape
+    assert len(reference) == 16
