@@ -1,6 +1,6 @@
 """One configuration describes `mini` and the Stable Diffusion 1.5 size alike: the same classes, other numbers."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from typing_extensions import Self
@@ -193,42 +193,6 @@ SD15 = PortraitTalkConfig(
         text_dim=768,
         motion_num_attention_heads=8,
         residual=False,
-    ),
-)
-
-ECHOMIMIC = replace(
-    SD15,
-    name="echomimic",
-    crop_width=4.5,
-    steps=30,
-    guidance_scale=2.5,
-    overlap=3,
-    speech=SpeechConfig(encoder="whisper", steps=50, dim=384, tokens=50),
-    structure=StructureConfig(map_channels=1, map_size=512, guider="locator"),
-    animate_net=replace(
-        SD15.animate_net,
-        token_dim=384,
-        branches=("speech",),
-        cross_attention_gain=3.0,
-        reference_attention=True,
-        norm_per_frame=True,
-        betas=(0.00085, 0.012),
-    ),
-)
-
-ECHOMIMIC_ACC = replace(ECHOMIMIC, name="echomimic-acc", steps=6, guidance_scale=1.0)
-
-ANIPORTRAIT = replace(
-    SD15,
-    name="aniportrait",
-    structure=StructureConfig(map_channels=3, map_size=512, guider="pose"),
-    animate_net=replace(
-        SD15.animate_net,
-        branches=("identity",),
-        reference_attention=True,
-        reference_token_dim=768,
-        norm_per_frame=True,
-        betas=(0.00085, 0.012),
     ),
 )
 

@@ -109,7 +109,7 @@ def goldens() -> Callable[[str], dict[str, Tensor]]:
 @pytest.fixture(scope="session")
 def tiny_echomimic() -> PortraitTalkConfig:
     """EchoMimic's configuration with narrower networks; the denoiser's widths are those of the golden tensors."""
-    from portraittalk.config import ECHOMIMIC
+    from portraittalk.weights.layouts import ECHOMIMIC
 
     return replace(
         ECHOMIMIC,

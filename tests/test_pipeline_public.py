@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from portraittalk import pipeline
-from portraittalk.config import ANIPORTRAIT
 from portraittalk.errors import SettingsError
 from portraittalk.face.align import from_crop
 from portraittalk.face.compose import crop_data
 from portraittalk.media.audio import Audio
 from portraittalk.sampling.render_clip import face_map
 from portraittalk.types import Face, SamplingSettings
+from portraittalk.weights.layouts import ANIPORTRAIT
 from portraittalk.weights.model import build_reference_model
 
 pytest.importorskip("transformers")

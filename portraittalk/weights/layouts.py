@@ -7,7 +7,7 @@ names that the public file uses.
 
 from dataclasses import dataclass, replace
 
-from ..config import ANIPORTRAIT, ECHOMIMIC, ECHOMIMIC_ACC, PortraitTalkConfig
+from ..config import SD15, PortraitTalkConfig, SpeechConfig, StructureConfig
 
 Rule = tuple[str, str]  # a regular expression over the key so far, and what replaces it
 
@@ -42,6 +42,42 @@ class Layout:
         """The names of the public files, each once."""
         return tuple(dict.fromkeys(file for source in self.sources for file in source.files))
 
+
+ECHOMIMIC = replace(
+    SD15,
+    name="echomimic",
+    crop_width=4.5,
+    steps=30,
+    guidance_scale=2.5,
+    overlap=3,
+    speech=SpeechConfig(encoder="whisper", steps=50, dim=384, tokens=50),
+    structure=StructureConfig(map_channels=1, map_size=512, guider="locator"),
+    animate_net=replace(
+        SD15.animate_net,
+        token_dim=384,
+        branches=("speech",),
+        cross_attention_gain=3.0,
+        reference_attention=True,
+        norm_per_frame=True,
+        betas=(0.00085, 0.012),
+    ),
+)
+
+ECHOMIMIC_ACC = replace(ECHOMIMIC, name="echomimic-acc", steps=6, guidance_scale=1.0)
+
+ANIPORTRAIT = replace(
+    SD15,
+    name="aniportrait",
+    structure=StructureConfig(map_channels=3, map_size=512, guider="pose"),
+    animate_net=replace(
+        SD15.animate_net,
+        branches=("identity",),
+        reference_attention=True,
+        reference_token_dim=768,
+        norm_per_frame=True,
+        betas=(0.00085, 0.012),
+    ),
+)
 
 # AnimateDiff's names of what diffusers' `UNetMotionModel` holds. Each of its two attentions has its own copy of the
 # positions, which are computed, not trained, and alike.

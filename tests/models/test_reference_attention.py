@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from portraittalk.config import ANIPORTRAIT, ECHOMIMIC
 from portraittalk.models.animate_net import AnimateNet, Conditions, GuidedConv, PerFrameGroupNorm
 from portraittalk.models.reference_net import ReferenceNet
+from portraittalk.weights.layouts import ANIPORTRAIT, ECHOMIMIC
 
 FRAMES = 3
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from portraittalk.config import ECHOMIMIC
 from portraittalk.media.audio import Audio
 from portraittalk.models.speech_encoder import SpeechEncoder
 from portraittalk.speech.whisper import encode_speech, log_mel, tokens
+from portraittalk.weights.layouts import ECHOMIMIC
 
 pytest.importorskip("transformers")
 
