@@ -1,4 +1,4 @@
-"""The command line: ``portraittalk animate | evaluate | prepare | train | weights``.
+"""The command line: ``portraittalk animate | evaluate | benchmark | check-prompts | prepare | train | weights``.
 
 Exit codes: 0 when done, 2 for a mistake that one sentence on stderr explains, 130 when interrupted.
 """
@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from .errors import PortraitTalkError, SettingsError
+from .metrics.cli import app as metrics_app
+from .training.adfd_cli import app as adfd_app
 from .training.animate_cli import app as train_app
 from .training.face_cli import app as face_app
 from .training.text_cli import app as text_app
@@ -21,9 +23,11 @@ SMALLEST_MAX_SIZE = 64  # pixels
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 weights_app = typer.Typer(no_args_is_help=True, help="List and pack weights files.")
 app.add_typer(weights_app, name="weights")
+train_app.add_typer(adfd_app, name="adfd")
 train_app.add_typer(face_app, name="face")
 train_app.add_typer(text_app, name="text")
 app.add_typer(train_app, name="train")
+app.add_typer(metrics_app)  # evaluate, benchmark, check-prompts
 
 Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
 Landmarker = Annotated[str, typer.Option(help="What finds the face: own, or mediapipe (an extra).")]
@@ -190,39 +194,6 @@ def convert_weights(
     named = [file.partition("=") for file in files]
     convert(layout_named(layout), {name: Path(path) for name, _, path in named}, out)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
-
-
-@app.command()
-def evaluate(
-    subjects: Annotated[list[Path], typer.Argument(metavar="SUBJECT", help="Real clips with sound, or pictures.")],
-    out_dir: Annotated[Path, typer.Option(help="Folder for the videos that are made and measured.")],
-    audio: Annotated[Path | None, typer.Option(help="The speech, where the subjects are pictures.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 0,
-    steps: Annotated[int, typer.Option(help="Denoising steps; mini is trained for one to four.")] = 1,
-    model: Model = "mini",
-    models_dir: ModelsDir = None,
-    device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    landmarker: Landmarker = "own",
-) -> None:
-    """Measure lips, identity, the mouth's error, seams and speed; clips are played again from their first frame."""
-    from .face.providers import provider_named
-    from .metrics import evaluate as measuring
-    from .metrics.identity import FaceRecognition
-    from .terminal import choose_device
-    from .types import SamplingSettings
-    from .weights.load import load_model
-
-    networks = load_model(model, choose_device(device), folders=[] if models_dir is None else [models_dir])
-    recognition = FaceRecognition() if FaceRecognition.installed() else None
-    settings = SamplingSettings(seed, steps)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    rows = []
-    provider = provider_named(landmarker)
-    for subject in subjects:
-        out = out_dir / f"{subject.stem}.mp4"
-        rows.append(measuring.evaluate(networks, subject, audio, out, provider, recognition, settings))
-    typer.echo(measuring.as_json(rows) if as_json else measuring.table(rows))
 
 
 @app.command()

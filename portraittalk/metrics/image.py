@@ -10,6 +10,7 @@ from ..face.draw import fill
 
 MOUTH_MARGIN = 1.5  # how much larger than the outer lips the mouth region is
 REGION_SIZE = 64
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels
 
 
 def l1(first: Tensor, second: Tensor, mask: Tensor | None = None) -> float:
@@ -21,6 +22,28 @@ def psnr(first: Tensor, second: Tensor, mask: Tensor | None = None) -> float:
     """Peak signal-to-noise ratio in dB of pictures (..., 3, H, W) in 0..1, weighted by a mask; infinite where equal."""
     error = _mean((first - second).square(), mask)
     return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def ssim(first: Tensor, second: Tensor, mask: Tensor | None = None) -> float:
+    """Structural similarity (Wang, Bovik, Sheikh and Simoncelli 2004) of pictures (N, 3, H, W) in 0..1, at most 1.
+
+    As there: a Gaussian window of 11 pixels with a deviation of 1.5, constants 0.01 and 0.03, only whole windows.
+    mask: (N, 1, H, W), weights of the windows' middles.
+    """
+    axis = torch.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
+    line = torch.exp(-axis.square() / (2 * SSIM_SIGMA**2))
+    window = (torch.outer(line, line) / line.sum().square()).expand(3, 1, -1, -1).to(first)
+
+    def average(picture: Tensor) -> Tensor:
+        return torch.nn.functional.conv2d(picture, window, groups=3)
+
+    a, b = average(first), average(second)
+    spread_a, spread_b = average(first * first) - a * a, average(second * second) - b * b
+    common = average(first * second) - a * b
+    likeness = (2 * a * b + 0.01**2) * (2 * common + 0.03**2)
+    values = likeness / ((a * a + b * b + 0.01**2) * (spread_a + spread_b + 0.03**2))
+    edge = SSIM_WINDOW // 2
+    return _mean(values, None if mask is None else mask[..., edge:-edge, edge:-edge])
 
 
 def mouth_region(landmarks: Tensor, crop_size: int) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Gt
 
 from ..config import MINI, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
+from .adfd import AdfdTraining
 from .animate import AnimateTraining
 from .autoencoder import AutoencoderTraining
 from .distil import DistilTraining
@@ -126,6 +127,18 @@ class ExpressionRun:
     leave_out: tuple[str, ...] = ()
     network: FaceMeshConfig = field(default_factory=FaceMeshConfig)
     training: ExpressionTraining = field(default_factory=ExpressionTraining)
+
+
+@dataclass(frozen=True)
+class AdfdRun:
+    """clips: folder of prepared clips at 25 frames a second. sounds: folder of the files that they come from, of the
+    same names. only: how the names of the clips to train on begin."""
+
+    clips: Path
+    sounds: Path
+    only: str = ""
+    leave_out: tuple[str, ...] = ()
+    training: AdfdTraining = field(default_factory=AdfdTraining)
 
 
 @dataclass(frozen=True)

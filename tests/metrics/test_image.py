@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from portraittalk.metrics.image import l1, psnr, seam_ratio
+from portraittalk.metrics.image import l1, psnr, seam_ratio, ssim
 
 
 def test_psnr_of_a_known_error_and_of_none():
@@ -27,3 +27,22 @@ def test_seam_ratio_sees_a_jump_at_a_window_and_none_in_steady_motion():
     assert 0.8 < seam_ratio(frames, [8, 16]) < 1.25
     frames[8:] += 0.2
     assert seam_ratio(frames, [8]) > 5
+
+
+def test_ssim_is_scikit_images(portrait):
+    from skimage.metrics import structural_similarity
+
+    first = portrait[None, :, ::4, ::4].contiguous()
+    noise = torch.randn(first.shape, generator=torch.Generator().manual_seed(0))
+    second = (first + 0.05 * noise).clamp(0, 1)
+    theirs = structural_similarity(
+        first[0].numpy(),
+        second[0].numpy(),
+        channel_axis=0,
+        data_range=1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert math.isclose(ssim(first, second), theirs, abs_tol=1e-4)
+    assert math.isclose(ssim(first, first), 1, abs_tol=1e-5)

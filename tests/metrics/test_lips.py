@@ -2,7 +2,11 @@ import math
 
 import torch
 
-from portraittalk.metrics.lips import best_lag, correlation
+from portraittalk.face.align import eye_distance
+from portraittalk.face.topology import LIPS_INNER, LIPS_OUTER
+from portraittalk.metrics.lips import best_lag, closure, correlation, lip_distance
+from portraittalk.training.phones import Phone
+from portraittalk.types import Face
 
 
 def curve(frames=60):
@@ -27,3 +31,22 @@ def test_best_lag_is_positive_where_the_second_curve_comes_later():
     values = curve()
     lag, found = best_lag(values[3:], values[:-3])
     assert lag == 3 and math.isclose(found, 1, abs_tol=1e-6)
+
+
+def test_closure_counts_the_bilabials_on_which_the_lips_meet():
+    aperture = torch.full((50,), 0.1)
+    aperture[10] = 0.01
+    phones = [Phone(0.4, 0.44, "P"), Phone(0.8, 0.88, "AA"), Phone(1.2, 1.28, "M")]
+    assert closure(aperture, phones, 25.0) == 0.5
+    assert closure(aperture, phones[1:2], 25.0) is None
+    assert closure(torch.full((50,), math.nan), phones, 25.0) is None
+
+
+def test_lip_distance_is_free_of_pose_and_in_eye_distances(portrait_face):
+    face = portrait_face
+    moved = Face(1.5 * face.landmarks + 20)
+    assert lip_distance([face], [moved]) < 1e-4
+    lower = face.landmarks.clone()
+    lower[[*LIPS_INNER, *LIPS_OUTER], 1] += 0.1 * eye_distance(face.landmarks)
+    assert math.isclose(lip_distance([face, face], [Face(lower), None]), 0.1, rel_tol=0.1)
+    assert lip_distance([None], [face]) is None

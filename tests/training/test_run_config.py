@@ -11,6 +11,7 @@ from portraittalk import cli
 from portraittalk.errors import SettingsError
 from portraittalk.training.run_config import RECIPES, build, read_layers, recipe, write_run
 from portraittalk.training.runs import (
+    AdfdRun,
     AnimateRun,
     AutoencoderRun,
     DetectorRun,
@@ -25,6 +26,7 @@ from portraittalk.training.runs import (
 from portraittalk.training.trainer import TrainerConfig
 
 RUNS = {
+    "adfd fit": AdfdRun,
     "autoencoder": AutoencoderRun,
     "animate 1": AnimateRun,
     "animate 2": AnimateRun,

@@ -1,0 +1,108 @@
+"""Whether ADFD puts videos in the order in which they deserve to be: real ones above out-of-step, foreign and still."""
+
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..face.detect import FaceProvider
+from ..media.audio import Audio
+from ..media.reader import VideoReader, read_video
+from ..media.video import write_video
+from .adfd import adfd
+from .dynamics import FPS, DynamicsNet, measures_of_faces
+
+SHIFT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """ADFD of one video: with its own sound; with it 0.2 s late and 0.2 s early; with the sounds of the other videos,
+    as their median and their highest; of its first frame as a still video; of a made video with the sound, and with
+    the real one as the reference, where one is given."""
+
+    name: str
+    real: float
+    late: float
+    early: float
+    other: float
+    other_highest: float
+    still: float
+    made: float | None
+    made_by_reference: float | None
+
+    @property
+    def in_order(self) -> bool:
+        return self.real > max(self.late, self.early) and min(self.late, self.early) > self.other > self.still
+
+
+def rank(videos: list[Path], provider: FaceProvider, net: DynamicsNet, made: Path | None = None) -> list[Ranking]:
+    """videos: at least two talking people. made: folder with generated videos of the same names."""
+    sounds = {path: read_video(path).audio() for path in videos}
+    wanted = {path: net.curves_of(sound) for path, sound in sounds.items()}
+    rows = []
+    for path in videos:
+        video = read_video(path, FPS)
+        found = _curves(video, provider)
+        others = torch.tensor([_score(found, wanted[other], net) for other in videos if other != path])
+        own = None if made is None else _curves(read_video(made / path.name, FPS), provider)
+        rows.append(
+            Ranking(
+                path.stem,
+                real=_score(found, wanted[path], net),
+                late=_score(found, net.curves_of(shifted(sounds[path], SHIFT_SECONDS)), net),
+                early=_score(found, net.curves_of(shifted(sounds[path], -SHIFT_SECONDS)), net),
+                other=others.median().item(),
+                other_highest=others.max().item(),
+                still=_score(_still(video, provider, len(found)), wanted[path], net),
+                made=None if own is None else _score(own, wanted[path], net),
+                made_by_reference=None if own is None else _score(own, found, net),
+            )
+        )
+    return rows
+
+
+def shifted(audio: Audio, seconds: float) -> Audio:
+    """The sound that many seconds later, silence before it; earlier where negative, silence behind it."""
+    count = round(abs(seconds) * audio.sample_rate)
+    quiet = audio.waveform.new_zeros(audio.waveform.shape[0], count)
+    parts = (quiet, audio.waveform[:, :-count]) if seconds > 0 else (audio.waveform[:, count:], quiet)
+    return Audio(torch.cat(parts, 1), audio.sample_rate)
+
+
+def ranking_table(rows: list[Ranking]) -> str:
+    """Tab-separated, with the medians last."""
+    names = [f.name for f in fields(Ranking) if f.name != "name"]
+    values = [[getattr(row, name) for name in names] for row in rows]
+    columns = [[value for value in column if value is not None] for column in zip(*values, strict=True)]
+    medians = [torch.tensor(column).quantile(0.5).item() if column else None for column in columns]
+    lines = [["", *names]]
+    lines += [[row.name, *map(_shown, one)] for row, one in zip(rows, values, strict=True)]
+    lines.append(["median", *map(_shown, medians)])
+    ordered = sum(row.in_order for row in rows)
+    return "\n".join("\t".join(line) for line in lines) + f"\n{ordered} of {len(rows)} in the right order"
+
+
+def _score(found: Tensor, wanted: Tensor, net: DynamicsNet) -> float:
+    result = adfd(found, wanted, net)
+    return float("nan") if result is None else result.score
+
+
+def _curves(video: VideoReader, provider: FaceProvider) -> Tensor:
+    faces = [next(iter(provider(frame)), None) for frame in video]
+    return measures_of_faces(faces)
+
+
+def _still(video: VideoReader, provider: FaceProvider, count: int) -> Tensor:
+    """The curves of a video that shows the first frame all the time, encoded and found like any other."""
+    first = next(iter(video))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "still.mp4"
+        write_video([first.expand(count, -1, -1, -1)], path, FPS)
+        return _curves(read_video(path, FPS), provider)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,35 @@
+"""A talking clip for all that measures videos."""
+
+import math
+import wave
+
+import pytest
+import torch
+
+from portraittalk import pipeline
+from portraittalk.media.audio import read_audio
+from portraittalk.media.video import write_video
+from portraittalk.motion.arkit import ARKIT_INDEX
+from portraittalk.motion.structure import build_structure
+from portraittalk.motion.track import MotionTrack
+
+FRAMES = 10
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_model, portrait, portrait_face, tmp_path_factory):
+    """A talking clip whose every frame is the demo portrait, warped to a jaw that opens and closes."""
+    folder = tmp_path_factory.mktemp("clip")
+    with wave.open(str(folder / "hum.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        noise = torch.randn(8000 * FRAMES // 25, generator=torch.Generator().manual_seed(0))
+        file.writeframes((3000 * noise).short().numpy().tobytes())
+    identity = pipeline.encode_identity(tiny_model, [portrait], faces=[[portrait_face]])
+    expression = torch.zeros(FRAMES, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = 0.3 - 0.3 * torch.linspace(0, 4 * math.pi, FRAMES).cos()
+    structure = build_structure(
+        identity, MotionTrack.of_expression(expression, 25.0), tiny_model.basis, tiny_model.config
+    )
+    large = torch.nn.functional.interpolate(structure.warped, (256, 256), mode="bicubic").clamp(0, 1)
+    write_video([large], folder / "clip.mp4", 25, read_audio(folder / "hum.wav"))
+    return folder / "clip.mp4"
