@@ -39,7 +39,7 @@ RUNS = {
     "text dictionary": DictionaryRun,
     "text reader": ReaderRun,
 }
-NEEDED = ("teacher", "clips", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file")
+NEEDED = ("teacher", "clips", "sounds", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file")
 
 
 @dataclass(frozen=True)
