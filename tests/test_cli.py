@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,23 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, repository, tmp_p
         process.kill()
     assert process.returncode == 130 and "Traceback" not in told
     assert not os.listdir(out)
+
+
+def test_a_folder_is_measured_and_what_fails_is_told(run, face, speech, tmp_path):
+    folder, report = tmp_path / "folder", tmp_path / "report"
+    folder.mkdir()
+    shutil.copy(face, folder / "one.jpg")
+    shutil.copy(speech, folder / "one.wav")
+    shutil.copy(face, folder / "two.jpg")
+    code, printed, _ = run("benchmark", folder, "--out", report, "--model", "tiny")
+    assert code == 0 and "| lips_asked |" in printed and "- two: " in printed
+    names = sorted(path.name for path in report.iterdir())
+    assert names == ["report.html", "report.json", "report.md", "report.tsv", "videos"]
+    (folder / "one.wav").unlink()
+    code, _, told = run("benchmark", folder, "--out", report, "--model", "tiny")
+    assert code == 2 and "Nothing of" in told
+    code, _, told = run("benchmark", tmp_path / "none", "--out", report, "--model", "tiny")
+    assert code == 2 and told.count("Error: ") == 1
 
 
 def test_weights_are_listed(run, models):
