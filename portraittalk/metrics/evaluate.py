@@ -24,7 +24,7 @@ from ..motion.speech_to_motion import speech_to_motion
 from ..motion.structure import build_structure
 from ..sampling.windows import plan_windows
 from ..speech.features import encode_speech
-from ..training.phones import read_phones
+from ..training.phones import Phone, read_phones
 from ..types import SamplingSettings, Style
 from ..weights.model import Model
 from .adfd import adfd, score
@@ -130,7 +130,7 @@ def evaluate(
     replays = subject.portrait == subject.real
     clip = None if subject.real is None else read_video(subject.real, FPS)
     portrait = next(iter(clip)) if clip is not None and replays else read_image(subject.portrait).flattened()
-    phones = [] if subject.phones is None else read_phones(subject.phones)
+    phones = [] if subject.phones is None else _phones(subject.phones)
     sound = read_audio(subject.speech)
     identity = pipeline.encode_identity(model, [portrait], provider=provider)
     started = time.perf_counter()
@@ -195,6 +195,13 @@ def as_json(rows: list[Figures]) -> str:
 def shown(value: object) -> str:
     """A figure as a table shows it."""
     return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _phones(path: Path) -> list[Phone]:
+    try:
+        return read_phones(path)
+    except ValueError as error:
+        raise MediaError(f"{path.name} is no phone file: a line is a start, an end (seconds) and a phone.") from error
 
 
 def _beside(seen: Seen, real: Seen, lips: Tensor, real_lips: Tensor) -> dict[str, float | int | None]:

@@ -1,5 +1,8 @@
 import json
 
+import pytest
+
+from portraittalk.errors import MediaError
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.metrics.evaluate import Subject, as_json, evaluate, replayed, table
 from portraittalk.types import SamplingSettings
@@ -36,3 +39,10 @@ def test_a_picture_is_measured_against_a_video_of_another_framing(tiny_model, cl
     assert figures.mouth is None and figures.ssim is None  # whose pixels lie elsewhere
     assert figures.lips_real is not None and figures.closure_real == 1.0  # the clip begins with closed lips
     assert figures.outside_psnr is not None and figures.outside_psnr > 30
+
+
+def test_a_phone_file_that_is_none_is_told(tiny_model, clip, tmp_path):
+    (tmp_path / "bad.phones").write_text("0.00 bin 0.08\n")
+    with pytest.raises(MediaError, match=r"bad\.phones"):
+        evaluate(tiny_model, replayed(clip, tmp_path / "bad.phones"), tmp_path / "out.mp4", MeshProvider())
+    assert not (tmp_path / "out.mp4").exists()
