@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .evaluate import Evaluate
 from .identity import IdentityEncode
 from .load import LoadAudio, LoadPortrait
 from .model_loader import ModelLoader
@@ -24,6 +25,7 @@ NODES: list[type[io.ComfyNode]] = [
     AnimateNetSampler,
     PasteBack,
     VideoCombine,
+    Evaluate,
 ]
 
 

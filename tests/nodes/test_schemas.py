@@ -26,6 +26,7 @@ IDS = {
     "PortraitTalkAnimateNetSampler",
     "PortraitTalkPasteBack",
     "PortraitTalkVideoCombine",
+    "PortraitTalkEvaluate",
 }
 
 

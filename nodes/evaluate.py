@@ -1,0 +1,54 @@
+"""How well frames go with their sound."""
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..portraittalk.face.providers import provider_named
+from ..portraittalk.metrics.dynamics import load_dynamics
+from ..portraittalk.metrics.judge import judge, looked_at
+from . import convert, host
+from .types import CATEGORY
+
+
+class Evaluate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitTalkEvaluate",
+            display_name="PortraitTalk Evaluate",
+            category=CATEGORY,
+            description=(
+                "Looks at the frames of a talking face and listens to the sound: does the face move as the speech "
+                "says? It judges any video, also those of other packs."
+            ),
+            search_aliases=["lip sync score", "adfd", "syncnet", "quality", "benchmark", "metric"],
+            inputs=[
+                io.Image.Input("frames", tooltip="The frames to judge, whole pictures or crops."),
+                io.Audio.Input("audio", tooltip="The speech that belongs to them."),
+                io.Float.Input(
+                    "fps",
+                    default=25.0,
+                    min=1.0,
+                    max=120.0,
+                    step=0.01,
+                    tooltip="Frames a second of the frames: connect the sampler's fps.",
+                ),
+            ],
+            outputs=[
+                io.Float.Output(
+                    "adfd", display_name="adfd", tooltip="0: does not follow the speech; filmed people get 0.4 to 0.5."
+                ),
+                io.String.Output("report", display_name="report", tooltip="All figures, a line each."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, frames: Tensor, audio: dict[str, Any], fps: float) -> io.NodeOutput:
+        sound, provider = convert.audio_to_library(audio), provider_named("own")
+        seen = (convert.to_library(frames[index][None])[0] for index in looked_at(len(frames), fps))
+        result = judge(seen, sound, provider, load_dynamics(), host.HostProgress())
+        report = result.sentences()
+        return io.NodeOutput(result.dynamics.score, report, ui={"text": (report,)})
