@@ -35,6 +35,8 @@ LINES: dict[str, list[tuple[int, int]]] = {
     "face oval": _loop(mesh.FACE_OVAL[::2]),
     "nose": _path(mesh.NOSE_BRIDGE) + _path(mesh.NOSE_BASE_LINE),
 }
+OUTSIDE = 0.25  # share of what a network adds that is shown where the photograph has something to show
+SHARE_EDGE = 9  # pixels over which this fades in
 MAP_CHANNELS: tuple[str, ...] = (*LINES, "open mouth", "open eyes", "irises")
 
 
@@ -62,6 +64,18 @@ def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
     fade = (torch.minimum(steps, MASK_SIZE - steps) / MASK_BORDER).clamp(0, 1)
     small = soft * fade[:, None] * fade
     return F.interpolate(small, (crop_size, crop_size), mode="bilinear", align_corners=False)
+
+
+def drawn_share(drawn: Tensor, size: int) -> Tensor:
+    """How much of what a network adds to the warp is shown: all of it between the lips, ``OUTSIDE`` elsewhere.
+
+    Skin and lips are in the photograph, and the warp brings them sharply to where they belong; what a network makes of
+    them is no better on people it does not know.
+
+    drawn: (F, M, m, m) of ``landmark_map`` -> (F, 1, size, size) in 0..1, with a soft edge.
+    """
+    opening = F.interpolate(drawn[:, [MAP_CHANNELS.index("open mouth")]], (size, size), mode="bilinear")
+    return OUTSIDE + (1 - OUTSIDE) * F.avg_pool2d(opening, SHARE_EDGE, 1, SHARE_EDGE // 2, count_include_pad=False)
 
 
 def draw_lines(points: Tensor, segments: list[tuple[int, int]], size: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, interpolate
 
 from ..face.compose import Compositor
-from ..face.draw import MAP_CHANNELS
+from ..face.draw import MAP_CHANNELS, drawn_share
 from ..models.animate_net import Conditions
 from ..motion.geometry import lip_aperture
 from ..progress import Progress, ProgressCallback, ignore_progress
@@ -150,6 +150,8 @@ def _residual(model: Model, scene: _Scene, clean: Tensor, portrait_aperture: Ten
     stretched = stretched_mouth(structure, portrait_aperture)[..., tall, wide]
     residual = drawn.new_zeros(structure.warped.shape)
     residual[..., tall, wide] = drawn - plain + stretched * (plain - structure.warped[..., tall, wide])
+    if config.animate_net.residual:
+        residual *= drawn_share(structure.map, config.crop_size)
     return residual
 
 

@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
 from ..config import PortraitTalkConfig
-from ..face.draw import MAP_CHANNELS
+from ..face.draw import MAP_CHANNELS, drawn_share
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.identity_net import IdentityNet
 from ..sampling.schedule import TRAINING_STEPS, noise_schedule
@@ -192,7 +192,8 @@ def animate_loss(
             tensor[chosen].transpose(1, 2).flatten(0, 1)[pick]
             for tensor in (base - velocity / scale, base + clean / scale, mouth)
         )
-        pictures = mouth_loss(shown, wanted, where, noise)
+        share = drawn_share(batch["map"][chosen].flatten(0, 1)[pick], shown.shape[-1] * config.autoencoder.factor)
+        pictures = mouth_loss(shown, wanted, where, share, noise)
         losses["loss"] = losses["loss"] + training.pictures * pictures
         losses["pictures"] = pictures.detach()
     if training.stage == 1:

@@ -26,6 +26,7 @@ from ..motion.track import MotionTrack
 from .data import Clip, choose, jitter_colour, one_of, open_clip, random_affine, random_shape, split_speakers, uniform
 from .mouths import drive_portrait, set_lips
 from .prepare import PORTRAIT_MARGIN, write_clip
+from .skin import darken_skin
 from .teeth import Dentition
 
 CHUNK = 16
@@ -43,7 +44,7 @@ class PairSettings:
     identity is shown by another frame of the video than the one that is warped. closed: chance that the frame that is
     warped has closed lips, as most portraits do. frames: length of a driven portrait. filmed: chance that it looks
     as if a small camera had filmed it, with so many pixels a side: photographs are sharper than videos, and else a
-    network would know by the sharpness alone whose mouth to draw.
+    network would know by the sharpness alone whose mouth to draw. darker: chance that a video's people become darker.
     """
 
     rotation: float = 0.1
@@ -58,6 +59,7 @@ class PairSettings:
     frames: int = 24
     filmed: float = 0.6
     filmed_pixels: tuple[float, float] = (70, 160)
+    darker: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ def _video_view(
     view = (settings.rotation, settings.zoom, settings.shift)
     images, points = random_affine(clip.frames(0, len(clip)), clip.landmarks, config.crop_size, generator, *view)
     images, points = random_shape(images, points, settings.shape, generator)
+    if uniform(0, 1, generator) < settings.darker:
+        images = darken_skin(images, points, generator)
     chosen = choose(len(clip), generator)
     if uniform(0, 1, generator) < settings.closed:
         quiet = lip_aperture(points).argsort()[: max(1, len(clip) // 10)]

@@ -71,15 +71,19 @@ class MouthLoss(nn.Module):
         self.vgg = VggFeatures() if features else None
         self.features = features
 
-    def forward(self, latents: Tensor, target: Tensor, mouth: Tensor, generator: Generator) -> Tensor:
-        """latents, target: (N, C, h, w); mouth: (N, 1, h, w) where it is, as ``animate.mouth_cells`` finds it."""
+    def forward(self, latents: Tensor, target: Tensor, mouth: Tensor, share: Tensor, generator: Generator) -> Tensor:
+        """latents, target: (N, C, h, w); mouth: (N, 1, h, w) where it is, as ``animate.mouth_cells`` finds it; share:
+        (N, 1, H, W) how much of each pixel is shown (``face.draw.drawn_share``)."""
         corners = [mouth_window(cells[0], generator) for cells in mouth]
+        factor = share.shape[-1] // latents.shape[-1]
+        fine = [tuple(slice(span.start * factor, span.stop * factor) for span in spans) for spans in corners]
         cut = [
-            torch.stack([t[:, r, c] for t, (r, c) in zip(given, corners, strict=True)]) for given in (latents, target)
+            torch.stack([t[:, r, c] for t, (r, c) in zip(given, spans, strict=True)])
+            for given, spans in ((latents, corners), (target, corners), (share, fine))
         ]
-        shown = self.decoder.decode(cut[0]).float()
         with torch.no_grad():
             wanted = self.decoder.decode(cut[1]).float()
+        shown = wanted.lerp(self.decoder.decode(cut[0]).float(), cut[2].float())
         loss = reconstruction_loss(shown, wanted, torch.ones_like(shown[:, :1]))
         if self.vgg is None:
             return loss

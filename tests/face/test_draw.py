@@ -3,7 +3,16 @@ import torch
 
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import aligned_crop, to_crop
-from portraittalk.face.draw import LINE_WIDTH, MAP_CHANNELS, draw_lines, fill, landmark_map, motion_mask
+from portraittalk.face.draw import (
+    LINE_WIDTH,
+    MAP_CHANNELS,
+    OUTSIDE,
+    draw_lines,
+    drawn_share,
+    fill,
+    landmark_map,
+    motion_mask,
+)
 
 SIZE = 256
 MOUTH, EYES, IRISES = (MAP_CHANNELS.index(name) for name in ("open mouth", "open eyes", "irises"))
@@ -115,3 +124,15 @@ def test_the_mask_covers_lips_and_eyes_of_both_and_spares_the_rest(landmarks):
 def test_the_mask_is_feathered(landmarks):
     mask = motion_mask(landmarks, landmarks[None], SIZE)[0, 0]
     assert mask.diff(dim=0).abs().max() < 0.12 and mask.diff(dim=1).abs().max() < 0.12
+
+
+def test_what_is_added_is_shown_between_the_lips_and_hardly_elsewhere(landmarks):
+    opened = landmarks.clone()
+    opened[[14, 87, 317, 178, 402, 88, 318], 1] += 20  # the lower inner lip
+    share = drawn_share(landmark_map(torch.stack((landmarks, opened)), SIZE), SIZE)[:, 0]
+    x, y = opened[[13, 14], :2].mean(0).long().tolist()
+    assert share[1, y, x] > 0.98
+    lips, cheek = landmarks[17, :2].long().tolist(), landmarks[50, :2].long().tolist()
+    for x, y in (lips, cheek):
+        assert share[0, y, x] == pytest.approx(OUTSIDE, abs=1e-3)
+    assert share.diff(dim=1).abs().max() < 0.25

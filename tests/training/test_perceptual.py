@@ -38,10 +38,21 @@ def test_the_window_holds_the_mouth_and_stays_inside():
 
 def test_equal_latents_have_no_loss_and_others_a_gradient(loss):
     latents = torch.randn(2, MINI.autoencoder.latent_channels, SIDE, SIDE)
-    assert loss(latents, latents.clone(), mouth(), Generator().manual_seed(0)) == 0
+    all_of_it = torch.ones(2, 1, MINI.crop_size, MINI.crop_size)
+    assert loss(latents, latents.clone(), mouth(), all_of_it, Generator().manual_seed(0)) == 0
     moved = (latents + 0.3).requires_grad_()
-    loss(moved, latents, mouth(), Generator().manual_seed(0)).backward()
+    loss(moved, latents, mouth(), all_of_it, Generator().manual_seed(0)).backward()
     seen = moved.grad.abs().amax((0, 1)) > 0
     assert seen[MOUTH].all()
     assert not seen[:5].any()
     assert all(parameter.grad is None for parameter in loss.parameters())
+
+
+def test_what_is_not_shown_does_not_count(loss):
+    latents = torch.randn(2, MINI.autoencoder.latent_channels, SIDE, SIDE)
+
+    def seen(share: float) -> float:
+        shares = torch.full((2, 1, MINI.crop_size, MINI.crop_size), share)
+        return float(loss(latents + 0.3, latents, mouth(), shares, Generator().manual_seed(0)))
+
+    assert 0 == seen(0.0) < seen(0.5) < seen(1.0)
