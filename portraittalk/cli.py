@@ -1,15 +1,17 @@
-"""The command line: ``portraittalk animate | evaluate | benchmark | check-prompts | prepare | train | weights``.
+"""The command line: ``portraittalk animate | edit | evaluate | benchmark | check-prompts | prepare | train | weights``.
 
 Exit codes: 0 when done, 2 for a mistake that one sentence on stderr explains, 130 when interrupted.
 """
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .edit_cli import app as edit_app
 from .errors import PortraitTalkError, SettingsError
 from .metrics.cli import app as metrics_app
 from .training.adfd_cli import app as adfd_app
@@ -27,11 +29,18 @@ train_app.add_typer(adfd_app, name="adfd")
 train_app.add_typer(face_app, name="face")
 train_app.add_typer(text_app, name="text")
 app.add_typer(train_app, name="train")
+app.add_typer(edit_app)  # edit
 app.add_typer(metrics_app)  # evaluate, benchmark, check-prompts
 
 Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
 Landmarker = Annotated[str, typer.Option(help="What finds the face: own, or mediapipe (an extra).")]
 ModelsDir = Annotated[Path | None, typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of further models.")]
+Guidance = Annotated[
+    float | None, typer.Option(help="How strongly prompts are followed by models that read them themselves; 1 is off.")
+]
+Strength = Annotated[
+    float | None, typer.Option(help="How far such models go from the portrait: 0 keeps it, 1 keeps the person only.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
@@ -88,6 +97,8 @@ def animate(
     max_size: Annotated[int, typer.Option(help="Longest side of the picture; larger ones are reduced.")] = 2048,
     landmarker: Landmarker = "own",
     fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False,
+    guidance: Guidance = None,
+    strength: Strength = None,
 ) -> None:
     """Make a portrait speak."""
     from . import pipeline
@@ -99,11 +110,11 @@ def animate(
     from .motion.edit import resample, scale
     from .motion.speech_to_motion import speech_to_motion
     from .motion.track import MotionTrack
-    from .sampling.settings import check_fps, check_number, check_settings
+    from .sampling.settings import check_fps, check_number, check_settings, usual_settings
     from .terminal import ProgressBars, choose_device, summary
-    from .types import SamplingSettings, Scales
+    from .types import Scales
     from .weights.load import load_networks
-    from .weights.model import ReferenceModel
+    from .weights.model import PromptModel, ReferenceModel
 
     check_fps(fps)
     check_number("head motion", head_motion)
@@ -118,9 +129,17 @@ def animate(
     if isinstance(networks, ReferenceModel) and (prompt or negative_prompt or motion_in or motion_out):
         raise SettingsError(f"The model '{model}' makes its motion itself: leave out prompts and motion tracks.")
     config, scales = networks.config, Scales(identity_scale, text_scale, audio_scale)
-    chosen_steps = config.steps if steps is None else steps
-    settings = SamplingSettings(
-        seed, chosen_steps, config.guidance_scale, scales, overlap=config.overlap, fast_decode=fast_decode
+    if strength is not None and not isinstance(networks, PromptModel):
+        raise SettingsError(f"The model '{model}' does not draw the portrait anew: leave the strength out.")
+    usual = usual_settings(config)
+    settings = replace(
+        usual,
+        seed=seed,
+        scales=scales,
+        fast_decode=fast_decode,
+        steps=usual.steps if steps is None else steps,
+        guidance_scale=usual.guidance_scale if guidance is None else guidance,
+        strength=usual.strength if strength is None else strength,
     )
     check_settings(settings, config)
     style = pipeline.encode_style(networks, prompt, negative_prompt)
@@ -135,8 +154,9 @@ def animate(
         if isinstance(networks, ReferenceModel):
             frames = pipeline.animate_by_speech(networks, identity, speech, settings, output, progress)
         else:
+            motion_net, _ = pipeline.face_motion(networks)
             if given is None:
-                motion = speech_to_motion(networks.motion_net, speech, seed, head_motion, expression_strength, progress)
+                motion = speech_to_motion(motion_net, speech, seed, head_motion, expression_strength, progress)
             else:
                 motion = scale(resample(given, fps), expression_strength, head_motion)
             frames = pipeline.animate(networks, identity, speech, style, motion, settings, output, progress)

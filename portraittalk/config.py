@@ -69,8 +69,9 @@ class StructureConfig:
     """The landmark map, the coefficients behind the structure tokens, and the resolution of the warp.
 
     guider: what reads the map. "beside": a small encoder whose features stand beside the noisy latents, as the warped
-    reference's do. "locator" (EchoMimic's, of ``locator_widths``) and "pose" (AniPortrait's): features that are added
-    inside of the denoiser, beside whose noisy latents nothing stands.
+    reference's do. "locator" (EchoMimic's, of ``locator_widths``), "pose" (AniPortrait's) and "control" (a ControlNet
+    with a stem of ``locator_widths``): features that are added inside of the denoiser, beside whose noisy latents
+    nothing stands. "none": there is no map.
     """
 
     map_channels: int = 8
@@ -90,7 +91,11 @@ class AnimateNetConfig:
     Stable Diffusion. cross_attention_gain: what its result is multiplied by. reference_attention: self-attention sees
     the features of a reference network, whose own cross-attention, if any, takes tokens ``reference_token_dim`` wide.
     norm_per_frame: the norm that opens a motion module takes each frame alone, as in AnimateDiff's own code; diffusers'
-    takes all frames of a window together. betas: first and last of the noise schedule it was trained with.
+    takes all frames of a window together. motion_modules: without them, frames are pictures that know nothing of each
+    other. prediction: "velocity" or "epsilon", what it was trained to say of noisy latents: weights for the one are
+    useless for the other. betas: first and last of the noise schedule it was trained with, curve: how it goes between
+    them, "linear" or "scaled_linear". sampler: "ddim", or "lcm" for weights distilled to few steps; both are for
+    epsilon. Those that predict velocity have schedules of their own.
     """
 
     block_out_channels: tuple[int, ...] = (64, 96, 128)
@@ -107,7 +112,11 @@ class AnimateNetConfig:
     reference_attention: bool = False
     reference_token_dim: int = 0
     norm_per_frame: bool = False
+    motion_modules: bool = True
+    prediction: str = "velocity"
     betas: tuple[float, float] = (0.0001, 0.02)
+    curve: str = "linear"
+    sampler: str = "ddim"
     residual: bool = (
         True  # the latents that are diffused are the difference to the warped reference's, times residual_scale
     )
@@ -115,12 +124,34 @@ class AnimateNetConfig:
 
 
 @dataclass(frozen=True)
+class ClipConfig:
+    """What Stable Diffusion 1.5 and an IP-Adapter see the world by: CLIP's text encoder (text_*, with ``words`` pieces
+    of words, of which a text has ``longest``), CLIP's image encoder (image_*), and the resampler that makes ``tokens``
+    identity tokens of its features."""
+
+    words: int = 49408
+    longest: int = 77
+    text_width: int = 768
+    text_layers: int = 12
+    text_heads: int = 12
+    image_size: int = 224
+    image_patch: int = 14
+    image_width: int = 1280
+    image_layers: int = 32
+    image_heads: int = 16
+    resampler_width: int = 768
+    resampler_heads: int = 12
+    tokens: int = 16
+
+
+@dataclass(frozen=True)
 class PortraitTalkConfig:
     """Everything needed to build the networks of one PortraitTalk, and what they are best run with.
 
     crop_size: side of the aligned crop in pixels. crop_width: that side in distances between the outer eye corners.
-    steps, guidance_scale, overlap: of sampling, where the user asks for nothing else. fast_decoder: there is a second,
-    smaller decoder of Stable Diffusion's latents.
+    steps, guidance_scale, strength, window, overlap: of sampling, where the user asks for nothing else. fast_decoder:
+    there is a second, smaller decoder of Stable Diffusion's latents. clip: of an unmodified Stable Diffusion 1.5, which
+    reads prompts itself; None for all others.
     """
 
     name: str = "mini"
@@ -128,8 +159,11 @@ class PortraitTalkConfig:
     crop_width: float = 2.5
     steps: int = 1
     guidance_scale: float = 1.0
+    strength: float = 1.0
+    window: int = 12
     overlap: int = 4
     fast_decoder: bool = False
+    clip: ClipConfig | None = None
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     identity_net: IdentityNetConfig = field(default_factory=IdentityNetConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
@@ -147,7 +181,7 @@ class PortraitTalkConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of ``to_dict``, also through JSON. Raises TypeError for a key that does not exist."""
-        parts = {f: t for f, t in _PARTS.items() if f in values}
+        parts = {f: t for f, t in _PARTS.items() if values.get(f) is not None}
         built: dict[str, Any] = {name: rebuilt(kind, values[name]) for name, kind in parts.items()}
         return cls(**{**values, **built})
 
@@ -159,6 +193,7 @@ _PARTS: dict[str, type] = {
     "motion_net": MotionNetConfig,
     "structure": StructureConfig,
     "animate_net": AnimateNetConfig,
+    "clip": ClipConfig,
 }
 
 

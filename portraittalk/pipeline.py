@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,25 +12,30 @@ from .face.align import aligned_crop, extract_crop, to_crop
 from .face.detect import FaceProvider
 from .face.select import LARGEST, FaceChoice, choose_face, find_face
 from .media.audio import Audio
+from .models.motion_net import MotionNet
 from .motion.arkit import ARKIT_NAMES
+from .motion.basis import FaceBasis
 from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.render import Output, render
 from .sampling.render_clip import render_clip
-from .sampling.settings import check_settings
+from .sampling.render_prompt import edit_picture, render_prompt
+from .sampling.settings import check_settings, usual_settings
 from .speech import whisper
 from .speech.features import encode_speech
 from .text.expression import with_style
 from .types import Face, Identity, SamplingSettings, Speech, Structure, Style
-from .weights.model import Model, ReferenceModel
+from .weights.model import Model, PromptModel, ReferenceModel
+
+AnyModel = Model | ReferenceModel | PromptModel
 
 logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
 def encode_identity(
-    model: Model | ReferenceModel,
+    model: AnyModel,
     images: list[Tensor],
     choice: FaceChoice = LARGEST,
     provider: FaceProvider | None = None,
@@ -57,7 +63,10 @@ def encode_identity(
     cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]
     references = torch.stack(cut).to(model.device)
     shown = chosen[0].blendshapes
-    no_tokens = references.new_zeros(0, model.config.animate_net.token_dim)
+    if isinstance(model, ReferenceModel):
+        tokens = references.new_zeros(0, model.config.animate_net.token_dim)
+    else:
+        tokens = model.identity_net(references.to(model.dtype)).float()
     return Identity(
         portrait=images[0],
         crop=crops[0],
@@ -65,27 +74,39 @@ def encode_identity(
         blendshapes=torch.zeros(len(ARKIT_NAMES)) if shown is None else shown,
         references=references,
         latents=model.autoencoder.encode(references.to(model.dtype)).float(),
-        tokens=model.identity_net(references) if isinstance(model, Model) else no_tokens,
+        tokens=tokens,
     )
 
 
-def encode_style(model: Model | ReferenceModel, prompt: str = "", negative_prompt: str = "") -> Style:
+def encode_style(model: AnyModel, prompt: str = "", negative_prompt: str = "") -> Style:
     """What the text asks for: an expression, the head's pose and the gaze, by a sentence encoder, so in free words.
 
-    What the negative prompt names is taken away, also from what the portrait itself shows. The log names what of a
-    prompt asks for nothing that a face does; the look of the picture is not changed yet. Raises SettingsError where
-    that is all of a prompt, and WeightsError where ``tokenizers`` is not installed.
+    What the negative prompt names is taken away, also from what the portrait itself shows. A model of Stable Diffusion
+    1.5 draws by the whole prompt as well. With others the log names what of a prompt asks for nothing that a face
+    does. Raises SettingsError where that is all of a prompt, and WeightsError where ``tokenizers`` is not installed, or
+    CLIP's vocabulary not there.
     """
-    if not (prompt.strip() or negative_prompt.strip()):
-        return Style()
-    wanted, unwanted = (_read(text, name) for text, name in ((prompt, "prompt"), (negative_prompt, "negative prompt")))
-    return Style(prompt, negative_prompt, expression=(wanted - unwanted).clamp(-1, 1))
+    draws = isinstance(model, PromptModel)
+    style = Style(prompt, negative_prompt)
+    if isinstance(model, PromptModel):
+        from .text.clip import prompt_tokens
+
+        tokens, negative_tokens = prompt_tokens(model, prompt), prompt_tokens(model, negative_prompt)
+        style = replace(style, tokens=tokens, negative_tokens=negative_tokens)
+    if not (prompt.strip() or negative_prompt.strip()) or not model.config.animate_net.motion_modules:
+        return style
+    wanted, unwanted = (
+        _read(text, name, draws) for text, name in ((prompt, "prompt"), (negative_prompt, "negative prompt"))
+    )
+    return replace(style, expression=(wanted - unwanted).clamp(-1, 1))
 
 
-def _read(text: str, name: str) -> Tensor:
+def _read(text: str, name: str, draws: bool) -> Tensor:
     from .text.prompt import read_prompt
 
     asked = read_prompt(text)
+    if draws:
+        return asked.expression
     if asked.unread and not asked.read:
         raise SettingsError(
             f"The {name} '{text.strip()}' names no expression, gaze or pose of the head, and nothing else is "
@@ -97,7 +118,7 @@ def _read(text: str, name: str) -> Tensor:
 
 
 def animate(
-    model: Model,
+    model: Model | PromptModel,
     identity: Identity,
     speech: Speech,
     style: Style,
@@ -110,38 +131,77 @@ def animate(
 
     There are ``len(speech)`` frames. output: "full" pastes each back into the portrait's whole picture; "crop" gives
     the aligned crops (n, 3, S, S), for pasting back later. What the style asks of the face is added to the motion,
-    times the text scale. The settings are checked at once, the work is done as chunks
-    are asked for; closing the iterator, or raising in ``progress``, ends it. Raises SettingsError, MotionError.
+    times the text scale. Without settings, those that the model is best run with. The settings are checked at once, the
+    work is done as chunks are asked for; closing the iterator, or raising in ``progress``, ends it. Raises
+    SettingsError, MotionError.
     """
-    settings = settings or SamplingSettings()
+    settings = settings or usual_settings(model.config)
     check_settings(settings, model.config)
+    basis = face_motion(model)[1]
     if len(motion) < len(speech) or abs(motion.fps - speech.fps) > 1e-6:
         raise MotionError(
             f"The motion has {len(motion)} frames at {motion.fps:g} a second, the speech {len(speech)} at "
             f"{speech.fps:g}: make the motion from this speech, or choose a motion that is at least as long."
         )
-    if identity.crop.size != model.config.crop_size:
-        raise SettingsError(
-            f"The identity was made for crops of {identity.crop.size} pixels, the model '{model.config.name}' works on "
-            f"{model.config.crop_size}: encode the identity with the model that animates it."
-        )
+    _check_identity(identity, model)
     motion = with_style(motion, style, settings.scales.text)
     device = model.device
     identity = identity.to(device)
 
     @torch.no_grad()
     def structure_of(frames: slice) -> Structure:
-        return build_structure(identity, motion[frames].to(device), model.basis, model.config)
+        return build_structure(identity, motion[frames].to(device), basis, model.config)
 
-    return render(model, identity, speech.to(device), style.to(device), structure_of, settings, output, progress)
+    heard, asked = speech.to(device), style.to(device)
+    if isinstance(model, PromptModel):
+        return render_prompt(model, identity, heard, asked, structure_of, settings, output, progress)
+    return render(model, identity, heard, asked, structure_of, settings, output, progress)
 
 
-def hear(
-    model: Model | ReferenceModel, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress
-) -> Speech:
+def face_motion(model: Model | PromptModel) -> tuple[MotionNet, FaceBasis]:
+    """What makes a face's motion out of speech, and landmarks out of that. Raises SettingsError for a model that edits
+    pictures only."""
+    if model.motion_net is None or model.basis is None:
+        raise SettingsError(
+            f"The model '{model.config.name}' edits pictures and cannot make them speak: edit the portrait with it, "
+            "and animate what comes out with another."
+        )
+    return model.motion_net, model.basis
+
+
+def edit_portrait(
+    model: PromptModel,
+    identity: Identity,
+    style: Style,
+    settings: SamplingSettings | None = None,
+    whole: bool = False,
+    progress: ProgressCallback = ignore_progress,
+) -> Tensor:
+    """The portrait as the prompt asks for it, still the same person: (3, H, W) in 0..1 on the CPU.
+
+    Only the face's surroundings are redrawn, or with ``whole`` all of the picture, which a large one loses detail by.
+    A strength of 0 gives the portrait itself; 1 keeps nothing of it but the person. Encode the identity again from
+    what comes out, to animate it. Raises SettingsError.
+    """
+    settings = settings or usual_settings(model.config)
+    check_settings(settings, model.config)
+    _check_identity(identity, model)
+    return edit_picture(model, identity.to(model.device), style.to(model.device), settings, whole, progress)
+
+
+def _check_identity(identity: Identity, model: Model | PromptModel) -> None:
+    tokens, wanted = identity.tokens.shape[-1], model.config.animate_net.token_dim
+    if identity.crop.size != model.config.crop_size or tokens != wanted:
+        raise SettingsError(
+            f"The identity was made for crops of {identity.crop.size} pixels, the model '{model.config.name}' works on "
+            f"{model.config.crop_size}: encode the identity with the model that animates it."
+        )
+
+
+def hear(model: AnyModel, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
     """The speech as the model listens to it: log-mel patches, or Whisper's features. Raises SettingsError for an fps
     that is not above 0, and for a model that does not hear."""
-    if isinstance(model, Model):
+    if not isinstance(model, ReferenceModel):
         return encode_speech(audio, fps, model.config.speech, progress)
     if model.speech_encoder is None:
         raise SettingsError(f"The model '{model.config.name}' follows drawn poses, not speech: choose another.")
@@ -161,9 +221,7 @@ def animate_by_speech(
     speech: from ``hear`` with the same model. Without settings, those that the model is best run with.
     """
     config = model.config
-    settings = settings or SamplingSettings(
-        steps=config.steps, guidance_scale=config.guidance_scale, overlap=config.overlap
-    )
+    settings = settings or usual_settings(config)
     check_settings(settings, config)
     device = model.device
     return render_clip(model, identity.to(device), speech.to(device), settings, output, progress)

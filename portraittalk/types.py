@@ -148,7 +148,8 @@ class SamplingSettings:
 
     seed: of the starting noise. steps: denoising steps. guidance_scale: for the text against the negative prompt; 1 is
     off. window and overlap: frames sampled together, and shared by neighbouring windows. fast_decode: with the model's
-    fast decoder, if it has one, at some cost in detail.
+    fast decoder, if it has one, at some cost in detail. strength: how far a model of Stable Diffusion 1.5 goes from the
+    picture that it begins with, 0..1.
     """
 
     seed: int = 0
@@ -158,3 +159,4 @@ class SamplingSettings:
     window: int = 12
     overlap: int = 4
     fast_decode: bool = False
+    strength: float = 1.0

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..errors import MediaError
+from .tags import EDITED
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,20 @@ def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture
         raise MediaError(f"{path.name} is no picture that can be read, whatever its name says.") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow's decoders raise
         raise MediaError(f"{path.name} is damaged or incomplete ({error}): export or copy it again.") from error
+
+
+def write_png(picture: Tensor, path: Path) -> None:
+    """Write a picture (3, H, W) in 0..1 that a network has edited, with a comment that says so.
+
+    Raises MediaError where the file cannot be written.
+    """
+    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    info = PngInfo()
+    info.add_itxt("Comment", EDITED)
+    try:
+        Image.fromarray(pixels).save(path, format="PNG", pnginfo=info)
+    except OSError as error:
+        raise MediaError(f"{path} cannot be written: {error}.") from error
 
 
 def limit_size(image: Tensor, max_side: int = LARGEST_SIDE) -> Tensor:

@@ -3,15 +3,17 @@
 The backbone is diffusers' ``UNetMotionModel``: spatial blocks of Stable Diffusion with temporal attention in every one.
 In ``mini`` geometry comes in twice: pixel by pixel beside the noisy latents (the warped reference's latents, the mask
 of what may change, features of the drawn landmarks), and as tokens. In models of Stable Diffusion 1.5 size that are
-filled from public weights it comes in once, as features of a drawn map that are added after the first convolution, and
-the person comes in by reference attention. All of that is told by the configuration: the forward pass is one.
+filled from public weights it comes in once, as features of a drawn map: added after the first convolution, where the
+person comes in by reference attention, or by a ControlNet, where the backbone is an unmodified Stable Diffusion with
+text and identity tokens. Without motion modules it is Stable Diffusion's image UNet, which IdentityNet edits pictures
+with. All of that is told by the configuration: the forward pass is one.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 import torch
-from diffusers import UNetMotionModel
+from diffusers import ControlNetModel, UNetMotionModel
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
@@ -59,8 +61,15 @@ class GuidedConv(nn.Conv2d):
         return super().forward(stacked[:, : self.in_channels]) + stacked[:, self.in_channels :]
 
 
+class Still(nn.Module):
+    """In the place of a motion module: frames stay as they are."""
+
+    def forward(self, frames: Tensor, *others: object, **named: object) -> Tensor:
+        return frames
+
+
 class AnimateNet(nn.Module):
-    """Predicts the velocity of noisy latents.
+    """Predicts the velocity of noisy latents, or their noise where ``config.animate_net.prediction`` says so.
 
     With ``config.animate_net.residual`` the latents are the difference between the target's and the warped reference's,
     times ``residual_scale``; without, the target's own.
@@ -69,7 +78,10 @@ class AnimateNet(nn.Module):
     def __init__(self, config: PortraitTalkConfig) -> None:
         super().__init__()
         net, latent, guider = config.animate_net, config.autoencoder.latent_channels, config.structure.guider
-        self.guide_channels = net.block_out_channels[0] // 2 if guider == "beside" else net.block_out_channels[0]
+        self.config = net
+        first = net.block_out_channels[0]
+        self.guider = guider
+        self.guide_channels = {"beside": first // 2, "none": 0, "control": 0}.get(guider, first)
         levels = len(net.block_out_channels)
         self.unet = UNetMotionModel(
             sample_size=config.latent_size,
@@ -94,9 +106,11 @@ class AnimateNet(nn.Module):
                 module.set_processor(processor)
             if isinstance(module, AnimateDiffTransformer3D) and net.norm_per_frame:
                 module.norm = PerFrameGroupNorm(net.norm_num_groups, module.in_channels, eps=module.norm.eps)
+            if hasattr(module, "motion_modules") and not net.motion_modules:
+                module.motion_modules = nn.ModuleList(Still() for _ in module.motion_modules)
         if net.reference_attention:
             set_reference_attention(self.unet, ReferenceSelfAttention)
-        if guider != "beside":
+        if guider in ("locator", "pose"):
             self.unet.conv_in = GuidedConv(latent, self.guide_channels, 3, padding=1)
         if guider == "pose":
             add_guides(self.unet)
@@ -111,7 +125,7 @@ class AnimateNet(nn.Module):
             self.text_tokens = nn.Linear(net.text_dim, net.token_dim) if reads else nn.Identity()
 
     def forward(self, sample: Tensor, timestep: Tensor, conditions: Conditions, scales: Scales | None = None) -> Tensor:
-        """sample: (B, C, F, h, w) noisy latents; timestep: () or (B,) -> velocity (B, C, F, h, w)."""
+        """sample: (B, C, F, h, w) noisy latents; timestep: () or (B,) -> velocity, or noise, (B, C, F, h, w)."""
         frames = sample.shape[2]
         tokens = {}
         if conditions.identity is not None:
@@ -124,6 +138,10 @@ class AnimateNet(nn.Module):
             tokens["text"] = self.text_tokens(conditions.text).repeat_interleave(frames, 0)
         scales = scales or Scales()
         factors = {field.name: getattr(scales, field.name) for field in fields(scales)}
+        if self.guider == "control":
+            control = self.control(sample, timestep, conditions.map, tokens["text"], scales.structure)
+            branches = BranchTokens(tokens, factors)
+            return self.unet(sample, timestep, encoder_hidden_states=branches, **control).sample
         guide, *guides = self.guides(conditions.map, sample)
         branches = BranchTokens(
             tokens, factors, conditions.reference, tuple(one.transpose(1, 2).flatten(0, 1) for one in guides)
@@ -132,10 +150,22 @@ class AnimateNet(nn.Module):
         stacked = torch.cat((sample, *beside, guide), 1)
         return self.unet(stacked, timestep, encoder_hidden_states=branches).sample
 
+    def control(
+        self, sample: Tensor, timestep: Tensor, maps: Tensor | None, text: Tensor, scale: float
+    ) -> dict[str, Tensor | list[Tensor]]:
+        """What a ControlNet adds to the denoiser's skip connections and middle, for maps (B, F, M, m, n) and text
+        (B * F, L, D); nothing without maps, or where the scale is 0."""
+        if maps is None or scale == 0:
+            return {}
+        frames, drawn = sample.transpose(1, 2).flatten(0, 1), maps.flatten(0, 1)
+        timesteps = timestep.expand(len(sample)).repeat_interleave(sample.shape[2])
+        down, middle = self.structure_encoder(frames, timesteps, text, drawn, scale, return_dict=False)
+        return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+
     def guides(self, maps: Tensor | None, sample: Tensor) -> list[Tensor]:
         """Features (B, G, F, h, w) of the drawn maps (B, F or 1, M, m, n), one or several; without a map, zeros."""
         batch, _, frames, height, width = sample.shape
-        if maps is None:
+        if maps is None or self.guider == "none":
             return [sample.new_zeros(batch, self.guide_channels, frames, height, width)]
         found = self.structure_encoder(maps.flatten(0, 1))
         return [
@@ -145,8 +175,24 @@ class AnimateNet(nn.Module):
 
 
 def structure_encoder(config: PortraitTalkConfig, channels: int) -> nn.Module:
-    """What reads the drawn maps (N, M, m, n): -> features (N, channels, h, w), or of a pose guider a list of five."""
-    structure = config.structure
+    """What reads the drawn maps (N, M, m, n): -> features (N, channels, h, w), or of a pose guider a list of five.
+    A ControlNet reads the noisy latents and the text as well."""
+    structure, net = config.structure, config.animate_net
+    if structure.guider == "none":
+        return nn.Identity()
+    if structure.guider == "control":
+        levels = len(net.block_out_channels)
+        return ControlNetModel(
+            in_channels=config.autoencoder.latent_channels,
+            conditioning_channels=structure.map_channels,
+            down_block_types=("CrossAttnDownBlock2D",) * (levels - 1) + ("DownBlock2D",),
+            block_out_channels=net.block_out_channels,
+            layers_per_block=net.layers_per_block,
+            norm_num_groups=net.norm_num_groups,
+            cross_attention_dim=net.text_dim,
+            attention_head_dim=net.attention_head_dim,
+            conditioning_embedding_out_channels=structure.locator_widths,
+        )
     if structure.guider == "pose":
         return PoseGuider(channels)
     if structure.guider == "locator":

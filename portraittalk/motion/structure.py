@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ..config import PortraitTalkConfig
 from ..face.draw import landmark_map, motion_mask
+from ..face.draw_control import draw_control
 from ..face.warp import flow_between, warp
 from ..types import Identity, Structure
 from .basis import FaceBasis
@@ -29,10 +30,11 @@ def structure_of_landmarks(
     landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) that they show. track: their pose, gaze and blinks.
     """
     size = config.crop_size
+    draw = draw_control if config.structure.guider == "control" else landmark_map
     flow = flow_between(identity.landmarks, landmarks, size, config.structure.flow_size)
     return Structure(
         landmarks=landmarks,
-        map=landmark_map(landmarks, size, config.structure.map_size),
+        map=draw(landmarks, size, config.structure.map_size),
         coefficients=structure_coefficients(expression, track, lip_aperture(landmarks), config.structure.coefficients),
         flow=flow,
         warped=warp(identity.references[0], flow),

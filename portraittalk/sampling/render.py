@@ -14,7 +14,7 @@ from ..models.animate_net import Conditions
 from ..motion.geometry import lip_aperture
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Structure, Style
-from ..weights.model import Model
+from ..weights.model import Model, PromptModel
 from .sample import sample_window
 from .windows import Window, frame_noise, plan_windows
 
@@ -26,22 +26,22 @@ CHUNK = 4  # frames that are encoded, decoded and handed on together
 
 
 @dataclass(frozen=True)
-class _Scene:
-    """F frames before sampling: base, the warped reference's latents (F, C, h, w), and plain, these decoded."""
+class Scene:
+    """F frames before sampling. base: the warped reference's latents (F, C, h, w)."""
 
     structure: Structure
     base: Tensor
 
 
-class _Counter:
+class Counter:
     """Reports the steps of a whole run as one row of numbers."""
 
-    def __init__(self, progress: ProgressCallback, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+    def __init__(self, progress: ProgressCallback, total: int, stage: str = "animate") -> None:
+        self._progress, self._total, self._stage, self._done = progress, total, stage, 0
 
     def __call__(self, preview: Tensor | None = None) -> None:
         self._done += 1
-        self._progress(Progress("animate", self._done, self._total, preview))
+        self._progress(Progress(self._stage, self._done, self._total, preview))
 
 
 def render(
@@ -62,24 +62,45 @@ def render(
     paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
     aperture = lip_aperture(identity.landmarks)
-    tick = _Counter(progress, _count_steps(windows, settings.steps))
-    carried: _Scene | None = None
+    tick = Counter(progress, count_steps(windows, settings.steps))
+
+    def sample(scene: Scene, window: Window, anchor: Tensor | None) -> Tensor:
+        features = speech.features[window.start : window.stop]
+        return _sample(model, identity, scene, features, style, settings, window, anchor, tick)
+
+    def finish(scene: Scene, latents: Tensor) -> Tensor:
+        return _finish(model, scene, latents, aperture, paste)
+
+    yield from in_windows(windows, lambda frames: prepare(model, structure_of(frames), tick), sample, finish, tick)
+
+
+def in_windows(
+    windows: list[Window],
+    prepare: Callable[[slice], Scene],
+    sample: Callable[[Scene, Window, Tensor | None], Tensor],
+    finish: Callable[[Scene, Tensor], Tensor],
+    tick: Counter,
+) -> Iterator[Tensor]:
+    """Window by window: the frames that are new to it are prepared; all are sampled, given the latents of the first,
+    which the window before has sampled; those that no later window sees are finished and handed on, a chunk at a time.
+    """
+    carried: Scene | None = None
     anchor: Tensor | None = None
     for number, window in enumerate(windows):
-        fresh = _prepare(model, structure_of(slice(window.start + window.shared, window.stop)), tick)
+        fresh = prepare(slice(window.start + window.shared, window.stop))
         scene = fresh if carried is None else _join(carried, fresh)
-        features = speech.features[window.start : window.stop]
-        latents = _sample(model, identity, scene, features, style, settings, window, anchor, tick)
+        latents = sample(scene, window, anchor)
         leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
         for start in range(0, leaving, CHUNK):
             part = slice(start, min(start + CHUNK, leaving))
-            frames = _finish(model, _cut(scene, part), latents[part], aperture, paste)
+            frames = finish(_cut(scene, part), latents[part])
             tick(frames[-1])
             yield frames
         carried, anchor = _cut(scene, slice(leaving, None)), latents[leaving:]
 
 
-def _count_steps(windows: list[Window], steps: int) -> int:
+def count_steps(windows: list[Window], steps: int) -> int:
+    """How often a run ticks that takes ``steps`` steps in each window."""
     handed_on = [*(window.shared for window in windows[1:]), 0]
     fresh = [len(window) - window.shared for window in windows]
     leaving = [len(window) - shared for window, shared in zip(windows, handed_on, strict=True)]
@@ -87,31 +108,32 @@ def _count_steps(windows: list[Window], steps: int) -> int:
 
 
 @torch.no_grad()
-def _prepare(model: Model, structure: Structure, tick: _Counter) -> _Scene:
+def prepare(model: Model | PromptModel, structure: Structure, tick: Counter) -> Scene:
+    """What is sampled from, once for each frame."""
     base = []
     for warped in structure.warped.split(CHUNK):
-        base.append(model.autoencoder.encode(warped))
+        base.append(model.autoencoder.encode(warped.to(model.dtype)).to(warped))
         tick()
-    return _Scene(structure, torch.cat(base))
+    return Scene(structure, torch.cat(base))
 
 
 @torch.no_grad()
 def _sample(
     model: Model,
     identity: Identity,
-    scene: _Scene,
+    scene: Scene,
     speech: Tensor,
     style: Style,
     settings: SamplingSettings,
     window: Window,
     anchor: Tensor | None,
-    tick: _Counter,
+    tick: Counter,
 ) -> Tensor:
     """Clean latents (F, C, h, w) of what is diffused: in a residual model, the difference to the warped reference."""
     structure = scene.structure
     conditions = Conditions(
-        warped=_as_clip(scene.base),
-        mask=_as_clip(adaptive_avg_pool2d(structure.mask, model.config.latent_size)),
+        warped=as_clip(scene.base),
+        mask=as_clip(adaptive_avg_pool2d(structure.mask, model.config.latent_size)),
         map=structure.map[None],
         identity=identity.tokens[None],
         speech=speech[None],
@@ -120,20 +142,20 @@ def _sample(
     )
     noise = frame_noise(settings.seed, window.start, window.stop, tuple(scene.base.shape[1:])).to(scene.base)
     negative = None if style.negative_tokens is None else style.negative_tokens[None]
-    before = None if anchor is None else _as_clip(anchor)
-    sampled = sample_window(model.animate_net, conditions, _as_clip(noise), settings, negative, before, tick)
+    before = None if anchor is None else as_clip(anchor)
+    sampled = sample_window(model.animate_net, conditions, as_clip(noise), settings, negative, before, tick)
     return sampled[0].transpose(0, 1)
 
 
 @torch.no_grad()
-def _finish(model: Model, scene: _Scene, latents: Tensor, portrait_aperture: Tensor, paste: Paste) -> Tensor:
+def _finish(model: Model, scene: Scene, latents: Tensor, portrait_aperture: Tensor, paste: Paste) -> Tensor:
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
     return paste(scene.structure.flow, _residual(model, scene, clean, portrait_aperture), scene.structure.mask).cpu()
 
 
-def _residual(model: Model, scene: _Scene, clean: Tensor, portrait_aperture: Tensor) -> Tensor:
+def _residual(model: Model, scene: Scene, clean: Tensor, portrait_aperture: Tensor) -> Tensor:
     """What the network adds to the warped reference (n, 3, S, S): decode(clean) - decode(base).
 
     Where closed lips open, the warp has nothing but stretched lip to offer: there the network's picture replaces it.
@@ -178,17 +200,17 @@ def active_cells(mask: Tensor, size: int, rim: int = 1) -> tuple[slice, slice]:
     return span(used.any(1)), span(used.any(0))
 
 
-def _as_clip(frames: Tensor) -> Tensor:
+def as_clip(frames: Tensor) -> Tensor:
     """(F, C, h, w) -> (1, C, F, h, w)."""
     return frames.transpose(0, 1)[None]
 
 
-def _cut(scene: _Scene, part: slice) -> _Scene:
+def _cut(scene: Scene, part: slice) -> Scene:
     structure = Structure(**{f.name: getattr(scene.structure, f.name)[part] for f in fields(Structure)})
-    return _Scene(structure, scene.base[part])
+    return Scene(structure, scene.base[part])
 
 
-def _join(before: _Scene, after: _Scene) -> _Scene:
+def _join(before: Scene, after: Scene) -> Scene:
     pairs = {f.name: (getattr(before.structure, f.name), getattr(after.structure, f.name)) for f in fields(Structure)}
     structure = Structure(**{name: torch.cat(pair) for name, pair in pairs.items()})
-    return _Scene(structure, torch.cat((before.base, after.base)))
+    return Scene(structure, torch.cat((before.base, after.base)))

@@ -60,12 +60,12 @@ def render_clip(
     for start in starts:
         with torch.no_grad():
             crops = decoder.decode(latents[start : start + CHUNK].to(model.dtype)).float().clamp(0, 1)
-        frames = (_pasted(crops, data) if output == "full" else crops).cpu()
+        frames = (pasted(crops, data) if output == "full" else crops).cpu()
         tick(frames[-1])
         yield frames
 
 
-def _pasted(crops: Tensor, data: CropData) -> Tensor:
+def pasted(crops: Tensor, data: CropData) -> Tensor:
     """Crops (n, 3, S, S) in the place of the picture's own: at its resolution, so that no detail of it stays behind."""
     side = max(data.native_size, data.crop.size)
     return paste_back(interpolate(crops, (side, side), mode="bicubic").clamp(0, 1), data)

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..models.animate_net import AnimateNet, Conditions
 from ..types import SamplingSettings
 from .schedule import denoising_steps
-from .windows import arrival_weights
+from .windows import fade
 
 
 def sample_window(
@@ -38,13 +38,6 @@ def sample_window(
             velocity = base + settings.guidance_scale * (velocity - base)
         sample = step.advance(sample, velocity)
         if anchor is not None:
-            sample = _fade(step.noised(anchor, noise[:, :, : anchor.shape[2]]), sample)
+            sample = fade(step.noised(anchor, noise[:, :, : anchor.shape[2]]), sample)
         on_step()
     return sample
-
-
-def _fade(before: Tensor, after: Tensor) -> Tensor:
-    """Cross-fades from ``before`` (1, C, n, h, w) to ``after`` (1, C, F, h, w) over the first n frames."""
-    shared = before.shape[2]
-    weight = arrival_weights(shared).to(after)[:, None, None]
-    return torch.cat((torch.lerp(before, after[:, :, :shared], weight), after[:, :, shared:]), 2)

@@ -6,6 +6,7 @@ from dataclasses import fields
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
 from ..types import SamplingSettings
+from .epsilon import LCM_STEPS
 from .schedule import TRAINING_STEPS
 
 MAX_SEED = 2**64 - 1
@@ -26,9 +27,24 @@ def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> No
         )
     if settings.fast_decode and not config.fast_decoder:
         raise SettingsError(f"The model '{config.name}' has no fast decoder: switch fast decoding off.")
+    if config.animate_net.sampler == "lcm" and settings.steps > LCM_STEPS:
+        raise SettingsError(f"The model '{config.name}' takes at most {LCM_STEPS} steps, not {settings.steps}.")
+    if not 0 <= settings.strength <= 1:
+        raise SettingsError(f"The strength must be between 0 and 1, not {settings.strength}.")
     check_number("guidance scale", settings.guidance_scale)
     for branch in fields(settings.scales):
         check_number(f"{branch.name} scale", getattr(settings.scales, branch.name))
+
+
+def usual_settings(config: PortraitTalkConfig) -> SamplingSettings:
+    """Those that a model is best run with."""
+    return SamplingSettings(
+        steps=config.steps,
+        guidance_scale=config.guidance_scale,
+        window=config.window,
+        overlap=config.overlap,
+        strength=config.strength,
+    )
 
 
 def check_fps(fps: float) -> None:

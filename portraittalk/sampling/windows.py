@@ -52,9 +52,21 @@ def arrival_weights(shared: int) -> Tensor:
     return torch.arange(1, shared + 1) / (shared + 1)
 
 
-def frame_noise(seed: int, start: int, stop: int, shape: tuple[int, ...]) -> Tensor:
-    """Starting noise (stop - start, *shape) that belongs to each frame's number: no window split changes it."""
+def fade(before: Tensor, after: Tensor) -> Tensor:
+    """Cross-fades from ``before`` (1, C, n, h, w) to ``after`` (1, C, F, h, w) over the first n frames."""
+    shared = before.shape[2]
+    weight = arrival_weights(shared).to(after)[:, None, None]
+    return torch.cat((torch.lerp(before, after[:, :, :shared], weight), after[:, :, shared:]), 2)
+
+
+def frame_noise(seed: int, start: int, stop: int, shape: tuple[int, ...], draw: int = 0) -> Tensor:
+    """Noise (stop - start, *shape) that belongs to each frame's number: no window split changes it.
+
+    draw: 0 for what sampling starts with; samplers that need more noise on their way count on.
+    """
+    which = (draw,) if draw else ()
     frames = [
-        np.random.default_rng((seed, frame)).standard_normal(shape, dtype=np.float32) for frame in range(start, stop)
+        np.random.default_rng((seed, frame, *which)).standard_normal(shape, dtype=np.float32)
+        for frame in range(start, stop)
     ]
     return torch.from_numpy(np.stack(frames))

@@ -1,47 +1,11 @@
-"""Public checkpoints as data: which of their keys fill which of ours.
+"""Public checkpoints as data: EchoMimic and AniPortrait here, Stable Diffusion 1.5 in ``sd15``."""
 
-A layout is a configuration and, for each network, where its keys come from. The rules go from our key to the public
-one: what our networks ask for and a file lacks, and what a file holds and nothing asks for, are then both known by the
-names that the public file uses.
-"""
+from dataclasses import replace
 
-from dataclasses import dataclass, replace
-
-from ..config import SD15, PortraitTalkConfig, SpeechConfig, StructureConfig
-
-Rule = tuple[str, str]  # a regular expression over the key so far, and what replaces it
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a network's keys come from.
-
-    ours: how our keys begin. files: names of public files whose tensors are taken together; where two hold one key, the
-    later counts. theirs: how their keys begin. rules: turn our key, so begun, into the public one, one after the other.
-    others: turn that one into a further name under which it is published, or held a second time. ignored: a regular
-    expression of the beginnings of public keys that the network has no use for.
-    """
-
-    ours: str
-    files: tuple[str, ...]
-    theirs: str = ""
-    rules: tuple[Rule, ...] = ()
-    others: tuple[Rule, ...] = ()
-    ignored: str = "(?!)"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A family of public checkpoints, by the name of its configuration."""
-
-    config: PortraitTalkConfig
-    sources: tuple[Source, ...]
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The names of the public files, each once."""
-        return tuple(dict.fromkeys(file for source in self.sources for file in source.files))
-
+from ..config import SD15, SpeechConfig, StructureConfig
+from .layout import Layout, Rule, Source
+from .sd15 import ANIMATEDIFF, ANIMATEDIFF_V3, IDENTITY
+from .shared import MOTION_MODULES, POSITIONS, VAE
 
 ECHOMIMIC = replace(
     SD15,
@@ -79,28 +43,6 @@ ANIPORTRAIT = replace(
     ),
 )
 
-# AnimateDiff's names of what diffusers' `UNetMotionModel` holds. Each of its two attentions has its own copy of the
-# positions, which are computed, not trained, and alike.
-MOTION_MODULES: tuple[Rule, ...] = (
-    (r"(motion_modules\.\d+)\.", r"\1.temporal_transformer."),
-    (r"(temporal_transformer\..*)attn1\.", r"\1attention_blocks.0."),
-    (r"(temporal_transformer\..*)attn2\.", r"\1attention_blocks.1."),
-    (r"(temporal_transformer\..*)norm1\.", r"\1norms.0."),
-    (r"(temporal_transformer\..*)norm2\.", r"\1norms.1."),
-    (r"(temporal_transformer\..*)norm3\.", r"\1ff_norm."),
-    (r"pos_embed\.pe$", "attention_blocks.0.pos_encoder.pe"),
-)
-POSITIONS: tuple[Rule, ...] = ((r"attention_blocks\.0\.pos_encoder", "attention_blocks.1.pos_encoder"),)
-
-# The autoencoder of Stable Diffusion, in diffusers' layout; published files may still have older names of attention.
-OLD_ATTENTION: tuple[Rule, ...] = (
-    (r"\.to_q\.", ".query."),
-    (r"\.to_k\.", ".key."),
-    (r"\.to_v\.", ".value."),
-    (r"\.to_out\.0\.", ".proj_attn."),
-)
-VAE = Source("autoencoder.kl.", ("vae",), others=OLD_ATTENTION)
-
 # Whisper in transformers' layout, or in OpenAI's. The decoder is of no use here, and the last norm is left out.
 OPENAI_WHISPER: tuple[Rule, ...] = (
     (r"^model\.", ""),
@@ -119,13 +61,13 @@ WHISPER = Source(
     "speech_encoder.encoder.",
     ("whisper",),
     "model.encoder.",
-    others=OPENAI_WHISPER,
+    others=(OPENAI_WHISPER,),
     ignored=r"model\.decoder\.|proj_out\.|decoder\.|model\.encoder\.layer_norm\.|encoder\.ln_post\.",
 )
 
 
 def _denoiser(*files: str) -> Source:
-    return Source("animate_net.unet.", files, rules=MOTION_MODULES, others=POSITIONS)
+    return Source("animate_net.unet.", files, rules=MOTION_MODULES, others=(POSITIONS,), prediction="velocity")
 
 
 FAST_DECODER = Source("fast_decoder.tiny.", ("taesd",))  # huggingface.co/madebyollin/taesd, MIT; for any layout here
@@ -134,6 +76,16 @@ FAST_DECODER = Source("fast_decoder.tiny.", ("taesd",))  # huggingface.co/madeby
 def with_fast_decoder(layout: Layout) -> Layout:
     """The layout with one more file."""
     return Layout(replace(layout.config, fast_decoder=True), (*layout.sources, FAST_DECODER))
+
+
+LCM_LORA = "lcm_lora"  # latent-consistency/lcm-lora-sdv1-5 (openrail), or AnimateLCM's own, for models of noise
+
+
+def with_few_steps(layout: Layout) -> Layout:
+    """The layout for weights into which such a LoRA is merged (Luo et al. 2023, arXiv 2311.05556)."""
+    config = layout.config
+    net = replace(config.animate_net, sampler="lcm")
+    return replace(layout, config=replace(config, steps=6, guidance_scale=1.5, animate_net=net))
 
 
 ECHOMIMIC_SOURCES = (
@@ -159,5 +111,8 @@ LAYOUTS = {
         Layout(ECHOMIMIC_ACC, ECHOMIMIC_SOURCES),
         # huggingface.co/ZJYang/AniPortrait, Apache-2.0
         Layout(ANIPORTRAIT, ANIPORTRAIT_SOURCES),
+        IDENTITY,
+        ANIMATEDIFF,
+        ANIMATEDIFF_V3,
     )
 }

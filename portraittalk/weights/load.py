@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
 from .files import BUILT_IN, SUFFIX, find_weights
-from .model import Model, ReferenceModel, build_model, build_reference_model, networks_of
+from .model import FACE_MOTION, Model, Networks, PromptModel, ReferenceModel, build, networks_of
 
 FORMAT = "portraittalk"
 _NAMED_KEYS = 3  # how many keys of a file that does not fit are named in the message
@@ -44,28 +44,37 @@ def load_networks(
     device: torch.device | str = "cpu",
     folders: Sequence[Path] = (),
     dtype: torch.dtype | None = None,
-) -> Model | ReferenceModel:
-    """As ``load_model``, of either kind: our own, or one converted from public weights, which are large.
+) -> Model | ReferenceModel | PromptModel:
+    """As ``load_model``, of any kind: our own, or one converted from public weights, which are large.
 
     dtype: by default single precision, but for public weights on a GPU half precision.
     """
     path = find_weights(name_or_path, folders) if isinstance(name_or_path, str) else name_or_path
     config, tensors = read_weights(path)
     with torch.device("meta"):
-        model = build_reference_model(config) if config.animate_net.reference_attention else build_model(config)
+        model = build(config, path.parent)
     networks = model.modules()
+    strangers = [key for key in tensors if key.partition(".")[0] not in networks]
+    if strangers:
+        raise WeightsError(f"{path.name} has the unknown {listed(strangers)}: the file does not fit this version.")
+    for name, module in networks.items():
+        fill(module, _under(name, tensors), f"{path.name}: {name}")
+    settle(model, device, dtype)
+    logger.info("Loaded %s from %s", config.name, path)
+    return model
+
+
+def settle(model: Networks, device: torch.device | str, dtype: torch.dtype | None = None) -> None:
+    """Puts filled networks to where they run, in evaluation mode. dtype: as ``load_networks`` has it.
+
+    What moves landmarks, and is no larger than in ``mini``, stays in single precision.
+    """
     if dtype is None:
         small = isinstance(model, Model) or torch.device(device).type == "cpu"
         dtype = torch.float32 if small else torch.float16
-    strangers = [key for key in tensors if key.partition(".")[0] not in networks]
-    if strangers:
-        raise WeightsError(f"{path.name} has the unknown {_listed(strangers)}: the file does not fit this version.")
-    for name, module in networks.items():
-        part = _under(name, tensors)
-        fill(module, part, f"{path.name}: {name}")
-        module.to(device, dtype).eval().requires_grad_(False)
-    logger.info("Loaded %s from %s", config.name, path)
-    return model
+    for name, module in model.modules().items():
+        own = torch.float32 if isinstance(model, PromptModel) and name in FACE_MOTION else dtype
+        module.to(device, own).eval().requires_grad_(False)
 
 
 def read_weights(path: Path) -> tuple[PortraitTalkConfig, dict[str, Tensor]]:
@@ -159,10 +168,11 @@ def _check(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
 
 def unfit(where: str, faults: Mapping[str, list[str]]) -> str:
     """The sentence that names what does not fit: kind of fault -> keys."""
-    told = [f"{fault} {_listed(keys)}" for fault, keys in faults.items() if keys]
+    told = [f"{fault} {listed(keys)}" for fault, keys in faults.items() if keys]
     return f"{where} {'; '.join(told)}: the file does not fit this version of PortraitTalk."
 
 
-def _listed(keys: list[str]) -> str:
+def listed(keys: list[str]) -> str:
+    """Some of the keys, and how many more there are."""
     more = len(keys) - _NAMED_KEYS
     return ", ".join(keys[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")

@@ -1,6 +1,7 @@
 """The networks of one PortraitTalk, together."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -8,11 +9,15 @@ from torch import nn
 from ..config import PortraitTalkConfig
 from ..models.animate_net import AnimateNet
 from ..models.autoencoder import Autoencoder, FastDecoder
+from ..models.clip_net import ClipIdentityNet, TextEncoder
 from ..models.identity_net import IdentityNet
 from ..models.motion_net import MotionNet
 from ..models.reference_net import ReferenceNet
 from ..models.speech_encoder import SpeechEncoder
 from ..motion.basis import FaceBasis
+
+FACE_MOTION = ("motion_net", "basis")
+VOCABULARY = "clip-tokenizer"  # the folder's name
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,30 @@ class ReferenceModel(Networks):
     fast_decoder: FastDecoder | None
 
 
+@dataclass(frozen=True)
+class PromptModel(Networks):
+    """A model around an unmodified Stable Diffusion 1.5: prompts and the person act inside of its denoiser.
+
+    motion_net, basis: None where the denoiser has no motion modules, and edits pictures only. vocabulary: the folder
+    in which CLIP's tokenizer is looked for.
+    """
+
+    identity_net: ClipIdentityNet
+    text_encoder: TextEncoder
+    motion_net: MotionNet | None
+    basis: FaceBasis | None
+    fast_decoder: FastDecoder | None
+    vocabulary: Path
+
+
+def build(config: PortraitTalkConfig, folder: Path = Path()) -> Model | ReferenceModel | PromptModel:
+    """The networks with the random weights of their initialisation, on torch's default device. folder: of the user's
+    files, which the tokenizer of a model that reads prompts is among."""
+    if config.clip is not None:
+        return build_prompt_model(config, folder)
+    return build_reference_model(config) if config.animate_net.reference_attention else build_model(config)
+
+
 def build_model(config: PortraitTalkConfig) -> Model:
     """The networks with the random weights of their initialisation, on torch's default device."""
     return Model(
@@ -84,7 +113,23 @@ def build_reference_model(config: PortraitTalkConfig) -> ReferenceModel:
     )
 
 
+def build_prompt_model(config: PortraitTalkConfig, folder: Path = Path()) -> PromptModel:
+    """As ``build``, for a configuration with CLIP."""
+    assert config.clip is not None
+    moves = config.animate_net.motion_modules
+    return PromptModel(
+        config=config,
+        autoencoder=Autoencoder(config.autoencoder),
+        animate_net=AnimateNet(config),
+        identity_net=ClipIdentityNet(config.clip, config.animate_net.token_dim),
+        text_encoder=TextEncoder(config.clip),
+        motion_net=MotionNet(config) if moves else None,
+        basis=FaceBasis() if moves else None,
+        fast_decoder=FastDecoder() if config.fast_decoder else None,
+        vocabulary=folder / VOCABULARY,
+    )
+
+
 def networks_of(config: PortraitTalkConfig) -> dict[str, nn.Module]:
     """The networks that a configuration describes, by name."""
-    build = build_reference_model if config.animate_net.reference_attention else build_model
     return build(config).modules()

@@ -3,7 +3,7 @@
 import logging
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,11 +11,16 @@ from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from .layouts import FAST_DECODER, LAYOUTS, Layout, Rule, Source, with_fast_decoder
-from .load import read_tensors, save_weights, unfit
-from .model import networks_of
+from .files import BUILT_IN, find_weights
+from .layout import SHIPPED, Layout, Rule, Source
+from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
+from .load import fill, read_tensors, save_weights, settle, unfit
+from .lora import merged
+from .model import PromptModel, ReferenceModel, build, networks_of
 
 POSITIONS = "pos_embed.pe"  # computed, not trained: a file may lack them
+WRAPPINGS = ("model_state_dict", "state_dict")  # where OpenAI's Whisper, and AnimateDiff's training, have the tensors
+V_PREDICTION = "v_pred"  # the key by which checkpoints for velocity are marked
 
 logger = logging.getLogger(__name__)
 
@@ -23,21 +28,98 @@ logger = logging.getLogger(__name__)
 def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
     """The public checkpoint ``files`` (name in the layout -> file) as one PortraitTalk file, in half precision.
 
-    Raises WeightsError where a file is missing or cannot be read, and where one lacks a key, holds one that nothing
-    asks for, or one of another shape; these are named, all of them in the log. A file "taesd" may be given as well.
+    Raises WeightsError where a file is missing or cannot be read, where one lacks a key, holds one that nothing asks
+    for, or one of another shape (these are named, all of them in the log), and where files are not of one kind. There
+    may be further files: "taesd", and with models that predict noise "lcm_lora".
     """
+    layout = extended(layout, files)
+    found = gathered(layout, {name: read_public(path) for name, path in files.items()})
+    parts = {network: {key: half(value) for key, value in state.items()} for network, state in found.items()}
+    save_weights(out, layout.config, parts)
+
+
+def assembled(
+    layout: Layout,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    folder: Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> PromptModel | ReferenceModel:
+    """A model straight from the tensors of public files (name in the layout -> key -> tensor), with none written.
+
+    folder: of the user's files. Raises WeightsError as ``convert`` does.
+    """
+    layout = extended(layout, tensors)
+    found = gathered(layout, tensors)
+    with torch.device("meta"):
+        model = build(layout.config, folder)
+    assert isinstance(model, PromptModel | ReferenceModel)
+    for name, module in model.modules().items():
+        fill(module, found[name], name)
+    settle(model, device, dtype)
+    return model
+
+
+def extended(layout: Layout, files: Collection[str]) -> Layout:
+    """The layout with those of the further files that are given. Raises WeightsError unless the files are all there,
+    and all of the layout's kind."""
+    for name in files:
+        check_prediction(layout, name)
     if FAST_DECODER.files[0] in files:
         layout = with_fast_decoder(layout)
-    if set(files) != set(layout.files):
+    few_steps = LCM_LORA in files and layout.config.animate_net.prediction == "epsilon"
+    wanted = {*layout.files, LCM_LORA} if few_steps else {*layout.files}
+    if set(files) != wanted:
         raise WeightsError(
             f"The layout '{layout.config.name}' is made of the files {', '.join(layout.files)}; "
             f"given were {', '.join(files) or 'none'}."
         )
+    return with_few_steps(layout) if few_steps else layout
+
+
+def check_prediction(layout: Layout, file: str) -> None:
+    """Raises WeightsError for a file that other layouts have, for a denoiser that predicts something else."""
+    predicts = layout.config.animate_net.prediction
+    meant = {
+        source.prediction
+        for other in LAYOUTS.values()
+        for source in other.sources
+        if file in source.files and source.prediction
+    }
+    meant |= {"epsilon"} if file == LCM_LORA else set()
+    if meant and predicts not in meant:
+        raise WeightsError(_mixed(file, meant.pop(), layout.config.name, predicts))
+
+
+def gathered(layout: Layout, tensors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    """States of our networks of the files' tensors, with what ships, and with a LoRA merged. Raises WeightsError."""
+    predicts = layout.config.animate_net.prediction
+    for source in layout.sources:
+        if source.prediction not in ("", predicts):
+            raise WeightsError(_mixed(source.files[0], source.prediction, layout.config.name, predicts))
+    for file, state in tensors.items():
+        if V_PREDICTION in state and predicts != "velocity":
+            raise WeightsError(_mixed(file, "velocity", layout.config.name, predicts))
     with torch.device("meta"):
         wanted = networks_of(layout.config)
-    found = mapped(layout, wanted, {file: read_public(path) for file, path in files.items()})
-    parts = {network: {key: half(value) for key, value in state.items()} for network, state in found.items()}
-    save_weights(out, layout.config, parts)
+    given = {**tensors}
+    if any(SHIPPED in source.files for source in layout.sources):
+        given[SHIPPED] = read_tensors(find_weights(BUILT_IN))[1]
+    found = mapped(layout, wanted, given)
+    if LCM_LORA in tensors:
+        unet = {
+            key.removeprefix("unet."): value for key, value in found["animate_net"].items() if key.startswith("unet.")
+        }
+        found["animate_net"] |= {f"unet.{key}": value for key, value in merged(unet, tensors[LCM_LORA]).items()}
+    return found
+
+
+def _mixed(file: str, meant: str, layout: str, predicts: str) -> str:
+    told = {"epsilon": "the noise in a picture", "velocity": "velocity, a mixture of picture and noise"}
+    return (
+        f"'{file}' holds weights for a denoiser that predicts {told[meant]}, but '{layout}' predicts {told[predicts]}: "
+        "what one has learned means nothing to the other, and nothing but noise would come out, so they are not mixed."
+    )
 
 
 def layout_named(name: str) -> Layout:
@@ -59,7 +141,10 @@ def mapped(
     faults: list[str] = []
     for files in dict.fromkeys(source.files for source in layout.sources):
         given = {key: value for file in files for key, value in tensors[file].items()}
-        found, told = _of_files([source for source in layout.sources if source.files == files], ours, given)
+        sources = [source for source in layout.sources if source.files == files]
+        for source in sources:
+            given = split(given, source)
+        found, told = _of_files(sources, ours, given)
         where = " and ".join(files)
         for fault, keys in told.items():
             for key in keys:
@@ -84,13 +169,15 @@ def _of_files(
     for source in sources:
         used.update(key for key in given if re.match(source.ignored, key))
         for key, place in ours.items():
-            if not key.startswith(source.ours):
+            if not (key.startswith(source.ours) and re.match(source.only, key.removeprefix(source.ours))):
                 continue
             names = public_names(source, key)
             there = [name for name in names if name in given]
             used.update(there)
             if there and given[there[0]].shape == place.shape:
                 found[key] = given[there[0]]
+            elif there and given[there[0]].shape == (*place.shape, 1, 1):  # a linear layer, published as a convolution
+                found[key] = given[there[0]].flatten(1)
             elif there:
                 shapes = f"{tuple(given[there[0]].shape)} instead of {tuple(place.shape)}"
                 faults["has the wrong shape in"].append(f"{there[0]} {shapes}")
@@ -105,7 +192,18 @@ def _of_files(
 def public_names(source: Source, key: str) -> list[str]:
     """The names that our key may have in the public file, the usual one first."""
     name = _renamed(source.theirs + key.removeprefix(source.ours), source.rules)
-    return list(dict.fromkeys((name, _renamed(name, source.others))))
+    return list(dict.fromkeys((name, *(_renamed(name, rules) for rules in source.others))))
+
+
+def split(given: Mapping[str, Tensor], source: Source) -> dict[str, Tensor]:
+    """The tensors, those that hold several in a row cut into these."""
+    parts: dict[str, Tensor] = {}
+    for key, value in given.items():
+        names = [
+            [re.sub(pattern, one, key) for one in ones] for pattern, ones in source.fused if re.search(pattern, key)
+        ]
+        parts |= dict(zip(names[0], value.chunk(len(names[0])), strict=True)) if names else {key: value}
+    return parts
 
 
 def _renamed(name: str, rules: Iterable[Rule]) -> str:
@@ -126,10 +224,20 @@ def read_public(path: Path) -> dict[str, Tensor]:
         first = str(error).splitlines()[0]
         raise WeightsError(f"{path.name} is damaged, or holds more than tensors ({first}); get it again.") from error
     if isinstance(state, dict):
-        state = state.get("model_state_dict", state)  # where OpenAI's Whisper has it
+        state = next((state[key] for key in WRAPPINGS if isinstance(state.get(key), dict)), state)
+        state = unfolded(state)
     if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
         raise WeightsError(f"{path.name} is not a table of tensors by name: it is no weights file of this layout.")
     return state
+
+
+def unfolded(state: Mapping[str, object]) -> dict[str, object]:
+    """Tables inside of a table as one, as IP-Adapters are pickled, and names without what parallel training adds."""
+    flat: dict[str, object] = {}
+    for key, value in state.items():
+        flat |= {f"{key}.{inner}": one for inner, one in value.items()} if isinstance(value, Mapping) else {key: value}
+    wrapped = all(key.startswith("module.") for key in flat)
+    return {key.removeprefix("module."): value for key, value in flat.items()} if wrapped else flat
 
 
 def half(value: Tensor) -> Tensor:

@@ -1,0 +1,108 @@
+"""CLIP beside Stable Diffusion 1.5: prompts become text tokens, reference pictures become identity tokens.
+
+The identity tokens are IP-Adapter's (Ye et al. 2023, arXiv 2308.06721), of its kind "plus": a resampler over all
+patches of CLIP's image encoder. This is IdentityNet where the backbone is an unmodified Stable Diffusion.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.embeddings import IPAdapterPlusImageProjection
+from torch import Tensor, nn
+
+from ..config import ClipConfig
+from ..errors import WeightsError
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures that CLIP was trained on, and their deviation
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+RESAMPLER_LAYERS, RESAMPLER_HEAD_DIM = 4, 64  # in every "plus" adapter for Stable Diffusion 1.5
+
+
+def _clip() -> Any:
+    try:
+        from transformers.models import clip
+    except ImportError as error:
+        raise WeightsError("Models of Stable Diffusion 1.5 need: pip install transformers.") from error
+    return clip
+
+
+class TextEncoder(nn.Module):
+    """Numbers of word pieces (B, L) -> tokens (B, L, D): CLIP's text encoder, the norm that closes it included."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        built = _clip().CLIPTextModel(
+            _clip().CLIPTextConfig(
+                vocab_size=config.words,
+                hidden_size=config.text_width,
+                intermediate_size=4 * config.text_width,
+                num_hidden_layers=config.text_layers,
+                num_attention_heads=config.text_heads,
+                max_position_embeddings=config.longest,
+                hidden_act="quick_gelu",
+            )
+        )
+        self.clip = getattr(built, "text_model", built)  # transformers before version 5 wraps it once more
+        _count_positions(self.clip, config.longest)
+
+    def forward(self, pieces: Tensor) -> Tensor:
+        return self.clip(input_ids=pieces).last_hidden_state
+
+
+class ClipIdentityNet(nn.Module):
+    """References (N, 3, S, S) in 0..1 of one person -> identity tokens (N * T, D): those of each, joined."""
+
+    def __init__(self, config: ClipConfig, token_dim: int) -> None:
+        super().__init__()
+        built = _clip().CLIPVisionModel(
+            _clip().CLIPVisionConfig(
+                image_size=config.image_size,
+                patch_size=config.image_patch,
+                hidden_size=config.image_width,
+                intermediate_size=4 * config.image_width,
+                num_hidden_layers=config.image_layers,
+                num_attention_heads=config.image_heads,
+                hidden_act="gelu",
+            )
+        )
+        self.encoder = getattr(built, "vision_model", built)
+        _count_positions(self.encoder, (config.image_size // config.image_patch) ** 2 + 1)
+        self.resampler = IPAdapterPlusImageProjection(
+            config.image_width,
+            token_dim,
+            config.resampler_width,
+            RESAMPLER_LAYERS,
+            RESAMPLER_HEAD_DIM,
+            config.resampler_heads,
+            config.tokens,
+        )
+        self.image_size = config.image_size
+
+    def forward(self, references: Tensor) -> Tensor:
+        return self.tokens(self.features(self.pixels(references))).flatten(0, 1)
+
+    def pixels(self, references: Tensor) -> Tensor:
+        """Pictures (N, 3, S, S) in 0..1 as CLIP is given them: small, and normalised."""
+        side = (self.image_size, self.image_size)
+        small = F.interpolate(references, side, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        mean, deviation = (small.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+        return (small - mean) / deviation
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """(N, 3, s, s) -> (N, P, C): what enters the last layer of CLIP's image encoder."""
+        return self.encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
+
+    def tokens(self, features: Tensor) -> Tensor:
+        """Features (N, P, C) -> tokens (N, T, D)."""
+        return self.resampler(features)
+
+    def nobody(self) -> Tensor:
+        """The tokens (T, D) that stand for no picture: those of pixels that are all zero, as IP-Adapter has it."""
+        example = self.resampler.proj_in.weight
+        return self.tokens(self.features(example.new_zeros(1, 3, self.image_size, self.image_size)))[0]
+
+
+def _count_positions(clip: Any, count: int) -> None:
+    """The positions' numbers are in no file: they must not be left on the meta device, on which networks are built."""
+    clip.embeddings.position_ids = torch.arange(count, device="cpu")[None]

@@ -1,0 +1,152 @@
+"""Frames from an unmodified Stable Diffusion with motion modules, and pictures from one without.
+
+Each frame begins as the reference, warped to where the motion has everything, and is changed from there as far as the
+strength says, under a ControlNet that holds the face to the motion's landmarks, to the text and to the person. Windows
+follow each other as in ``render``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..face.compose import crop_data
+from ..models.animate_net import AnimateNet, Conditions
+from ..progress import ProgressCallback, ignore_progress
+from ..types import Identity, SamplingSettings, Speech, Style
+from ..weights.load import fill
+from ..weights.model import PromptModel
+from .epsilon import epsilon_steps
+from .guided import sample_guided
+from .render import Counter, Output, Scene, StructureOf, as_clip, count_steps, in_windows, prepare
+from .render_clip import pasted
+from .windows import Window, frame_noise, plan_windows
+
+CELL = 64  # pixels: the sides of a picture that Stable Diffusion's UNet takes as it is are multiples of it
+LONGEST = 1.5  # the longer side of a whole picture that is edited, in crops
+
+
+def render_prompt(
+    model: PromptModel,
+    identity: Identity,
+    speech: Speech,
+    style: Style,
+    structure_of: StructureOf,
+    settings: SamplingSettings,
+    output: Output,
+    progress: ProgressCallback = ignore_progress,
+) -> Iterator[Tensor]:
+    """The work behind ``pipeline.animate`` with such a model, as ``render`` is with ours."""
+    windows = plan_windows(len(speech), settings.window, settings.overlap)
+    steps = len(epsilon_steps(model.config.animate_net, settings.steps, settings.strength)) if settings.strength else 0
+    tick = Counter(progress, count_steps(windows, steps))
+    told, without = _told(model, identity, style)
+    data = crop_data(identity)
+
+    def sample(scene: Scene, window: Window, anchor: Tensor | None) -> Tensor:
+        if not settings.strength:
+            return scene.base
+        drawn = scene.structure.map[None].to(model.dtype)
+
+        def noise(draw: int) -> Tensor:
+            shape = tuple(scene.base.shape[1:])
+            return as_clip(frame_noise(settings.seed, window.start, window.stop, shape, draw).to(scene.base))
+
+        before = None if anchor is None else as_clip(anchor)
+        latents = sample_guided(
+            model.animate_net,
+            as_clip(scene.base),
+            replace(told, map=drawn),
+            replace(without, map=drawn),
+            settings,
+            noise,
+            before,
+            _previews(model, tick),
+        )
+        return latents[0].transpose(0, 1)
+
+    def finish(scene: Scene, latents: Tensor) -> Tensor:
+        crops = _decode(model, latents, settings)
+        return (pasted(crops, data) if output == "full" else crops).cpu()
+
+    yield from in_windows(windows, lambda frames: prepare(model, structure_of(frames), tick), sample, finish, tick)
+
+
+def edit_picture(
+    model: PromptModel,
+    identity: Identity,
+    style: Style,
+    settings: SamplingSettings,
+    whole: bool,
+    progress: ProgressCallback = ignore_progress,
+) -> Tensor:
+    """The work behind ``pipeline.edit_portrait``: the portrait (3, H, W) in 0..1 on the CPU, changed."""
+    if not settings.strength:
+        return identity.portrait.cpu()
+    picture = _fitted(identity.portrait, model.config.crop_size) if whole else identity.references[:1]
+    with torch.no_grad():
+        start = model.autoencoder.encode(picture.to(model.dtype)).float()
+    told, without = _told(model, identity, style)
+    net = picture_net(model)
+    steps = len(epsilon_steps(net.config, settings.steps, settings.strength))
+
+    def noise(draw: int) -> Tensor:
+        return as_clip(frame_noise(settings.seed, 0, 1, tuple(start.shape[1:]), draw).to(start))
+
+    tick = Counter(progress, steps, "edit")
+    clean = sample_guided(net, as_clip(start), told, without, settings, noise, None, _previews(model, tick))
+    edited = _decode(model, clean[:, :, 0], settings)
+    if not whole:
+        return pasted(edited, crop_data(identity))[0].cpu()
+    size = identity.portrait.shape[-2:]
+    return interpolate(edited, size, mode="bicubic", antialias=True).clamp(0, 1)[0].cpu()
+
+
+def picture_net(model: PromptModel) -> AnimateNet:
+    """The model's denoiser without motion modules and ControlNet, on the same weights."""
+    net, config = model.animate_net, model.config
+    if not config.animate_net.motion_modules:
+        return net
+    still = replace(config.animate_net, motion_modules=False, motion_mid_block=False)
+    with torch.device("meta"):
+        alone = AnimateNet(replace(config, structure=replace(config.structure, guider="none"), animate_net=still))
+    weights = net.state_dict()
+    fill(alone, {key: weights[key] for key in alone.state_dict()}, config.name)
+    return alone.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _told(model: PromptModel, identity: Identity, style: Style) -> tuple[Conditions, Conditions]:
+    """What the denoiser is told, and what it is told in order to be guided away from it."""
+    assert style.tokens is not None and style.negative_tokens is not None
+    told = Conditions(text=style.tokens[None], identity=identity.tokens[None])
+    without = Conditions(text=style.negative_tokens[None], identity=model.identity_net.nobody()[None])
+    return told.to(model.device, model.dtype), without.to(model.device, model.dtype)
+
+
+@torch.no_grad()
+def _decode(model: PromptModel, latents: Tensor, settings: SamplingSettings) -> Tensor:
+    """Latents (n, C, h, w) -> pictures (n, 3, 8 h, 8 w) in 0..1."""
+    decoder = model.fast_decoder if settings.fast_decode and model.fast_decoder else model.autoencoder
+    return decoder.decode(latents.to(model.dtype)).float().clamp(0, 1)
+
+
+def _previews(model: PromptModel, tick: Counter) -> Callable[[Tensor], None]:
+    def on_step(clean: Tensor) -> None:
+        if model.fast_decoder is None:
+            tick()
+        else:
+            with torch.no_grad():
+                tick(model.fast_decoder.decode(clean[:, :, 0].to(model.dtype))[0].float().cpu())
+
+    return on_step
+
+
+def _fitted(portrait: Tensor, crop_size: int) -> Tensor:
+    """The whole portrait (1, 3, h, w), no longer than ``LONGEST`` crops, its sides multiples of ``CELL``."""
+    height, width = portrait.shape[-2:]
+    scale = min(LONGEST * crop_size / max(height, width), 1.0)
+    size = [max(round(side * scale / CELL), 1) * CELL for side in (height, width)]
+    return interpolate(portrait[None], size, mode="bicubic", antialias=True).clamp(0, 1)
