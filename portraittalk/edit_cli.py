@@ -27,9 +27,7 @@ def edit(
     text_scale: Annotated[float, typer.Option(help="Strength of the prompt's attention.")] = 1.0,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Redraw the whole picture, not only the face.")
-    ] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Redraw the whole picture, not only the face.")] = False,
     face_index: Annotated[int | None, typer.Option(help="Which face of the portrait; 0 is the largest.")] = None,
     max_size: Annotated[int, typer.Option(min=64, help="Longest side; larger pictures are reduced.")] = 2048,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",

@@ -18,10 +18,11 @@ from .motion.basis import FaceBasis
 from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
+from .sampling.clip import reference_features
 from .sampling.render import Output, render
 from .sampling.render_clip import render_clip
 from .sampling.render_prompt import edit_picture, render_prompt
-from .sampling.settings import check_settings, usual_settings
+from .sampling.settings import check_identity, check_settings, usual_settings
 from .speech import whisper
 from .speech.features import encode_speech
 from .text.expression import with_style
@@ -63,18 +64,21 @@ def encode_identity(
     cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]
     references = torch.stack(cut).to(model.device)
     shown = chosen[0].blendshapes
+    latents = model.autoencoder.encode(references.to(model.dtype))
     if isinstance(model, ReferenceModel):
         tokens = references.new_zeros(0, model.config.animate_net.token_dim)
+        reference = reference_features(model.reference_net, latents)
     else:
-        tokens = model.identity_net(references.to(model.dtype)).float()
+        tokens, reference = model.identity_net(references.to(model.dtype)).float(), {}
     return Identity(
         portrait=images[0],
         crop=crops[0],
         landmarks=to_crop(chosen[0].landmarks, crops[0]),
         blendshapes=torch.zeros(len(ARKIT_NAMES)) if shown is None else shown,
         references=references,
-        latents=model.autoencoder.encode(references.to(model.dtype)).float(),
+        latents=latents.float(),
         tokens=tokens,
+        reference=reference,
     )
 
 
@@ -143,7 +147,7 @@ def animate(
             f"The motion has {len(motion)} frames at {motion.fps:g} a second, the speech {len(speech)} at "
             f"{speech.fps:g}: make the motion from this speech, or choose a motion that is at least as long."
         )
-    _check_identity(identity, model)
+    check_identity(identity, model.config)
     motion = with_style(motion, style, settings.scales.text)
     device = model.device
     identity = identity.to(device)
@@ -185,17 +189,8 @@ def edit_portrait(
     """
     settings = settings or usual_settings(model.config)
     check_settings(settings, model.config)
-    _check_identity(identity, model)
+    check_identity(identity, model.config)
     return edit_picture(model, identity.to(model.device), style.to(model.device), settings, whole, progress)
-
-
-def _check_identity(identity: Identity, model: Model | PromptModel) -> None:
-    tokens, wanted = identity.tokens.shape[-1], model.config.animate_net.token_dim
-    if identity.crop.size != model.config.crop_size or tokens != wanted:
-        raise SettingsError(
-            f"The identity was made for crops of {identity.crop.size} pixels, the model '{model.config.name}' works on "
-            f"{model.config.crop_size}: encode the identity with the model that animates it."
-        )
 
 
 def hear(model: AnyModel, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
@@ -223,6 +218,7 @@ def animate_by_speech(
     config = model.config
     settings = settings or usual_settings(config)
     check_settings(settings, config)
+    check_identity(identity, config)
     device = model.device
     return render_clip(model, identity.to(device), speech.to(device), settings, output, progress)
 

@@ -71,6 +71,7 @@ class Identity(Movable):
     portrait: (3, H, W), the whole picture. crop: its aligned crop. landmarks: (478, 3) in crop pixels.
     blendshapes: (52,) ARKit weights that the portrait itself shows. references: (N, 3, S, S) aligned crops.
     latents: (N, C, h, w) reference latents. tokens: (N * T, D) identity tokens, from frozen identity features.
+    reference: per transformer block of a model with reference attention, what it sees of the references (1, P, C).
     """
 
     portrait: Tensor
@@ -80,6 +81,7 @@ class Identity(Movable):
     references: Tensor
     latents: Tensor
     tokens: Tensor
+    reference: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

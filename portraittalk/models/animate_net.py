@@ -10,7 +10,7 @@ with. All of that is told by the configuration: the forward pass is one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from diffusers import ControlNetModel, UNetMotionModel
@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from ..config import PortraitTalkConfig
 from ..types import Movable, Scales
-from .attention import BranchTokens, DecoupledCrossAttention, ReferenceSelfAttention, set_reference_attention
+from .attention import (
+    Attended,
+    DecoupledCrossAttention,
+    KeysValues,
+    ReferenceSelfAttention,
+    set_reference_attention,
+    spatial_blocks,
+)
 from .pose_guider import PoseGuider
 from .structure import SpeechTokens, StructureEncoder, StructureTokens
 
@@ -31,7 +38,8 @@ class Conditions(Movable):
 
     warped: (B, C, F, h, w) latents of the warped reference. mask: (B, 1, F, h, w) in 0..1, what may change.
     map: (B, F, M, m, n) drawn landmarks, or (B, 1, M, m, n) the same for all frames; None gives features of zero.
-    identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features. structure: (B, F, K) coefficients.
+    identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features, or (B, 1, W, M) the same for all frames.
+    structure: (B, F, K) coefficients.
     text: (B, L, Dt) text tokens. reference: per transformer block (B, P, C), from ``ReferenceNet``. What is None, or
     empty, adds nothing.
     """
@@ -44,6 +52,47 @@ class Conditions(Movable):
     structure: Tensor | None = None
     text: Tensor | None = None
     reference: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``Conditions`` as the denoiser looks at them, the same at every step: what ``AnimateNet.prepare`` makes of them.
+
+    beside: (B, C, F, h, w) what stands beside the noisy latents. guides: features (B, G, F or 1, h, w) of the drawn
+    maps, one or several; none without a map. branches, reference, scales: as in ``Attended``. maps (B, F or 1, M, m, n)
+    and text (B, L, D) are what a ControlNet reads at every step.
+    """
+
+    beside: tuple[Tensor, ...]
+    guides: tuple[Tensor, ...]
+    branches: dict[str, dict[str, KeysValues]]
+    reference: dict[str, KeysValues]
+    scales: dict[str, float]
+    maps: Tensor | None = None
+    text: Tensor | None = None
+
+    def at(self, frames: Tensor) -> "Prepared":
+        """That of some frames of one clip (B = 1), by number; what is the same for all of them stays as it is."""
+
+        def rows(pair: KeysValues) -> KeysValues:
+            return pair if len(pair[0]) == 1 else (pair[0][frames], pair[1][frames])
+
+        def columns(clips: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(clip if clip.shape[2] == 1 else clip[:, :, frames] for clip in clips)
+
+        branches = {name: {key: rows(pair) for key, pair in found.items()} for name, found in self.branches.items()}
+        return replace(self, beside=columns(self.beside), guides=columns(self.guides), branches=branches)
+
+    def joined(self, other: "Prepared") -> "Prepared":
+        """With what another one, of the same frames, has besides."""
+        branches = {name: found | other.branches[name] for name, found in self.branches.items()}
+        return replace(
+            self,
+            beside=self.beside + other.beside,
+            guides=self.guides or other.guides,
+            branches=branches,
+            reference=self.reference | other.reference,
+        )
 
 
 class PerFrameGroupNorm(nn.GroupNorm):
@@ -98,12 +147,10 @@ class AnimateNet(nn.Module):
             motion_num_attention_heads=net.motion_num_attention_heads,
             use_motion_mid_block=net.motion_mid_block,
         )
-        for name, module in self.unet.named_modules():
-            if name.endswith("attn2") and "motion_modules" not in name:
-                processor = DecoupledCrossAttention(
-                    net.token_dim, module.inner_dim, net.branches, net.cross_attention_gain
-                )
-                module.set_processor(processor)
+        for name, block in spatial_blocks(self.unet):
+            width, gain = block.attn2.inner_dim, net.cross_attention_gain
+            block.attn2.set_processor(DecoupledCrossAttention(name, net.token_dim, width, net.branches, gain))
+        for module in self.unet.modules():
             if isinstance(module, AnimateDiffTransformer3D) and net.norm_per_frame:
                 module.norm = PerFrameGroupNorm(net.norm_num_groups, module.in_channels, eps=module.norm.eps)
             if hasattr(module, "motion_modules") and not net.motion_modules:
@@ -124,54 +171,74 @@ class AnimateNet(nn.Module):
             reads = net.text_dim != net.token_dim
             self.text_tokens = nn.Linear(net.text_dim, net.token_dim) if reads else nn.Identity()
 
-    def forward(self, sample: Tensor, timestep: Tensor, conditions: Conditions, scales: Scales | None = None) -> Tensor:
-        """sample: (B, C, F, h, w) noisy latents; timestep: () or (B,) -> velocity, or noise, (B, C, F, h, w)."""
+    def forward(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions | Prepared, scales: Scales | None = None
+    ) -> Tensor:
+        """sample: (B, C, F, h, w) noisy latents; timestep: () or (B,) -> velocity, or noise, (B, C, F, h, w).
+
+        Where several steps have the same conditions, ``prepare`` them once: scales are then those given there.
+        """
+        seen = conditions if isinstance(conditions, Prepared) else self.prepare(conditions, scales)
+        added = self.control(sample, timestep, seen) if self.guider == "control" else {}
         frames = sample.shape[2]
+        guide, *guides = [clip.expand(-1, -1, frames, -1, -1) for clip in seen.guides] or [self.no_guide(sample)]
+        inside = tuple(clip.transpose(1, 2).flatten(0, 1) for clip in guides)
+        attended = Attended(seen.branches, seen.scales, seen.reference, inside)
+        stacked = torch.cat((sample, *seen.beside, guide), 1)
+        return self.unet(stacked, timestep, encoder_hidden_states=attended, **added).sample
+
+    def prepare(self, conditions: Conditions, scales: Scales | None = None) -> Prepared:
+        """What of the denoiser's work is the same at every step: keys and values of all tokens, features of maps.
+
+        A branch of scale 0 is not computed.
+        """
+        factors = asdict(scales or Scales())
         tokens = {}
         if conditions.identity is not None:
-            tokens["identity"] = conditions.identity.repeat_interleave(frames, 0)
+            tokens["identity"] = conditions.identity
         if conditions.speech is not None:
             tokens["speech"] = self.speech_tokens(conditions.speech.flatten(0, 1))
         if conditions.structure is not None:
             tokens["structure"] = self.structure_tokens(conditions.structure.flatten(0, 1))
         if conditions.text is not None:
-            tokens["text"] = self.text_tokens(conditions.text).repeat_interleave(frames, 0)
-        scales = scales or Scales()
-        factors = {field.name: getattr(scales, field.name) for field in fields(scales)}
+            tokens["text"] = self.text_tokens(conditions.text)
+        text, maps = tokens.get("text"), conditions.map
+        tokens = {branch: given for branch, given in tokens.items() if factors[branch] != 0}
+        branches, reference = {}, {}
+        for name, block in spatial_blocks(self.unet):
+            branches[name] = block.attn2.processor.project(block.attn2, tokens)
+            if name in conditions.reference:
+                reference[name] = block.attn1.processor.project(block.attn1, conditions.reference[name])
+        beside = tuple(part for part in (conditions.warped, conditions.mask) if part is not None)
         if self.guider == "control":
-            control = self.control(sample, timestep, conditions.map, tokens["text"], scales.structure)
-            branches = BranchTokens(tokens, factors)
-            return self.unet(sample, timestep, encoder_hidden_states=branches, **control).sample
-        guide, *guides = self.guides(conditions.map, sample)
-        branches = BranchTokens(
-            tokens, factors, conditions.reference, tuple(one.transpose(1, 2).flatten(0, 1) for one in guides)
-        )
-        beside = [part for part in (conditions.warped, conditions.mask) if part is not None]
-        stacked = torch.cat((sample, *beside, guide), 1)
-        return self.unet(stacked, timestep, encoder_hidden_states=branches).sample
+            return Prepared(beside, (), branches, reference, factors, maps, text)
+        guides = () if maps is None or self.guider == "none" else tuple(self.guides(maps))
+        return Prepared(beside, guides, branches, reference, factors)
 
-    def control(
-        self, sample: Tensor, timestep: Tensor, maps: Tensor | None, text: Tensor, scale: float
-    ) -> dict[str, Tensor | list[Tensor]]:
-        """What a ControlNet adds to the denoiser's skip connections and middle, for maps (B, F, M, m, n) and text
-        (B * F, L, D); nothing without maps, or where the scale is 0."""
-        if maps is None or scale == 0:
+    def control(self, sample: Tensor, timestep: Tensor, seen: Prepared) -> dict[str, Tensor | list[Tensor]]:
+        """What a ControlNet adds to the denoiser's skip connections and middle; nothing without maps, or where the
+        scale of the structure is 0."""
+        scale = seen.scales["structure"]
+        if seen.maps is None or seen.text is None or scale == 0:
             return {}
-        frames, drawn = sample.transpose(1, 2).flatten(0, 1), maps.flatten(0, 1)
-        timesteps = timestep.expand(len(sample)).repeat_interleave(sample.shape[2])
+        count = sample.shape[2]
+        frames, drawn = sample.transpose(1, 2).flatten(0, 1), seen.maps.expand(-1, count, -1, -1, -1).flatten(0, 1)
+        timesteps = timestep.expand(len(sample)).repeat_interleave(count)
+        text = seen.text.repeat_interleave(count, 0)
         down, middle = self.structure_encoder(frames, timesteps, text, drawn, scale, return_dict=False)
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
-    def guides(self, maps: Tensor | None, sample: Tensor) -> list[Tensor]:
-        """Features (B, G, F, h, w) of the drawn maps (B, F or 1, M, m, n), one or several; without a map, zeros."""
-        batch, _, frames, height, width = sample.shape
-        if maps is None or self.guider == "none":
-            return [sample.new_zeros(batch, self.guide_channels, frames, height, width)]
+    def guides(self, maps: Tensor) -> list[Tensor]:
+        """Features (B, G, F or 1, h, w) of the drawn maps (B, F or 1, M, m, n), one or several."""
         found = self.structure_encoder(maps.flatten(0, 1))
         return [
-            features.unflatten(0, maps.shape[:2]).transpose(1, 2).expand(-1, -1, frames, -1, -1)
+            features.unflatten(0, maps.shape[:2]).transpose(1, 2)
             for features in (found if isinstance(found, list) else [found])
         ]
+
+    def no_guide(self, sample: Tensor) -> Tensor:
+        batch, _, frames, height, width = sample.shape
+        return sample.new_zeros(batch, self.guide_channels, frames, height, width)
 
 
 def structure_encoder(config: PortraitTalkConfig, channels: int) -> nn.Module:
@@ -201,7 +268,7 @@ def structure_encoder(config: PortraitTalkConfig, channels: int) -> nn.Module:
 
 
 def add_guides(unet: UNetMotionModel) -> None:
-    """Has ``BranchTokens.guides`` added to what leaves the down blocks of a denoiser with four, skips left alone.
+    """Has ``Attended.guides`` added to what leaves the down blocks of a denoiser with four, skips left alone.
 
     The last down block has no attention and is told nothing of them: its features join before the middle block.
     """

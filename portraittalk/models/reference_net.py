@@ -7,11 +7,16 @@ the same in diffusers' ``UNet2DConditionModel`` and ``UNetMotionModel``.
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
 from ..config import AnimateNetConfig
-from .attention import BranchTokens, DecoupledCrossAttention, RecordingSelfAttention, set_reference_attention
+from .attention import (
+    Attended,
+    DecoupledCrossAttention,
+    RecordingSelfAttention,
+    set_reference_attention,
+    spatial_blocks,
+)
 
 BRANCH = "identity"
 
@@ -37,17 +42,23 @@ class ReferenceNet(nn.Module):
             attention_head_dim=net.attention_head_dim,
         )
         self.unet.conv_norm_out, self.unet.conv_out = None, nn.Identity()
-        for module in self.unet.modules():
-            if isinstance(module, BasicTransformerBlock) and net.reference_token_dim:
-                cross = DecoupledCrossAttention(net.reference_token_dim, module.attn2.inner_dim, (BRANCH,))
-                module.attn2.set_processor(cross)
-            elif isinstance(module, BasicTransformerBlock):
-                module.attn2, module.norm2 = None, None
+        for name, block in spatial_blocks(self.unet):
+            if net.reference_token_dim:
+                cross = DecoupledCrossAttention(name, net.reference_token_dim, block.attn2.inner_dim, (BRANCH,))
+                block.attn2.set_processor(cross)
+            else:
+                block.attn2, block.norm2 = None, None
         set_reference_attention(self.unet, RecordingSelfAttention)
 
     def forward(self, latents: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
         """latents: (N, C, h, w). tokens: (N, L, D), of the pictures, where the blocks have a cross-attention."""
-        seen = BranchTokens({} if tokens is None else {BRANCH: tokens}, {BRANCH: 1.0})
+        given = {} if tokens is None else {BRANCH: tokens}
+        branches = {
+            name: block.attn2.processor.project(block.attn2, given)
+            for name, block in spatial_blocks(self.unet)
+            if block.attn2 is not None
+        }
+        seen = Attended(branches, {BRANCH: 1.0})
         timestep = torch.zeros((), dtype=torch.long, device=latents.device)
         self.unet(latents, timestep, encoder_hidden_states=seen)
-        return {name: features.flatten(0, 1)[None] for name, features in seen.reference.items()}
+        return {name: features.flatten(0, 1)[None] for name, features in seen.recorded.items()}

@@ -32,13 +32,15 @@ def sample_guided(
     """
     steps = epsilon_steps(net.config, settings.steps, settings.strength)
     dtype = next(net.parameters()).dtype
+    seen = net.prepare(conditions, settings.scales)
+    unguided = net.prepare(without, settings.scales) if settings.guidance_scale != 1 else seen
     first = noise(0)
     sample = steps[0].start(start, first)
     for number, step in enumerate(steps):
         timestep = torch.tensor(step.timestep, device=sample.device)
-        eps = net(sample.to(dtype), timestep, conditions, settings.scales).to(sample)
+        eps = net(sample.to(dtype), timestep, seen).to(sample)
         if settings.guidance_scale != 1:
-            base = net(sample.to(dtype), timestep, without, settings.scales).to(sample)
+            base = net(sample.to(dtype), timestep, unguided).to(sample)
             eps = base + settings.guidance_scale * (eps - base)
         new = noise(number + 1) if step.fresh else first
         clean = step.clean(sample, eps)

@@ -11,7 +11,7 @@ from ..models.animate_net import Conditions
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech
 from ..weights.model import ReferenceModel
-from .clip import clip_noise, reference_features, sample_clip
+from .clip import clip_noise, sample_clip
 from .render import CHUNK, Output
 from .windows import ring_windows
 
@@ -49,7 +49,7 @@ def render_clip(
     conditions = Conditions(
         map=face_map(identity.landmarks, model.config.crop_size)[None, None],
         speech=speech.features[None],
-        reference=reference_features(model.reference_net, identity.latents.to(model.dtype)),
+        reference=identity.reference,
     ).to(model.device, model.dtype)
     noise = clip_noise(settings.seed, len(speech), tuple(identity.latents.shape[1:])).to(model.device)
     betas = model.config.animate_net.betas

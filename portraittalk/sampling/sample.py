@@ -28,13 +28,14 @@ def sample_window(
     and the last step leaves a plain cross-fade. negative_text: (1, L, D), what the text is guided away from.
     """
     guided = conditions.text is not None and settings.guidance_scale != 1
-    without = replace(conditions, text=negative_text)
+    seen = net.prepare(conditions, settings.scales)
+    without = net.prepare(replace(conditions, text=negative_text), settings.scales) if guided else seen
     sample = noise
     for step in denoising_steps(settings.steps):
         timestep = torch.tensor(step.timestep, device=noise.device)
-        velocity = net(sample, timestep, conditions, settings.scales)
+        velocity = net(sample, timestep, seen)
         if guided:
-            base = net(sample, timestep, without, settings.scales)
+            base = net(sample, timestep, without)
             velocity = base + settings.guidance_scale * (velocity - base)
         sample = step.advance(sample, velocity)
         if anchor is not None:

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
-from ..types import SamplingSettings
+from ..types import Identity, SamplingSettings
 from .epsilon import LCM_STEPS
 from .schedule import TRAINING_STEPS
 
@@ -45,6 +45,20 @@ def usual_settings(config: PortraitTalkConfig) -> SamplingSettings:
         overlap=config.overlap,
         strength=config.strength,
     )
+
+
+def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
+    """Raises SettingsError for an identity that another model has encoded."""
+    net, tokens = config.animate_net, identity.tokens.shape[-1]
+    if identity.crop.size != config.crop_size:
+        raise SettingsError(
+            f"The identity was made for crops of {identity.crop.size} pixels, the model '{config.name}' works on "
+            f"{config.crop_size}: encode the identity with the model that animates it."
+        )
+    if tokens != net.token_dim or bool(identity.reference) != net.reference_attention:
+        raise SettingsError(
+            f"The identity is of another kind than the model '{config.name}' works with: encode it with this model."
+        )
 
 
 def check_fps(fps: float) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
-from portraittalk.models.attention import BRANCHES, BranchTokens, DecoupledCrossAttention
+from portraittalk.models.attention import BRANCHES, Attended, DecoupledCrossAttention
 
 WIDTH, TOKEN_DIM = 32, 24
 
@@ -11,7 +11,7 @@ WIDTH, TOKEN_DIM = 32, 24
 def attention():
     torch.manual_seed(0)
     layer = Attention(query_dim=WIDTH, cross_attention_dim=TOKEN_DIM, heads=4, dim_head=8)
-    layer.set_processor(DecoupledCrossAttention(TOKEN_DIM, WIDTH))
+    layer.set_processor(DecoupledCrossAttention("block", TOKEN_DIM, WIDTH))
     return layer.eval()
 
 
@@ -21,7 +21,8 @@ def tokens(seed=0):
 
 
 def run(layer, hidden, found, **scales):
-    return layer(hidden, encoder_hidden_states=BranchTokens(found, {**dict.fromkeys(BRANCHES, 1.0), **scales}))
+    branches = {"block": layer.processor.project(layer, found)}
+    return layer(hidden, encoder_hidden_states=Attended(branches, {**dict.fromkeys(BRANCHES, 1.0), **scales}))
 
 
 @torch.no_grad()
@@ -29,7 +30,8 @@ def run(layer, hidden, found, **scales):
 def test_a_branch_of_scale_zero_is_a_branch_that_is_absent(attention, branch):
     hidden, found = torch.randn(2, 9, WIDTH), tokens()
     without = {name: value for name, value in found.items() if name != branch}
-    assert torch.equal(run(attention, hidden, found, **{branch: 0.0}), run(attention, hidden, without))
+    off = run(attention, hidden, found, **{branch: 0.0})
+    torch.testing.assert_close(off, run(attention, hidden, without), atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
