@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import topology as mesh
 
-LINE = 2  # pixels
+LINE = 3  # pixels, that OpenCV's lines of thickness 2 cover
 PUPIL = 2  # half the side of a pupil's square, in pixels
 TRAINED_SIZE = 512  # pixels, of the pictures in which lines have this width
 

@@ -41,6 +41,8 @@ class TextEncoder(nn.Module):
                 num_attention_heads=config.text_heads,
                 max_position_embeddings=config.longest,
                 hidden_act="quick_gelu",
+                bos_token_id=config.words - 2,
+                eos_token_id=config.words - 1,
             )
         )
         self.clip = getattr(built, "text_model", built)  # transformers before version 5 wraps it once more
