@@ -21,7 +21,8 @@ from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.clip import reference_features
 from .sampling.render import Output, render
 from .sampling.render_clip import render_clip
-from .sampling.render_prompt import edit_picture, render_prompt
+from .sampling.render_prompt import edit_portrait as _edit_portrait
+from .sampling.render_prompt import render_prompt
 from .sampling.settings import check_identity, check_settings, usual_settings
 from .speech import whisper
 from .speech.features import encode_speech
@@ -190,7 +191,7 @@ def edit_portrait(
     settings = settings or usual_settings(model.config)
     check_settings(settings, model.config)
     check_identity(identity, model.config)
-    return edit_picture(model, identity.to(model.device), style.to(model.device), settings, whole, progress)
+    return _edit_portrait(model, identity.to(model.device), style.to(model.device), settings, whole, progress)
 
 
 def hear(model: AnyModel, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:

@@ -1,4 +1,4 @@
-"""Frames from an unmodified Stable Diffusion with motion modules, and pictures from one without.
+"""Frames from an unmodified Stable Diffusion with motion modules, and edits of the portrait.
 
 Each frame begins as the reference, warped to where the motion has everything, and is changed from there as far as the
 strength says, under a ControlNet that holds the face to the motion's landmarks, to the text and to the person. Windows
@@ -6,11 +6,10 @@ follow each other as in ``render``.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from ..face.compose import crop_data
 from ..models.animate_net import AnimateNet, Conditions
@@ -18,14 +17,12 @@ from ..progress import ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Style
 from ..weights.load import fill
 from ..weights.model import PromptModel
+from .edit import edit_picture
 from .epsilon import epsilon_steps
 from .guided import sample_guided
 from .render import Counter, Output, Scene, StructureOf, as_clip, count_steps, in_windows, prepare
 from .render_clip import pasted
 from .windows import Window, frame_noise, plan_windows
-
-CELL = 64  # pixels: the sides of a picture that Stable Diffusion's UNet takes as it is are multiples of it
-LONGEST = 1.5  # the longer side of a whole picture that is edited, in crops
 
 
 def render_prompt(
@@ -43,7 +40,7 @@ def render_prompt(
     steps = len(epsilon_steps(model.config.animate_net, settings.steps, settings.strength)) if settings.strength else 0
     tick = Counter(progress, count_steps(windows, steps))
     told, without = _told(model, identity, style)
-    data = crop_data(identity)
+    data, coder = crop_data(identity), _Coder(model, settings)
 
     def sample(scene: Scene, window: Window, anchor: Tensor | None) -> Tensor:
         if not settings.strength:
@@ -68,13 +65,14 @@ def render_prompt(
         return latents[0].transpose(0, 1)
 
     def finish(scene: Scene, latents: Tensor) -> Tensor:
-        crops = _decode(model, latents, settings)
+        with torch.no_grad():
+            crops = coder.decode(latents).clamp(0, 1)
         return (pasted(crops, data) if output == "full" else crops).cpu()
 
     yield from in_windows(windows, lambda frames: prepare(model, structure_of(frames), tick), sample, finish, tick)
 
 
-def edit_picture(
+def edit_portrait(
     model: PromptModel,
     identity: Identity,
     style: Style,
@@ -83,25 +81,26 @@ def edit_picture(
     progress: ProgressCallback = ignore_progress,
 ) -> Tensor:
     """The work behind ``pipeline.edit_portrait``: the portrait (3, H, W) in 0..1 on the CPU, changed."""
-    if not settings.strength:
-        return identity.portrait.cpu()
-    picture = _fitted(identity.portrait, model.config.crop_size) if whole else identity.references[:1]
-    with torch.no_grad():
-        start = model.autoencoder.encode(picture.to(model.dtype)).float()
-    told, without = _told(model, identity, style)
     net = picture_net(model)
-    steps = len(epsilon_steps(net.config, settings.steps, settings.strength))
+    steps = len(epsilon_steps(net.config, settings.steps, settings.strength)) if settings.strength else 0
+    on_step = _previews(model, Counter(progress, steps, "edit"))
+    told, without = _told(model, identity, style)
+    return edit_picture(net, _Coder(model, settings), crop_data(identity), told, without, settings, whole, on_step)
 
-    def noise(draw: int) -> Tensor:
-        return as_clip(frame_noise(settings.seed, 0, 1, tuple(start.shape[1:]), draw).to(start))
 
-    tick = Counter(progress, steps, "edit")
-    clean = sample_guided(net, as_clip(start), told, without, settings, noise, None, _previews(model, tick))
-    edited = _decode(model, clean[:, :, 0], settings)
-    if not whole:
-        return pasted(edited, crop_data(identity))[0].cpu()
-    size = identity.portrait.shape[-2:]
-    return interpolate(edited, size, mode="bicubic", antialias=True).clamp(0, 1)[0].cpu()
+@dataclass(frozen=True)
+class _Coder:
+    """The model's own autoencoder, or its fast decoder where the settings ask for it."""
+
+    model: PromptModel
+    settings: SamplingSettings
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.model.autoencoder.encode(images.to(self.model.dtype)).float()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        fast = self.model.fast_decoder if self.settings.fast_decode else None
+        return (fast or self.model.autoencoder).decode(latents.to(self.model.dtype)).float()
 
 
 def picture_net(model: PromptModel) -> AnimateNet:
@@ -126,13 +125,6 @@ def _told(model: PromptModel, identity: Identity, style: Style) -> tuple[Conditi
     return told.to(model.device, model.dtype), without.to(model.device, model.dtype)
 
 
-@torch.no_grad()
-def _decode(model: PromptModel, latents: Tensor, settings: SamplingSettings) -> Tensor:
-    """Latents (n, C, h, w) -> pictures (n, 3, 8 h, 8 w) in 0..1."""
-    decoder = model.fast_decoder if settings.fast_decode and model.fast_decoder else model.autoencoder
-    return decoder.decode(latents.to(model.dtype)).float().clamp(0, 1)
-
-
 def _previews(model: PromptModel, tick: Counter) -> Callable[[Tensor], None]:
     def on_step(clean: Tensor) -> None:
         if model.fast_decoder is None:
@@ -142,11 +134,3 @@ def _previews(model: PromptModel, tick: Counter) -> Callable[[Tensor], None]:
                 tick(model.fast_decoder.decode(clean[:, :, 0].to(model.dtype))[0].float().cpu())
 
     return on_step
-
-
-def _fitted(portrait: Tensor, crop_size: int) -> Tensor:
-    """The whole portrait (1, 3, h, w), no longer than ``LONGEST`` crops, its sides multiples of ``CELL``."""
-    height, width = portrait.shape[-2:]
-    scale = min(LONGEST * crop_size / max(height, width), 1.0)
-    size = [max(round(side * scale / CELL), 1) * CELL for side in (height, width)]
-    return interpolate(portrait[None], size, mode="bicubic", antialias=True).clamp(0, 1)
