@@ -97,6 +97,16 @@ def animate(
     max_size: Annotated[int, typer.Option(help="Longest side of the picture; larger ones are reduced.")] = 2048,
     landmarker: Landmarker = "own",
     fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False,
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16; auto is fp16 on a GPU.")] = "auto",
+    low_memory: Annotated[
+        bool, typer.Option("--low-memory", help="Networks are on the GPU only while they work; frames decoded singly.")
+    ] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Keep pictures as GPUs convolve them fastest in fp16.")
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks: minutes at first, then faster.")
+    ] = False,
     guidance: Guidance = None,
     strength: Strength = None,
 ) -> None:
@@ -104,17 +114,19 @@ def animate(
     from . import pipeline
     from .face.providers import provider_named
     from .face.select import FaceChoice
-    from .media.audio import read_audio
+    from .machine import Machine
+    from .media.audio import frame_count, read_audio
     from .media.image import read_image
     from .media.video import write_video
     from .motion.edit import resample, scale
     from .motion.speech_to_motion import speech_to_motion
     from .motion.track import MotionTrack
     from .sampling.settings import check_fps, check_number, check_settings, usual_settings
-    from .terminal import ProgressBars, choose_device, summary
+    from .terminal import ProgressBars, summary
     from .types import Scales
-    from .weights.load import load_networks
-    from .weights.model import PromptModel, ReferenceModel
+    from .weights.files import find_weights
+    from .weights.load import read_config
+    from .weights.model import ReferenceModel
 
     check_fps(fps)
     check_number("head motion", head_motion)
@@ -124,12 +136,12 @@ def animate(
     if motion_out is not None and not motion_out.parent.is_dir():
         raise SettingsError(f"The motion cannot be saved: there is no folder {motion_out.parent}.")
     provider = provider_named(landmarker)
-    folders = [] if models_dir is None else [models_dir]
-    networks = load_networks(model, choose_device(device), folders=folders)
-    if isinstance(networks, ReferenceModel) and (prompt or negative_prompt or motion_in or motion_out):
+    path = find_weights(model, [] if models_dir is None else [models_dir])
+    config, scales = read_config(path), Scales(identity_scale, text_scale, audio_scale)
+    public = config.animate_net.reference_attention
+    if public and (prompt or negative_prompt or motion_in or motion_out):
         raise SettingsError(f"The model '{model}' makes its motion itself: leave out prompts and motion tracks.")
-    config, scales = networks.config, Scales(identity_scale, text_scale, audio_scale)
-    if strength is not None and not isinstance(networks, PromptModel):
+    if strength is not None and config.clip is None:
         raise SettingsError(f"The model '{model}' does not draw the portrait anew: leave the strength out.")
     usual = usual_settings(config)
     settings = replace(
@@ -137,19 +149,28 @@ def animate(
         seed=seed,
         scales=scales,
         fast_decode=fast_decode,
+        chunk=1 if low_memory else usual.chunk,
         steps=usual.steps if steps is None else steps,
         guidance_scale=usual.guidance_scale if guidance is None else guidance,
         strength=usual.strength if strength is None else strength,
     )
     check_settings(settings, config)
-    style = pipeline.encode_style(networks, prompt, negative_prompt)
     images = [read_image(path, max_size).flattened() for path in portraits]
     sound = read_audio(audio, duration=preview)
+    count = frame_count(sound.samples, sound.sample_rate, fps)
+    frame = (0, 0) if no_paste_back else pipeline.image_size(images[0])
+    networks, place = Machine(device, precision, low_memory, channels_last, compiled).load(
+        path, config, settings, count, frame, len(images)
+    )
+    style = pipeline.encode_style(networks, prompt, negative_prompt)
     given = None if motion_in is None else MotionTrack.load(motion_in)
     started = time.perf_counter()
     with ProgressBars() as progress:
+        place("autoencoder", "reference_net")
         identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), provider, progress=progress)
+        place("speech_encoder")
         speech = pipeline.hear(networks, sound, fps, progress)
+        place("animate_net", "autoencoder", "fast_decoder")
         output: pipeline.Output = "crop" if no_paste_back else "full"
         if isinstance(networks, ReferenceModel):
             frames = pipeline.animate_by_speech(networks, identity, speech, settings, output, progress)

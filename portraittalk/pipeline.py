@@ -63,7 +63,7 @@ def encode_identity(
         aligned_crop(face.landmarks, image_size(image), size, width) for face, image in zip(chosen, images, strict=True)
     ]
     cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]
-    references = torch.stack(cut).to(model.device)
+    references = torch.stack(cut).to(next(model.autoencoder.parameters()).device)  # the others may be elsewhere
     shown = chosen[0].blendshapes
     latents = model.autoencoder.encode(references.to(model.dtype))
     if isinstance(model, ReferenceModel):

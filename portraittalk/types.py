@@ -151,7 +151,7 @@ class SamplingSettings:
     seed: of the starting noise. steps: denoising steps. guidance_scale: for the text against the negative prompt; 1 is
     off. window and overlap: frames sampled together, and shared by neighbouring windows. fast_decode: with the model's
     fast decoder, if it has one, at some cost in detail. strength: how far a model of Stable Diffusion 1.5 goes from the
-    picture that it begins with, 0..1.
+    picture that it begins with, 0..1. chunk: frames decoded together, by models of public weights.
     """
 
     seed: int = 0
@@ -162,3 +162,4 @@ class SamplingSettings:
     overlap: int = 4
     fast_decode: bool = False
     strength: float = 1.0
+    chunk: int = 4

@@ -57,8 +57,7 @@ class DecoupledCrossAttention(nn.Module):
         """Keys and values of each branch's tokens (N, L, D), with the projections of the layer ``attn`` or its own."""
         found = {}
         for branch, given in tokens.items():
-            of = self if branch in self.to_k else attn
-            to_k, to_v = (of.to_k[branch], of.to_v[branch]) if of is self else (of.to_k, of.to_v)
+            to_k, to_v = (self.to_k[branch], self.to_v[branch]) if branch in self.to_k else (attn.to_k, attn.to_v)
             found[branch] = (_heads(to_k(given), attn.heads), _heads(to_v(given), attn.heads))
         return found
 

@@ -12,7 +12,7 @@ from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech
 from ..weights.model import ReferenceModel
 from .clip import clip_noise, sample_clip
-from .render import CHUNK, Output
+from .render import Output
 from .windows import ring_windows
 
 MARGIN = 0.1  # by which the face's box grows on each side, in parts of its own
@@ -26,11 +26,12 @@ def render_clip(
     output: Output,
     progress: ProgressCallback = ignore_progress,
 ) -> Iterator[Tensor]:
-    """The work behind ``pipeline.animate_by_speech``: chunks of at most ``CHUNK`` frames, all on the model's device.
+    """The work behind ``pipeline.animate_by_speech``: chunks of at most ``settings.chunk`` frames, all on the
+    model's device.
 
     The latents of all frames are held until the last is decoded, some 64 kB a frame.
     """
-    starts = range(0, len(speech), CHUNK)
+    starts = range(0, len(speech), settings.chunk)
     windows = len(ring_windows(len(speech), settings.window, settings.overlap))
     total, done = settings.steps * windows + len(starts), 0
 
@@ -59,7 +60,7 @@ def render_clip(
     data = crop_data(identity)
     for start in starts:
         with torch.no_grad():
-            crops = decoder.decode(latents[start : start + CHUNK].to(model.dtype)).float().clamp(0, 1)
+            crops = decoder.decode(latents[start : start + settings.chunk].to(model.dtype)).float().clamp(0, 1)
         frames = (pasted(crops, data) if output == "full" else crops).cpu()
         tick(frames[-1])
         yield frames

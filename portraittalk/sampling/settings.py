@@ -25,6 +25,8 @@ def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> No
         raise SettingsError(
             f"The overlap must be at least 0 and below the window of {settings.window} frames, not {settings.overlap}."
         )
+    if settings.chunk < 1:
+        raise SettingsError(f"At least 1 frame must be decoded at a time, not {settings.chunk}.")
     if settings.fast_decode and not config.fast_decoder:
         raise SettingsError(f"The model '{config.name}' has no fast decoder: switch fast decoding off.")
     if config.animate_net.sampler == "lcm" and settings.steps > LCM_STEPS:

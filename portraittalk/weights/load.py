@@ -2,8 +2,10 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -77,27 +79,46 @@ def settle(model: Networks, device: torch.device | str, dtype: torch.dtype | Non
         module.to(device, own).eval().requires_grad_(False)
 
 
+def read_config(path: Path) -> PortraitTalkConfig:
+    """The configuration alone, without reading the weights. Raises WeightsError as ``load_model`` does."""
+    return _config_of(path, _header(path))
+
+
 def read_weights(path: Path) -> tuple[PortraitTalkConfig, dict[str, Tensor]]:
     """The configuration and the tensors of a PortraitTalk file. Raises WeightsError as ``load_model`` does."""
     header, tensors = read_tensors(path)
+    return _config_of(path, header), tensors
+
+
+def _config_of(path: Path, header: Mapping[str, str]) -> PortraitTalkConfig:
     if header.get("format") != FORMAT:
         raise WeightsError(f"{path.name} holds weights of something else than PortraitTalk; choose another file.")
     try:
-        config = PortraitTalkConfig.from_dict(json.loads(header["portraittalk_config"]))
+        return PortraitTalkConfig.from_dict(json.loads(header["portraittalk_config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
-    return config, tensors
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """The header and the tensors of any safetensors file. Raises WeightsError: missing, corrupt or pickled."""
+    with _opened(path) as file:
+        return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def _header(path: Path) -> dict[str, str]:
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise WeightsError(f"There is no weights file at {path}.")
     if path.suffix != SUFFIX:
         raise WeightsError(f"{path.name} is not a {SUFFIX} file; weights in other formats are not opened.")
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path.name} is damaged or not a {SUFFIX} file ({error}); get it again.") from error
 
