@@ -5,6 +5,7 @@ The only file that imports ``comfy`` and ``folder_paths``.
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,19 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy.cli_args import args
+from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
 from PIL import Image
+from server import PromptServer
 from torch import Tensor, nn
 
 from ..portraittalk.errors import MediaError, WeightsError
+from ..portraittalk.pipeline import AnyModel
 from ..portraittalk.progress import Progress
-from ..portraittalk.weights.load import load_model
+from ..portraittalk.weights.files import BUILT_IN, find_weights
+from ..portraittalk.weights.load import load_networks, read_config
 from ..portraittalk.weights.model import Model
 
 MODEL_FOLDER = "portraittalk"
@@ -42,10 +49,10 @@ class PortraitTalk(nn.ModuleDict):
 class LoadedModel:
     """What travels through a PORTRAITTALK_MODEL socket. ``patcher`` owns where the networks of ``model`` are."""
 
-    model: Model
+    model: AnyModel
     patcher: comfy.model_patcher.ModelPatcher
 
-    def ready(self, frames: int = 1) -> Model:
+    def ready(self, frames: int = 1) -> AnyModel:
         """The model on its compute device, with room to work on this many frames at a time."""
         needed = frames * self.model.config.crop_size**2 * _BYTES_PER_PIXEL
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
@@ -56,10 +63,35 @@ def load(name_or_path: str | Path) -> LoadedModel:
     """Reads a model to the offload device; it moves when it is used. Raises WeightsError."""
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
-    model = load_model(name_or_path, device=offload_device)
+    path = find_weights(name_or_path) if isinstance(name_or_path, str) else name_or_path
+    public = read_config(path).animate_net.reference_attention
+    half = public and load_device.type != "cpu"  # as it is computed with, wherever it waits
+    model = load_networks(path, device=offload_device, dtype=torch.float16 if half else None)
+    if public:
+        heed_cancel(model)
     # Looked up when called: ComfyUI's main.py rebinds CoreModelPatcher after custom nodes may have been imported.
     patcher = comfy.model_patcher.CoreModelPatcher(PortraitTalk(model.modules()), load_device, offload_device)
     return LoadedModel(model, patcher)
+
+
+@lru_cache(maxsize=1)
+def _built_in() -> LoadedModel:
+    return load(BUILT_IN)
+
+
+def built_in_model() -> Model:
+    """``mini``, ready: the nodes turn to it for what a model of public weights lacks."""
+    model = _built_in().ready()
+    assert isinstance(model, Model)
+    return model
+
+
+def heed_cancel(model: AnyModel) -> None:
+    """Has Cancel end the work inside of a network as well: a step of large ones takes seconds, a block does not."""
+    for network in model.modules().values():
+        for module in network.modules():
+            if isinstance(module, (BasicTransformerBlock, ResnetBlock2D)):
+                module.register_forward_pre_hook(lambda module, inputs: check_cancelled())
 
 
 def register_model_folder() -> None:
@@ -112,6 +144,13 @@ def _picture(image: Tensor) -> Image.Image:
     step = max(max(image.shape[-2:]) // PREVIEW_SIDE, 1)
     pixels = (image[:, ::step, ::step].detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels)
+
+
+def tell(node: type[io.ComfyNode], sentence: str) -> None:
+    """Writes a sentence onto the node that runs, and into the log."""
+    logger.warning(sentence)
+    if node.hidden is not None and node.hidden.unique_id is not None:
+        PromptServer.instance.send_progress_text(sentence, node.hidden.unique_id)
 
 
 def blocked(reason: str) -> ExecutionBlocker:

@@ -9,6 +9,7 @@ from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.speech.features import encode_speech
 from ..portraittalk.text.expression import with_style
+from ..portraittalk.weights.model import Model
 from . import convert, host
 from .types import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket
 
@@ -28,7 +29,10 @@ class SpeechToMotion(io.ComfyNode):
             ),
             search_aliases=["lip sync", "audio to motion", "visemes", "blendshapes", "arkit", "head motion"],
             inputs=[
-                ModelSocket.Input("model", tooltip="The loaded model, whose motion network listens to the speech."),
+                ModelSocket.Input(
+                    "model",
+                    tooltip="The loaded model, whose motion network listens to the speech; mini's where it has none.",
+                ),
                 io.Audio.Input("audio", tooltip="The speech, from any loader, recorder or text-to-speech node."),
                 io.Float.Input(
                     "head_motion",
@@ -78,8 +82,9 @@ class SpeechToMotion(io.ComfyNode):
     ) -> io.NodeOutput:
         progress = host.HostProgress()
         loaded = model.ready()
-        speech = encode_speech(convert.audio_to_library(audio), MOTION_FPS, loaded.config.speech, progress)
-        motion = speech_to_motion(loaded.motion_net, speech, seed, head_motion, expression_strength, progress)
+        mover = loaded if isinstance(loaded, Model) else host.built_in_model()
+        speech = encode_speech(convert.audio_to_library(audio), MOTION_FPS, mover.config.speech, progress)
+        motion = speech_to_motion(mover.motion_net, speech, seed, head_motion, expression_strength, progress)
         asked = style or StyleCondition()
         return io.NodeOutput(with_style(motion, asked.style, asked.text_scale))
 

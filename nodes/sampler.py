@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from comfy_api.latest import InputImpl, Types, io
 from torch import Tensor
 
+from ..portraittalk.errors import SettingsError
 from ..portraittalk.face.compose import crop_data
 from ..portraittalk.media.audio import Audio
 from ..portraittalk.media.video import write_video
 from ..portraittalk.motion.edit import resample
+from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack, concatenate
-from ..portraittalk.pipeline import Output, animate
-from ..portraittalk.speech.features import encode_speech
+from ..portraittalk.pipeline import Output, animate, animate_by_speech, hear
 from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
+from ..portraittalk.weights.model import ReferenceModel
 from . import convert, host
 from .types import (
     CATEGORY,
@@ -33,6 +36,7 @@ NO_FRAMES = (
     f" '{FRAMES}' or '{CROPS}'."
 )
 DEFAULTS = SamplingSettings()
+OWN_STEPS, OWN_OVERLAP = 0, -1  # widget values that say: as the model is made for
 
 
 class AnimateNetSampler(io.ComfyNode):
@@ -49,7 +53,12 @@ class AnimateNetSampler(io.ComfyNode):
                 IdentitySocket.Input("identity", tooltip="Who speaks: from PortraitTalk Identity Encode."),
                 io.Audio.Input("audio", tooltip="The speech, the same that the motion was made from."),
                 MotionSocket.Input(
-                    "motion", tooltip="How the face moves: from Speech to Motion, or loaded from a file."
+                    "motion",
+                    optional=True,
+                    tooltip=(
+                        "How the face moves: from Speech to Motion, or loaded from a file. Unconnected, it is made from"
+                        " the audio. Models of public weights make the motion themselves."
+                    ),
                 ),
                 StyleSocket.Input("style", optional=True, tooltip="What a text prompt asks for; may stay unconnected."),
                 io.Int.Input(
@@ -62,10 +71,10 @@ class AnimateNetSampler(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "steps",
-                    default=DEFAULTS.steps,
-                    min=1,
+                    default=OWN_STEPS,
+                    min=OWN_STEPS,
                     max=50,
-                    tooltip="Denoising steps. More take longer; mini is made for few.",
+                    tooltip="Denoising steps; more take longer. 0: as many as the model is made for (mini: 1).",
                 ),
                 io.Float.Input(
                     "fps",
@@ -99,11 +108,21 @@ class AnimateNetSampler(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "overlap",
-                    default=DEFAULTS.overlap,
-                    min=0,
+                    default=OWN_OVERLAP,
+                    min=OWN_OVERLAP,
                     max=31,
                     advanced=True,
-                    tooltip="Frames shared by neighbouring windows, to hide where they join; less than the window.",
+                    tooltip=(
+                        "Frames shared by neighbouring windows, to hide where they join; less than the window. -1: as "
+                        "the model is made for."
+                    ),
+                ),
+                io.Boolean.Input(
+                    "fast_decode",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Decode with the model's TAESD, where it has one: faster, with a little less detail.",
                 ),
             ],
             outputs=[
@@ -114,6 +133,7 @@ class AnimateNetSampler(io.ComfyNode):
                     "crop_data", display_name="crop data", tooltip="Where crops belong, for Paste Back."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -122,7 +142,6 @@ class AnimateNetSampler(io.ComfyNode):
         model: host.LoadedModel,
         identity: Identity,
         audio: dict[str, Any],
-        motion: MotionTrack,
         seed: int,
         steps: int,
         fps: float,
@@ -132,19 +151,41 @@ class AnimateNetSampler(io.ComfyNode):
         structure_scale: float,
         window: int,
         overlap: int,
+        motion: MotionTrack | None = None,
         style: StyleCondition | None = None,
+        fast_decode: bool = False,
     ) -> io.NodeOutput:
         style = style or StyleCondition()
         mode = output["output"]
+        shape: Output = "crop" if mode == CROPS else "full"
         progress = host.HostProgress()
         sound = convert.audio_to_library(audio)
         loaded = model.ready(window)
-        speech = encode_speech(sound, fps, loaded.config.speech, progress)
-        scales = Scales(identity_scale, style.text_scale, audio_scale, structure_scale)
-        settings = SamplingSettings(seed, steps, style.guidance_scale, scales, window, overlap)
-        motion = _fitted(motion, speech)
-        shape: Output = "crop" if mode == CROPS else "full"
-        chunks = animate(loaded, identity, speech, style.style, motion, settings, shape, progress)
+        config = loaded.config
+        speech = hear(loaded, sound, fps, progress)
+        settings = SamplingSettings(
+            seed,
+            config.steps if steps == OWN_STEPS else steps,
+            style.guidance_scale,
+            Scales(identity_scale, style.text_scale, audio_scale, structure_scale),
+            window,
+            config.overlap if overlap == OWN_OVERLAP else overlap,
+            fast_decode,
+        )
+        if isinstance(loaded, ReferenceModel):
+            if style.style.prompt or style.style.negative_prompt:
+                raise SettingsError(f"The model '{config.name}' reads no prompts: disconnect or empty the text style.")
+            if motion is not None:
+                host.tell(cls, f"The model '{config.name}' makes the motion itself: the motion track does not act.")
+            settings = replace(settings, guidance_scale=config.guidance_scale)
+            chunks = animate_by_speech(loaded, identity, speech, settings, shape, progress)
+        else:
+            moved = (
+                speech_to_motion(face_motion(loaded)[0], speech, seed, progress=progress)
+                if motion is None
+                else _fitted(motion, speech)
+            )
+            chunks = animate(loaded, identity, speech, style.style, moved, settings, shape, progress)
         if mode == VIDEO:
             return io.NodeOutput(host.blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, crop_data(identity))
         frames = convert.frames_to_comfy(chunks, len(speech), host.output_device())

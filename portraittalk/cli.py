@@ -18,12 +18,11 @@ from .training.adfd_cli import app as adfd_app
 from .training.animate_cli import app as train_app
 from .training.face_cli import app as face_app
 from .training.text_cli import app as text_app
+from .weights.cli import app as weights_app
 
-SHIPPED_BASIS = Path(__file__).parent / "assets" / "face" / "basis.safetensors"
 SMALLEST_MAX_SIZE = 64  # pixels
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-weights_app = typer.Typer(no_args_is_help=True, help="List and pack weights files.")
 app.add_typer(weights_app, name="weights")
 train_app.add_typer(adfd_app, name="adfd")
 train_app.add_typer(face_app, name="face")
@@ -124,7 +123,7 @@ def animate(
     from .sampling.settings import check_fps, check_number, check_settings, usual_settings
     from .terminal import ProgressBars, summary
     from .types import Scales
-    from .weights.files import find_weights
+    from .weights.files import find_weights, usual_folder
     from .weights.load import read_config
     from .weights.model import ReferenceModel
 
@@ -136,7 +135,8 @@ def animate(
     if motion_out is not None and not motion_out.parent.is_dir():
         raise SettingsError(f"The motion cannot be saved: there is no folder {motion_out.parent}.")
     provider = provider_named(landmarker)
-    path = find_weights(model, [] if models_dir is None else [models_dir])
+    folder = models_dir or usual_folder()
+    path = find_weights(model, [] if folder is None else [folder])
     config, scales = read_config(path), Scales(identity_scale, text_scale, audio_scale)
     public = config.animate_net.reference_attention
     if public and (prompt or negative_prompt or motion_in or motion_out):
@@ -185,56 +185,6 @@ def animate(
     if motion_out is not None:
         motion[: len(speech)].save(motion_out)
     typer.echo(f"{out}: {summary(len(speech), fps, time.perf_counter() - started)}")
-
-
-@weights_app.command("list")
-def list_weights(models_dir: ModelsDir = None) -> None:
-    """Models that --model can name, and their files."""
-    from .weights.files import available_weights
-
-    for name, path in available_weights([] if models_dir is None else [models_dir]).items():
-        typer.echo(f"{name}  {path.stat().st_size / 1e6:.1f} MB  {path}")
-
-
-@weights_app.command("pack")
-def pack_weights(
-    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
-    autoencoder: Annotated[Path, typer.Option(help="Trained weights of the autoencoder (.safetensors).")],
-    identity_net: Annotated[Path, typer.Option(help="Trained weights of IdentityNet.")],
-    animate_net: Annotated[Path, typer.Option(help="Trained weights of AnimateNet.")],
-    motion_net: Annotated[Path, typer.Option(help="Trained weights of the motion network.")],
-    basis: Annotated[
-        Path, typer.Option(help="The fitted expression basis; by default the one that ships.")
-    ] = SHIPPED_BASIS,
-) -> None:
-    """Join separately trained networks into one model file, in half precision."""
-    from .config import MINI
-    from .weights.load import pack
-
-    files = {
-        "autoencoder": autoencoder,
-        "identity_net": identity_net,
-        "animate_net": animate_net,
-        "motion_net": motion_net,
-        "basis": basis,
-    }
-    pack(out, MINI, files)
-
-
-@weights_app.command("convert")
-def convert_weights(
-    layout: Annotated[str, typer.Argument(help="What the files are: echomimic, echomimic-acc or aniportrait.")],
-    files: Annotated[
-        list[str], typer.Option("--file", metavar="NAME=PATH", help="A public file; without its name, all are listed.")
-    ],
-    out: Annotated[Path, typer.Option(help="The .safetensors file to write, in a folder for --models-dir.")],
-) -> None:
-    """Make one model file of a public checkpoint's files, in half precision; every key has to have its place."""
-    from .weights.public import convert, layout_named
-
-    named = [file.partition("=") for file in files]
-    convert(layout_named(layout), {name: Path(path) for name, _, path in named}, out)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command()

@@ -28,3 +28,9 @@ def find_weights(name: str, folders: Sequence[Path] = ()) -> Path:
     if key not in weights:
         raise WeightsError(f"There is no model named '{name}'; there are: {', '.join(weights) or 'none'}.")
     return weights[key]
+
+
+def usual_folder() -> Path | None:
+    """ComfyUI's folder of models for us, where the package lies in a pack inside of a ComfyUI; else None."""
+    packs = Path(__file__).resolve().parents[3]
+    return packs.parent / "models" / "portraittalk" if packs.name == "custom_nodes" else None

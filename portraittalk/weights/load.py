@@ -81,16 +81,17 @@ def settle(model: Networks, device: torch.device | str, dtype: torch.dtype | Non
 
 def read_config(path: Path) -> PortraitTalkConfig:
     """The configuration alone, without reading the weights. Raises WeightsError as ``load_model`` does."""
-    return _config_of(path, _header(path))
+    return config_in(read_shapes(path)[0], path)
 
 
 def read_weights(path: Path) -> tuple[PortraitTalkConfig, dict[str, Tensor]]:
     """The configuration and the tensors of a PortraitTalk file. Raises WeightsError as ``load_model`` does."""
     header, tensors = read_tensors(path)
-    return _config_of(path, header), tensors
+    return config_in(header, path), tensors
 
 
-def _config_of(path: Path, header: Mapping[str, str]) -> PortraitTalkConfig:
+def config_in(header: Mapping[str, str], path: Path) -> PortraitTalkConfig:
+    """The configuration that the header of ``path`` holds. Raises WeightsError where it holds none for this version."""
     if header.get("format") != FORMAT:
         raise WeightsError(f"{path.name} holds weights of something else than PortraitTalk; choose another file.")
     try:
@@ -105,9 +106,11 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
-def _header(path: Path) -> dict[str, str]:
+def read_shapes(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """As ``read_tensors``, the tensors on the meta device: of a large file only its beginning is read."""
     with _opened(path) as file:
-        return file.metadata() or {}
+        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+        return file.metadata() or {}, {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
 
 
 @contextmanager
@@ -171,8 +174,11 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 def _check(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raises WeightsError that names the keys by which the tensors do not fit the module."""
-    wanted = module.state_dict()
+    check_tensors(module.state_dict(), tensors, where)
+
+
+def check_tensors(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raises WeightsError that names the keys by which the tensors are not the wanted ones."""
     misshaped = [
         f"{key} {tuple(tensors[key].shape)} instead of {tuple(value.shape)}"
         for key, value in wanted.items()

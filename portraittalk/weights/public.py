@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
@@ -120,6 +122,19 @@ def _mixed(file: str, meant: str, layout: str, predicts: str) -> str:
         f"'{file}' holds weights for a denoiser that predicts {told[meant]}, but '{layout}' predicts {told[predicts]}: "
         "what one has learned means nothing to the other, and nothing but noise would come out, so they are not mixed."
     )
+
+
+def to_safetensors(path: Path, out: Path) -> None:
+    """A pickled file as a safetensors file of the same tensors. Raises WeightsError as ``convert`` does."""
+    state = read_public(path)
+    unfinished = out.with_name(out.name + ".part")
+    try:
+        save_file({key: value.clone().contiguous() for key, value in state.items()}, unfinished)
+        unfinished.replace(out)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{out} cannot be written: {error}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def layout_named(name: str) -> Layout:

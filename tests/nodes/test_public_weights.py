@@ -1,0 +1,140 @@
+"""A tiny random checkpoint in a public layout, converted, through the nodes: from the loader to the saved video."""
+
+import shutil
+
+import pytest
+import torch
+
+FRAMES = 5
+TALKING = dict(seed=1, steps=0, fps=25.0, window=12, overlap=-1)
+SCALES = dict(identity_scale=1.0, audio_scale=1.0, structure_scale=1.0)
+
+
+@pytest.fixture(scope="module")
+def converted(checkpoint, tmp_path_factory):
+    """The tiny checkpoint as one file, made to be run in two steps."""
+    from dataclasses import replace
+
+    from portraittalk.weights.public import convert
+
+    layout = replace(checkpoint[0], config=replace(checkpoint[0].config, steps=2))
+    path = tmp_path_factory.mktemp("converted") / "echomimic.safetensors"
+    convert(layout, checkpoint[2], path)
+    return path
+
+
+@pytest.fixture
+def public(run, folders, converted):
+    """The converted model, by its loader."""
+    shutil.copy(converted, folders["models"])
+    return run("PortraitTalkModelLoader", model=converted.name)[0]
+
+
+@pytest.fixture
+def public_identity(run, public, portrait, face_landmarks):
+    face = {"face": "face landmarks", "landmarks": face_landmarks, "index": 0}
+    inputs = dict(references={"reference0": portrait}, face=face, max_side=0)
+    return run("PortraitTalkIdentityEncode", model=public, **inputs)[0]
+
+
+@pytest.fixture
+def speech(speech):
+    """Less of the sound: these networks are slow even when they are tiny."""
+    return speech | {"waveform": speech["waveform"][..., : 44100 * FRAMES // 25]}
+
+
+@pytest.fixture
+def sample(run, public, public_identity, speech):
+    inputs = dict(model=public, identity=public_identity, audio=speech, output={"output": "frames"}) | TALKING | SCALES
+    return lambda **changed: run("PortraitTalkAnimateNetSampler", **(inputs | changed))
+
+
+def test_from_the_loader_to_a_saved_video(run, sample, folders, portrait):
+    frames, video, _, _ = sample()
+    assert frames.shape == (FRAMES, *portrait.shape[1:])
+    assert (frames - portrait).abs().amax((0, 3)).max() > 0.05  # the networks are random, and they draw
+    source = {"source": "video", "video": video, "frames": None, "audio": None, "fps": None}
+    form = {"format": "mp4", "quality": 80}
+    run("PortraitTalkVideoCombine", source=source, format=form, filename_prefix="talk")
+    assert (folders["output"] / "talk_00001_.mp4").stat().st_size > 1000
+
+
+def test_crops_are_those_of_the_seed_and_can_be_pasted_back(run, sample, portrait):
+    crops, _, _, crop_data = sample(output={"output": "crops"})
+    assert crops.shape == (FRAMES, 128, 128, 3)
+    assert not torch.equal(crops, sample(output={"output": "crops"}, seed=4)[0])
+    pasted = run("PortraitTalkPasteBack", crops=crops, crop_data=crop_data, scale=1.0)[0]
+    assert pasted.shape == (FRAMES, *portrait.shape[1:])
+
+
+def test_a_motion_track_is_made_and_does_not_act_on_it_which_is_said(run, public, sample, speech, caplog):
+    motion = run(
+        "PortraitTalkSpeechToMotion", model=public, audio=speech, head_motion=1.0, expression_strength=1.0, seed=7
+    )[0]
+    assert len(motion) == FRAMES and motion.expression.abs().max() > 0.01  # mini's network listens
+    first, again = sample(motion=motion)[0], sample()[0]
+    assert torch.equal(first, again)
+    assert "does not act" in caplog.text
+
+
+def test_a_prompt_is_refused(run, public, sample, library):
+    texts = dict(negative_prompt="", text_scale=1.0, guidance_scale=1.0)
+    smile = run("PortraitTalkTextStyleCondition", model=public, prompt="a smile", **texts)[0]
+    with pytest.raises(library("errors").SettingsError, match="reads no prompts"):
+        sample(style=smile)
+
+
+def test_an_identity_of_another_model_is_refused(sample, identity, library):
+    with pytest.raises(library("errors").SettingsError, match="crops of 256 pixels"):
+        sample(identity=identity)
+
+
+def test_fast_decoding_without_a_fast_decoder_is_refused(sample, library):
+    with pytest.raises(library("errors").SettingsError, match="no fast decoder"):
+        sample(fast_decode=True)
+
+
+@pytest.mark.parametrize("mode", ["frames", "video file"])
+def test_cancel_leaves_nothing_behind(sample, folders, cancel_after, mode):
+    import comfy.model_management as management
+
+    before = sorted(folders["temp"].iterdir())
+    cancel_after(2)
+    with pytest.raises(management.InterruptProcessingException):
+        sample(output={"output": mode})
+    assert sorted(folders["temp"].iterdir()) == before
+
+
+def test_cancel_is_heeded_inside_of_a_network(public):
+    import comfy.model_management as management
+
+    model = public.ready()
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        model.reference_net(torch.zeros(1, 4, 16, 16))
+    assert len(model.reference_net(torch.zeros(1, 4, 16, 16))) > 0  # pressed once, heeded once
+
+
+def test_without_a_motion_track_mini_makes_its_own(run, model, identity, speech):
+    inputs = dict(model=model, identity=identity, audio=speech, output={"output": "frames"}) | TALKING | SCALES
+    frames = run("PortraitTalkAnimateNetSampler", **inputs)[0]
+    settings = dict(head_motion=1.0, expression_strength=1.0, seed=1)
+    motion = run("PortraitTalkSpeechToMotion", model=model, audio=speech, **settings)[0]
+    assert torch.equal(frames, run("PortraitTalkAnimateNetSampler", **inputs, motion=motion)[0])
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1000]), "damaged"),
+        (lambda path: torch.save({"weight": torch.zeros(2)}, path), "damaged"),
+        (lambda path: path.write_bytes(b""), "damaged"),
+    ],
+)
+def test_harmed_files_are_refused_in_a_sentence(run, folders, converted, library, harm, words):
+    path = folders["models"] / converted.name
+    shutil.copy(converted, path)
+    harm(path)
+    with pytest.raises(library("errors").WeightsError, match=words) as refused:
+        run("PortraitTalkModelLoader", model=path.name)
+    assert path.name in str(refused.value) and "\n" not in str(refused.value)

@@ -1,0 +1,151 @@
+"""Downloads, from a small server that speaks as the Hugging Face hub does: resumed, hashed, refused in a sentence."""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from portraittalk.errors import WeightsError
+from portraittalk.weights.catalogue import PublicFile
+from portraittalk.weights.download import download, received
+
+pytest.importorskip("huggingface_hub")
+
+DATA = bytes(range(256)) * 1200  # 300 kB
+COMMIT = "c0ffee" + "0" * 34
+FILE = PublicFile("tiny.safetensors", "people/tiny", "folder/weights.safetensors", 0.3, "MIT", "a test")
+
+
+@dataclass
+class Hub:
+    """What the server does. hash: the one that it announces. cuts: bytes after which its connections end, one
+    after the other. asked: the Range headers of its downloads."""
+
+    data: bytes = DATA
+    hash: str = hashlib.sha256(DATA).hexdigest()
+    cuts: list[int] = field(default_factory=list)
+    asked: list[str | None] = field(default_factory=list)
+    endpoint: str = ""
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    served = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self):
+            self.answer(200, len(served.data))
+
+        def do_GET(self):
+            wanted = self.headers.get("Range")
+            served.asked.append(wanted)
+            start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
+            part = served.data[start:]
+            self.answer(206 if wanted else 200, len(part), start)
+            if served.cuts:
+                self.wfile.write(part[: served.cuts.pop(0)])
+                self.close_connection = True
+            else:
+                self.wfile.write(part)
+
+        def answer(self, status, length, start=0):
+            if f"/{FILE.repo}/resolve/" not in self.path or not self.path.endswith(FILE.path):
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(length))
+            self.send_header("Accept-Ranges", "bytes")
+            if status == 206:
+                self.send_header("Content-Range", f"bytes {start}-{len(served.data) - 1}/{len(served.data)}")
+            self.send_header("ETag", f'"{served.hash}"')
+            self.send_header("X-Linked-Size", str(len(served.data)))
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    served.endpoint = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 14)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the library waits between its tries
+    yield served
+    server.shutdown()
+
+
+def test_a_file_comes_into_its_place_and_is_not_asked_for_again(hub, tmp_path):
+    place = download(FILE, tmp_path, hub.endpoint)
+    assert place == tmp_path / "public" / "tiny.safetensors" and place.read_bytes() == DATA
+    assert received(place) == {
+        "bytes": len(DATA),
+        "sha256": hub.hash,
+        "announced": True,
+        "revision": COMMIT,
+    }
+    assert sorted(path.name for path in (tmp_path / "public").iterdir()) == [".unfinished", "received.json", FILE.name]
+    assert download(FILE, tmp_path, hub.endpoint) == place and len(hub.asked) == 1
+
+
+def test_a_broken_download_goes_on_where_it_stopped(hub, tmp_path):
+    hub.cuts = [100_000] + [0] * 50
+    with pytest.raises(WeightsError, match="goes on where it stopped") as refused:
+        download(FILE, tmp_path, hub.endpoint)
+    assert "\n" not in str(refused.value)
+    assert not FILE.place(tmp_path).exists()
+    hub.cuts, seen = [], len(hub.asked)
+    place = download(FILE, tmp_path, hub.endpoint)
+    assert place.read_bytes() == DATA
+    (asked,) = hub.asked[seen:]
+    assert asked is not None and int(asked.removeprefix("bytes=").split("-")[0]) > 90_000
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_wrong_hash_is_thrown_away(hub, tmp_path, known):
+    """As the hub announces it, or as the list knows it."""
+    wrong = "0" * 64
+    file = replace(FILE, sha256=wrong) if known else FILE
+    if not known:
+        hub.hash = wrong
+    with pytest.raises(WeightsError, match=f"instead of {wrong}: it was thrown away"):
+        download(file, tmp_path, hub.endpoint)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_file_without_an_announced_hash_is_noted_as_such(hub, tmp_path):
+    hub.hash = "abcdef"
+    assert not received(download(FILE, tmp_path, hub.endpoint))["announced"]
+
+
+def test_what_is_not_there_and_no_room_are_told_in_a_sentence(hub, tmp_path, monkeypatch):
+    with pytest.raises(WeightsError, match="people/tiny") as refused:
+        download(replace(FILE, path="elsewhere.safetensors"), tmp_path, hub.endpoint)
+    assert "\n" not in str(refused.value)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    with pytest.raises(WeightsError, match="no room for tiny"):
+        download(FILE, tmp_path, hub.endpoint)
+    assert not hub.asked
+
+
+def test_without_the_library_the_sentence_says_what_to_install_and_where_files_go(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(WeightsError) as refused:
+        download(FILE, tmp_path)
+    assert "pip install" in str(refused.value) and FILE.url in str(refused.value)
+    assert str(tmp_path / "public") in str(refused.value)
+
+
+def test_the_note_keeps_what_came_before(hub, tmp_path):
+    download(FILE, tmp_path, hub.endpoint)
+    download(replace(FILE, name="other.safetensors"), tmp_path, hub.endpoint)
+    noted = json.loads((tmp_path / "public" / "received.json").read_text())
+    assert set(noted) == {"tiny.safetensors", "other.safetensors"}
