@@ -16,7 +16,7 @@ from ..portraittalk.media.video import write_video
 from ..portraittalk.motion.edit import resample
 from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack, concatenate
-from ..portraittalk.pipeline import Output, animate, animate_by_speech, hear
+from ..portraittalk.pipeline import Output, animate, animate_by_speech, face_motion, hear
 from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
 from ..portraittalk.weights.model import ReferenceModel
 from . import convert, host
