@@ -16,7 +16,7 @@ from ..portraittalk.media.video import write_video
 from ..portraittalk.motion.edit import resample
 from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack, concatenate
-from ..portraittalk.pipeline import Output, animate, animate_by_speech, face_motion, hear
+from ..portraittalk.pipeline import Output, animate, animate_by_speech, face_motion, hear, shown_portrait
 from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
 from ..portraittalk.weights.model import ReferenceModel
 from . import convert, host
@@ -179,6 +179,7 @@ class AnimateNetSampler(io.ComfyNode):
                 host.tell(cls, f"The model '{config.name}' makes the motion itself: the motion track does not act.")
             settings = replace(settings, guidance_scale=config.guidance_scale)
             chunks = animate_by_speech(loaded, identity, speech, settings, shape, progress)
+            data = crop_data(identity)
         else:
             moved = (
                 speech_to_motion(face_motion(loaded)[0], speech, seed, progress=progress)
@@ -186,13 +187,14 @@ class AnimateNetSampler(io.ComfyNode):
                 else _fitted(motion, speech)
             )
             chunks = animate(loaded, identity, speech, style.style, moved, settings, shape, progress)
+            data = crop_data(shown_portrait(loaded, identity, style.style, style.text_scale))
         if mode == VIDEO:
-            return io.NodeOutput(host.blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, crop_data(identity))
+            return io.NodeOutput(host.blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, data)
         frames = convert.frames_to_comfy(chunks, len(speech), host.output_device())
         video = InputImpl.VideoFromComponents(
             Types.VideoComponents(images=frames, audio=audio, frame_rate=Fraction(str(fps)))
         )
-        return io.NodeOutput(frames, video, fps, crop_data(identity))
+        return io.NodeOutput(frames, video, fps, data)
 
 
 def _fitted(motion: MotionTrack, speech: Speech) -> MotionTrack:

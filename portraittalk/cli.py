@@ -17,6 +17,7 @@ from .metrics.cli import app as metrics_app
 from .training.adfd_cli import app as adfd_app
 from .training.animate_cli import app as train_app
 from .training.face_cli import app as face_app
+from .training.look_cli import app as look_app
 from .training.text_cli import app as text_app
 from .weights.cli import app as weights_app
 
@@ -26,6 +27,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 app.add_typer(weights_app, name="weights")
 train_app.add_typer(adfd_app, name="adfd")
 train_app.add_typer(face_app, name="face")
+train_app.add_typer(look_app, name="look")
 train_app.add_typer(text_app, name="text")
 app.add_typer(train_app, name="train")
 app.add_typer(edit_app)  # edit

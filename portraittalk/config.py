@@ -259,6 +259,27 @@ class FaceMeshConfig:
 
 
 @dataclass(frozen=True)
+class LookConfig:
+    """The network that gives a picture a look, and the one that reads looks from sentences of ``dim`` values.
+
+    looks: their names, of which the first ``lights`` change light and colours and can be taken away; the others are
+    ways to draw. paper: side of its tile. face_size: side of an aligned crop in the pixels that LookNet works on;
+    strokes have one width there.
+    """
+
+    looks: tuple[str, ...] = ()
+    lights: int = 0
+    width: int = 64
+    dilations: tuple[int, ...] = (1, 2, 2, 1)
+    fold: int = 4
+    embedding: int = 48
+    paper: int = 128
+    face_size: int = 256
+    dim: int = 384
+    hidden: int = 128
+
+
+@dataclass(frozen=True)
 class TextConfig:
     """The sentence encoder, distilled from one of ``dim`` values, and the network that reads expressions from it.
 

@@ -1,8 +1,10 @@
 """The arrows of the data flow, as functions over a loaded model: portrait(s), prompt and motion become frames."""
 
+import copy
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.clip import reference_features
+from .sampling.look import Painter
 from .sampling.render import Output, render
 from .sampling.render_clip import render_clip
 from .sampling.render_prompt import edit_portrait as _edit_portrait
@@ -31,6 +34,9 @@ from .types import Face, Identity, SamplingSettings, Speech, Structure, Style
 from .weights.model import Model, PromptModel, ReferenceModel
 
 AnyModel = Model | ReferenceModel | PromptModel
+
+if TYPE_CHECKING:
+    from .text.prompt import Asked
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +90,14 @@ def encode_identity(
 
 
 def encode_style(model: AnyModel, prompt: str = "", negative_prompt: str = "") -> Style:
-    """What the text asks for: an expression, the head's pose and the gaze, by a sentence encoder, so in free words.
+    """What the text asks for: an expression, the head's pose and the gaze, and the look of the picture, by a sentence
+    encoder, so in free words.
 
-    What the negative prompt names is taken away, also from what the portrait itself shows. A model of Stable Diffusion
-    1.5 draws by the whole prompt as well. With others the log names what of a prompt asks for nothing that a face
-    does. Raises SettingsError where that is all of a prompt, and WeightsError where ``tokenizers`` is not installed, or
-    CLIP's vocabulary not there.
+    What the negative prompt names is taken away: an expression also from what the portrait itself shows; of looks,
+    those of light and colour are turned into their opposite, and ways to draw cancel those of the prompt. A model of
+    Stable Diffusion 1.5 draws by the whole prompt instead, looks too. With others the log names what of a prompt asks
+    for nothing that is known. Raises SettingsError where that is all of a prompt, and WeightsError where ``tokenizers``
+    is not installed, or CLIP's vocabulary not there.
     """
     draws = isinstance(model, PromptModel)
     style = Style(prompt, negative_prompt)
@@ -103,23 +111,54 @@ def encode_style(model: AnyModel, prompt: str = "", negative_prompt: str = "") -
     wanted, unwanted = (
         _read(text, name, draws) for text, name in ((prompt, "prompt"), (negative_prompt, "negative prompt"))
     )
-    return replace(style, expression=(wanted - unwanted).clamp(-1, 1))
+    style = replace(style, expression=(wanted.expression - unwanted.expression).clamp(-1, 1))
+    if draws:
+        return style
+    from .weights.text import load_look_networks
+
+    look = wanted.look - unwanted.look
+    look[load_look_networks().config.lights :].clamp_min_(0)  # a photograph has nothing of a drawing to be taken away
+    return replace(style, look=look) if look.any() else style
 
 
-def _read(text: str, name: str, draws: bool) -> Tensor:
+def _read(text: str, name: str, draws: bool) -> "Asked":
     from .text.prompt import read_prompt
 
     asked = read_prompt(text)
     if draws:
-        return asked.expression
+        return asked
     if asked.unread and not asked.read:
         raise SettingsError(
-            f"The {name} '{text.strip()}' names no expression, gaze or pose of the head, and nothing else is "
-            "understood yet: describe what the face does, such as 'a wide smile, looking left', or leave it empty."
+            f"The {name} '{text.strip()}' names no expression, gaze or pose of the head, and no look that is known: "
+            "describe what the face does, such as 'a wide smile, looking left', or a look, such as 'oil painting', "
+            "or leave it empty."
         )
-    if asked.unread:
-        logger.warning("Of the %s only expressions act yet; left out: %s.", name, "; ".join(asked.unread))
-    return asked.expression
+    for clause, look in asked.unread:
+        logger.warning(
+            "Of the %s '%s' is left out: it names no expression, and no known look (the nearest, '%s', is too far).",
+            name,
+            clause,
+            look,
+        )
+    for clause, look in asked.near:
+        logger.warning("The look '%s' of the %s was not learnt; the nearest one is taken: '%s'.", clause, name, look)
+    return asked
+
+
+def painter_of(model: Model, identity: Identity, style: Style, text_scale: float) -> Painter | None:
+    """What gives the portrait and its frames the look that a style asks for; None where it asks for none."""
+    if style.look is None or not text_scale:
+        return None
+    from .weights.text import load_look_networks
+
+    net = copy.deepcopy(load_look_networks().net).to(model.device)
+    return Painter(net, text_scale * style.look.to(model.device), identity.portrait.to(model.device), identity.crop)
+
+
+def shown_portrait(model: Model, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
+    """The identity whose portrait has the look that a style asks for: what crops of ``animate`` belong into."""
+    painter = painter_of(model, identity, style, text_scale)
+    return identity if painter is None else replace(identity, portrait=painter.portrait.to(identity.portrait))
 
 
 def animate(
@@ -135,10 +174,11 @@ def animate(
     """The frames of a talking portrait in 0..1 on the CPU, as an iterator of chunks (n, 3, H, W) of a few frames.
 
     There are ``len(speech)`` frames. output: "full" pastes each back into the portrait's whole picture; "crop" gives
-    the aligned crops (n, 3, S, S), for pasting back later. What the style asks of the face is added to the motion,
-    times the text scale. Without settings, those that the model is best run with. The settings are checked at once, the
-    work is done as chunks are asked for; closing the iterator, or raising in ``progress``, ends it. Raises
-    SettingsError, MotionError.
+    the aligned crops (n, 3, S, S), for pasting back later into the portrait, which ``shown_portrait`` gives the look.
+    What the style asks of the face is added to the motion, times the text scale; its look is given to the whole
+    picture. Without settings, those that the model is best run with. The settings are checked at once, the work is done
+    as chunks are asked for; closing the iterator, or raising in ``progress``, ends it. Raises SettingsError,
+    MotionError.
     """
     settings = settings or usual_settings(model.config)
     check_settings(settings, model.config)
@@ -160,7 +200,8 @@ def animate(
     heard, asked = speech.to(device), style.to(device)
     if isinstance(model, PromptModel):
         return render_prompt(model, identity, heard, asked, structure_of, settings, output, progress)
-    return render(model, identity, heard, asked, structure_of, settings, output, progress)
+    painter = painter_of(model, identity, style, settings.scales.text)
+    return render(model, identity, heard, asked, structure_of, settings, output, progress, painter)
 
 
 def face_motion(model: Model | PromptModel) -> tuple[MotionNet, FaceBasis]:

@@ -104,13 +104,15 @@ class Speech(Movable):
 class Style(Movable):
     """What the text asks for. tokens and negative_tokens: (L, D), what AnimateNet attends to, or None where there is no
     prompt or the model reads none. expression: (T,), what the face is asked to do throughout, in the order of
-    ``text.expression.EXPRESSION_NAMES``, or None."""
+    ``text.expression.EXPRESSION_NAMES``, or None. look: (L,), weights of the looks that the picture is given (in the
+    order of ``LookConfig.looks``; below 0: that it is taken away from), or None where it stays as it is."""
 
     prompt: str = ""
     negative_prompt: str = ""
     tokens: Tensor | None = None
     negative_tokens: Tensor | None = None
     expression: Tensor | None = None
+    look: Tensor | None = None
 
 
 @dataclass(frozen=True)

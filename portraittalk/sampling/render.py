@@ -15,6 +15,7 @@ from ..motion.geometry import lip_aperture
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model, PromptModel
+from .look import Painter
 from .sample import sample_window
 from .windows import Window, frame_noise, plan_windows
 
@@ -53,12 +54,14 @@ def render(
     settings: SamplingSettings,
     output: Output,
     progress: ProgressCallback = ignore_progress,
+    painter: Painter | None = None,
 ) -> Iterator[Tensor]:
     """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``CHUNK`` frames.
 
     Everything given is on the model's device. structure_of: the structure of a slice of the speech's frames.
+    painter: gives portrait and frames the look that the style asks for.
     """
-    compositor = Compositor(identity.portrait, identity.crop)
+    compositor = Compositor(identity.portrait if painter is None else painter.portrait, identity.crop)
     paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
     aperture = lip_aperture(identity.landmarks)
@@ -69,7 +72,7 @@ def render(
         return _sample(model, identity, scene, features, style, settings, window, anchor, tick)
 
     def finish(scene: Scene, latents: Tensor) -> Tensor:
-        return _finish(model, scene, latents, aperture, paste)
+        return _finish(model, scene, latents, aperture, paste, painter)
 
     yield from in_windows(windows, lambda frames: prepare(model, structure_of(frames), tick), sample, finish, tick)
 
@@ -148,11 +151,16 @@ def _sample(
 
 
 @torch.no_grad()
-def _finish(model: Model, scene: Scene, latents: Tensor, portrait_aperture: Tensor, paste: Paste) -> Tensor:
+def _finish(
+    model: Model, scene: Scene, latents: Tensor, portrait_aperture: Tensor, paste: Paste, painter: Painter | None
+) -> Tensor:
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
-    return paste(scene.structure.flow, _residual(model, scene, clean, portrait_aperture), scene.structure.mask).cpu()
+    residual, mask = _residual(model, scene, clean, portrait_aperture), scene.structure.mask
+    if painter is not None:
+        residual, mask = painter.difference(scene.structure, residual)
+    return paste(scene.structure.flow, residual, mask).cpu()
 
 
 def _residual(model: Model, scene: Scene, clean: Tensor, portrait_aperture: Tensor) -> Tensor:

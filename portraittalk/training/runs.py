@@ -16,6 +16,8 @@ from .autoencoder import AutoencoderTraining
 from .distil import DistilTraining
 from .face_detector import DetectorTraining
 from .face_mesh import ExpressionTraining, MeshTraining
+from .look import LookTraining
+from .look_reader import LookReaderTraining
 from .motion import MotionTrainingConfig
 from .pairs import PairSettings
 from .text import TextTraining
@@ -165,3 +167,22 @@ class ReaderRun:
     file: Path
     network: TextConfig = field(default_factory=TextConfig)
     training: TextTraining = field(default_factory=TextTraining)
+
+
+@dataclass(frozen=True)
+class LookNetRun:
+    """portraits: folder of pictures of about 768 pixels a side, most of which the head fills. leave_out: how the names
+    of those begin that are not trained on."""
+
+    portraits: Path
+    leave_out: tuple[str, ...] = ()
+    training: LookTraining = field(default_factory=LookTraining)
+
+
+@dataclass(frozen=True)
+class LookReaderRun:
+    """net: weights that ``look net`` trained. file: what holds both."""
+
+    net: Path
+    file: Path
+    training: LookReaderTraining = field(default_factory=LookReaderTraining)

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from ..config import TextConfig
 from ..errors import WeightsError
-from ..models.text_net import SentenceNet
+from ..models.text_net import ExpressionNet, SentenceNet
 from ..text.prompt import word_pieces
 from ..weights.text import TextNetworks
 from .captions import CONCEPTS, FRAMES, random_caption, target_vector
@@ -32,24 +32,19 @@ PATTERNS = (
     "{} is {}", "the {} of a {} {}", "no {}", "{} {} with {}", "very {}", "as {} as a {}", "{} about the {}",
     "{} {}, {} {}", "someone who {} the {}", "after a {} {}", "full of {}", "{} because of {} {}", "about to {}",
 )  # fmt: skip
-CAPTIONS = 24_000  # that the reader learns from
 STRENGTH = 2.0  # weight of how strongly a caption asks
 KNOWN = 0.3  # weight of whether a caption asks for anything
-TUNING = 0.1  # learning rate of the encoder below the reader's
 
 
 @dataclass(frozen=True)
 class TextTraining:
-    """texts: how many the teacher is asked about. captions: share of them that ask for an expression.
-
-    Of the reader: noise: standard deviation on embeddings. keep: weight of staying where the teacher puts plain texts.
-    """
+    """texts: how many the teacher is asked about, or captions the reader learns from. captions: share of the teacher's
+    texts that ask for an expression. noise: standard deviation on the embeddings that the reader learns from."""
 
     texts: Annotated[int, Gt(0)] = 60_000
     captions: float = 0.35
     batch: Annotated[int, Gt(0)] = 64
     noise: float = 0.05
-    keep: float = 1.0
     seed: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
@@ -155,51 +150,50 @@ def distil(student: SentenceNet, texts: list[str], wanted: Tensor, training: Tex
     return fit(student, draw, loss, training.trainer, out, training.seed)
 
 
-def train_reader(
-    sentence_net: SentenceNet, plain: list[str], wanted: Tensor, training: TextTraining, out: Path
-) -> TextNetworks:
-    """The reader of expressions on top of a distilled encoder, which moves along: what captions ask for comes apart in
-    it, while ``plain`` texts stay where the teacher has them, wanted: (n, D)."""
+def train_reader(sentence_net: SentenceNet, training: TextTraining, out: Path) -> TextNetworks:
+    """The reader of expressions on top of the sentence encoder, which stays as it is: moved along, it takes the
+    captions apart but puts words that it never met anywhere."""
     torch.manual_seed(training.seed)
     writer = Generator().manual_seed(training.seed + 2)
-    written = [random_caption(writer) for _ in range(CAPTIONS)]
+    written = [random_caption(writer) for _ in range(training.texts)]
     names = list(CONCEPTS)
     presence = torch.tensor([[float(name in each.concepts) for name in names] for each in written])
     strength = torch.tensor([each.strength for each in written])
-    model = TextNetworks(replace(sentence_net.config, concepts=len(names)))
+    phrases = [(phrase, number) for number, name in enumerate(names) for phrase in CONCEPTS[name].phrases]
+    model = TextNetworks(replace(sentence_net.config, concepts=len(names), captions=len(phrases)))
+    model.sentences = sentence_net.eval()
     model.expression.targets.copy_(torch.stack([target_vector(CONCEPTS[name].target) for name in names]))
-    model.sentences = sentence_net
-    for table in (sentence_net.words, sentence_net.places):
-        table.requires_grad_(False)  # a word that no caption holds would stay behind
-    captions, others = word_pieces([each.text for each in written], model), word_pieces(plain, model)
+    meanings = torch.tensor([number for _, number in phrases])
+    model.expression.remember(embedded([phrase for phrase, _ in phrases], model), meanings)
+    sentences = embedded([each.text for each in written], model)
 
     def draw(generator: Generator) -> Batch:
-        rows = torch.randint(len(captions), (training.batch,), generator=generator)
-        kept = torch.randint(len(others), (training.batch // 3,), generator=generator)
-        return {
-            "pieces": trimmed(captions[rows]),
-            "presence": presence[rows],
-            "strength": strength[rows],
-            "noise": training.noise * torch.randn((len(rows), model.config.dim), generator=generator),
-            "others": trimmed(others[kept]),
-            "wanted": wanted[kept],
-        }
+        rows = torch.randint(len(sentences), (training.batch,), generator=generator)
+        noise = training.noise * torch.randn((len(rows), model.config.dim), generator=generator)
+        seen = F.normalize(sentences[rows] + noise, dim=-1)
+        return {"sentences": seen, "presence": presence[rows], "strength": strength[rows]}
 
     def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-        text = cast(TextNetworks, network)
-        seen = F.normalize(text.sentences(batch["pieces"]) + batch["noise"], dim=-1)
-        shown, strength, logits = text.expression(seen)
+        shown, strength, logits = network(batch["sentences"])
         asked = batch["presence"].amax(1)
         error = (shown.float() - batch["presence"]).square().sum(-1).mean()
         strengths = (asked * (strength.float() - batch["strength"]).square()).mean()
         asks = F.binary_cross_entropy_with_logits(logits.float(), asked)
-        apart = 1 - (text.sentences(batch["others"]) * batch["wanted"]).sum(-1).mean()
-        total = error + STRENGTH * strengths + KNOWN * asks + training.keep * apart
-        parts = {"error": error, "strength": strengths, "asks": asks, "apart": apart}
+        total = error + STRENGTH * strengths + KNOWN * asks
+        parts = {"error": error, "strength": strengths, "asks": asks}
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
-    average = fit(model, draw, loss, replace(training.trainer, slow={"sentences.": TUNING}), out, training.seed)
-    return cast(TextNetworks, average)
+    model.expression = cast(ExpressionNet, fit(model.expression, draw, loss, training.trainer, out, training.seed).cpu())
+    return model
+
+
+@torch.no_grad()
+def embedded(texts: list[str], networks: TextNetworks, at_once: int = 128) -> Tensor:
+    """Where the sentence encoder puts texts: (n, D). Those of like length are read together."""
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    parts = [[texts[index] for index in order[k : k + at_once]] for k in range(0, len(order), at_once)]
+    found = torch.cat([networks.sentences(word_pieces(part, networks)) for part in parts])
+    return found[torch.tensor(order).argsort()]
 
 
 def trimmed(pieces: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that read prompts.")
 
-Texts = Annotated[int | None, typer.Option(help="How many texts the teacher is asked about.")]
+Texts = Annotated[int | None, typer.Option(help="How many texts the teacher is asked about, or the reader learns from.")]
 Encoder = Annotated[Path | None, typer.Option(help="Weights that `encoder`, or `dictionary`, trained.")]
 
 
@@ -76,14 +76,14 @@ def reader(
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Train the reader of expressions on the captions, the encoder moving along."""
+    """Train the reader of expressions on the captions."""
     from ..weights.text import save_text_networks
     from .runs import ReaderRun
     from .text import train_reader
 
     options = {"encoder": encoder, "file": file, "training.texts": texts, **ends(minutes, steps, seed)}
     run = configured(ReaderRun, "text reader", out, config, options, set_)
-    trained = train_reader(_trained(run.encoder, run.network), *_plain(run.training), run.training, out)
+    trained = train_reader(_trained(run.encoder, run.network), run.training, out)
     save_text_networks(run.file, trained)
 
 

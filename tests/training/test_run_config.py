@@ -19,6 +19,8 @@ from portraittalk.training.runs import (
     DistilRun,
     EncoderRun,
     ExpressionRun,
+    LookNetRun,
+    LookReaderRun,
     MeshRun,
     MotionRun,
     ReaderRun,
@@ -38,8 +40,13 @@ RUNS = {
     "text encoder": EncoderRun,
     "text dictionary": DictionaryRun,
     "text reader": ReaderRun,
+    "look net": LookNetRun,
+    "look reader": LookReaderRun,
 }
-NEEDED = ("teacher", "clips", "sounds", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file")
+NEEDED = (
+    "teacher", "clips", "sounds", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file",
+    "portraits", "net",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
