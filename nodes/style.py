@@ -16,7 +16,7 @@ class TextStyleCondition(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Says in words what the face does while it speaks: its expression, where it looks, how it holds the "
-                "head. The look of the picture (paint, light, colours) is not changed yet."
+                "head; and the look of the picture: paint, light, colours."
             ),
             search_aliases=["prompt", "emotion", "expression", "style", "text conditioning"],
             inputs=[
@@ -28,7 +28,8 @@ class TextStyleCondition(io.ComfyNode):
                     default="",
                     tooltip=(
                         "What the face does, in your own words: 'a wide smile, looking left', 'slightly worried', "
-                        "'(surprised:0.5)'. Empty: the portrait keeps its own expression."
+                        "'(surprised:0.5)'; or which look the video has: 'oil painting', 'warm sunset light'. Empty: "
+                        "the portrait keeps its own expression and look."
                     ),
                 ),
                 io.String.Input(
@@ -36,7 +37,10 @@ class TextStyleCondition(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default="",
-                    tooltip="What is taken away, also from what the portrait itself shows: 'smiling' calms a smile.",
+                    tooltip=(
+                        "What is taken away, also from what the portrait itself shows: 'smiling' calms a smile, "
+                        "'sepia' makes colours colder."
+                    ),
                 ),
                 io.Float.Input(
                     "text_scale",

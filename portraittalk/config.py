@@ -283,7 +283,8 @@ class LookConfig:
 class TextConfig:
     """The sentence encoder, distilled from one of ``dim`` values, and the network that reads expressions from it.
 
-    concepts: how many it tells apart. targets: how many numbers say what one asks of a face.
+    concepts: how many it tells apart. targets: how many numbers say what one asks of a face. captions: how many it
+    remembers, each as a place along so many ``axes``.
     """
 
     vocabulary: int = 30522
@@ -295,3 +296,5 @@ class TextConfig:
     hidden: int = 256
     concepts: int = 33
     targets: int = 57
+    captions: int = 0
+    axes: int = 96

@@ -3,6 +3,7 @@
 Every look is given to the same frames, so its figures stand beside those of the video without a prompt.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from ..types import Identity, SamplingSettings, Style
 from ..weights.model import Model
 from ..weights.text import load_look_networks
 from .looks import LOOKS, render_look
+
+logger = logging.getLogger(__name__)
 
 FPS = 25.0
 LOOKED_AT = 3  # frames, evenly over the video, whose faces are recognised
@@ -89,7 +92,9 @@ def check_looks(
         assert painter is not None
         wanted, got = _by_formula(name, identity, painter)[..., y0:y1, x0:x1], painter.portrait[None, :, y0:y1, x0:x1]
         closeness = psnr(got, wanted), ssim(got, wanted)
-        yield LookFigures(name, moves, moves / still, beside.max().item(), likeness, *closeness)
+        figures = LookFigures(name, moves, moves / still, beside.max().item(), likeness, *closeness)
+        logger.info("%s", figures)
+        yield figures
 
 
 def _style(name: str) -> Style:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that read prompts.")
 
-Texts = Annotated[int | None, typer.Option(help="How many texts the teacher is asked about, or the reader learns from.")]
+Texts = Annotated[
+    int | None, typer.Option(help="How many texts the teacher is asked about, or the reader learns from.")
+]
 Encoder = Annotated[Path | None, typer.Option(help="Weights that `encoder`, or `dictionary`, trained.")]
 
 

@@ -17,8 +17,9 @@ from portraittalk.types import Style
 FUNCTION_WORDS = {
     "about", "after", "from", "off", "under", "before", "such", "it", "a", "an", "the", "of", "to", "in",
     "on", "at", "by", "for", "with", "and", "or",
-    "over", "like", "her", "his", "up", "against", "is", "not", "ready",
+    "over", "bit", "bits", "like", "her", "his", "up", "against", "is", "not", "ready",
 }  # fmt: skip
+ENDINGS = re.compile(r"(?<=...)(iness|ingly|ing|ed|en|ity|ily|iety|ious|ion|ful|ly|y|es|s|e)$")
 # Written by somebody who had not seen the training captions, in words that none of them uses; and which of the
 # training's concepts each comes near.
 PARAPHRASES = (
@@ -89,8 +90,9 @@ def test_clauses_and_their_weights():
 
 
 def stems(text: str) -> set[str]:
-    """The beginnings of its words: ``smiles`` and ``smiling`` are one."""
-    return {word[:5] for word in re.findall("[a-z]+", text.lower()) if word not in FUNCTION_WORDS}
+    """The roots of its words, roughly: ``smiles`` and ``smiling`` are one, as are ``jolly`` and ``jollity``."""
+    words = (word for word in re.findall("[a-z]+", text.lower()) if word not in FUNCTION_WORDS)
+    return {re.sub(r"(.)\1$", r"\1", ENDINGS.sub("", word))[:5] for word in words}
 
 
 def test_the_paraphrases_share_no_word_with_the_captions():
@@ -102,9 +104,9 @@ def test_the_paraphrases_share_no_word_with_the_captions():
 
 
 def test_free_words_act():
-    """The aim is 32 of 40; see portraittalk/assets/text/README.md for what is reached, and which fail."""
+    """See portraittalk/assets/text/README.md for which fail."""
     right = [acts(text, concept) for text, concept in PARAPHRASES]
-    assert sum(right) >= 26, [text for (text, _), good in zip(PARAPHRASES, right, strict=True) if not good]
+    assert sum(right) >= 32, [text for (text, _), good in zip(PARAPHRASES, right, strict=True) if not good]
 
 
 @pytest.mark.parametrize(
@@ -137,11 +139,11 @@ def test_strengths_weights_and_combinations():
     assert abs(amount("not angry", "browDownLeft")) < 0.5 * amount("angry", "browDownLeft")
 
 
-def test_what_names_no_expression_is_named_or_refused(tiny_model, caplog):
-    assert read_prompt("oil painting, smiling").unread == ("oil painting",)
-    style = pipeline.encode_style(tiny_model, "oil painting, smiling")
-    assert "oil painting" in caplog.text and style.expression.norm() > 0.3
-    with pytest.raises(SettingsError, match=r"names no expression.*describe what the face does"):
+def test_what_asks_for_nothing_known_is_named_or_refused(tiny_model, caplog):
+    assert [clause for clause, _ in read_prompt("a red car, smiling").unread] == ["a red car"]
+    style = pipeline.encode_style(tiny_model, "a red car, smiling")
+    assert "'a red car' is left out" in caplog.text and style.expression.norm() > 0.3
+    with pytest.raises(SettingsError, match=r"names no expression.*no look.*describe what the face does"):
         pipeline.encode_style(tiny_model, "a red car")
     assert pipeline.encode_style(tiny_model, " ", "\n") == Style()
 

@@ -6,13 +6,13 @@ import torch
 from torch import Generator
 
 from portraittalk.config import TextConfig
-from portraittalk.models.text_net import SentenceNet
+from portraittalk.models.text_net import ExpressionNet, SentenceNet
 from portraittalk.text.expression import EXPRESSION_NAMES
 from portraittalk.text.prompt import word_pieces
 from portraittalk.training.captions import CONCEPTS, random_caption, target_vector
 from portraittalk.training.text import TextTraining, distil, holder, sentences, train_reader, whole_words
 from portraittalk.training.trainer import TrainerConfig
-from portraittalk.weights.text import VOCABULARY, load_text_networks
+from portraittalk.weights.text import VOCABULARY, load_text_networks, save_text_networks
 
 TINY = TextConfig(word_dim=16, layers=1, heads=2, hidden=64)
 TRAINER = TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, bf16=False, ema=0.5, log_every=1)
@@ -52,8 +52,21 @@ def test_the_encoder_learns_from_a_teacher_and_the_reader_from_captions(tmp_path
     student = distil(SentenceNet(TINY), texts, wanted, training, tmp_path / "a")
     told = losses(tmp_path / "a")
     assert sum(told[-10:]) < 0.8 * sum(told[:10])
-    longer = replace(training, trainer=replace(TRAINER, steps=150))
-    networks = train_reader(SentenceNet(TINY), texts, wanted, longer, tmp_path / "b")
+    assert student.config == TINY
+    networks = train_reader(SentenceNet(TINY), training, tmp_path / "b")
     told = losses(tmp_path / "b")
     assert sum(told[-10:]) < 0.8 * sum(told[:10])
-    assert student.config == networks.config == TINY
+    assert networks.config == replace(TINY, captions=len(networks.expression.captions)) and networks.config.captions > 0
+
+
+def test_a_sentence_is_nearest_to_the_captions_of_its_meaning(tmp_path):
+    networks = load_text_networks()
+    sentences = networks.sentences(word_pieces(["smiling", "furious"], networks))
+    reader = ExpressionNet(replace(networks.config, captions=2, axes=8))
+    reader.remember(sentences, torch.tensor([3, 5]))
+    shares = reader.nearest(sentences)
+    assert shares.argmax(1).tolist() == [3, 5] and torch.allclose(shares.sum(1), torch.ones(2))
+    save_text_networks(tmp_path / "text.safetensors", networks)
+    again = load_text_networks(tmp_path / "text.safetensors")
+    assert again.expression.captions.dtype == torch.int8
+    assert torch.equal(again.expression.nearest(sentences), networks.expression.nearest(sentences))
