@@ -157,13 +157,14 @@ def _finish(
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
-    residual, mask = _residual(model, scene, clean, portrait_aperture), scene.structure.mask
+    stretched = stretched_mouth(scene.structure, portrait_aperture)
+    residual, mask = _residual(model, scene, clean, stretched), scene.structure.mask
     if painter is not None:
-        residual, mask = painter.difference(scene.structure, residual)
+        residual, mask = painter.difference(scene.structure, residual, stretched)
     return paste(scene.structure.flow, residual, mask).cpu()
 
 
-def _residual(model: Model, scene: Scene, clean: Tensor, portrait_aperture: Tensor) -> Tensor:
+def _residual(model: Model, scene: Scene, clean: Tensor, stretched: Tensor) -> Tensor:
     """What the network adds to the warped reference (n, 3, S, S): decode(clean) - decode(base).
 
     Where closed lips open, the warp has nothing but stretched lip to offer: there the network's picture replaces it.
@@ -177,9 +178,9 @@ def _residual(model: Model, scene: Scene, clean: Tensor, portrait_aperture: Tens
     drawn, plain = model.autoencoder.decode(torch.cat((clean, scene.base))[..., rows, columns]).chunk(2)
     factor = config.autoencoder.factor
     tall, wide = (slice(cells.start * factor, cells.stop * factor) for cells in (rows, columns))
-    stretched = stretched_mouth(structure, portrait_aperture)[..., tall, wide]
+    lip = stretched[..., tall, wide] * (plain - structure.warped[..., tall, wide])
     residual = drawn.new_zeros(structure.warped.shape)
-    residual[..., tall, wide] = drawn - plain + stretched * (plain - structure.warped[..., tall, wide])
+    residual[..., tall, wide] = drawn - plain + lip
     if config.animate_net.residual:
         residual *= drawn_share(structure.map, config.crop_size)
     return residual

@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from portraittalk import pipeline
+from portraittalk.face.align import extract_crop
 from portraittalk.face.compose import CropData, paste_back
+from portraittalk.face.warp import warp
 from portraittalk.motion.arkit import ARKIT_INDEX
+from portraittalk.motion.structure import build_structure
 from portraittalk.motion.track import MotionTrack
 from portraittalk.sampling.look import parts_of
 from portraittalk.types import SamplingSettings, Scales, Speech, Style
@@ -67,6 +70,23 @@ def test_crops_are_pasted_back_in_the_look(tiny_model, animate, identity):
     pasted = paste_back(animate(style, output="crop"), CropData(shown.portrait, shown.crop))
     assert (pasted - animate(style)).abs().mean() < 0.01
     assert pipeline.shown_portrait(tiny_model, identity, style, 0.0) is identity
+
+
+def test_what_is_drawn_is_added_and_stretched_strokes_are_drawn_anew(tiny_model, identity):
+    expression = torch.zeros(2, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = 0.6
+    motion = MotionTrack.of_expression(expression, 25.0)
+    structure = build_structure(identity, motion, tiny_model.basis, tiny_model.config)
+    painter = pipeline.painter_of(tiny_model, identity, style_of("black and white photograph"), 1.0)
+    nothing, nowhere = torch.zeros_like(structure.warped), torch.zeros_like(structure.mask)
+    change, mask = painter.difference(structure, nothing, nowhere)
+    assert change.abs().max() == 0 and (mask >= structure.mask).all()
+    change, _ = painter.difference(structure, nothing, torch.ones_like(nowhere))
+    crop = extract_crop(painter.portrait, identity.crop, identity.crop.size)
+    grey = warp(crop, structure.flow) + change
+    assert (grey.amax(1) - grey.amin(1)).mean() < 0.05 and change.abs().max() > 0
+    brighter, _ = painter.difference(structure, nothing + 0.2, nowhere)
+    assert (brighter * structure.mask).sum() > 0 and (brighter * (1 - mask)).abs().sum() < 0.01 * brighter.abs().sum()
 
 
 def test_parts_of_a_mixture():
