@@ -86,7 +86,7 @@ def test_what_is_drawn_is_added_and_stretched_strokes_are_drawn_anew(tiny_model,
     grey = warp(crop, structure.flow) + change
     assert (grey.amax(1) - grey.amin(1)).mean() < 0.05 and change.abs().max() > 0
     brighter, _ = painter.difference(structure, nothing + 0.2, nowhere)
-    assert (brighter * structure.mask).sum() > 0 and (brighter * (1 - mask)).abs().sum() < 0.01 * brighter.abs().sum()
+    assert (brighter * structure.mask).sum() > 0 and (brighter * (1 - mask)).abs().sum() < 0.1 * brighter.abs().sum()
 
 
 def test_parts_of_a_mixture():
