@@ -117,7 +117,7 @@ class Bench:
         timestep = torch.tensor(500, device=self.device)
         found: dict[str, tuple[Work, int, int]] = {}
         if set(self.names) & set(OURS):
-            net, size, betas = self.model.animate_net, self.config.crop_size, self.config.animate_net.betas
+            net, size = self.model.animate_net, self.config.crop_size
             picture, latents = self.tensor(1, 3, size, size), self.tensor(window, 4, side, side)
             reference = {}
             if any(name.startswith(("denoise", "whole")) for name in self.names):
@@ -128,7 +128,7 @@ class Bench:
             part = replace(whole, speech=whole.speech[:, :window])
             seen, alone = net.prepare(part), net.prepare(replace(part, reference={}))
             clip = latents.transpose(0, 1)[None]
-            noise = clip_noise(0, frames, (4, side, side)).to(self.device)
+            noise = clip_noise(0, frames, (4, side, side), 1.5).to(self.device)
 
             def decode(decoder: nn.Module, given: torch.Tensor) -> None:
                 for few in given.split(self.settings.chunk):
@@ -137,7 +137,7 @@ class Bench:
                         frames.cpu()
 
             def video(decoder: nn.Module) -> None:
-                clean = sample_clip(net, whole, noise, self.settings, betas)
+                clean = sample_clip(net, whole, noise, self.settings)
                 decode(decoder, clean[0].transpose(0, 1).to(self.dtype))
 
             found = {

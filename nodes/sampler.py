@@ -18,7 +18,7 @@ from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack, concatenate
 from ..portraittalk.pipeline import Output, animate, animate_by_speech, face_motion, hear, shown_portrait
 from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
-from ..portraittalk.weights.model import ReferenceModel
+from ..portraittalk.weights.model import Model, ReferenceModel
 from . import convert, host
 from .types import (
     CATEGORY,
@@ -187,7 +187,9 @@ class AnimateNetSampler(io.ComfyNode):
                 else _fitted(motion, speech)
             )
             chunks = animate(loaded, identity, speech, style.style, moved, settings, shape, progress)
-            data = crop_data(shown_portrait(loaded, identity, style.style, style.text_scale))
+            if isinstance(loaded, Model):
+                identity = shown_portrait(loaded, identity, style.style, style.text_scale)
+            data = crop_data(identity)
         if mode == VIDEO:
             return io.NodeOutput(host.blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, data)
         frames = convert.frames_to_comfy(chunks, len(speech), host.output_device())

@@ -140,10 +140,10 @@ def animate(
     folder = models_dir or usual_folder()
     path = find_weights(model, [] if folder is None else [folder])
     config, scales = read_config(path), Scales(identity_scale, text_scale, audio_scale)
-    public = config.animate_net.reference_attention
-    if public and (prompt or negative_prompt or motion_in or motion_out):
+    hears = "speech" in config.animate_net.branches and config.animate_net.reference_attention
+    if hears and (prompt or negative_prompt or motion_in or motion_out):
         raise SettingsError(f"The model '{model}' makes its motion itself: leave out prompts and motion tracks.")
-    if strength is not None and config.clip is None:
+    if strength is not None and config.animate_net.prediction != "epsilon":
         raise SettingsError(f"The model '{model}' does not draw the portrait anew: leave the strength out.")
     usual = usual_settings(config)
     settings = replace(
@@ -168,13 +168,13 @@ def animate(
     given = None if motion_in is None else MotionTrack.load(motion_in)
     started = time.perf_counter()
     with ProgressBars() as progress:
-        place("autoencoder", "reference_net")
+        place("autoencoder", "reference_net", "image_net")
         identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), provider, progress=progress)
         place("speech_encoder")
         speech = pipeline.hear(networks, sound, fps, progress)
-        place("animate_net", "autoencoder", "fast_decoder")
+        place("animate_net", "autoencoder", "fast_decoder", "basis")
         output: pipeline.Output = "crop" if no_paste_back else "full"
-        if isinstance(networks, ReferenceModel):
+        if isinstance(networks, ReferenceModel) and networks.speech_encoder is not None:
             frames = pipeline.animate_by_speech(networks, identity, speech, settings, output, progress)
         else:
             motion_net, _ = pipeline.face_motion(networks)

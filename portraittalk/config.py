@@ -95,7 +95,8 @@ class AnimateNetConfig:
     other. prediction: "velocity" or "epsilon", what it was trained to say of noisy latents: weights for the one are
     useless for the other. betas: first and last of the noise schedule it was trained with, curve: how it goes between
     them, "linear" or "scaled_linear". sampler: "ddim", or "lcm" for weights distilled to few steps; both are for
-    epsilon. Those that predict velocity have schedules of their own.
+    epsilon. Those that predict velocity have schedules of their own. shift: frames by which the windows of a
+    clip that is sampled as a whole move on at each step. noise_limit: what the noise it begins with is clamped to.
     """
 
     block_out_channels: tuple[int, ...] = (64, 96, 128)
@@ -117,6 +118,8 @@ class AnimateNetConfig:
     betas: tuple[float, float] = (0.0001, 0.02)
     curve: str = "linear"
     sampler: str = "ddim"
+    shift: int = 2
+    noise_limit: float = 1.5
     residual: bool = (
         True  # the latents that are diffused are the difference to the warped reference's, times residual_scale
     )
@@ -127,7 +130,8 @@ class AnimateNetConfig:
 class ClipConfig:
     """What Stable Diffusion 1.5 and an IP-Adapter see the world by: CLIP's text encoder (text_*, with ``words`` pieces
     of words, of which a text has ``longest``), CLIP's image encoder (image_*), and the resampler that makes ``tokens``
-    identity tokens of its features."""
+    identity tokens of its features. With a ``projection`` there is the image encoder alone, and what it ends in: one
+    token of that width."""
 
     words: int = 49408
     longest: int = 77
@@ -142,6 +146,7 @@ class ClipConfig:
     resampler_width: int = 768
     resampler_heads: int = 12
     tokens: int = 16
+    projection: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ class PortraitTalkConfig:
     crop_size: side of the aligned crop in pixels. crop_width: that side in distances between the outer eye corners.
     steps, guidance_scale, strength, window, overlap: of sampling, where the user asks for nothing else. fast_decoder:
     there is a second, smaller decoder of Stable Diffusion's latents. clip: of an unmodified Stable Diffusion 1.5, which
-    reads prompts itself; None for all others.
+    reads prompts itself, or of a model that sees the person by CLIP's image encoder; None for all others.
     """
 
     name: str = "mini"

@@ -12,18 +12,21 @@ from torch import Tensor
 from .errors import FaceError, MotionError, SettingsError
 from .face.align import aligned_crop, extract_crop, to_crop
 from .face.detect import FaceProvider
+from .face.draw_control import draw_pose
 from .face.select import LARGEST, FaceChoice, choose_face, find_face
 from .media.audio import Audio
+from .models.animate_net import Conditions
 from .models.motion_net import MotionNet
 from .motion.arkit import ARKIT_NAMES
 from .motion.basis import FaceBasis
+from .motion.geometry import move_landmarks
 from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.clip import reference_features
 from .sampling.look import Painter
 from .sampling.render import Output, render
-from .sampling.render_clip import render_clip
+from .sampling.render_clip import face_map, render_clip
 from .sampling.render_prompt import edit_portrait as _edit_portrait
 from .sampling.render_prompt import render_prompt
 from .sampling.settings import check_identity, check_settings, usual_settings
@@ -73,8 +76,9 @@ def encode_identity(
     shown = chosen[0].blendshapes
     latents = model.autoencoder.encode(references.to(model.dtype))
     if isinstance(model, ReferenceModel):
-        tokens = references.new_zeros(0, model.config.animate_net.token_dim)
-        reference = reference_features(model.reference_net, latents)
+        seen = None if model.image_net is None else model.image_net(references.to(model.dtype))  # (N, 1, D)
+        reference = reference_features(model.reference_net, latents, seen)
+        tokens = references.new_zeros(0, model.config.animate_net.token_dim) if seen is None else seen[:, 0].float()
     else:
         tokens, reference = model.identity_net(references.to(model.dtype)).float(), {}
     return Identity(
@@ -162,7 +166,7 @@ def shown_portrait(model: Model, identity: Identity, style: Style, text_scale: f
 
 
 def animate(
-    model: Model | PromptModel,
+    model: AnyModel,
     identity: Identity,
     speech: Speech,
     style: Style,
@@ -197,6 +201,10 @@ def animate(
     def structure_of(frames: slice) -> Structure:
         return build_structure(identity, motion[frames].to(device), basis, model.config)
 
+    if isinstance(model, ReferenceModel):
+        landmarks = move_landmarks(identity.landmarks, identity.blendshapes, motion[: len(speech)].to(device), basis)
+        drawn = draw_pose(landmarks, model.config.crop_size, model.config.structure.map_size)
+        return render_clip(model, identity, len(speech), Conditions(map=drawn[None]), settings, output, progress)
     heard, asked = speech.to(device), style.to(device)
     if isinstance(model, PromptModel):
         return render_prompt(model, identity, heard, asked, structure_of, settings, output, progress)
@@ -204,9 +212,11 @@ def animate(
     return render(model, identity, heard, asked, structure_of, settings, output, progress, painter)
 
 
-def face_motion(model: Model | PromptModel) -> tuple[MotionNet, FaceBasis]:
+def face_motion(model: AnyModel) -> tuple[MotionNet, FaceBasis]:
     """What makes a face's motion out of speech, and landmarks out of that. Raises SettingsError for a model that edits
     pictures only."""
+    if isinstance(model, ReferenceModel) and model.speech_encoder is not None:
+        raise SettingsError(f"The model '{model.config.name}' makes its motion itself: give it speech alone.")
     if model.motion_net is None or model.basis is None:
         raise SettingsError(
             f"The model '{model.config.name}' edits pictures and cannot make them speak: edit the portrait with it, "
@@ -237,11 +247,9 @@ def edit_portrait(
 
 def hear(model: AnyModel, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
     """The speech as the model listens to it: log-mel patches, or Whisper's features. Raises SettingsError for an fps
-    that is not above 0, and for a model that does not hear."""
-    if not isinstance(model, ReferenceModel):
+    that is not above 0."""
+    if not isinstance(model, ReferenceModel) or model.speech_encoder is None:
         return encode_speech(audio, fps, model.config.speech, progress)
-    if model.speech_encoder is None:
-        raise SettingsError(f"The model '{model.config.name}' follows drawn poses, not speech: choose another.")
     return whisper.encode_speech(audio, fps, model.speech_encoder, model.config.speech, progress)
 
 
@@ -261,8 +269,15 @@ def animate_by_speech(
     settings = settings or usual_settings(config)
     check_settings(settings, config)
     check_identity(identity, config)
-    device = model.device
-    return render_clip(model, identity.to(device), speech.to(device), settings, output, progress)
+    if model.speech_encoder is None:
+        raise SettingsError(
+            f"The model '{config.name}' follows poses, not speech: make a motion track from the speech."
+        )
+    identity = identity.to(model.device)
+    conditions = Conditions(
+        map=face_map(identity.landmarks, config.crop_size)[None, None], speech=speech.features[None]
+    )
+    return render_clip(model, identity, len(speech), conditions, settings, output, progress)
 
 
 def image_size(image: Tensor) -> tuple[int, int]:

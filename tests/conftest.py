@@ -123,6 +123,22 @@ def tiny_echomimic() -> PortraitTalkConfig:
 
 
 @pytest.fixture(scope="session")
+def tiny_aniportrait(tiny_echomimic) -> PortraitTalkConfig:
+    """AniPortrait's configuration with narrower networks."""
+    from portraittalk.config import ClipConfig
+    from portraittalk.weights.layouts import ANIPORTRAIT
+
+    return replace(
+        ANIPORTRAIT,
+        crop_size=128,
+        structure=replace(ANIPORTRAIT.structure, map_size=128),
+        autoencoder=tiny_echomimic.autoencoder,
+        clip=ClipConfig(image_size=28, image_width=32, image_layers=2, image_heads=2, projection=768),
+        animate_net=replace(ANIPORTRAIT.animate_net, block_out_channels=(32, 64, 128, 128)),
+    )
+
+
+@pytest.fixture(scope="session")
 def golden_echomimic(goldens, tiny_echomimic) -> ReferenceModel:
     """The networks with the golden tensors' weights, by way of the layout; the others are random."""
     from portraittalk.weights.layouts import LAYOUTS

@@ -37,7 +37,8 @@ class Conditions(Movable):
     """What one window of F frames is generated from, for a batch of B. A model reads what its configuration names.
 
     warped: (B, C, F, h, w) latents of the warped reference. mask: (B, 1, F, h, w) in 0..1, what may change.
-    map: (B, F, M, m, n) drawn landmarks, or (B, 1, M, m, n) the same for all frames; None gives features of zero.
+    map: (B, F, M, m, n) drawn landmarks, or (B, 1, M, m, n) the same for all frames, in 0..1 or as bytes; None gives
+    features of zero.
     identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features, or (B, 1, W, M) the same for all frames.
     structure: (B, F, K) coefficients.
     text: (B, L, Dt) text tokens. reference: per transformer block (B, P, C), from ``ReferenceNet``. What is None, or
@@ -230,7 +231,8 @@ class AnimateNet(nn.Module):
 
     def guides(self, maps: Tensor) -> list[Tensor]:
         """Features (B, G, F or 1, h, w) of the drawn maps (B, F or 1, M, m, n), one or several."""
-        found = self.structure_encoder(maps.flatten(0, 1))
+        given = maps.to(self.unet.dtype) / 255 if maps.dtype == torch.uint8 else maps
+        found = self.structure_encoder(given.flatten(0, 1))
         return [
             features.unflatten(0, maps.shape[:2]).transpose(1, 2)
             for features in (found if isinstance(found, list) else [found])

@@ -52,6 +52,32 @@ class TextEncoder(nn.Module):
         return self.clip(input_ids=pieces).last_hidden_state
 
 
+class ClipImageNet(nn.Module):
+    """References (N, 3, S, S) in 0..1 -> one token for each (N, 1, D): CLIP's image encoder and its projection."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        built = _clip().CLIPVisionModelWithProjection(
+            _clip().CLIPVisionConfig(
+                image_size=config.image_size,
+                patch_size=config.image_patch,
+                hidden_size=config.image_width,
+                intermediate_size=4 * config.image_width,
+                num_hidden_layers=config.image_layers,
+                num_attention_heads=config.image_heads,
+                projection_dim=config.projection,
+                hidden_act="quick_gelu",
+            )
+        )
+        self.encoder, self.projection = built.vision_model, built.visual_projection
+        _count_positions(self.encoder, (config.image_size // config.image_patch) ** 2 + 1)
+        self.image_size = config.image_size
+
+    def forward(self, references: Tensor) -> Tensor:
+        seen = self.encoder(pixel_values=clip_pixels(references, self.image_size)).pooler_output
+        return self.projection(seen)[:, None]
+
+
 class ClipIdentityNet(nn.Module):
     """References (N, 3, S, S) in 0..1 of one person -> identity tokens (N * T, D): those of each, joined."""
 
@@ -85,11 +111,7 @@ class ClipIdentityNet(nn.Module):
         return self.tokens(self.features(self.pixels(references))).flatten(0, 1)
 
     def pixels(self, references: Tensor) -> Tensor:
-        """Pictures (N, 3, S, S) in 0..1 as CLIP is given them: small, and normalised."""
-        side = (self.image_size, self.image_size)
-        small = F.interpolate(references, side, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        mean, deviation = (small.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
-        return (small - mean) / deviation
+        return clip_pixels(references, self.image_size)
 
     def features(self, pixels: Tensor) -> Tensor:
         """(N, 3, s, s) -> (N, P, C): what enters the last layer of CLIP's image encoder."""
@@ -103,6 +125,13 @@ class ClipIdentityNet(nn.Module):
         """The tokens (T, D) that stand for no picture: those of pixels that are all zero, as IP-Adapter has it."""
         example = self.resampler.proj_in.weight
         return self.tokens(self.features(example.new_zeros(1, 3, self.image_size, self.image_size)))[0]
+
+
+def clip_pixels(pictures: Tensor, size: int) -> Tensor:
+    """Pictures (N, 3, S, S) in 0..1 as CLIP is given them: small, and normalised."""
+    small = F.interpolate(pictures, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    mean, deviation = (small.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+    return (small - mean) / deviation
 
 
 def _count_positions(clip: Any, count: int) -> None:

@@ -16,14 +16,12 @@ from ..types import SamplingSettings, Scales
 from .schedule import counted_steps
 from .windows import frame_noise, ring_windows
 
-SHIFT = 2  # frames by which windows move on at each step
 HELD = 128  # frames of a clip whose keys, values and features are held
-LOUDEST = 1.5  # what the starting noise is clamped to
 
 
-def clip_noise(seed: int, frames: int, shape: tuple[int, ...]) -> Tensor:
-    """Starting noise (1, C, F, h, w) for latents of ``shape`` (C, h, w)."""
-    return frame_noise(seed, 0, frames, shape).clamp(-LOUDEST, LOUDEST).transpose(0, 1)[None]
+def clip_noise(seed: int, frames: int, shape: tuple[int, ...], limit: float) -> Tensor:
+    """Starting noise (1, C, F, h, w) for latents of ``shape`` (C, h, w), clamped to -limit..limit."""
+    return frame_noise(seed, 0, frames, shape).clamp(-limit, limit).transpose(0, 1)[None]
 
 
 @torch.no_grad()
@@ -41,7 +39,6 @@ def sample_clip(
     conditions: Conditions,
     noise: Tensor,
     settings: SamplingSettings,
-    betas: tuple[float, float],
     on_window: Callable[[Tensor], None] = lambda clean: None,
     on_step: Callable[[Tensor], None] = lambda sample: None,
 ) -> Tensor:
@@ -53,12 +50,12 @@ def sample_clip(
     """
     guided = settings.guidance_scale != 1
     seen = seen_at(net, conditions, settings.scales)
-    without = seen_at(net, unguided(conditions), settings.scales) if guided else seen
+    without = seen_at(net, unguided(net, conditions), settings.scales) if guided else seen
     sample, dtype = noise, next(net.parameters()).dtype
-    for number, step in enumerate(counted_steps(settings.steps, betas)):
+    for number, step in enumerate(counted_steps(settings.steps, net.config.betas)):
         timestep = torch.tensor(step.timestep, device=noise.device)
         total, windows = torch.zeros_like(sample), sample.new_zeros(sample.shape[2], 1, 1)
-        for frames in ring_windows(sample.shape[2], settings.window, settings.overlap, SHIFT * number):
+        for frames in ring_windows(sample.shape[2], settings.window, settings.overlap, net.config.shift * number):
             part = sample[:, :, frames]
             velocity = net(part.to(dtype), timestep, seen(frames)).to(part)
             if guided:
@@ -72,10 +69,12 @@ def sample_clip(
     return sample
 
 
-def unguided(conditions: Conditions) -> Conditions:
-    """What velocities are guided away from."""
+def unguided(net: AnimateNet, conditions: Conditions) -> Conditions:
+    """What velocities are guided away from; a pose is kept."""
     silence = None if conditions.speech is None else torch.zeros_like(conditions.speech[:, :1])
-    return replace(conditions, speech=silence, map=None, reference={})
+    nobody = None if conditions.identity is None else torch.zeros_like(conditions.identity)
+    drawn = conditions.map if net.guider == "pose" else None
+    return replace(conditions, speech=silence, identity=nobody, map=drawn, reference={})
 
 
 def seen_at(net: AnimateNet, conditions: Conditions, scales: Scales) -> Callable[[Tensor], Prepared]:
@@ -83,11 +82,12 @@ def seen_at(net: AnimateNet, conditions: Conditions, scales: Scales) -> Callable
 
     Keys and values of the reference are computed once. Those of frames, and features of their maps, are computed once
     as well and held, 2.5 MB a frame in half precision at the size of Stable Diffusion 1.5, where the clip has no more
-    than ``HELD`` frames; of a longer clip they are computed for each window, for 0.1 % of its operations.
+    than ``HELD`` frames; of a longer clip they are computed for each window, for 0.1 % of its operations. A pose guider
+    takes the frames of a window together, in its norms as well: what it makes of each window is held.
     """
     speech, drawn = conditions.speech, conditions.map
     frames = max(1 if given is None else given.shape[1] for given in (speech, drawn))
-    if frames <= HELD:
+    if frames <= HELD and net.guider != "pose":
         return net.prepare(conditions, scales).at
     moving = Conditions(
         speech=speech if speech is not None and speech.shape[1] > 1 else None,
@@ -101,7 +101,18 @@ def seen_at(net: AnimateNet, conditions: Conditions, scales: Scales) -> Callable
         ),
         scales,
     )
-    return lambda frames: still.at(frames).joined(net.prepare(at_frames(moving, frames), scales))
+    held: dict[tuple[int, ...], Prepared] = {}
+
+    def window(numbers: Tensor) -> Prepared:
+        key = tuple(numbers.tolist())
+        if key in held:
+            return held[key]
+        found = still.at(numbers).joined(net.prepare(at_frames(moving, numbers), scales))
+        if frames <= HELD and net.config.shift == 0:
+            held[key] = found
+        return found
+
+    return window
 
 
 def at_frames(conditions: Conditions, frames: Tensor) -> Conditions:

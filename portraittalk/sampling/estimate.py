@@ -68,7 +68,7 @@ def estimate(
     weights = weight_bytes(*model.modules().values())
     decoder = model.fast_decoder if settings.fast_decode else model.autoencoder
     needed = {
-        "reference": (model.autoencoder, model.reference_net),
+        "reference": (model.autoencoder, model.reference_net, model.image_net),
         "speech": (model.speech_encoder,),
         "denoise": (model.animate_net, model.fast_decoder),
         "decode": (model.animate_net, decoder, model.fast_decoder),
@@ -102,8 +102,9 @@ def _held(
     with torch.device("meta"), Ledger(*model.modules().values()) as ledger:
         crops = torch.empty(references, 3, size, size)
         latents = model.autoencoder.encode(crops.to(dtype))
-        reference = reference_features(model.reference_net, latents)
-        del crops
+        seen = None if model.image_net is None else model.image_net(crops.to(dtype))
+        reference = reference_features(model.reference_net, latents, seen)
+        del crops, seen
         stages["reference"] = ledger.turn()
         if model.speech_encoder is not None:
             model.speech_encoder(torch.empty(1, MEL_BANDS, 2 * SECONDS * RATE, dtype=dtype))
@@ -115,13 +116,15 @@ def _held(
         total = torch.zeros_like(sample)
         seen = seen_at(model.animate_net, conditions, settings.scales)
         guided = settings.guidance_scale != 1
-        without = seen_at(model.animate_net, unguided(conditions), settings.scales) if guided else seen
+        without = (
+            seen_at(model.animate_net, unguided(model.animate_net, conditions), settings.scales) if guided else seen
+        )
         numbers = torch.arange(window, device="cpu")
-        velocity, timestep = None, torch.zeros((), dtype=torch.long)
+        timestep, found = torch.zeros((), dtype=torch.long), []
         for side in (seen, without)[: 1 + guided]:  # what the first has found is held while the second works
-            velocity = (velocity, model.animate_net(sample[:, :, :window].to(dtype), timestep, side(numbers)))
+            found.append(model.animate_net(sample[:, :, :window].to(dtype), timestep, side(numbers)))
         stages["denoise"] = ledger.turn()
-        del velocity, seen, without, side, total
+        del found, seen, without, side, total
         ledger.turn()
         decoder = model.fast_decoder if settings.fast_decode and model.fast_decoder else model.autoencoder
         decoder.decode(sample[0].transpose(0, 1)[: settings.chunk].to(dtype)).float().clamp(0, 1)
@@ -138,7 +141,9 @@ def _conditions(config: PortraitTalkConfig, frames: int, dtype: torch.dtype) -> 
         return torch.empty(shape, dtype=dtype)
 
     return Conditions(
-        map=given(1, drawn, structure.map_channels, config.crop_size, config.crop_size),
+        map=given(1, drawn, structure.map_channels, config.crop_size, config.crop_size).to(
+            dtype if drawn == 1 else torch.uint8
+        ),
         speech=given(1, frames, speech.tokens, speech.dim) if "speech" in net.branches else None,
         identity=given(1, 1, net.token_dim) if "identity" in net.branches else None,
     )

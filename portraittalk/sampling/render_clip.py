@@ -1,6 +1,7 @@
 """Frames from a model of public weights: the clip is sampled as a whole, then decoded and pasted back in chunks."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch.nn.functional import interpolate
 from ..face.compose import CropData, crop_data, paste_back
 from ..models.animate_net import Conditions
 from ..progress import Progress, ProgressCallback, ignore_progress
-from ..types import Identity, SamplingSettings, Speech
+from ..types import Identity, SamplingSettings
 from ..weights.model import ReferenceModel
 from .clip import clip_noise, sample_clip
 from .render import Output
@@ -21,18 +22,19 @@ MARGIN = 0.1  # by which the face's box grows on each side, in parts of its own
 def render_clip(
     model: ReferenceModel,
     identity: Identity,
-    speech: Speech,
+    frames: int,
+    conditions: Conditions,
     settings: SamplingSettings,
     output: Output,
     progress: ProgressCallback = ignore_progress,
 ) -> Iterator[Tensor]:
-    """The work behind ``pipeline.animate_by_speech``: chunks of at most ``settings.chunk`` frames, all on the
-    model's device.
+    """The work behind ``pipeline.animate_by_speech``: chunks of at most ``settings.chunk`` frames.
 
-    The latents of all frames are held until the last is decoded, some 64 kB a frame.
+    conditions: of all ``frames`` frames, but for the identity's tokens and reference. The latents of all frames are
+    held until the last is decoded, some 64 kB a frame.
     """
-    starts = range(0, len(speech), settings.chunk)
-    windows = len(ring_windows(len(speech), settings.window, settings.overlap))
+    starts = range(0, frames, settings.chunk)
+    windows = len(ring_windows(frames, settings.window, settings.overlap))
     total, done = settings.steps * windows + len(starts), 0
 
     def tick(preview: Tensor | None = None) -> None:
@@ -47,23 +49,19 @@ def render_clip(
             else model.fast_decoder.decode(clean[:, :, 0].to(model.dtype))[0].float().cpu()
         )
 
-    conditions = Conditions(
-        map=face_map(identity.landmarks, model.config.crop_size)[None, None],
-        speech=speech.features[None],
-        reference=identity.reference,
-    ).to(model.device, model.dtype)
-    noise = clip_noise(settings.seed, len(speech), tuple(identity.latents.shape[1:])).to(model.device)
-    betas = model.config.animate_net.betas
-    sampled = sample_clip(model.animate_net, conditions, noise, settings, betas, on_window=tick_window)
+    tokens = identity.tokens[None] if len(identity.tokens) else None
+    conditions = replace(conditions, identity=tokens, reference=identity.reference).to(model.device, model.dtype)
+    noise = clip_noise(settings.seed, frames, tuple(identity.latents.shape[1:]), model.config.animate_net.noise_limit)
+    sampled = sample_clip(model.animate_net, conditions, noise.to(model.device), settings, on_window=tick_window)
     latents = sampled[0].transpose(0, 1)  # (F, C, h, w)
     decoder = model.fast_decoder if settings.fast_decode and model.fast_decoder else model.autoencoder
     data = crop_data(identity)
     for start in starts:
         with torch.no_grad():
             crops = decoder.decode(latents[start : start + settings.chunk].to(model.dtype)).float().clamp(0, 1)
-        frames = (pasted(crops, data) if output == "full" else crops).cpu()
-        tick(frames[-1])
-        yield frames
+        drawn = (pasted(crops, data) if output == "full" else crops).cpu()
+        tick(drawn[-1])
+        yield drawn
 
 
 def pasted(crops: Tensor, data: CropData) -> Tensor:

@@ -1,8 +1,8 @@
 """Options that change how fast and in how much memory a model of public weights runs, not what it draws."""
 
 import torch
-from torch import nn
 
+from ..models.autoencoder import FastDecoder
 from ..weights.model import Networks
 
 
@@ -12,17 +12,12 @@ def hasten(model: Networks, channels_last: bool = False, compiled: bool = False)
     Channels last is what convolutions of half precision are fastest in on GPUs with tensor cores. Compiling takes some
     minutes, and begins again for another number of frames in a window.
     """
-    decoders = (model.autoencoder.kl.decoder, getattr(model, "fast_decoder", None))
-    for network in (model.animate_net.unet, *decoders):
+    fast: FastDecoder | None = getattr(model, "fast_decoder", None)
+    for network in (model.animate_net.unet, model.autoencoder.kl.decoder, None if fast is None else fast.tiny.decoder):
         if network is not None and channels_last:
             network.to(memory_format=torch.channels_last)
         if network is not None and compiled:
-            _compile(network)
-
-
-def _compile(network: nn.Module) -> None:
-    inner = network.tiny.decoder if hasattr(network, "tiny") else network
-    inner.compile()
+            network.compile()
 
 
 class Offload:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from ..config import SD15, SpeechConfig, StructureConfig
+from ..config import MINI, SD15, ClipConfig, SpeechConfig, StructureConfig
 from .layout import Layout, Rule, Source
-from .sd15 import ANIMATEDIFF, ANIMATEDIFF_V3, IDENTITY
+from .sd15 import ANIMATEDIFF, ANIMATEDIFF_V3, FACE_MOTION, IDENTITY
 from .shared import MOTION_MODULES, POSITIONS, VAE
 
 ECHOMIMIC = replace(
@@ -32,6 +32,14 @@ ECHOMIMIC_ACC = replace(ECHOMIMIC, name="echomimic-acc", steps=6, guidance_scale
 ANIPORTRAIT = replace(
     SD15,
     name="aniportrait",
+    crop_width=4.5,
+    steps=25,
+    guidance_scale=3.5,
+    window=16,
+    overlap=4,
+    clip=ClipConfig(image_width=1024, image_layers=24, image_heads=16, projection=768),
+    speech=MINI.speech,
+    motion_net=MINI.motion_net,
     structure=StructureConfig(map_channels=3, map_size=512, guider="pose"),
     animate_net=replace(
         SD15.animate_net,
@@ -40,6 +48,8 @@ ANIPORTRAIT = replace(
         reference_token_dim=768,
         norm_per_frame=True,
         betas=(0.00085, 0.012),
+        shift=0,
+        noise_limit=10.0,  # which noise never reaches
     ),
 )
 
@@ -100,6 +110,9 @@ ANIPORTRAIT_SOURCES = (
     Source("reference_net.unet.", ("reference_unet",)),
     Source("animate_net.structure_encoder.", ("pose_guider",)),
     VAE,
+    Source("image_net.encoder.", ("image_encoder",), "vision_model.", ignored=r".*\.position_ids$|visual_projection\."),
+    Source("image_net.projection.", ("image_encoder",), "visual_projection."),
+    *FACE_MOTION,
 )
 
 LAYOUTS = {
@@ -109,7 +122,8 @@ LAYOUTS = {
         # openai/whisper-tiny, Apache-2.0
         Layout(ECHOMIMIC, ECHOMIMIC_SOURCES),
         Layout(ECHOMIMIC_ACC, ECHOMIMIC_SOURCES),
-        # huggingface.co/ZJYang/AniPortrait, Apache-2.0
+        # huggingface.co/ZJYang/AniPortrait, Apache-2.0; the image_encoder of
+        # lambdalabs/sd-image-variations-diffusers, openrail
         Layout(ANIPORTRAIT, ANIPORTRAIT_SOURCES),
         IDENTITY,
         ANIMATEDIFF,

@@ -75,7 +75,7 @@ def settle(model: Networks, device: torch.device | str, dtype: torch.dtype | Non
         small = isinstance(model, Model) or torch.device(device).type == "cpu"
         dtype = torch.float32 if small else torch.float16
     for name, module in model.modules().items():
-        own = torch.float32 if isinstance(model, PromptModel) and name in FACE_MOTION else dtype
+        own = torch.float32 if not isinstance(model, Model) and name in FACE_MOTION else dtype
         module.to(device, own).eval().requires_grad_(False)
 
 

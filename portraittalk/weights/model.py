@@ -9,7 +9,7 @@ from torch import nn
 from ..config import PortraitTalkConfig
 from ..models.animate_net import AnimateNet
 from ..models.autoencoder import Autoencoder, FastDecoder
-from ..models.clip_net import ClipIdentityNet, TextEncoder
+from ..models.clip_net import ClipIdentityNet, ClipImageNet, TextEncoder
 from ..models.identity_net import IdentityNet
 from ..models.motion_net import MotionNet
 from ..models.reference_net import ReferenceNet
@@ -54,15 +54,20 @@ class Model(Networks):
 
 @dataclass(frozen=True)
 class ReferenceModel(Networks):
-    """A model filled from public weights: the person enters by reference attention, the motion by speech features.
+    """A model filled from public weights: the person enters by reference attention, the motion by speech features or
+    drawn poses.
 
-    speech_encoder: None where the denoiser does not hear, but follows drawn poses. fast_decoder: for previews, and for
+    speech_encoder: None where the denoiser does not hear. image_net, motion_net, basis: what a denoiser that follows
+    poses sees the person by, and what makes the poses; None for others. fast_decoder: for previews, and for
     frames where the settings ask for it; None where the file has none.
     """
 
     reference_net: ReferenceNet
     speech_encoder: SpeechEncoder | None
     fast_decoder: FastDecoder | None
+    image_net: ClipImageNet | None = None
+    motion_net: MotionNet | None = None
+    basis: FaceBasis | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,9 @@ class PromptModel(Networks):
 def build(config: PortraitTalkConfig, folder: Path = Path()) -> Model | ReferenceModel | PromptModel:
     """The networks with the random weights of their initialisation, on torch's default device. folder: of the user's
     files, which the tokenizer of a model that reads prompts is among."""
-    if config.clip is not None:
-        return build_prompt_model(config, folder)
-    return build_reference_model(config) if config.animate_net.reference_attention else build_model(config)
+    if config.animate_net.reference_attention:
+        return build_reference_model(config)
+    return build_model(config) if config.clip is None else build_prompt_model(config, folder)
 
 
 def build_model(config: PortraitTalkConfig) -> Model:
@@ -103,6 +108,7 @@ def build_model(config: PortraitTalkConfig) -> Model:
 
 def build_reference_model(config: PortraitTalkConfig) -> ReferenceModel:
     """As ``build_model``, for a configuration with reference attention."""
+    follows = config.structure.guider == "pose"
     return ReferenceModel(
         config=config,
         autoencoder=Autoencoder(config.autoencoder),
@@ -110,6 +116,9 @@ def build_reference_model(config: PortraitTalkConfig) -> ReferenceModel:
         reference_net=ReferenceNet(config.animate_net, config.autoencoder.latent_channels),
         speech_encoder=SpeechEncoder(config.speech) if "speech" in config.animate_net.branches else None,
         fast_decoder=FastDecoder() if config.fast_decoder else None,
+        image_net=None if config.clip is None else ClipImageNet(config.clip),
+        motion_net=MotionNet(config) if follows else None,
+        basis=FaceBasis() if follows else None,
     )
 
 

@@ -91,7 +91,7 @@ def test_the_reference_network_runs_once_for_an_identity_and_never_for_a_video(m
 def test_keys_values_and_features_of_the_map_are_computed_once_for_all_steps(model, conditions):
     net = model.animate_net
     with counted(**layers(net)) as (calls, rows):
-        sample_clip(net, conditions, noise(), SETTINGS, (0.00085, 0.012))
+        sample_clip(net, conditions, noise(), SETTINGS)
     assert (calls["speech"], rows["speech"]) == (1, FRAMES)
     assert (calls["locator"], rows["locator"]) == (1, 1)
     # The reference's once, one row, then each window's own pixels.
@@ -102,10 +102,10 @@ def test_of_a_long_clip_those_of_frames_are_computed_window_by_window_and_the_re
     model, conditions, monkeypatch
 ):
     net = model.animate_net
-    held = sample_clip(net, conditions, noise(), SETTINGS, (0.00085, 0.012))
+    held = sample_clip(net, conditions, noise(), SETTINGS)
     monkeypatch.setattr(clip, "HELD", 3)
     with counted(**layers(net)) as (calls, rows):
-        found = sample_clip(net, conditions, noise(), SETTINGS, (0.00085, 0.012))
+        found = sample_clip(net, conditions, noise(), SETTINGS)
     torch.testing.assert_close(found, held, atol=2e-5, rtol=0)
     assert rows["speech"] == STEPS * WINDOWS * 4
     assert rows["locator"] == 1 and calls["own"] == 1 + STEPS * WINDOWS
@@ -114,14 +114,14 @@ def test_of_a_long_clip_those_of_frames_are_computed_window_by_window_and_the_re
 @pytest.mark.parametrize(("scale", "passes"), [(1.0, 1), (2.5, 2)])
 def test_without_guidance_there_is_no_second_pass(model, conditions, scale, passes):
     with counted(unet=model.animate_net.unet) as (calls, _):
-        sample_clip(model.animate_net, conditions, noise(), replace(SETTINGS, guidance_scale=scale), (0.00085, 0.012))
+        sample_clip(model.animate_net, conditions, noise(), replace(SETTINGS, guidance_scale=scale))
     assert calls["unet"] == passes * STEPS * WINDOWS
 
 
 def test_a_guided_pass_projects_silence_once_for_all_frames(model, conditions):
     net = model.animate_net
     with counted(**layers(net)) as (calls, rows):
-        sample_clip(net, conditions, noise(), replace(SETTINGS, guidance_scale=2.0), (0.00085, 0.012))
+        sample_clip(net, conditions, noise(), replace(SETTINGS, guidance_scale=2.0))
     assert (calls["speech"], rows["speech"]) == (2, FRAMES + 1)
 
 

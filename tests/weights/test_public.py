@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 
 from portraittalk.errors import WeightsError
 from portraittalk.models.autoencoder import FastDecoder
+from portraittalk.weights.files import find_weights
+from portraittalk.weights.layout import SHIPPED
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.load import load_model, load_networks
+from portraittalk.weights.load import load_model, load_networks, read_tensors
 from portraittalk.weights.model import networks_of
 from portraittalk.weights.public import convert, layout_named, mapped, public_names
 
@@ -34,12 +36,16 @@ def empty_files(layout, wanted, published):
         denoiser = files["denoising_unet"]
         files["motion_module"] = {key: denoiser.pop(key) for key in list(denoiser) if "motion_modules." in key}
         for source in layout.sources:
-            if source.files[0] in ("vae", "whisper"):
+            if source.files[0] in ("vae", "whisper", "image_encoder"):
                 name = source.ours.partition(".")[0]
                 keys = {f"{name}.{key}": value for key, value in wanted[name].state_dict().items()}
-                files[source.files[0]] = {public_names(source, key)[-1]: value for key, value in keys.items()}
+                file = files.setdefault(source.files[0], {})
+                file |= {
+                    public_names(source, key)[-1]: value for key, value in keys.items() if key.startswith(source.ours)
+                }
         if "whisper" in files:
             files["whisper"]["decoder.ln.weight"] = torch.empty(384)
+    files[SHIPPED] = read_tensors(find_weights("mini"))[1]
     return files
 
 
