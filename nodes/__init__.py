@@ -9,12 +9,14 @@ from .load import LoadAudio, LoadPortrait
 from .model_loader import ModelLoader
 from .motion import LoadMotion, SaveMotion, SpeechToMotion
 from .paste_back import PasteBack
+from .public_loader import PublicModelLoader
 from .sampler import AnimateNetSampler
 from .style import TextStyleCondition
 from .video_combine import VideoCombine
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
+    PublicModelLoader,
     LoadAudio,
     LoadPortrait,
     IdentityEncode,

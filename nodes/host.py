@@ -26,11 +26,13 @@ from torch import Tensor, nn
 from ..portraittalk.errors import MediaError, WeightsError
 from ..portraittalk.pipeline import AnyModel
 from ..portraittalk.progress import Progress
+from ..portraittalk.weights.catalogue import PICKLED, PUBLIC, catalogue
 from ..portraittalk.weights.files import BUILT_IN, find_weights
 from ..portraittalk.weights.load import load_networks, read_config
 from ..portraittalk.weights.model import Model
 
 MODEL_FOLDER = "portraittalk"
+PUBLIC_FOLDER = "portraittalk_public"  # as the front end knows models/portraittalk/public
 MODEL_SUFFIX = ".safetensors"
 PREVIEW_SIDE = 512
 _BYTES_PER_PIXEL = 2048  # of activations, for each pixel of a crop: a generous guess, so that ComfyUI makes room
@@ -95,21 +97,55 @@ def heed_cancel(model: AnyModel) -> None:
 
 
 def register_model_folder() -> None:
-    """Makes models/portraittalk known beside what extra_model_paths.yaml names, for .safetensors files only."""
+    """Makes models/portraittalk known beside what extra_model_paths.yaml names, for .safetensors files only, and the
+    folder ``public`` in each of them for files as they were published."""
     folder_paths.add_model_folder_path(MODEL_FOLDER, str(Path(folder_paths.models_dir) / MODEL_FOLDER))
     folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update({MODEL_SUFFIX})
+    for folder in model_folders():
+        folder_paths.add_model_folder_path(PUBLIC_FOLDER, str(folder / PUBLIC))
+    folder_paths.folder_names_and_paths[PUBLIC_FOLDER][1].update({MODEL_SUFFIX, *PICKLED})
+
+
+def model_folders() -> list[Path]:
+    """The folders of models, the one that new files go to first."""
+    return [Path(folder) for folder in folder_paths.get_folder_paths(MODEL_FOLDER)]
 
 
 def list_models() -> list[str]:
-    """Names of the files in the registered model folders."""
-    return folder_paths.get_filename_list(MODEL_FOLDER)
+    """Names of the models in the registered folders, public files left out."""
+    return [name for name in folder_paths.get_filename_list(MODEL_FOLDER) if Path(name).parts[0] != PUBLIC]
 
 
 def model_path(name: str) -> Path:
     """The file of a name out of ``list_models``. Raises WeightsError for every other name."""
     if name not in list_models():
-        raise WeightsError(f"There is no model '{name}' in models/{MODEL_FOLDER}; choose one from the list.")
+        raise WeightsError(no_model(name))
     return Path(folder_paths.get_full_path_or_raise(MODEL_FOLDER, name))
+
+
+def no_model(name: str) -> str:
+    """The sentence for a model that is not there; of one that can be made, what it is made of and where that goes."""
+    public = catalogue().models.get(name.removesuffix(MODEL_SUFFIX))
+    if public is None:
+        return f"There is no model '{name}' in models/{MODEL_FOLDER}; choose one from the list."
+    missing = ", ".join(file.name for file in public.missing(model_folders())) or "no file"
+    place = model_folders()[0]
+    return (
+        f"{place / name} is not there yet: Load PortraitTalk Model from Public Files makes it of the files in "
+        f"{place / PUBLIC}, where {missing} is missing, and so does `portraittalk weights get {public.name}`."
+    )
+
+
+def list_public_files() -> list[str]:
+    """Names of the files as they were published, in the registered folders."""
+    return folder_paths.get_filename_list(PUBLIC_FOLDER)
+
+
+def public_path(name: str) -> Path:
+    """The file of a name out of ``list_public_files``. Raises WeightsError for every other name."""
+    if name not in list_public_files():
+        raise WeightsError(f"There is no file '{name}' in models/{MODEL_FOLDER}/{PUBLIC}; choose one from the list.")
+    return Path(folder_paths.get_full_path_or_raise(PUBLIC_FOLDER, name))
 
 
 def output_device() -> torch.device:

@@ -28,7 +28,8 @@ class ModelLoader(io.ComfyNode):
                     default=BUILT_IN_LABEL,
                     tooltip=(
                         f"'{BUILT_IN_LABEL}' needs no download and runs on a CPU. Other models are .safetensors files "
-                        f"in models/{host.MODEL_FOLDER}, or in a folder that extra_model_paths.yaml names for it."
+                        f"in models/{host.MODEL_FOLDER}, or in a folder that extra_model_paths.yaml names for it; "
+                        "Load PortraitTalk Model from Public Files makes them of what others published."
                     ),
                 ),
             ],
@@ -39,7 +40,7 @@ class ModelLoader(io.ComfyNode):
     def validate_inputs(cls, model: str) -> bool | str:
         if model == BUILT_IN_LABEL or model in host.list_models():
             return True
-        return f"There is no model '{model}' in models/{host.MODEL_FOLDER}; choose one from the list."
+        return host.no_model(model)
 
     @classmethod
     def fingerprint_inputs(cls, model: str) -> str:

@@ -1,5 +1,6 @@
 """Public checkpoints to one file of ours: every key is accounted for, by its public name, before a file is written."""
 
+import hashlib
 import logging
 import pickle
 import re
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from .files import BUILT_IN, find_weights
+from .files import BUILT_IN, SUFFIX, find_weights
 from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
 from .load import fill, read_tensors, save_weights, settle, unfit
@@ -122,6 +123,12 @@ def _mixed(file: str, meant: str, layout: str, predicts: str) -> str:
         f"'{file}' holds weights for a denoiser that predicts {told[meant]}, but '{layout}' predicts {told[predicts]}: "
         "what one has learned means nothing to the other, and nothing but noise would come out, so they are not mixed."
     )
+
+
+def converted_name(model: str, files: Mapping[str, Path]) -> str:
+    """What a model made of just these files is called, so that they are converted once: by their names and sizes."""
+    parts = [f"{role} {path.name} {path.stat().st_size}" for role, path in sorted(files.items())]
+    return f"{model}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}{SUFFIX}"
 
 
 def to_safetensors(path: Path, out: Path) -> None:

@@ -80,6 +80,21 @@ def test_front_end_makes_the_same_prompt(page, server: ComfyServer, workflow: Pa
         assert node["inputs"] == {name: value for name, value in theirs[key]["inputs"].items() if name not in buttons}
 
 
+def test_what_is_missing_is_offered_for_download(page) -> None:
+    """ComfyUI's own dialog names the public files, where it would have them from, and where they go."""
+    workflow = ROOT / "example_workflows" / "echomimic.json"
+    drop(page, workflow)
+    wanted = {
+        entry["name"]
+        for node in json.loads(workflow.read_text())["nodes"]
+        for entry in node["properties"].get("models", [])
+    }
+    page.wait_for_function("name => document.body.innerText.includes(name)", arg=sorted(wanted)[0], timeout=60_000)
+    page.screenshot(path=SCREENSHOT.with_name("missing.png"))
+    shown = page.evaluate("() => document.body.innerText")
+    assert {name for name in wanted if name in shown} == wanted
+
+
 def test_dropped_workflow_runs_and_its_video_plays(page) -> None:
     drop(page, ROOT / "example_workflows" / "basic.json")
     # Not click(): where the machine is slow, the veil that covers the page while it starts can outlast every wait.

@@ -56,7 +56,11 @@ def folders(comfyui_in_process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         if name != "models":
             monkeypatch.setattr(folder_paths, f"{name}_directory", str(folder))
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk", ([str(made["models"])], {".safetensors"}))
-    folder_paths.filename_list_cache.pop("portraittalk", None)
+    suffixes = {".safetensors", ".pth", ".ckpt", ".pt", ".bin"}
+    public = ([str(made["models"] / "public")], suffixes)
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk_public", public)
+    for name in ("portraittalk", "portraittalk_public"):
+        folder_paths.filename_list_cache.pop(name, None)
     return made
 
 

@@ -66,16 +66,28 @@ def test_the_model_folder_keeps_what_extra_model_paths_names(host, monkeypatch):
     import folder_paths
 
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk", (["/elsewhere"], set()))
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk_public", ([], set()))
     host.register_model_folder()
     paths, suffixes = folder_paths.folder_names_and_paths["portraittalk"]
     assert paths == ["/elsewhere", os.path.join(folder_paths.models_dir, "portraittalk")]
     assert suffixes == {".safetensors"}
+    public, suffixes = folder_paths.folder_names_and_paths["portraittalk_public"]
+    assert {os.path.join(path, "public") for path in paths} <= set(public)
+    assert {".safetensors", ".pth", ".ckpt"} <= suffixes
 
 
 def test_only_safetensors_are_listed(host, folders):
+    import folder_paths
+
     for name in ("a.safetensors", "b.pth", "c.ckpt", "d.pkl"):
         (folders["models"] / name).write_bytes(b"")
     assert host.list_models() == ["a.safetensors"]
+    (folders["models"] / "public").mkdir()
+    for name in ("e.safetensors", "f.pth", "g.txt"):
+        (folders["models"] / "public" / name).write_bytes(b"")
+    folder_paths.filename_list_cache.pop("portraittalk", None)
+    assert host.list_models() == ["a.safetensors"]
+    assert host.list_public_files() == ["e.safetensors", "f.pth"]
 
 
 def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):

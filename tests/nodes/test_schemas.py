@@ -16,6 +16,7 @@ HOW_TO_UPDATE = (
 )
 IDS = {
     "PortraitTalkModelLoader",
+    "PortraitTalkPublicModelLoader",
     "PortraitTalkLoadAudio",
     "PortraitTalkLoadPortrait",
     "PortraitTalkIdentityEncode",

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import sys
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from dataclasses import replace
 
 import pytest
 
@@ -13,74 +11,13 @@ from portraittalk.errors import WeightsError
 from portraittalk.weights.catalogue import PublicFile
 from portraittalk.weights.download import download, received
 
-pytest.importorskip("huggingface_hub")
-
 DATA = bytes(range(256)) * 1200  # 300 kB
-COMMIT = "c0ffee" + "0" * 34
 FILE = PublicFile("tiny.safetensors", "people/tiny", "folder/weights.safetensors", 0.3, "MIT", "a test")
 
 
-@dataclass
-class Hub:
-    """What the server does. hash: the one that it announces. cuts: bytes after which its connections end, one
-    after the other. asked: the Range headers of its downloads."""
-
-    data: bytes = DATA
-    hash: str = hashlib.sha256(DATA).hexdigest()
-    cuts: list[int] = field(default_factory=list)
-    asked: list[str | None] = field(default_factory=list)
-    endpoint: str = ""
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    served = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self):
-            self.answer(200, len(served.data))
-
-        def do_GET(self):
-            wanted = self.headers.get("Range")
-            served.asked.append(wanted)
-            start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
-            part = served.data[start:]
-            self.answer(206 if wanted else 200, len(part), start)
-            if served.cuts:
-                self.wfile.write(part[: served.cuts.pop(0)])
-                self.close_connection = True
-            else:
-                self.wfile.write(part)
-
-        def answer(self, status, length, start=0):
-            if f"/{FILE.repo}/resolve/" not in self.path or not self.path.endswith(FILE.path):
-                self.send_response(404)
-                self.send_header("X-Error-Code", "EntryNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(status)
-            self.send_header("Content-Length", str(length))
-            self.send_header("Accept-Ranges", "bytes")
-            if status == 206:
-                self.send_header("Content-Range", f"bytes {start}-{len(served.data) - 1}/{len(served.data)}")
-            self.send_header("ETag", f'"{served.hash}"')
-            self.send_header("X-Linked-Size", str(len(served.data)))
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    served.endpoint = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 14)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the library waits between its tries
-    yield served
-    server.shutdown()
+@pytest.fixture(autouse=True)
+def served(hub):
+    hub.files[f"{FILE.repo}/{FILE.path}"] = DATA
 
 
 def test_a_file_comes_into_its_place_and_is_not_asked_for_again(hub, tmp_path):
@@ -88,9 +25,9 @@ def test_a_file_comes_into_its_place_and_is_not_asked_for_again(hub, tmp_path):
     assert place == tmp_path / "public" / "tiny.safetensors" and place.read_bytes() == DATA
     assert received(place) == {
         "bytes": len(DATA),
-        "sha256": hub.hash,
+        "sha256": hashlib.sha256(DATA).hexdigest(),
         "announced": True,
-        "revision": COMMIT,
+        "revision": "c0ffee" + "0" * 34,
     }
     assert sorted(path.name for path in (tmp_path / "public").iterdir()) == [".unfinished", "received.json", FILE.name]
     assert download(FILE, tmp_path, hub.endpoint) == place and len(hub.asked) == 1

@@ -1,0 +1,96 @@
+"""The example workflow of public weights: what it says without them, and a tiny checkpoint in their place."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from comfyui_harness.movie import read_movie
+from comfyui_harness.server import ComfyServer, NodeError
+from comfyui_harness.workflow import Prompt, changed, load_prompt, only
+
+from portraittalk.weights.catalogue import catalogue
+from portraittalk.weights.public import convert, converted_name
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = ROOT / "example_workflows" / "echomimic.json"
+LOADER, SAMPLER = "PortraitTalkPublicModelLoader", "PortraitTalkAnimateNetSampler"
+MODEL = catalogue().models["echomimic-acc"]
+FRAMES = 4
+
+
+@pytest.fixture(scope="module")
+def short(server: ComfyServer) -> Prompt:
+    """The workflow with little to say, and without a fast decoder."""
+    prompt = load_prompt(WORKFLOW, server.object_info)
+    return changed(prompt, {"PortraitTalkLoadAudio": {"duration": FRAMES / 25}, LOADER: {"taesd": "none"}})
+
+
+@pytest.fixture(scope="module")
+def files(server: ComfyServer, checkpoint) -> dict[str, Path]:
+    """The tiny checkpoint under the names of the public files, and the model that was made of it before.
+
+    The server's own layouts are full-size: it would refuse to convert these, which is what one test is about.
+    """
+    layout, _, paths = checkpoint
+    models = server.base / "models" / "portraittalk"
+    (models / "public").mkdir()
+    places = {role: MODEL.files[role].place(models) for role in paths}
+    for role, path in paths.items():
+        shutil.copy(path, places[role])
+    tiny = replace(layout, config=replace(layout.config, steps=2))
+    convert(tiny, places, models / converted_name("echomimic-acc", places))
+    return places
+
+
+def refused(server: ComfyServer, prompt: Prompt) -> str:
+    before = server.files()
+    with pytest.raises(NodeError) as refusal:
+        server.run(prompt)
+    sentence = str(refusal.value)
+    assert refusal.value.node_type == LOADER
+    assert "\n" not in sentence and "Traceback" not in sentence
+    assert {path for path in server.files() - before if path.parent.name != "temp"} == set()
+    return sentence
+
+
+def test_without_the_files_each_is_named_with_its_address_and_folder(server: ComfyServer, short: Prompt) -> None:
+    sentence = refused(server, short)
+    assert str(server.base / "models" / "portraittalk" / "public") in sentence
+    for role, file in MODEL.files.items():
+        assert role == "taesd" or (file.name in sentence and file.url in sentence)
+
+
+def test_the_workflow_offers_what_it_needs_for_download() -> None:
+    (loader,) = (node for node in json.loads(WORKFLOW.read_text())["nodes"] if node["type"] == LOADER)
+    offered = {entry["name"]: (entry["url"], entry["directory"]) for entry in loader["properties"]["models"]}
+    assert offered == {file.name: (file.url, "portraittalk_public") for file in MODEL.files.values()}
+    assert loader["widgets_values"] == [MODEL.name, *(file.name for file in MODEL.files.values())]
+
+
+def test_from_public_files_to_a_video(server: ComfyServer, short: Prompt, files: dict[str, Path]) -> None:
+    offered = server.get(f"/object_info/{LOADER}")[LOADER]["input"]["required"]["vae"]
+    assert "sd-vae-ft-mse.safetensors" in str(offered)
+    run = server.run(short)
+    (path,) = run.shown(only(short, "PortraitTalkVideoCombine"), server.output)
+    assert len(read_movie(path).frames) == FRAMES
+    states = [event.data["nodes"].get(only(short, SAMPLER)) for event in run.events if event.type == "progress_state"]
+    assert len({state["value"] for state in states if state and state["state"] == "running"}) >= 2 and run.previews
+    plain = str(server.get("/object_info/PortraitTalkModelLoader"))
+    assert "echomimic-acc-" in plain and "sd-vae-ft-mse" not in plain
+
+
+def test_files_that_do_not_fit_are_refused(server: ComfyServer, short: Prompt, files: dict[str, Path]) -> None:
+    public = files["vae"].parent
+    (public / "torn.safetensors").write_bytes(files["vae"].read_bytes()[:-100])
+    assert "torn.safetensors is damaged" in refused(server, changed(short, {LOADER: {"vae": "torn.safetensors"}}))
+    (public / "code.pth").write_bytes(b"\x80\x04cos\nsystem\n.")
+    assert "code.pth" in refused(server, changed(short, {LOADER: {"face_locator": "code.pth"}}))
+    shutil.copy(files["vae"], public / "other.safetensors")  # tiny, where the full size is wanted
+    assert "wrong shape" in refused(server, changed(short, {LOADER: {"vae": "other.safetensors"}}))
+    other = catalogue().models["echomimic"].files["denoising_unet"].name
+    assert "no part of echomimic-acc" in refused(server, changed(short, {LOADER: {"denoising_unet": other}}))
+    assert "../vae.pth" in refused(server, changed(short, {LOADER: {"vae": "../vae.pth"}}))
+    made = [path.name for path in public.parent.glob("echomimic-acc-*")]
+    assert made == [converted_name("echomimic-acc", files)]

@@ -1,0 +1,125 @@
+"""``portraittalk weights``: from a download out of a small hub to a model, and what is told of the rest."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from portraittalk import cli
+from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.models.autoencoder import FastDecoder
+from portraittalk.weights import public
+from portraittalk.weights.catalogue import catalogue
+from portraittalk.weights.layouts import LAYOUTS
+from portraittalk.weights.load import load_networks
+
+
+@pytest.fixture
+def run():
+    """run(*arguments) -> what was printed; errors are raised."""
+
+    def call(*arguments):
+        result = CliRunner().invoke(cli.app, ["weights", *map(str, arguments)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return call
+
+
+@pytest.fixture
+def tiny(checkpoint, hub, monkeypatch, tmp_path):
+    """The hub offers the tiny checkpoint under EchoMimic's names, and the layout is tiny."""
+    monkeypatch.setitem(public.LAYOUTS, "echomimic", checkpoint[0])
+    taesd = tmp_path / "taesd.safetensors"
+    save_file({key: value.contiguous() for key, value in FastDecoder().tiny.state_dict().items()}, taesd)
+    for role, file in catalogue().models["echomimic"].files.items():
+        hub.files[f"{file.repo}/{file.path}"] = (checkpoint[2] | {"taesd": taesd})[role].read_bytes()
+    return hub
+
+
+def test_a_model_is_downloaded_made_and_listed(run, tiny, tmp_path):
+    folder = tmp_path / "models"
+    assert "7 of 7 files missing" in run("list", "--models-dir", folder)
+    place = ("--models-dir", folder, "--endpoint", tiny.endpoint)
+    assert "BadToBest/EchoMimic" in run("get", "echomimic", *place)
+    told = run("verify", "--models-dir", folder)
+    assert told.count("SHA-256 as announced") == 7 and "about 3.40 GB was expected" in told
+    assert told.count("echomimic: ") == 6  # the denoiser's two files are judged together
+    assert "echomimic-acc: " in told and "BROKEN" not in told
+    assert "present" in run("list", "--models-dir", folder)
+    assert load_networks("echomimic", folders=[folder]).config.fast_decoder
+    assert "is there already" in run("get", "echomimic", *place, "--remove-files")
+    (folder / "echomimic.safetensors").unlink()
+    asked = len(tiny.asked)
+    run("get", "echomimic", *place, "--remove-files")
+    assert len(tiny.asked) == asked  # made of what was there
+    assert not [path for path in (folder / "public").iterdir() if path.suffix in (".pth", ".safetensors")]
+
+
+def test_what_is_broken_is_found(run, tiny, tmp_path):
+    files = catalogue().files
+    for name in ("echomimic_face_locator.pth", "sd-vae-ft-mse.safetensors", "whisper-tiny.safetensors"):
+        run("get", name, "--models-dir", tmp_path, "--endpoint", tiny.endpoint)
+    whisper, vae = (files[name].place(tmp_path) for name in ("whisper-tiny.safetensors", "sd-vae-ft-mse.safetensors"))
+    locator = files["echomimic_face_locator.pth"].found([tmp_path])
+    assert locator.name == "echomimic_face_locator.safetensors"  # pickled files are converted at once
+    state = load_file(locator)
+    save_file(state | {"stranger.weight": torch.zeros(1)}, locator)
+    vae.write_bytes(vae.read_bytes()[:-10])
+    whole = bytearray(whisper.read_bytes())
+    whole[-1] ^= 1
+    whisper.write_bytes(whole)
+    assert files["sd-vae-ft-mse.safetensors"].state([tmp_path]) == "broken"
+    (tmp_path / "foreign.safetensors").write_bytes(locator.read_bytes())
+    result = CliRunner().invoke(cli.app, ["weights", "verify", "--models-dir", str(tmp_path)])
+    assert isinstance(result.exception, WeightsError)
+    broken = [line for line in result.output.splitlines() if line.startswith("BROKEN")]
+    assert any("sd-vae-ft-mse.safetensors: damaged" in line for line in broken)
+    assert any("whisper-tiny.safetensors" in line and "SHA-256" in line for line in broken)
+    assert any("stranger.weight" in line for line in broken)
+    assert any("foreign: foreign.safetensors holds weights of something else" in line for line in broken)
+
+
+def test_licences_against_commercial_use_are_asked_about(run, hub, tmp_path):
+    file = catalogue().files["ip-adapter-faceid-plusv2_sd15.bin"]
+    torch.save({"weight": torch.ones(2)}, tmp_path / "pickled.bin")
+    hub.files[f"{file.repo}/{file.path}"] = (tmp_path / "pickled.bin").read_bytes()
+    place = (file.name, "--models-dir", tmp_path, "--endpoint", hub.endpoint)
+    with pytest.raises(SettingsError, match="--accept-licence"):
+        run("get", *place)
+    assert not hub.asked
+    run("get", *place, "--accept-licence")
+    assert load_file(file.place(tmp_path).with_suffix(".safetensors"))["weight"].sum() == 2
+    assert not file.place(tmp_path).exists()
+    assert "NOT for commercial use" in run("list", "--models-dir", tmp_path)
+
+
+def test_a_pickled_file_becomes_safetensors_and_one_with_code_does_not(run, tmp_path):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "some.ckpt")
+    run("convert", tmp_path / "some.ckpt")
+    assert load_file(tmp_path / "some.safetensors")["weight"].sum() == 2
+    torch.save({"weight": replace}, tmp_path / "code.pth")
+    with pytest.raises(WeightsError, match=r"code\.pth"):
+        run("convert", tmp_path / "code.pth")
+    assert not (tmp_path / "code.safetensors").exists()
+
+
+def test_what_lacks_is_named_with_its_address_and_folder(run, tmp_path):
+    with pytest.raises(WeightsError) as refused:
+        run("convert", "echomimic-acc", "--models-dir", tmp_path)
+    assert "https://huggingface.co/BadToBest/EchoMimic/resolve/main/denoising_unet_acc.pth" in str(refused.value)
+    assert str(tmp_path / "public") in str(refused.value)
+    with pytest.raises(WeightsError, match="aniportrait"):
+        run("get", "something", "--models-dir", tmp_path)
+    with pytest.raises(SettingsError, match="--models-dir"):
+        run("verify")
+
+
+def test_the_list_agrees_with_the_layouts():
+    for model in catalogue().models.values():
+        assert set(model.files) - {"taesd"} == set(LAYOUTS[model.layout].files)
+    for file in catalogue().files.values():
+        assert file.sha256 is None or len(file.sha256) == 64
+        assert file.commercial == ("non-commercial" not in file.licence and "research" not in file.licence)
