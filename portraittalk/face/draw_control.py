@@ -19,6 +19,7 @@ TRAINED_SIZE = 512  # pixels, of the pictures in which lines have this width
 
 _Colour = tuple[int, int, int]  # red, green, blue
 Lines = tuple[tuple[_Colour, tuple[tuple[int, ...], ...]], ...]  # paths through landmarks, and their colours
+Pupils = tuple[tuple[_Colour, int], ...]
 # In the order in which they are drawn. Right and left are the subject's own.
 LINES: Lines = (
     ((10, 200, 10), ((*mesh.FACE_OVAL, mesh.FACE_OVAL[0]),)),
@@ -42,7 +43,7 @@ def _halves(path: tuple[int, ...], right: _Colour, left: _Colour) -> Lines:
     return (right, (path[: middle + 1],)), (left, (path[middle:],))
 
 
-POSE_LINES: Lines = (
+LINES: Lines = (
     ((10, 200, 10), (_JAW,)),
     ((180, 200, 10), (mesh.EYE_LEFT_LOWER, mesh.EYE_LEFT_UPPER)),
     ((180, 220, 10), (mesh.BROW_LEFT_LOWER, mesh.BROW_LEFT_UPPER)),
@@ -53,27 +54,27 @@ POSE_LINES: Lines = (
     *_halves(mesh.LIPS_OUTER_UPPER, (20, 80, 100), (80, 100, 20)),
     *_halves(mesh.LIPS_INNER_UPPER, (120, 100, 200), (150, 120, 100)),
 )
-PUPILS: tuple[tuple[_Colour, int], ...] = (((250, 200, 10), mesh.IRIS_RIGHT[0]), ((10, 200, 250), mesh.IRIS_LEFT[0]))
+PUPILS: Pupils = (((250, 200, 10), mesh.IRIS_RIGHT[0]), ((10, 200, 250), mesh.IRIS_LEFT[0]))
 
 
 def draw_control(landmarks: Tensor, crop_size: int, size: int) -> Tensor:
     """landmarks: (F, 478, 3) in crop pixels -> (F, 3, size, size) in 0..1, red, green and blue."""
     points = (landmarks[..., :2] * (size / crop_size)).tolist()
-    drawn = torch.from_numpy(np.stack([_draw(face, size, LINES, PUPILS) for face in points]))
+    drawn = torch.from_numpy(np.stack([_draw(face, size, LINES, PUPILS, LINE) for face in points]))
     return (drawn.permute(0, 3, 1, 2).float() / 255).to(landmarks)
 
 
 def draw_pose(landmarks: Tensor, crop_size: int, size: int) -> Tensor:
     """landmarks: (F, 478, 3) in crop pixels -> (F, 3, size, size) bytes, as AniPortrait's pose guider takes them."""
     points = (landmarks[..., :2] * (size / crop_size)).tolist()
-    drawn = torch.from_numpy(np.stack([_draw(face, size, POSE_LINES, ()) for face in points]))
+    drawn = torch.from_numpy(np.stack([_draw(face, size, LINES, (), LINE) for face in points]))
     return drawn.permute(0, 3, 1, 2).to(landmarks.device)
 
 
-def _draw(points: list[list[float]], size: int, lines: Lines, pupils: tuple[tuple[_Colour, int], ...]) -> np.ndarray:
+def _draw(points: list[list[float]], size: int, lines: Lines, pupils: Pupils, line: int) -> np.ndarray:
     picture = Image.new("RGB", (size, size))
     pen = ImageDraw.Draw(picture)
-    width = max(round(LINE * size / TRAINED_SIZE), 1)
+    width = max(round(line * size / TRAINED_SIZE), 1)
     for colour, paths in lines:
         for path in paths:
             for start, end in pairwise(path):

@@ -21,8 +21,8 @@ from .ledger import Ledger, weight_bytes
 
 MB = 1e6
 # What is in no tensor. On a GPU: its driver's context and the libraries' kernels and workspaces. On a CPU: the
-# interpreter with torch and diffusers. Measured.
-OUTSIDE = {"cuda": 700 * MB, "cpu": 500 * MB, "mps": 500 * MB}
+# interpreter with torch and diffusers. Measured on a CPU; for the others it is what is usual.
+OUTSIDE = {"cuda": 700 * MB, "cpu": 400 * MB, "mps": 500 * MB}
 PASTED_COPIES = 4  # of a chunk's whole pictures, in single precision, while they are pasted together
 
 
