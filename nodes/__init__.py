@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .edit import IdentityEdit
 from .evaluate import Evaluate
 from .identity import IdentityEncode
 from .load import LoadAudio, LoadPortrait
@@ -20,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadAudio,
     LoadPortrait,
     IdentityEncode,
+    IdentityEdit,
     TextStyleCondition,
     SpeechToMotion,
     SaveMotion,

@@ -30,10 +30,13 @@ from ..portraittalk.weights.catalogue import PICKLED, PUBLIC, catalogue
 from ..portraittalk.weights.files import BUILT_IN, find_weights
 from ..portraittalk.weights.load import load_networks, read_config
 from ..portraittalk.weights.model import Model
+from ..portraittalk.weights.public import read_public
 
 MODEL_FOLDER = "portraittalk"
 PUBLIC_FOLDER = "portraittalk_public"  # as the front end knows models/portraittalk/public
+ADAPTER_FOLDER = "ipadapter"
 MODEL_SUFFIX = ".safetensors"
+SD15_LATENT_SCALE = 0.18215
 PREVIEW_SIDE = 512
 _BYTES_PER_PIXEL = 2048  # of activations, for each pixel of a crop: a generous guess, so that ComfyUI makes room
 
@@ -104,6 +107,8 @@ def register_model_folder() -> None:
     for folder in model_folders():
         folder_paths.add_model_folder_path(PUBLIC_FOLDER, str(folder / PUBLIC))
     folder_paths.folder_names_and_paths[PUBLIC_FOLDER][1].update({MODEL_SUFFIX, *PICKLED})
+    folder_paths.add_model_folder_path(ADAPTER_FOLDER, str(Path(folder_paths.models_dir) / ADAPTER_FOLDER))
+    folder_paths.folder_names_and_paths[ADAPTER_FOLDER][1].update({MODEL_SUFFIX, ".bin"})
 
 
 def model_folders() -> list[Path]:
@@ -146,6 +151,51 @@ def public_path(name: str) -> Path:
     if name not in list_public_files():
         raise WeightsError(f"There is no file '{name}' in models/{MODEL_FOLDER}/{PUBLIC}; choose one from the list.")
     return Path(folder_paths.get_full_path_or_raise(PUBLIC_FOLDER, name))
+
+
+def list_adapters() -> list[str]:
+    """Names of IP-Adapter files, which live where other packs look for them as well."""
+    return folder_paths.get_filename_list(ADAPTER_FOLDER)
+
+
+def adapter_tensors(name: str) -> dict[str, Tensor]:
+    """An IP-Adapter's tensors. Raises WeightsError for a name that is not listed, and a file that cannot be read."""
+    if name not in list_adapters():
+        raise WeightsError(f"There is no IP-Adapter '{name}' in models/{ADAPTER_FOLDER}; choose one from the list.")
+    return read_public(Path(folder_paths.get_full_path_or_raise(ADAPTER_FOLDER, name)))
+
+
+# Models of core's own -------------------------------------------------------------------------------------------------
+
+
+def unet_tensors(model: Any) -> dict[str, Tensor]:
+    """The denoiser of a MODEL on the CPU, its LoRAs and other patches merged, by a checkpoint file's names."""
+    return {key: value.to("cpu").data for key, value in model.state_dict_for_saving().items()}
+
+
+def unet_dtype(model: Any) -> torch.dtype:
+    """The precision that a denoiser made of a MODEL runs in."""
+    return model.model_dtype() if model.model_dtype() in (torch.float32, torch.bfloat16) else torch.float16
+
+
+def text_tokens(clip: Any, text: str) -> Tensor:
+    """What a CLIP makes of a prompt, weights such as (word:1.2) and embeddings included: (1, L, D)."""
+    return clip.encode_from_tokens(clip.tokenize(text)).float()
+
+
+def image_features(clip_vision: Any, image: Tensor) -> Tensor:
+    """What a CLIP_VISION sees in an IMAGE, before its last layer: (N, P, C)."""
+    return clip_vision.encode_image(image)["penultimate_hidden_states"].float()
+
+
+def managed(module: nn.Module, pixels: int) -> comfy.model_patcher.ModelPatcher:
+    """Puts a module on its compute device, with room to work on so many pixels. Keep what is returned while it works:
+    with it, ComfyUI's account of the memory goes."""
+    management = comfy.model_management
+    offload_device = management.unet_offload_device()
+    patcher = comfy.model_patcher.CoreModelPatcher(module, management.get_torch_device(), offload_device)
+    management.load_models_gpu([patcher], memory_required=pixels * _BYTES_PER_PIXEL)
+    return patcher
 
 
 def output_device() -> torch.device:

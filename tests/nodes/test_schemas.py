@@ -20,6 +20,7 @@ IDS = {
     "PortraitTalkLoadAudio",
     "PortraitTalkLoadPortrait",
     "PortraitTalkIdentityEncode",
+    "PortraitTalkIdentityEdit",
     "PortraitTalkTextStyleCondition",
     "PortraitTalkSpeechToMotion",
     "PortraitTalkSaveMotion",

@@ -1,0 +1,173 @@
+"""The portrait, changed by a prompt with a Stable Diffusion 1.5 that core has loaded."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..portraittalk.face.align import aligned_crop, from_crop
+from ..portraittalk.face.compose import CropData
+from ..portraittalk.models.animate_net import AnimateNet, Conditions
+from ..portraittalk.models.clip_net import MEAN
+from ..portraittalk.pipeline import image_size
+from ..portraittalk.progress import Progress
+from ..portraittalk.sampling.edit import edit_picture
+from ..portraittalk.sampling.epsilon import epsilon_steps
+from ..portraittalk.sampling.settings import check_settings, usual_settings
+from ..portraittalk.types import Identity, Scales
+from ..portraittalk.weights.editor import assemble_editor
+from . import convert, host
+from .types import CATEGORY, IdentitySocket
+
+FACE, WHOLE = "around the face", "whole picture"
+
+
+class IdentityEdit(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        adapters = host.list_adapters()
+        return io.Schema(
+            node_id="PortraitTalkIdentityEdit",
+            display_name="PortraitTalk Identity Edit",
+            category=CATEGORY,
+            description=(
+                "Changes the portrait by a prompt and keeps the person, with any Stable Diffusion 1.5 checkpoint and "
+                "IP-Adapter Plus Face. Encode the identity again from the picture that comes out, then let it speak."
+            ),
+            search_aliases=["ip adapter", "img2img", "style", "prompt", "stable diffusion", "restyle", "ipadapter"],
+            inputs=[
+                IdentitySocket.Input(
+                    "identity", tooltip="From Identity Encode: the portrait, and pictures of its face."
+                ),
+                io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model from core's Load Checkpoint."),
+                io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
+                io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+                io.ClipVision.Input("clip_vision", tooltip="CLIP-ViT-H-14, from core's Load CLIP Vision."),
+                io.Combo.Input(
+                    "ip_adapter",
+                    options=adapters,
+                    tooltip="ip-adapter-plus-face_sd15 in models/ipadapter.",
+                ),
+                io.String.Input("prompt", multiline=True, default="", tooltip="What the picture is to show."),
+                io.String.Input("negative_prompt", multiline=True, default="", tooltip="What it is not to show."),
+                io.Float.Input(
+                    "strength",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far it may go from the portrait: 0 leaves it as it is, 1 keeps the person only.",
+                ),
+                io.Combo.Input(
+                    "redraw",
+                    options=[FACE, WHOLE],
+                    tooltip="A square around the face, at full detail, or the whole picture, which large ones lose "
+                    "detail by.",
+                ),
+                io.Float.Input(
+                    "identity_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How much it has to be the same person; 0 is off.",
+                ),
+                io.Float.Input(
+                    "guidance_scale",
+                    default=6.0,
+                    min=1.0,
+                    max=20.0,
+                    step=0.5,
+                    advanced=True,
+                    tooltip="How strongly the prompt is followed, and the negative prompt avoided; 1 is off.",
+                ),
+                io.Int.Input("steps", default=30, min=1, max=100, advanced=True, tooltip="Denoising steps."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same picture.",
+                ),
+            ],
+            outputs=[io.Image.Output("image", display_name="image", tooltip="The portrait, changed, at its own size.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        identity: Identity,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        clip_vision: Any,
+        ip_adapter: str,
+        prompt: str,
+        negative_prompt: str,
+        strength: float,
+        redraw: str,
+        identity_scale: float,
+        guidance_scale: float,
+        steps: int,
+        seed: int,
+    ) -> io.NodeOutput:
+        editor = assemble_editor(host.unet_tensors(model), host.adapter_tensors(ip_adapter), host.unet_dtype(model))
+        settings = replace(
+            usual_settings(editor.config),
+            seed=seed,
+            steps=steps,
+            strength=strength,
+            guidance_scale=guidance_scale,
+            scales=Scales(identity=identity_scale),
+        )
+        check_settings(settings, editor.config)
+        text, negative = (host.text_tokens(clip, words) for words in (prompt, negative_prompt))
+        nobody = torch.tensor(MEAN).expand(1, 224, 224, 3)  # what CLIP sees as zeros
+        people = [host.image_features(clip_vision, picture) for picture in (_shown(identity), nobody)]
+        data = _recropped(identity, editor.config.crop_size, editor.config.crop_width)
+        patcher = host.managed(editor.net, data.crop.size**2)
+        net: AnimateNet = patcher.model
+        like = next(net.parameters())
+        person, stranger = (editor.tokens(features)[None].to(like) for features in people)
+        told = Conditions(text=text.to(like), identity=person)
+        without = Conditions(text=negative.to(like), identity=stranger)
+        total = len(epsilon_steps(net.config, steps, strength)) if strength else 0
+        progress, done = host.HostProgress(), 0
+
+        def on_step(clean: Tensor) -> None:
+            nonlocal done
+            done += 1
+            progress(Progress("edit", done, total))
+
+        coder = _Coder(vae, like.device)
+        edited = edit_picture(net, coder, data, told, without, settings, redraw == WHOLE, on_step)
+        return io.NodeOutput(convert.to_comfy(edited[None], host.output_device()))
+
+
+@dataclass(frozen=True)
+class _Coder:
+    """Core's VAE, whose latents are not scaled."""
+
+    vae: Any
+    device: torch.device
+
+    def encode(self, images: Tensor) -> Tensor:
+        return host.SD15_LATENT_SCALE * self.vae.encode(convert.to_comfy(images)).float().to(self.device)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return convert.to_library(self.vae.decode(latents / host.SD15_LATENT_SCALE))
+
+
+def _shown(identity: Identity) -> Tensor:
+    """All reference crops as an IMAGE."""
+    return convert.to_comfy(identity.references)
+
+
+def _recropped(identity: Identity, size: int, width: float) -> CropData:
+    """The portrait with the crop that Stable Diffusion works on: larger, and further from the face."""
+    landmarks = from_crop(identity.landmarks, identity.crop).cpu()
+    portrait = identity.portrait.cpu()
+    return CropData(portrait, aligned_crop(landmarks, image_size(portrait), size, width))

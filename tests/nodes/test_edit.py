@@ -1,0 +1,159 @@
+"""Identity Edit with core's own MODEL, CLIP, VAE and CLIP_VISION: their real classes, random, mostly at a tiny size."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+WIDTHS, HEADS, TOKENS = (32, 64, 128, 128), 4, 768
+VISION = {
+    "num_hidden_layers": 3, "hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 192, "image_size": 224,
+    "patch_size": 56, "num_channels": 3, "hidden_act": "gelu", "projection_dim": 16, "layer_norm_eps": 1e-5,
+    "attention_dropout": 0.0, "model_type": "clip_vision_model",
+}  # fmt: skip
+
+
+def randomise(module):
+    """Core leaves weights as the memory was."""
+    for parameter in module.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+        else:
+            torch.nn.init.normal_(parameter, 0.5, 0.5)
+
+
+@pytest.fixture(scope="module")
+def small(library):
+    """The layout for these networks."""
+    layout = library("weights.layouts").LAYOUTS["identity"]
+    net = replace(layout.config.animate_net, block_out_channels=WIDTHS, attention_head_dim=HEADS)
+    clip = replace(layout.config.clip, image_width=48, resampler_width=40, resampler_heads=1, tokens=4, image_layers=3)
+    return replace(layout, config=replace(layout.config, crop_size=64, clip=clip, animate_net=net))
+
+
+@pytest.fixture(scope="module")
+def core(comfyui_in_process, small, library):
+    """core.model(v=False), core.clip, core.vae and core.vision as core's loaders make them, and an IP-Adapter."""
+    import comfy.clip_vision
+    import comfy.model_base
+    import comfy.model_patcher
+    import comfy.sd
+    import comfy.supported_models
+    import comfy.taesd.taesd
+
+    torch.manual_seed(0)
+    config = comfy.supported_models.SD15(
+        {
+            "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "num_res_blocks": [2, 2, 2, 2],
+            "channel_mult": (1, 2, 4, 4), "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
+            "transformer_depth_output": [1] * 9 + [0] * 3, "context_dim": TOKENS, "use_spatial_transformer": True,
+            "use_linear_in_transformer": False, "legacy": False, "dtype": torch.float32,
+        }
+    )  # fmt: skip
+    config.unet_config |= {"num_heads": HEADS}
+
+    def model(v=False):
+        kind = comfy.model_base.ModelType.V_PREDICTION if v else comfy.model_base.ModelType.EPS
+        base = comfy.model_base.BaseModel(config, kind, torch.device("cpu"))
+        randomise(base)
+        return comfy.model_patcher.ModelPatcher(base, torch.device("cpu"), torch.device("cpu"))
+
+    clip = comfy.sd.CLIP(config.clip_target())
+    randomise(clip.cond_stage_model)
+    taesd = comfy.taesd.taesd.TAESD(latent_channels=4)
+    randomise(taesd)
+    vae = comfy.sd.VAE(sd=taesd.state_dict())
+    vision = comfy.clip_vision.ClipVisionModel(VISION)
+    randomise(vision.model)
+    networks = library("weights.model").networks_of(small.config)
+    states = {f"{name}.{key}": v for name, net in networks.items() for key, v in net.state_dict().items()}
+    adapter = {}
+    for source in small.sources:
+        if source.files == ("ip_adapter",):
+            named = [key for key in states if key.startswith(source.ours)]
+            processor = "processor" in source.only
+            for key in [key for key in named if ("processor" in key) == processor]:
+                adapter[library("weights.public").public_names(source, key)[0]] = states[key].contiguous()
+    return SimpleNamespace(model=model, clip=clip, vae=vae, vision=vision, adapter=adapter)
+
+
+@pytest.fixture
+def edit(run, core, small, folders, identity, library, monkeypatch):
+    """edit(**changed): runs the node."""
+    import folder_paths
+    from safetensors.torch import save_file
+
+    monkeypatch.setitem(library("weights.editor").LAYOUTS, "identity", small)
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "ipadapter", ([str(folders["models"])], {".safetensors"}))
+    folder_paths.filename_list_cache.pop("ipadapter", None)
+    save_file(core.adapter, folders["models"] / "plus-face.safetensors")
+    usual = dict(
+        identity=identity, model=core.model(), clip=core.clip, vae=core.vae, clip_vision=core.vision,
+        ip_adapter="plus-face.safetensors", prompt="an (oil painting:1.3)", negative_prompt="", strength=1.0,
+        redraw="around the face", identity_scale=1.0, guidance_scale=3.0, steps=3, seed=1,
+    )  # fmt: skip
+
+    def execute(**changed):
+        return run("PortraitTalkIdentityEdit", **(usual | changed))[0]
+
+    return execute
+
+
+def test_the_portrait_is_changed_at_its_own_size(edit, core, portrait):
+    model = core.model()
+    image = edit(model=model)
+    assert image.shape == portrait.shape and image.dtype == torch.float32
+    assert image.min() >= 0 and image.max() <= 1
+    assert torch.equal(image, edit(model=model))
+    assert (image == portrait).float().mean() > 0.05 and (image - portrait).abs().max() > 0.05  # a square of it
+    for change in (
+        {"seed": 2}, {"prompt": "a dog"}, {"negative_prompt": "a dog"}, {"identity_scale": 0.0},
+        {"guidance_scale": 1.0}, {"strength": 0.4}, {"redraw": "whole picture"},
+    ):  # fmt: skip
+        assert not torch.allclose(image, edit(model=model, **change), atol=1e-4), change
+    assert torch.equal(edit(model=model, strength=0.0), portrait)
+
+
+def test_the_denoiser_is_cores_own_with_its_patches(core, small, library, host, monkeypatch):
+    monkeypatch.setitem(library("weights.editor").LAYOUTS, "identity", small)
+    model = core.model().clone()
+    key = "diffusion_model.input_blocks.0.0.weight"
+    model.add_patches({key: ("diff", (torch.ones(32, 4, 3, 3),))}, 0.1)
+    given = host.unet_tensors(model)
+    editor = library("weights.editor").assemble_editor(given, core.adapter, host.unet_dtype(model))
+    sample, text, step = torch.randn(1, 4, 8, 8), torch.randn(1, 77, TOKENS), torch.tensor([321])
+    told = library("models.animate_net").Conditions(text=text)
+    found = editor.net(sample[:, :, None], step[0], told)[:, :, 0]
+    unet = model.model.diffusion_model
+    assert (found - unet(sample, step, text)).abs().max() > 1e-3
+    model.patch_model()
+    torch.testing.assert_close(found, unet(sample, step, text), atol=1e-4, rtol=1e-4)
+    model.unpatch_model()
+
+
+def test_cancel_ends_it(edit, cancel_after):
+    import comfy.model_management
+
+    cancel_after(1)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        edit()
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence(edit, core, folders, library):
+    from safetensors.torch import save_file
+
+    error = library("errors").WeightsError
+    with pytest.raises(error, match=r"predicts velocity|velocity, a mixture"):
+        edit(model=core.model(v=True))
+    with pytest.raises(error, match="no IP-Adapter 'other'"):
+        edit(ip_adapter="other")
+    wrong = core.adapter | {"image_proj.proj_in.weight": torch.zeros(40, 1024)}
+    save_file(wrong, folders["models"] / "wrong.safetensors")
+    with pytest.raises(error, match=r"image_proj\.proj_in\.weight \(40, 1024\) instead of \(40, 48\)"):
+        edit(ip_adapter="wrong.safetensors")
+    import comfy.clip_vision
+
+    other = comfy.clip_vision.ClipVisionModel(VISION | {"hidden_size": 64})
+    with pytest.raises(error, match="load the CLIP vision model"):
+        edit(clip_vision=other)
