@@ -43,7 +43,7 @@ def _halves(path: tuple[int, ...], right: _Colour, left: _Colour) -> Lines:
     return (right, (path[: middle + 1],)), (left, (path[middle:],))
 
 
-LINES: Lines = (
+POSE_LINES: Lines = (
     ((10, 200, 10), (_JAW,)),
     ((180, 200, 10), (mesh.EYE_LEFT_LOWER, mesh.EYE_LEFT_UPPER)),
     ((180, 220, 10), (mesh.BROW_LEFT_LOWER, mesh.BROW_LEFT_UPPER)),
@@ -67,7 +67,7 @@ def draw_control(landmarks: Tensor, crop_size: int, size: int) -> Tensor:
 def draw_pose(landmarks: Tensor, crop_size: int, size: int) -> Tensor:
     """landmarks: (F, 478, 3) in crop pixels -> (F, 3, size, size) bytes, as AniPortrait's pose guider takes them."""
     points = (landmarks[..., :2] * (size / crop_size)).tolist()
-    drawn = torch.from_numpy(np.stack([_draw(face, size, LINES, (), LINE) for face in points]))
+    drawn = torch.from_numpy(np.stack([_draw(face, size, POSE_LINES, (), LINE) for face in points]))
     return drawn.permute(0, 3, 1, 2).to(landmarks.device)
 
 

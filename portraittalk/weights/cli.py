@@ -1,4 +1,4 @@
-"""``portraittalk weights list | get | verify | convert | pack``: models and the public files that they are made of."""
+"""``portraittalk weights``: models, and the public files that they are made of."""
 
 import sys
 from pathlib import Path
@@ -147,6 +147,42 @@ def convert_weights(
         _convert_model(what, folder, made)
         return
     typer.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("selftest")
+def selftest_weights(
+    name: Annotated[str, typer.Argument(help="A model: 'mini', or one of --models-dir.")],
+    out_dir: Annotated[Path, typer.Option(help="Folder for the clip, the contact sheet and the report.")] = Path(
+        "selftest"
+    ),
+    models_dir: ModelsDir = None,
+    seconds: Annotated[float, typer.Option(help="How much of the demo speech.")] = 3.0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, if not the model's own.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False,
+) -> None:
+    """Try a model on this machine: a short clip of the demo, its figures, and a contact sheet for a report."""
+    from ..sampling.settings import check_settings
+    from ..terminal import ProgressBars, choose_device
+    from ..types import SamplingSettings
+    from .files import usual_folder
+    from .load import load_networks
+    from .selftest import selftest
+
+    folder = models_dir or usual_folder()
+    model = load_networks(name, choose_device(device), folders=[] if folder is None else [folder])
+    config = model.config
+    settings = SamplingSettings(
+        steps=config.steps if steps is None else steps,
+        guidance_scale=config.guidance_scale,
+        overlap=config.overlap,
+        fast_decode=fast_decode,
+    )
+    check_settings(settings, config)
+    with ProgressBars() as progress:
+        result = selftest(model, out_dir, settings, seconds, progress)
+    typer.echo(result.sentences())
+    typer.echo(f"For a report, attach {out_dir / 'report.json'} and {out_dir / 'sheet.png'}; the video is beside them.")
 
 
 @app.command("pack")

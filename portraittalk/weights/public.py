@@ -4,6 +4,7 @@ import hashlib
 import logging
 import pickle
 import re
+import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -241,7 +242,8 @@ def read_public(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"There is no weights file at {path}.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        zipped = zipfile.is_zipfile(path)  # as torch has written them since 1.6: these are read as they are needed
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         first = str(error).splitlines()[0]
         raise WeightsError(f"{path.name} is damaged, or holds more than tensors ({first}); get it again.") from error

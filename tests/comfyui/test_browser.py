@@ -89,10 +89,9 @@ def test_what_is_missing_is_offered_for_download(page) -> None:
         for node in json.loads(workflow.read_text())["nodes"]
         for entry in node["properties"].get("models", [])
     }
-    page.wait_for_function("name => document.body.innerText.includes(name)", arg=sorted(wanted)[0], timeout=60_000)
-    page.screenshot(path=SCREENSHOT.with_name("missing.png"))
-    shown = page.evaluate("() => document.body.innerText")
-    assert {name for name in wanted if name in shown} == wanted
+    page.get_by_text("View details").dispatch_event("click")
+    page.wait_for_function("names => names.every(n => document.body.innerText.includes(n))", arg=sorted(wanted))
+    assert page.get_by_text("Download", exact=False).count() > 0
 
 
 def test_dropped_workflow_runs_and_its_video_plays(page) -> None:

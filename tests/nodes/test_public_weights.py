@@ -123,6 +123,42 @@ def test_without_a_motion_track_mini_makes_its_own(run, model, identity, speech)
     assert torch.equal(frames, run("PortraitTalkAnimateNetSampler", **inputs, motion=motion)[0])
 
 
+@pytest.fixture
+def chosen(checkpoint, folders, library, monkeypatch):
+    """The tiny checkpoint's files under their public names, as the loader's widgets have them; the layout is tiny."""
+    monkeypatch.setitem(library("weights.public").LAYOUTS, "echomimic-acc", checkpoint[0])
+    (folders["models"] / "public").mkdir()
+    files = library("weights.catalogue").catalogue().models["echomimic-acc"].files
+    for role, path in checkpoint[2].items():
+        shutil.copy(path, files[role].place(folders["models"]))
+    return {"model": "echomimic-acc", **{role: file.name for role, file in files.items()}, "taesd": "none"}
+
+
+def test_public_files_are_converted_once(run, nodes, chosen, folders, library):
+    loader = nodes["PortraitTalkPublicModelLoader"]
+    assert loader.validate_inputs(**chosen) is True
+    before = loader.fingerprint_inputs(**chosen)
+    loaded = run("PortraitTalkPublicModelLoader", **chosen)[0]
+    assert loaded.model.config.name == "echomimic" and loaded.model.speech_encoder is not None
+    (made,) = folders["models"].glob("*.safetensors")
+    written = made.stat().st_mtime_ns
+    run("PortraitTalkPublicModelLoader", **chosen)
+    assert made.stat().st_mtime_ns == written and loader.fingerprint_inputs(**chosen) == before
+    run("PortraitTalkModelLoader", model=made.name)
+
+
+def test_what_is_missing_or_foreign_is_named(nodes, chosen, folders, library):
+    loader, place = nodes["PortraitTalkPublicModelLoader"], folders["models"] / "public"
+    assert "vae.pth" in loader.validate_inputs(**chosen | {"vae": "vae.pth"})
+    assert "no part of echomimic," in loader.validate_inputs(**chosen | {"model": "echomimic"})
+    (place / chosen["face_locator"]).unlink()
+    told = loader.validate_inputs(**chosen)
+    url = "https://huggingface.co/BadToBest/EchoMimic/resolve/main/face_locator.pth"
+    assert chosen["face_locator"] in told and url in told and str(place) in told
+    told = nodes["PortraitTalkModelLoader"].validate_inputs(model="echomimic-acc.safetensors")
+    assert str(folders["models"] / "echomimic-acc.safetensors") in told and "face_locator.pth" in told
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
