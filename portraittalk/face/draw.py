@@ -82,8 +82,9 @@ def draw_lines(points: Tensor, segments: list[tuple[int, int]], size: int) -> Te
     """Soft lines between points (F, N, 2) in cells, drawn for each pair of indices -> (F, size, size) in 0..1."""
     ends = points[:, torch.tensor(segments, device=points.device)]  # (F, K, 2, 2)
     middle, half = ends.mean(2), (ends[:, :, 1] - ends[:, :, 0]) / 2  # (F, K, 2)
-    reach = half.norm(dim=-1, keepdim=True).clamp_min(1e-4)
-    unit = half / reach
+    reach = half.norm(dim=-1, keepdim=True)
+    # Where two points coincide, any direction will do.
+    unit = torch.where(reach > 1e-6, half / reach.clamp_min(1e-6), half.new_tensor((1.0, 0.0)))
     normal = torch.stack((-unit[..., 1], unit[..., 0]), -1)
     # Signed distances from a segment's middle, along it and across it, are linear in the cell: one matrix product each.
     cells = _homogeneous_cells(size).to(points)  # (3, size * size)

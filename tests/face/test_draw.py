@@ -34,6 +34,12 @@ def with_lips(landmarks: torch.Tensor, aperture: float) -> torch.Tensor:
     return moved
 
 
+def test_a_line_between_points_that_coincide_is_a_dot():
+    points = torch.full((1, 2, 2), 5.5)
+    drawn = draw_lines(points, [(0, 1)], 16)[0]
+    assert drawn[5, 5] == pytest.approx(1) and drawn.sum() < 4
+
+
 def test_filling_covers_exactly_the_area():
     generator = torch.Generator().manual_seed(0)
     angles = torch.linspace(0, 2 * torch.pi, 25)[:-1]
