@@ -44,7 +44,8 @@ class IdentityNetConfig:
 class SpeechConfig:
     """Speech features: per video frame ``steps`` steps of ``dim`` values (mini: log-mel, ``hop`` samples apart).
 
-    encoder: "mel", whose steps a small network of AnimateNet's reads, or "whisper", whose features are tokens already.
+    encoder: "mel", whose steps a small network of AnimateNet's reads, "whisper", whose features are tokens already, or
+    "wav2vec", of whose layers and of neighbouring frames Hallo's network makes tokens.
     """
 
     encoder: str = "mel"
@@ -92,11 +93,12 @@ class AnimateNetConfig:
     the features of a reference network, whose own cross-attention, if any, takes tokens ``reference_token_dim`` wide.
     norm_per_frame: the norm that opens a motion module takes each frame alone, as in AnimateDiff's own code; diffusers'
     takes all frames of a window together. motion_modules: without them, frames are pictures that know nothing of each
-    other. prediction: "velocity" or "epsilon", what it was trained to say of noisy latents: weights for the one are
-    useless for the other. betas: first and last of the noise schedule it was trained with, curve: how it goes between
-    them, "linear" or "scaled_linear". sampler: "ddim", or "lcm" for weights distilled to few steps; both are for
-    epsilon. Those that predict velocity have schedules of their own. shift: frames by which the windows of a
-    clip that is sampled as a whole move on at each step. noise_limit: what the noise it begins with is clamped to.
+    other. audio_modules: speech comes in by modules of its own, as in Hallo. prediction: "velocity" or "epsilon", what
+    it was trained to say of noisy latents: weights for the one are useless for the other. betas: first and last of the
+    noise schedule it was trained with, curve: how it goes between them, "linear" or "scaled_linear". sampler: "ddim",
+    or "lcm" for weights distilled to few steps; both are for epsilon. Those that predict velocity have schedules of
+    their own. shift: frames by which the windows of a clip that is sampled as a whole move on at each step.
+    noise_limit: what the noise it begins with is clamped to.
     """
 
     block_out_channels: tuple[int, ...] = (64, 96, 128)
@@ -114,6 +116,7 @@ class AnimateNetConfig:
     reference_token_dim: int = 0
     norm_per_frame: bool = False
     motion_modules: bool = True
+    audio_modules: bool = False
     prediction: str = "velocity"
     betas: tuple[float, float] = (0.0001, 0.02)
     curve: str = "linear"
@@ -157,6 +160,7 @@ class PortraitTalkConfig:
     steps, guidance_scale, strength, window, overlap: of sampling, where the user asks for nothing else. fast_decoder:
     there is a second, smaller decoder of Stable Diffusion's latents. clip: of an unmodified Stable Diffusion 1.5, which
     reads prompts itself, or of a model that sees the person by CLIP's image encoder; None for all others.
+    face_embedding: values of the embedding of a face (ArcFace's) of which identity tokens are made, if any are.
     """
 
     name: str = "mini"
@@ -169,6 +173,7 @@ class PortraitTalkConfig:
     overlap: int = 4
     fast_decoder: bool = False
     clip: ClipConfig | None = None
+    face_embedding: int = 0
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     identity_net: IdentityNetConfig = field(default_factory=IdentityNetConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)

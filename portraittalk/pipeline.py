@@ -29,7 +29,7 @@ from .sampling.render import Output, render
 from .sampling.render_clip import face_map, render_clip
 from .sampling.render_prompt import edit_portrait as _edit_portrait
 from .sampling.render_prompt import render_prompt
-from .sampling.settings import check_identity, check_settings, usual_settings
+from .sampling.settings import check_complete, check_identity, check_settings, usual_settings
 from .speech import whisper
 from .speech.features import encode_speech
 from .text.expression import with_style
@@ -57,10 +57,11 @@ def encode_identity(
 
     choice: which face of the portrait; of further references it is the largest. faces: the faces of each picture where
     they are known already (given by hand, or by another landmarker); otherwise ``provider`` finds them, by default
-    our own networks. Raises FaceError where there is no such face.
+    our own networks. Raises FaceError where there is no such face, SettingsError for a model that cannot be run.
     """
     if not images:
         raise FaceError("An identity needs at least one picture of the person.")
+    check_complete(model.config)
     size, width = model.config.crop_size, model.config.crop_width
     chosen: list[Face] = []
     for number, image in enumerate(images):

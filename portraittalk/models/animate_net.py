@@ -28,6 +28,7 @@ from .attention import (
     set_reference_attention,
     spatial_blocks,
 )
+from .audio_modules import AudioModule, SpeechProjection, add_audio_modules
 from .pose_guider import PoseGuider
 from .structure import SpeechTokens, StructureEncoder, StructureTokens
 
@@ -41,8 +42,8 @@ class Conditions(Movable):
     features of zero.
     identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features, or (B, 1, W, M) the same for all frames.
     structure: (B, F, K) coefficients.
-    text: (B, L, Dt) text tokens. reference: per transformer block (B, P, C), from ``ReferenceNet``. What is None, or
-    empty, adds nothing.
+    text: (B, L, Dt) text tokens. reference: per transformer block (B, P, C), from ``ReferenceNet``. regions: (B * F or
+    1, 3, m, n) in 0..1, where surroundings, face and lips are. What is None, or empty, adds nothing.
     """
 
     warped: Tensor | None = None
@@ -53,6 +54,7 @@ class Conditions(Movable):
     structure: Tensor | None = None
     text: Tensor | None = None
     reference: dict[str, Tensor] = field(default_factory=dict)
+    regions: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Prepared:
     """``Conditions`` as the denoiser looks at them, the same at every step: what ``AnimateNet.prepare`` makes of them.
 
     beside: (B, C, F, h, w) what stands beside the noisy latents. guides: features (B, G, F or 1, h, w) of the drawn
-    maps, one or several; none without a map. branches, reference, scales: as in ``Attended``. maps (B, F or 1, M, m, n)
-    and text (B, L, D) are what a ControlNet reads at every step.
+    maps, one or several; none without a map. branches, reference, scales, audio, regions: as in ``Attended``. maps
+    (B, F or 1, M, m, n) and text (B, L, D) are what a ControlNet reads at every step.
     """
 
     beside: tuple[Tensor, ...]
@@ -71,6 +73,8 @@ class Prepared:
     scales: dict[str, float]
     maps: Tensor | None = None
     text: Tensor | None = None
+    audio: dict[str, tuple[KeysValues, ...]] = field(default_factory=dict)
+    regions: Tensor | None = None
 
     def at(self, frames: Tensor) -> "Prepared":
         """That of some frames of one clip (B = 1), by number; what is the same for all of them stays as it is."""
@@ -82,7 +86,8 @@ class Prepared:
             return tuple(clip if clip.shape[2] == 1 else clip[:, :, frames] for clip in clips)
 
         branches = {name: {key: rows(pair) for key, pair in found.items()} for name, found in self.branches.items()}
-        return replace(self, beside=columns(self.beside), guides=columns(self.guides), branches=branches)
+        audio = {name: tuple(rows(pair) for pair in heard) for name, heard in self.audio.items()}
+        return replace(self, beside=columns(self.beside), guides=columns(self.guides), audio=audio, branches=branches)
 
     def joined(self, other: "Prepared") -> "Prepared":
         """With what another one, of the same frames, has besides."""
@@ -93,6 +98,7 @@ class Prepared:
             guides=self.guides or other.guides,
             branches=branches,
             reference=self.reference | other.reference,
+            audio=self.audio | other.audio,
         )
 
 
@@ -165,7 +171,11 @@ class AnimateNet(nn.Module):
         self.structure_encoder = structure_encoder(config, self.guide_channels)
         if "structure" in net.branches:
             self.structure_tokens = StructureTokens(config.structure, net.token_dim)
-        if "speech" in net.branches:
+        if net.audio_modules:
+            heard = config.speech
+            add_audio_modules(self.unet, net.token_dim, net.attention_head_dim, net.norm_num_groups)
+            self.speech_tokens: nn.Module = SpeechProjection(heard.steps * heard.dim, heard.tokens, net.token_dim)
+        elif "speech" in net.branches:
             listens = config.speech.encoder == "mel"
             self.speech_tokens = SpeechTokens(config.speech, net.token_dim) if listens else nn.Identity()
         if "text" in net.branches:
@@ -184,7 +194,7 @@ class AnimateNet(nn.Module):
         frames = sample.shape[2]
         guide, *guides = [clip.expand(-1, -1, frames, -1, -1) for clip in seen.guides] or [self.no_guide(sample)]
         inside = tuple(clip.transpose(1, 2).flatten(0, 1) for clip in guides)
-        attended = Attended(seen.branches, seen.scales, seen.reference, inside)
+        attended = Attended(seen.branches, seen.scales, seen.reference, inside, audio=seen.audio, regions=seen.regions)
         stacked = torch.cat((sample, *seen.beside, guide), 1)
         return self.unet(stacked, timestep, encoder_hidden_states=attended, **added).sample
 
@@ -205,7 +215,10 @@ class AnimateNet(nn.Module):
             tokens["text"] = self.text_tokens(conditions.text)
         text, maps = tokens.get("text"), conditions.map
         tokens = {branch: given for branch, given in tokens.items() if factors[branch] != 0}
-        branches, reference = {}, {}
+        audio, branches, reference = {}, {}, {}
+        if self.config.audio_modules and "speech" in tokens:
+            heard, modules = tokens.pop("speech"), self.unet.modules()
+            audio = {one.layer: one.keys_values(heard) for one in modules if isinstance(one, AudioModule)}
         for name, block in spatial_blocks(self.unet):
             branches[name] = block.attn2.processor.project(block.attn2, tokens)
             if name in conditions.reference:
@@ -214,7 +227,7 @@ class AnimateNet(nn.Module):
         if self.guider == "control":
             return Prepared(beside, (), branches, reference, factors, maps, text)
         guides = () if maps is None or self.guider == "none" else tuple(self.guides(maps))
-        return Prepared(beside, guides, branches, reference, factors)
+        return Prepared(beside, guides, branches, reference, factors, audio=audio, regions=conditions.regions)
 
     def control(self, sample: Tensor, timestep: Tensor, seen: Prepared) -> dict[str, Tensor | list[Tensor]]:
         """What a ControlNet adds to the denoiser's skip connections and middle; nothing without maps, or where the

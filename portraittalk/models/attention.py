@@ -28,6 +28,8 @@ class Attended:
     reference: per layer, keys and values (N the batch) that its self-attention sees as well.
     guides: features (N, C, h, w) that are added to what leaves each down block, where a pose guider makes them.
     recorded: per layer, where a reference network leaves what stands before its self-attention (N, P, C).
+    audio, regions: for audio modules, by their names, the keys and values of each region; and where these are, (N or 1,
+    3, m, n) in 0..1.
     """
 
     branches: dict[str, dict[str, KeysValues]]
@@ -35,6 +37,8 @@ class Attended:
     reference: dict[str, KeysValues] = field(default_factory=dict)
     guides: tuple[Tensor, ...] = ()
     recorded: dict[str, Tensor] = field(default_factory=dict)
+    audio: dict[str, tuple[KeysValues, ...]] = field(default_factory=dict)
+    regions: Tensor | None = None
 
 
 class DecoupledCrossAttention(nn.Module):
@@ -112,6 +116,18 @@ class RecordingSelfAttention(ReferenceSelfAttention):
         attended = super().__call__(attn, hidden_states, encoder_hidden_states)
         encoder_hidden_states.recorded[self.block] = hidden_states
         return attended
+
+
+def project(attn: Attention, tokens: Tensor) -> KeysValues:
+    """Keys and values of tokens (N, L, D), with the projections of the layer ``attn``."""
+    return _heads(attn.to_k(tokens), attn.heads), _heads(attn.to_v(tokens), attn.heads)
+
+
+def attend(attn: Attention, hidden: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """What the layer ``attn`` makes of pixels (N, P, C) that look at keys and values."""
+    query = _heads(attn.to_q(hidden), attn.heads)
+    found = F.scaled_dot_product_attention(query, _for_frames(key, query), _for_frames(value, query))
+    return attn.to_out[0](found.transpose(1, 2).flatten(2))
 
 
 def set_reference_attention(unet: nn.Module, processor: type[ReferenceSelfAttention]) -> None:

@@ -13,7 +13,9 @@ MAX_SEED = 2**64 - 1
 
 
 def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> None:
-    """Raises SettingsError with one sentence for the first setting that is out of its range."""
+    """Raises SettingsError with one sentence for the first setting that is out of its range, and for a model that
+    cannot be run."""
+    check_complete(config)
     longest = config.animate_net.motion_max_seq_length
     if not 0 <= settings.seed <= MAX_SEED:
         raise SettingsError(f"The seed must be between 0 and {MAX_SEED}, not {settings.seed}.")
@@ -47,6 +49,15 @@ def usual_settings(config: PortraitTalkConfig) -> SamplingSettings:
         overlap=config.overlap,
         strength=config.strength,
     )
+
+
+def check_complete(config: PortraitTalkConfig) -> None:
+    """Raises SettingsError for a model that cannot be run, because something that it needs is not written yet."""
+    if config.face_embedding:
+        raise SettingsError(
+            f"The model '{config.name}' knows people by ArcFace, whose weights are for research only, and hears with "
+            "wav2vec 2.0: neither is part of this version, which can convert its file but not run it; choose another."
+        )
 
 
 def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:

@@ -1,8 +1,9 @@
-"""Public checkpoints as data: EchoMimic and AniPortrait here, Stable Diffusion 1.5 in ``sd15``."""
+"""Public checkpoints as data: EchoMimic and AniPortrait here, Hallo in ``hallo``, Stable Diffusion 1.5 in ``sd15``."""
 
 from dataclasses import replace
 
 from ..config import MINI, SD15, ClipConfig, SpeechConfig, StructureConfig
+from .hallo import HALLO
 from .layout import Layout, Rule, Source
 from .sd15 import ANIMATEDIFF, ANIMATEDIFF_V3, FACE_MOTION, IDENTITY
 from .shared import MOTION_MODULES, POSITIONS, VAE
@@ -125,6 +126,7 @@ LAYOUTS = {
         # huggingface.co/ZJYang/AniPortrait, Apache-2.0; the image_encoder of
         # lambdalabs/sd-image-variations-diffusers, openrail
         Layout(ANIPORTRAIT, ANIPORTRAIT_SOURCES),
+        HALLO,
         IDENTITY,
         ANIMATEDIFF,
         ANIMATEDIFF_V3,

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..config import PortraitTalkConfig
 from ..models.animate_net import AnimateNet
+from ..models.audio_modules import FaceProjection
 from ..models.autoencoder import Autoencoder, FastDecoder
 from ..models.clip_net import ClipIdentityNet, ClipImageNet, TextEncoder
 from ..models.identity_net import IdentityNet
@@ -58,8 +59,9 @@ class ReferenceModel(Networks):
     drawn poses.
 
     speech_encoder: None where the denoiser does not hear. image_net, motion_net, basis: what a denoiser that follows
-    poses sees the person by, and what makes the poses; None for others. fast_decoder: for previews, and for
-    frames where the settings ask for it; None where the file has none.
+    poses sees the person by, and what makes the poses; None for others. face_tokens: what makes identity tokens of the
+    embedding of a face, in models that want one. fast_decoder: for previews, and for frames where the settings ask for
+    it; None where the file has none.
     """
 
     reference_net: ReferenceNet
@@ -68,6 +70,7 @@ class ReferenceModel(Networks):
     image_net: ClipImageNet | None = None
     motion_net: MotionNet | None = None
     basis: FaceBasis | None = None
+    face_tokens: FaceProjection | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def build_model(config: PortraitTalkConfig) -> Model:
 
 def build_reference_model(config: PortraitTalkConfig) -> ReferenceModel:
     """As ``build_model``, for a configuration with reference attention."""
-    follows = config.structure.guider == "pose"
+    follows, wanted = config.structure.guider == "pose", config.face_embedding
     return ReferenceModel(
         config=config,
         autoencoder=Autoencoder(config.autoencoder),
@@ -119,6 +122,7 @@ def build_reference_model(config: PortraitTalkConfig) -> ReferenceModel:
         image_net=None if config.clip is None else ClipImageNet(config.clip),
         motion_net=MotionNet(config) if follows else None,
         basis=FaceBasis() if follows else None,
+        face_tokens=FaceProjection(wanted, config.animate_net.token_dim) if wanted else None,
     )
 
 

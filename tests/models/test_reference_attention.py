@@ -7,6 +7,7 @@ import torch
 
 from portraittalk.models.animate_net import AnimateNet, Conditions, GuidedConv, PerFrameGroupNorm
 from portraittalk.models.reference_net import ReferenceNet
+from portraittalk.weights.hallo import CONFIG as HALLO
 from portraittalk.weights.layouts import ANIPORTRAIT, ECHOMIMIC
 
 FRAMES = 3
@@ -90,14 +91,15 @@ def test_a_pose_guider_reaches_the_output_at_all_five_places():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("config", [ECHOMIMIC, ANIPORTRAIT], ids=["echomimic", "aniportrait"])
+@pytest.mark.parametrize("config", [ECHOMIMIC, ANIPORTRAIT, HALLO], ids=lambda config: config.name)
 def test_the_shapes_fit_at_full_size(config):
     with torch.device("meta"):
         net, latents = AnimateNet(config), torch.empty(1, 4, FRAMES, 64, 64)
         tokens = torch.empty(1, 1, 768) if config.animate_net.reference_token_dim else None
         reference = ReferenceNet(config.animate_net, 4)(latents[:, :, 0], tokens)
         drawn = torch.empty(1, FRAMES, config.structure.map_channels, 512, 512)
-        speech = torch.empty(1, FRAMES, 50, 384) if "speech" in config.animate_net.branches else None
+        hears = config.animate_net.audio_modules or "speech" in config.animate_net.branches
+        speech = torch.empty(1, FRAMES, config.speech.steps, config.speech.dim) if hears else None
         given = Conditions(map=drawn, speech=speech, identity=tokens, reference=reference)
         velocity = net(latents, torch.tensor(500), given)
     assert velocity.shape == latents.shape
