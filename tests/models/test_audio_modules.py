@@ -8,7 +8,8 @@ import torch
 
 from portraittalk.models.animate_net import AnimateNet, Conditions
 from portraittalk.models.audio_modules import AudioModule, FaceProjection
-from portraittalk.types import Scales
+from portraittalk.sampling import clip
+from portraittalk.types import SamplingSettings, Scales
 from portraittalk.weights.hallo import CONFIG
 
 FRAMES = 3
@@ -102,3 +103,13 @@ def test_an_embedding_gives_tokens_of_unit_size():
     tokens = FaceProjection(512, 768)(draw(2, 512))
     assert tokens.shape == (2, 4, 768)
     torch.testing.assert_close(tokens.std(-1, correction=0), torch.ones(2, 4), atol=1e-3, rtol=0)
+
+
+def test_windows_of_a_clip_hear_the_same_whether_what_is_heard_is_held_or_not(net, conditions, monkeypatch):
+    settings = SamplingSettings(steps=2, guidance_scale=2.0, window=3, overlap=1)
+    noise, speech = draw(1, 4, 5, 8, 8), draw(1, 5, 4, 8)
+    given = replace(conditions, speech=speech)
+    held = clip.sample_clip(net, given, noise, settings)
+    assert not torch.allclose(held, clip.sample_clip(net, replace(given, speech=-speech), noise, settings), atol=1e-4)
+    monkeypatch.setattr(clip, "HELD", 2)
+    torch.testing.assert_close(clip.sample_clip(net, given, noise, settings), held, atol=2e-5, rtol=0)
