@@ -69,7 +69,8 @@ def load(name_or_path: str | Path) -> LoadedModel:
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
     path = find_weights(name_or_path) if isinstance(name_or_path, str) else name_or_path
-    public = read_config(path).animate_net.reference_attention
+    net = read_config(path).animate_net
+    public = net.reference_attention or net.prediction == "epsilon"
     half = public and load_device.type != "cpu"  # as it is computed with, wherever it waits
     model = load_networks(path, device=offload_device, dtype=torch.float16 if half else None)
     if public:

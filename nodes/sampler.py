@@ -16,9 +16,10 @@ from ..portraittalk.media.video import write_video
 from ..portraittalk.motion.edit import resample
 from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack, concatenate
-from ..portraittalk.pipeline import Output, animate, animate_by_speech, face_motion, hear, shown_portrait
+from ..portraittalk.pipeline import Output, animate, animate_by_speech, encode_style, face_motion, hear, shown_portrait
+from ..portraittalk.sampling.settings import usual_settings
 from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
-from ..portraittalk.weights.model import Model, ReferenceModel
+from ..portraittalk.weights.model import Model, PromptModel, ReferenceModel
 from . import convert, host
 from .types import (
     CATEGORY,
@@ -37,6 +38,7 @@ NO_FRAMES = (
 )
 DEFAULTS = SamplingSettings()
 OWN_STEPS, OWN_OVERLAP = 0, -1  # widget values that say: as the model is made for
+NO_GUIDANCE = 1.0
 
 
 class AnimateNetSampler(io.ComfyNode):
@@ -163,24 +165,28 @@ class AnimateNetSampler(io.ComfyNode):
         loaded = model.ready(window)
         config = loaded.config
         speech = hear(loaded, sound, fps, progress)
-        settings = SamplingSettings(
-            seed,
-            config.steps if steps == OWN_STEPS else steps,
-            style.guidance_scale,
-            Scales(identity_scale, style.text_scale, audio_scale, structure_scale),
-            window,
-            config.overlap if overlap == OWN_OVERLAP else overlap,
-            fast_decode,
+        hears = isinstance(loaded, ReferenceModel) and loaded.speech_encoder is not None
+        guided = isinstance(loaded, Model) or style.guidance_scale != NO_GUIDANCE
+        settings = replace(
+            usual_settings(config),
+            seed=seed,
+            steps=config.steps if steps == OWN_STEPS else steps,
+            guidance_scale=style.guidance_scale if guided and not hears else config.guidance_scale,
+            scales=Scales(identity_scale, style.text_scale, audio_scale, structure_scale),
+            window=window,
+            overlap=config.overlap if overlap == OWN_OVERLAP else overlap,
+            fast_decode=fast_decode,
         )
-        if isinstance(loaded, ReferenceModel):
+        if isinstance(loaded, ReferenceModel) and hears:
             if style.style.prompt or style.style.negative_prompt:
                 raise SettingsError(f"The model '{config.name}' reads no prompts: disconnect or empty the text style.")
             if motion is not None:
                 host.tell(cls, f"The model '{config.name}' makes the motion itself: the motion track does not act.")
-            settings = replace(settings, guidance_scale=config.guidance_scale)
             chunks = animate_by_speech(loaded, identity, speech, settings, shape, progress)
             data = crop_data(identity)
         else:
+            if isinstance(loaded, PromptModel) and style.style.tokens is None:
+                style = replace(style, style=encode_style(loaded))
             moved = (
                 speech_to_motion(face_motion(loaded)[0], speech, seed, progress=progress)
                 if motion is None

@@ -1,6 +1,7 @@
 """``portraittalk weights``: models, and the public files that they are made of."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -162,9 +163,8 @@ def selftest_weights(
     fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False,
 ) -> None:
     """Try a model on this machine: a short clip of the demo, its figures, and a contact sheet for a report."""
-    from ..sampling.settings import check_settings
+    from ..sampling.settings import check_settings, usual_settings
     from ..terminal import ProgressBars, choose_device
-    from ..types import SamplingSettings
     from .files import usual_folder
     from .load import load_networks
     from .selftest import selftest
@@ -172,12 +172,8 @@ def selftest_weights(
     folder = models_dir or usual_folder()
     model = load_networks(name, choose_device(device), folders=[] if folder is None else [folder])
     config = model.config
-    settings = SamplingSettings(
-        steps=config.steps if steps is None else steps,
-        guidance_scale=config.guidance_scale,
-        overlap=config.overlap,
-        fast_decode=fast_decode,
-    )
+    settings = replace(usual_settings(config), fast_decode=fast_decode)
+    settings = settings if steps is None else replace(settings, steps=steps)
     check_settings(settings, config)
     with ProgressBars() as progress:
         result = selftest(model, out_dir, settings, seconds, progress)

@@ -34,9 +34,10 @@ from ..metrics.lips import apertures, best_lag, correlation
 from ..metrics.look import IDENTITY_EVERY, face_of, look
 from ..motion.speech_to_motion import speech_to_motion
 from ..progress import ProgressCallback, ignore_progress
-from ..types import Face, Identity, SamplingSettings, Style
+from ..sampling.settings import usual_settings
+from ..types import Face, Identity, SamplingSettings
 from .load import load_model
-from .model import Model, ReferenceModel
+from .model import ReferenceModel
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
 SHORTEST = 1.0  # seconds
@@ -91,7 +92,7 @@ class Selftest:
 
 
 def selftest(
-    model: Model | ReferenceModel,
+    model: pipeline.AnyModel,
     folder: Path,
     settings: SamplingSettings | None = None,
     seconds: float = 3.0,
@@ -106,9 +107,7 @@ def selftest(
         raise SettingsError(f"A self-test needs at least {SHORTEST:g} s of speech, not {seconds:g}.")
     folder.mkdir(parents=True, exist_ok=True)
     config, device = model.config, model.device
-    settings = settings or SamplingSettings(
-        steps=config.steps, guidance_scale=config.guidance_scale, overlap=config.overlap
-    )
+    settings = settings or usual_settings(config)
     sound = read_audio(DEMO / "speech.wav", duration=seconds)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -116,11 +115,12 @@ def selftest(
     identity = pipeline.encode_identity(model, [read_image(DEMO / "portrait.jpg").flattened()], progress=progress)
     speech = pipeline.hear(model, sound, FPS, progress)
     prepared = time.perf_counter()
-    if isinstance(model, Model):
-        motion = speech_to_motion(model.motion_net, speech, settings.seed, progress=progress)
-        chunks = pipeline.animate(model, identity, speech, Style(), motion, settings, progress=progress)
-    else:
+    if isinstance(model, ReferenceModel) and model.speech_encoder is not None:
         chunks = pipeline.animate_by_speech(model, identity, speech, settings, progress=progress)
+    else:
+        motion = speech_to_motion(pipeline.face_motion(model)[0], speech, settings.seed, progress=progress)
+        style = pipeline.encode_style(model)
+        chunks = pipeline.animate(model, identity, speech, style, motion, settings, progress=progress)
     finite = True
 
     def watched() -> Iterator[Tensor]:
