@@ -105,7 +105,7 @@ def encode_style(model: AnyModel, prompt: str = "", negative_prompt: str = "") -
     is not installed, or CLIP's vocabulary not there.
     """
     draws = isinstance(model, PromptModel)
-    style = Style(prompt, negative_prompt)
+    style = Style(prompt.strip(), negative_prompt.strip())
     if isinstance(model, PromptModel):
         from .text.clip import prompt_tokens
 

@@ -40,9 +40,13 @@ def test_the_sampler_brings_the_motion_to_its_own_rate(sample, fps):
     assert len(sample(fps=fps, steps=1)[0]) == int(0.5 * fps + 0.5)
 
 
-def test_crops_that_were_not_changed_leave_the_frames_as_they_are(run, sample):
-    whole = sample()[0]
-    crops, _, _, crop_data = sample(output={"output": "crops"})
+@pytest.mark.parametrize("prompt", ["", "sepia photograph"])
+def test_crops_that_were_not_changed_leave_the_frames_as_they_are(run, sample, model, prompt):
+    texts = dict(prompt=prompt, negative_prompt="", text_scale=1.0, guidance_scale=1.0)
+    style = run("PortraitTalkTextStyleCondition", model=model, **texts)[0]
+    whole = sample(style=style)[0]
+    assert torch.equal(whole, sample()[0]) == (not prompt)
+    crops, _, _, crop_data = sample(output={"output": "crops"}, style=style)
     assert crops.shape[1] == crops.shape[2]
     pasted = run("PortraitTalkPasteBack", crops=crops, crop_data=crop_data, scale=1.0)[0]
     assert pasted.shape == whole.shape
