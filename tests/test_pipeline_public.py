@@ -13,7 +13,6 @@ from portraittalk.face.compose import crop_data
 from portraittalk.media.audio import Audio
 from portraittalk.sampling.render_clip import face_map
 from portraittalk.types import Face, SamplingSettings
-from portraittalk.weights.layouts import ANIPORTRAIT
 from portraittalk.weights.model import build_reference_model
 
 pytest.importorskip("transformers")
@@ -97,12 +96,6 @@ def test_half_precision_gives_about_the_same_frames(animate, model, identity, sp
     frames = torch.cat(list(pipeline.animate_by_speech(coarse, again, speech, SETTINGS, "crop")))
     assert frames.dtype == torch.float32
     assert (frames - exact).abs().mean() < 0.05
-
-
-def test_a_model_that_follows_poses_does_not_hear(model):
-    deaf = replace(model, config=ANIPORTRAIT, speech_encoder=None)
-    with pytest.raises(SettingsError, match="aniportrait"):
-        pipeline.hear(deaf, Audio(torch.zeros(1, 16000), 16000), FPS)
 
 
 def test_the_map_is_the_faces_box_a_little_enlarged():
