@@ -204,12 +204,12 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(work: Work, device: str) -> float:
+def seconds(work: Work, device: str, clock: Callable[[], float]) -> float:
     synchronize(device)
-    started = time.perf_counter()
+    started = clock()
     work()
     synchronize(device)
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def product(bench: Bench) -> tuple[Work, float]:
@@ -260,6 +260,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
+    parser.add_argument("--cpu-time", action="store_true", help="of all threads: for a CPU with other work to do")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -277,11 +278,12 @@ def main() -> None:
     counts = with_wholes(operations(arguments, names), arguments, bench.config.overlap)
     for work, _, _ in stages.values():
         work()  # warm up, and compile
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     taken: dict[str, list[float]] = {name: [] for name in [*stages, "product"]}
     for _ in range(arguments.repeat):
-        taken["product"].append(seconds(multiply, device))
+        taken["product"].append(seconds(multiply, device, clock))
         for name, (work, _, _) in stages.items():
-            taken[name].append(seconds(work, device))
+            taken[name].append(seconds(work, device, clock))
     medians = {name: statistics.median(values) for name, values in taken.items()}
     rate = multiplied / medians["product"]
     need = estimate(bench.config, arguments.frames, bench.settings, bench.dtype, device)
