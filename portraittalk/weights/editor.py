@@ -48,9 +48,9 @@ def assemble_editor(unet: Mapping[str, Tensor], adapter: Mapping[str, Tensor], d
     whole = LAYOUTS["identity"]
     sources = tuple(s for s in whole.sources if s.files[0] in PARTS and s.ours.startswith(("animate_net", "identity")))
     layout = Layout(whole.config, sources)
-    found = gathered(layout, {"checkpoint": unet, "ip_adapter": adapter})
     with torch.device("meta"):
         networks = networks_of(layout.config)
+    found = gathered(layout, {"checkpoint": unet, "ip_adapter": adapter}, networks)
     net, resampler = networks["animate_net"], networks["identity_net"].get_submodule("resampler")
     assert isinstance(net, AnimateNet) and isinstance(resampler, IPAdapterPlusImageProjection)
     fill(net, found["animate_net"], "MODEL")

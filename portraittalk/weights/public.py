@@ -37,7 +37,9 @@ def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
     may be further files: "taesd", and with models that predict noise "lcm_lora".
     """
     layout = extended(layout, files)
-    found = gathered(layout, {name: read_public(path) for name, path in files.items()})
+    with torch.device("meta"):
+        wanted = networks_of(layout.config)
+    found = gathered(layout, {name: read_public(path) for name, path in files.items()}, wanted)
     parts = {network: {key: half(value) for key, value in state.items()} for network, state in found.items()}
     save_weights(out, layout.config, parts)
 
@@ -54,9 +56,9 @@ def assembled(
     folder: of the user's files. Raises WeightsError as ``convert`` does.
     """
     layout = extended(layout, tensors)
-    found = gathered(layout, tensors)
     with torch.device("meta"):
         model = build(layout.config, folder)
+    found = gathered(layout, tensors, model.modules())
     assert isinstance(model, PromptModel | ReferenceModel)
     for name, module in model.modules().items():
         fill(module, found[name], name)
@@ -95,8 +97,13 @@ def check_prediction(layout: Layout, file: str) -> None:
         raise WeightsError(_mixed(file, meant.pop(), layout.config.name, predicts))
 
 
-def gathered(layout: Layout, tensors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-    """States of our networks of the files' tensors, with what ships, and with a LoRA merged. Raises WeightsError."""
+def gathered(
+    layout: Layout, tensors: Mapping[str, Mapping[str, Tensor]], wanted: Mapping[str, nn.Module]
+) -> dict[str, dict[str, Tensor]]:
+    """States of our networks of the files' tensors, with what ships, and with a LoRA merged.
+
+    wanted: the networks, which may be on the meta device. Raises WeightsError.
+    """
     predicts = layout.config.animate_net.prediction
     for source in layout.sources:
         if source.prediction not in ("", predicts):
@@ -104,8 +111,6 @@ def gathered(layout: Layout, tensors: Mapping[str, Mapping[str, Tensor]]) -> dic
     for file, state in tensors.items():
         if V_PREDICTION in state and predicts != "velocity":
             raise WeightsError(_mixed(file, "velocity", layout.config.name, predicts))
-    with torch.device("meta"):
-        wanted = networks_of(layout.config)
     given = {**tensors}
     if any(SHIPPED in source.files for source in layout.sources):
         given[SHIPPED] = read_tensors(find_weights(BUILT_IN))[1]

@@ -11,11 +11,13 @@ from safetensors.torch import save_file
 from tiny_sd15 import public_files, public_tensors, random_model, tiny
 
 from portraittalk.errors import WeightsError
+from portraittalk.models.animate_net import Conditions
+from portraittalk.weights import public
 from portraittalk.weights.layouts import LAYOUTS
 from portraittalk.weights.load import load_networks
 from portraittalk.weights.lora import merged
-from portraittalk.weights.model import networks_of
-from portraittalk.weights.public import assembled, convert, gathered, public_names, read_public
+from portraittalk.weights.model import build, networks_of
+from portraittalk.weights.public import assembled, convert, public_names, read_public
 
 transformers = pytest.importorskip("transformers")
 
@@ -33,6 +35,12 @@ def model(layout):
 @pytest.fixture(scope="module")
 def files(layout, model):
     return public_tensors(layout, model)
+
+
+def gathered(layout, tensors):
+    with torch.device("meta"):
+        wanted = networks_of(layout.config)
+    return public.gathered(layout, tensors, wanted)
 
 
 def shapes(state):
@@ -86,6 +94,21 @@ def test_sizes_are_those_of_the_published_files():
     assert 4 * count(net, "motion_modules") == pytest.approx(1.82e9, rel=0.01)
     adapter = count(net, ".processor.") + count(wanted["identity_net"].resampler.state_dict())
     assert 2 * adapter == pytest.approx(98e6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["identity", "animatediff"])
+def test_at_full_size_everything_fits_together(name):
+    with torch.device("meta"):
+        model = build(LAYOUTS[name].config)
+        moves = model.motion_net is not None
+        frames, side = 2 if moves else 1, model.config.crop_size
+        sample, person = torch.empty(1, 4, frames, 64, 64), model.identity_net.features(torch.empty(2, 3, 224, 224))
+        tokens = model.identity_net.tokens(person).flatten(0, 1)
+        maps = torch.empty(1, frames, 3, side, side) if moves else None
+        told = Conditions(text=torch.empty(1, 77, 768), identity=tokens[None], map=maps)
+        assert tokens.shape == (32, 768)
+        assert model.animate_net(sample, torch.tensor(9), told).shape == sample.shape
+        assert model.autoencoder.decode(sample[:, :, 0]).shape == (1, 3, side, side)
 
 
 def test_public_files_become_one_file_that_loads(layout, model, tmp_path):
@@ -150,7 +173,9 @@ def test_weights_for_noise_and_for_velocity_are_not_mixed(layout, files, checkpo
 
 
 @pytest.mark.parametrize("style", ["kohya", "diffusers"])
-def test_a_lora_for_few_steps_is_merged(layout, files, style):
+def test_a_lora_for_few_steps_is_merged(files, style):
+    layout = tiny(LAYOUTS["identity"])
+    files = {name: files[name] for name in layout.files}
     linear, conv = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", "up_blocks.0.resnets.0.conv1"
     plain = gathered(layout, files)["animate_net"]
     lora, deltas = {}, {}
@@ -173,7 +198,7 @@ def test_a_lora_for_few_steps_is_merged(layout, files, style):
     assert all(torch.equal(state[key], value) for key, value in plain.items() if key not in changed)
 
 
-def test_a_lora_for_something_else_is_refused_by_name(files, layout):
+def test_a_lora_for_something_else_is_refused_by_name():
     weights = {"conv_in.weight": torch.zeros(8, 4, 3, 3)}
     whole = {"lora_unet_conv_in.lora_down.weight": torch.zeros(2, 4, 3, 3)}
     wrong = {
