@@ -11,6 +11,7 @@ NODES = (
     "PortraitTalkLoadAudio",
     "PortraitTalkLoadPortrait",
     "PortraitTalkIdentityEncode",
+    "PortraitTalkIdentityEdit",
     "PortraitTalkTextStyleCondition",
     "PortraitTalkSpeechToMotion",
     "PortraitTalkAnimateNetSampler",

@@ -47,20 +47,23 @@ def run(nodes, folders):
 
 @pytest.fixture
 def folders(comfyui_in_process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Empty input, output and temp folders of ComfyUI, and a folder of models of ours."""
+    """Empty input, output and temp folders of ComfyUI, and folders of models of ours and of IP-Adapters."""
     import folder_paths
 
-    made = {name: tmp_path / name for name in ("input", "output", "temp", "models")}
+    made = {name: tmp_path / name for name in ("input", "output", "temp", "models", "ipadapter")}
     for name, folder in made.items():
         folder.mkdir()
-        if name != "models":
+        if name not in ("models", "ipadapter"):
             monkeypatch.setattr(folder_paths, f"{name}_directory", str(folder))
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk", ([str(made["models"])], {".safetensors"}))
-    suffixes = {".safetensors", ".pth", ".ckpt", ".pt", ".bin"}
-    public = ([str(made["models"] / "public")], suffixes)
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk_public", public)
-    for name in ("portraittalk", "portraittalk_public"):
-        folder_paths.filename_list_cache.pop(name, None)
+    public = made["models"] / "public"
+    published = {".safetensors", ".pth", ".ckpt", ".pt", ".bin"}
+    for key, folder, suffixes in (
+        ("portraittalk", made["models"], {".safetensors"}),
+        ("portraittalk_public", public, published),
+        ("ipadapter", made["ipadapter"], {".safetensors"}),
+    ):
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, key, ([str(folder)], suffixes))
+        folder_paths.filename_list_cache.pop(key, None)
     return made
 
 

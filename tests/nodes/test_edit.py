@@ -81,13 +81,10 @@ def core(comfyui_in_process, small, library):
 @pytest.fixture
 def edit(run, core, small, folders, identity, library, monkeypatch):
     """edit(**changed): runs the node."""
-    import folder_paths
     from safetensors.torch import save_file
 
     monkeypatch.setitem(library("weights.editor").LAYOUTS, "identity", small)
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "ipadapter", ([str(folders["models"])], {".safetensors"}))
-    folder_paths.filename_list_cache.pop("ipadapter", None)
-    save_file(core.adapter, folders["models"] / "plus-face.safetensors")
+    save_file(core.adapter, folders["ipadapter"] / "plus-face.safetensors")
     usual = dict(
         identity=identity, model=core.model(), clip=core.clip, vae=core.vae, clip_vision=core.vision,
         ip_adapter="plus-face.safetensors", prompt="an (oil painting:1.3)", negative_prompt="", strength=1.0,
@@ -149,7 +146,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(edit, core, folders, library
     with pytest.raises(error, match="no IP-Adapter 'other'"):
         edit(ip_adapter="other")
     wrong = core.adapter | {"image_proj.proj_in.weight": torch.zeros(40, 1024)}
-    save_file(wrong, folders["models"] / "wrong.safetensors")
+    save_file(wrong, folders["ipadapter"] / "wrong.safetensors")
     with pytest.raises(error, match=r"image_proj\.proj_in\.weight \(40, 1024\) instead of \(40, 48\)"):
         edit(ip_adapter="wrong.safetensors")
     import comfy.clip_vision
