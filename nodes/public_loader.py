@@ -46,6 +46,7 @@ class PublicModelLoader(io.ComfyNode):
                 ),
             ],
             outputs=[ModelSocket.Output("model", display_name="model", tooltip="For every other PortraitTalk node.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod

@@ -49,7 +49,7 @@ def test_a_model_is_downloaded_made_and_listed(run, tiny, tmp_path):
     assert "BadToBest/EchoMimic" in run("get", "echomimic", *place)
     told = run("verify", "--models-dir", folder)
     assert told.count("SHA-256 as announced") == 7 and "about 3.40 GB was expected" in told
-    assert told.count("echomimic: ") == 6  # the denoiser's two files are judged together
+    assert told.count("echomimic: ") == 7  # the model, and its files, of which the denoiser's two are judged together
     assert "echomimic-acc: " in told and "BROKEN" not in told
     assert "present" in run("list", "--models-dir", folder)
     assert load_networks("echomimic", folders=[folder]).config.fast_decoder
