@@ -76,7 +76,7 @@ def get_weights(
     if public is not None and _model_file(folder, public.name).is_file():
         typer.echo(f"{_model_file(folder, public.name)} is there already.")
         return
-    missing = [file for file in files if file.found([folder]) is None]
+    missing = [file for file in files if file.state([folder]) != "present"]
     for file in missing:
         if not file.commercial and not accept_licence:
             _ask_for_consent(file.name, file.licence, file.repo)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WeightsError
-from .catalogue import PublicFile, shown_size
+from .catalogue import PublicFile, is_whole, shown_size
 
 RECEIPTS = "received.json"
 UNFINISHED = ".unfinished"
@@ -17,14 +17,14 @@ PIECE = 1 << 24  # bytes that are hashed at a time
 
 
 def download(file: PublicFile, folder: Path, endpoint: str | None = None) -> Path:
-    """The file in a folder of models; downloaded where it is not there. endpoint: of a mirror of the hub.
+    """The file in a folder of models; downloaded where it is not there, or broken. endpoint: of a mirror of the hub.
 
     Its hash is that of the list, or else the one that the hub announces; what does not have it is thrown away. What
     came is written down in ``received.json`` beside it. Raises WeightsError: no ``huggingface_hub``, no connection, too
     little room, a wrong hash. What a broken connection has left is kept, for the next call.
     """
     there = file.found([folder])
-    if there is not None:
+    if there is not None and is_whole(there):
         return there
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url

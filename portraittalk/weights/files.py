@@ -30,7 +30,7 @@ def find_weights(name: str, folders: Sequence[Path] = ()) -> Path:
     return weights[key]
 
 
-def usual_folder() -> Path | None:
+def usual_folder(package: Path = _ASSETS.parent) -> Path | None:
     """ComfyUI's folder of models for us, where the package lies in a pack inside of a ComfyUI; else None."""
-    packs = Path(__file__).resolve().parents[3]
+    packs = package.absolute().parents[1]
     return packs.parent / "models" / "portraittalk" if packs.name == "custom_nodes" else None

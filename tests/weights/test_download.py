@@ -12,7 +12,7 @@ from portraittalk.weights.catalogue import PublicFile
 from portraittalk.weights.download import download, received
 
 DATA = bytes(range(256)) * 1200  # 300 kB
-FILE = PublicFile("tiny.safetensors", "people/tiny", "folder/weights.safetensors", 0.3, "MIT", "a test")
+FILE = PublicFile("tiny.pth", "people/tiny", "folder/weights.safetensors", 0.3, "MIT", "a test")
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def served(hub):
 
 def test_a_file_comes_into_its_place_and_is_not_asked_for_again(hub, tmp_path):
     place = download(FILE, tmp_path, hub.endpoint)
-    assert place == tmp_path / "public" / "tiny.safetensors" and place.read_bytes() == DATA
+    assert place == tmp_path / "public" / "tiny.pth" and place.read_bytes() == DATA
     assert received(place) == {
         "bytes": len(DATA),
         "sha256": hashlib.sha256(DATA).hexdigest(),
@@ -31,6 +31,14 @@ def test_a_file_comes_into_its_place_and_is_not_asked_for_again(hub, tmp_path):
     }
     assert sorted(path.name for path in (tmp_path / "public").iterdir()) == [".unfinished", "received.json", FILE.name]
     assert download(FILE, tmp_path, hub.endpoint) == place and len(hub.asked) == 1
+
+
+def test_a_broken_file_is_replaced(hub, tmp_path):
+    place = FILE.place(tmp_path)
+    place.parent.mkdir()
+    place.write_bytes(b"PK, torn")
+    assert FILE.state([tmp_path]) == "broken"
+    assert download(FILE, tmp_path, hub.endpoint).read_bytes() == DATA
 
 
 def test_a_broken_download_goes_on_where_it_stopped(hub, tmp_path):
@@ -83,6 +91,6 @@ def test_without_the_library_the_sentence_says_what_to_install_and_where_files_g
 
 def test_the_note_keeps_what_came_before(hub, tmp_path):
     download(FILE, tmp_path, hub.endpoint)
-    download(replace(FILE, name="other.safetensors"), tmp_path, hub.endpoint)
+    download(replace(FILE, name="other.pth"), tmp_path, hub.endpoint)
     noted = json.loads((tmp_path / "public" / "received.json").read_text())
-    assert set(noted) == {"tiny.safetensors", "other.safetensors"}
+    assert set(noted) == {"tiny.pth", "other.pth"}

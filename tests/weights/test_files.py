@@ -1,7 +1,7 @@
 import pytest
 
 from portraittalk.errors import WeightsError
-from portraittalk.weights.files import available_weights, find_weights
+from portraittalk.weights.files import available_weights, find_weights, usual_folder
 
 
 def test_names_are_those_of_the_files(tmp_path):
@@ -23,3 +23,9 @@ def test_an_unknown_name_lists_what_there_is(tmp_path):
     (tmp_path / "large.safetensors").touch()
     with pytest.raises(WeightsError, match="large"):
         find_weights("huge", [tmp_path])
+
+
+def test_inside_of_a_comfyui_models_lie_in_its_folder(tmp_path):
+    pack = tmp_path / "ComfyUI" / "custom_nodes" / "ComfyUI-PortraitTalk" / "portraittalk"
+    assert usual_folder(pack) == tmp_path / "ComfyUI" / "models" / "portraittalk"
+    assert usual_folder(tmp_path / "clone" / "portraittalk") is None
