@@ -46,7 +46,7 @@ class ExpressionNet(nn.Module):
     """Sentence embeddings (B, D) -> which concepts of an expression they speak of, and how strongly.
 
     ``targets`` (C, T) holds what each of the concepts asks of a face, in the order of ``EXPRESSION_NAMES``.
-    ``captions`` (N, K) holds where captions lie along ``axes`` (D, K), in ``STEP``; ``meanings`` (N,) whose they are.
+    ``captions`` (N, K) holds where captions lie along ``axes`` (D, K), in ``STEP``; ``meanings`` (N,) their concepts.
     """
 
     targets: Tensor

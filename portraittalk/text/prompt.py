@@ -66,7 +66,9 @@ def read_prompt(prompt: str, networks: TextNetworks | None = None, look_networks
     read, unread, near = [], [], []
     for row, (text, weight) in enumerate(parts):
         top = int(presence[row].argmax())
-        if asks[row] > LOOKS_SO and presence[row, top] > NEAR:
+        # A look that is only near does not outdo an expression that is asked for.
+        least = NEAR if probability[row] <= UNDERSTOOD else SURE
+        if asks[row] > LOOKS_SO and presence[row, top] > least:
             look += weight * _mixture(presence[row])
             near += [(text, names[top])] if presence[row, top] < SURE else []
             read.append(text)

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from ..text.expression import EXPRESSION_NAMES
 from .data import one_of, uniform
+from .looks import LOOKS
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ _WRITTEN = json.loads(Path(__file__).with_name("captions.json").read_text(encodi
 CONCEPTS = {
     name: Concept(concept["target"], tuple(concept["phrases"])) for name, concept in _WRITTEN["expressions"].items()
 }
-ELSE = tuple(_WRITTEN["else"])  # what says nothing about a face's expression, though people write it
+# What says nothing about a face's expression, though people write it; looks do not either.
+ELSE = (*_WRITTEN["else"], *(phrase for look in LOOKS.values() for phrase in look.phrases))
 
 FRAMES = (
     "{}", "a person {}", "{} expression", "looks {}", "very natural, {}", "portrait, {}", "the woman is {}", "he is {}",
@@ -86,9 +88,9 @@ def random_caption(generator: Generator) -> Caption:
         return Caption(form.format(phrase), (name,), STRENGTHS[form])
     if kind < 0.73:
         return Caption(of(DENIALS).format(phrase), (name,), 0.0)
-    if kind < 0.86:
+    if kind < 0.84:
         other, second = pick()
         return Caption(of(JOINTS).format(phrase, second), (name, other))
-    if kind < 0.93:
+    if kind < 0.88:
         return Caption(of(("{}, {}", "{1}, {0}")).format(phrase, of(ELSE)), (name,))
     return Caption(of(FRAMES[:4]).format(of(ELSE)), ())

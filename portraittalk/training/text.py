@@ -183,9 +183,8 @@ def train_reader(sentence_net: SentenceNet, training: TextTraining, out: Path) -
         parts = {"error": error, "strength": strengths, "asks": asks}
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
-    model.expression = cast(
-        ExpressionNet, fit(model.expression, draw, loss, training.trainer, out, training.seed).cpu()
-    )
+    average = fit(model.expression, draw, loss, training.trainer, out, training.seed)
+    model.expression = cast(ExpressionNet, average.cpu())
     return model
 
 

@@ -1,24 +1,25 @@
 """Looks by the shipped networks: free words, told apart from expressions; what is not known is named."""
 
+import re
+
 import pytest
 import torch
 
 from portraittalk import pipeline
 from portraittalk.text.prompt import read_prompt
+from portraittalk.training.look_reader import LOOK_FRAMES
+from portraittalk.training.looks import LOOKS, NO_LOOK
 from portraittalk.weights.text import load_look_networks
 
 NAMES = load_look_networks().config.looks
-# Written before the phrases of training/looks.json; but the threshold that a look needs was chosen in sight of them.
+# Written before the phrases of training/looks.json, none of whose words they use; but the threshold that a look needs
+# was chosen in sight of them.
 PARAPHRASES = (
-    ("all the hues erased", "black and white photograph"),
     ("hitchcock thriller", "film noir"),
-    ("hard-boiled detective", "film noir"),
     ("daguerreotype", "sepia photograph"),
     ("bathed in candlelight", "warm sunset light"),
     ("beside a campfire", "warm sunset light"),
     ("frosty and freezing", "cool moonlight"),
-    ("nightclub lasers", "neon light"),
-    ("holographic violet beams", "neon light"),
     ("bleached", "faded film"),
     ("ethereal", "soft glow"),
     ("gauzy", "soft glow"),
@@ -33,10 +34,17 @@ PARAPHRASES = (
     ("calligraphy", "ink drawing"),
     ("hayao miyazaki", "anime"),
     ("otaku", "anime"),
-    ("superhero", "comic"),
     ("roy lichtenstein", "comic"),
-    ("dusty crayons", "pastel drawing"),
 )
+
+
+# Words that say nothing by themselves.
+FUNCTION_WORDS = {"a", "and", "beside", "in", "on", "the", "of"}
+
+
+def stems(text: str) -> set[str]:
+    """The beginnings of its words: ``paint`` and ``painting`` are one."""
+    return {word[:5] for word in re.findall("[a-z]+", text.lower()) if word not in FUNCTION_WORDS}
 
 
 def looks(prompt: str) -> dict[str, float]:
@@ -48,9 +56,15 @@ def test_a_look_is_read_by_its_name(name):
     assert looks(name)[name] == 1
 
 
+def test_the_paraphrases_share_no_word_with_the_phrases():
+    phrases = [phrase for look in LOOKS.values() for phrase in look.phrases]
+    known = stems(" ".join((*phrases, *LOOK_FRAMES, *NO_LOOK)))
+    assert not [text for text, _ in PARAPHRASES if stems(text) & known]
+
+
 def test_free_words_ask_for_looks():
     right = [name in looks(text) for text, name in PARAPHRASES]
-    assert sum(right) >= 8, [text for (text, _), good in zip(PARAPHRASES, right, strict=True) if not good]
+    assert sum(right) >= 6, [text for (text, _), good in zip(PARAPHRASES, right, strict=True) if not good]
 
 
 @pytest.mark.parametrize("prompt", ["warm smile", "cold stare", "a wide smile", "looking left", "pale with fear"])
@@ -75,4 +89,5 @@ def test_weights_and_negative_prompts(tiny_model):
 def test_what_was_not_learnt_is_named(tiny_model, caplog):
     assert pipeline.encode_style(tiny_model, "a smile, a red car").look is None
     assert "'a red car' is left out" in caplog.text
+    assert "stained glass" in dict(read_prompt("stained glass").unread)
     assert torch.equal(read_prompt("a red car").look, torch.zeros(len(NAMES)))
