@@ -80,18 +80,17 @@ def test_front_end_makes_the_same_prompt(page, server: ComfyServer, workflow: Pa
         assert node["inputs"] == {name: value for name, value in theirs[key]["inputs"].items() if name not in buttons}
 
 
-def test_what_is_missing_is_offered_for_download(page) -> None:
-    """ComfyUI's own dialog names the public files, where it would have them from, and where they go."""
+def test_what_is_missing_is_offered_for_download(page, server: ComfyServer) -> None:
+    """ComfyUI's own dialog names the public files that are not there, each with a button to get it."""
     workflow = ROOT / "example_workflows" / "echomimic.json"
+    (loader,) = (n for n in json.loads(workflow.read_text())["nodes"] if n["type"].endswith("PublicModelLoader"))
+    inputs = server.get(f"/object_info/{loader['type']}")[loader["type"]]["input"]["required"]
+    there = {name for _, options in inputs.values() for name in options["options"]}
+    wanted = {entry["name"] for entry in loader["properties"]["models"]} - there
     drop(page, workflow)
-    wanted = {
-        entry["name"]
-        for node in json.loads(workflow.read_text())["nodes"]
-        for entry in node["properties"].get("models", [])
-    }
     page.get_by_text("View details").dispatch_event("click")
     page.wait_for_function("names => names.every(n => document.body.innerText.includes(n))", arg=sorted(wanted))
-    assert page.get_by_text("Download", exact=False).count() > 0
+    assert page.get_by_text("Download", exact=True).count() == len(wanted) > 0
 
 
 def test_dropped_workflow_runs_and_its_video_plays(page) -> None:
