@@ -137,8 +137,9 @@ def no_model(name: str) -> str:
     missing = ", ".join(file.name for file in public.missing(model_folders())) or "no file"
     place = model_folders()[0]
     return (
-        f"{place / name} is not there yet: Load PortraitTalk Model from Public Files makes it of the files in "
-        f"{place / PUBLIC}, where {missing} is missing, and so does `portraittalk weights get {public.name}`."
+        f"{place / name} is not there yet: `portraittalk weights get {public.name}` makes it of the files in "
+        f"{place / PUBLIC}, where {missing} is missing; EchoMimic's models also come from the node Load PortraitTalk "
+        "Model from Public Files."
     )
 
 

@@ -1,7 +1,7 @@
 """Which public weights there are, and which of them lie in the user's folders.
 
-What is known of them stands in ``public_files.json``. The files lie in the folder ``public`` of a folder of models, and
-the model that is made of them, one file, in the folder of models itself.
+What is known of them stands in ``public_files.json``. The files lie in the folder ``public`` of a folder of models, but
+for those that a model needs beside it, and the model that is made of them, one file, in the folder of models itself.
 """
 
 import json
@@ -26,8 +26,8 @@ State = Literal["present", "missing", "broken"]
 
 @dataclass(frozen=True)
 class PublicFile:
-    """A file that people can download. name: here; repo and path: on the hub. megabytes: about. commercial: whether the
-    licence allows that use."""
+    """A file that people can download. folder and name: here, in a folder of models; repo and path: on the hub.
+    megabytes: about. commercial: whether the licence allows that use."""
 
     name: str
     repo: str
@@ -37,6 +37,7 @@ class PublicFile:
     purpose: str
     sha256: str | None = None
     commercial: bool = True
+    folder: str = PUBLIC
 
     @property
     def url(self) -> str:
@@ -44,7 +45,7 @@ class PublicFile:
 
     def place(self, folder: Path) -> Path:
         """Where it belongs in a folder of models."""
-        return folder / PUBLIC / self.name
+        return folder / self.folder / self.name
 
     def found(self, folders: Sequence[Path]) -> Path | None:
         """Where it lies: as it was published, or converted to safetensors."""
@@ -68,16 +69,22 @@ class PublicFile:
 
 @dataclass(frozen=True)
 class PublicModel:
-    """A model that can be made of public files. files: name in the layout -> file."""
+    """A model that can be made of public files. files: name in the layout -> file. beside: what the model needs in its
+    folder, as it was published."""
 
     name: str
     layout: str
     purpose: str
     megabytes: float
     files: Mapping[str, PublicFile]
+    beside: Sequence[PublicFile] = ()
+
+    @property
+    def needed(self) -> list[PublicFile]:
+        return [*self.files.values(), *self.beside]
 
     def missing(self, folders: Sequence[Path]) -> list[PublicFile]:
-        return [file for file in self.files.values() if file.found(folders) is None]
+        return [file for file in self.needed if file.found(folders) is None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class Catalogue:
     def asked_for(self, name: str) -> tuple[PublicModel | None, list[PublicFile]]:
         """The model of this name and its files, or the file of this name. Raises WeightsError where there is none."""
         if name in self.models:
-            return self.models[name], list(self.models[name].files.values())
+            return self.models[name], self.models[name].needed
         if name in self.files:
             return None, [self.files[name]]
         raise WeightsError(
@@ -99,7 +106,7 @@ class Catalogue:
         )
 
     def used_by(self, file: PublicFile) -> list[str]:
-        return [model.name for model in self.models.values() if file in model.files.values()]
+        return [model.name for model in self.models.values() if file in model.needed]
 
 
 @lru_cache(maxsize=2)
@@ -110,7 +117,8 @@ def catalogue(path: Path = LIST) -> Catalogue:
     models = {}
     for entry in told["models"]:
         parts = {role: files[name] for role, name in entry["files"].items()}
-        models[entry["name"]] = PublicModel(**{**entry, "files": parts})
+        beside = [files[name] for name in entry.get("beside", ())]
+        models[entry["name"]] = PublicModel(**{**entry, "files": parts, "beside": beside})
     return Catalogue(files, models)
 
 

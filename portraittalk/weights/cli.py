@@ -38,7 +38,7 @@ def list_weights(models_dir: ModelsDir = None) -> None:
     for public in catalogue().models.values():
         if public.name not in here:
             missing = len(public.missing(folders))
-            state = f"{missing} of {len(public.files)} files missing" if missing else "files present, to be converted"
+            state = f"{missing} of {len(public.needed)} files missing" if missing else "files present, to be converted"
             models.add_row(public.name, public.purpose, f"about {shown_size(public.megabytes)}", state)
     files = Table("file", "what for", "size", "licence", "used by", "state", title_justify="left")
     files.title = f"Public files, in {folder or 'ComfyUI/models/portraittalk'}/{PUBLIC}"
@@ -83,18 +83,18 @@ def get_weights(
     for file in missing:
         typer.echo(f"{file.name}: {shown_size(file.megabytes)} from {file.repo}, licence {file.licence}")
         download(file, folder, endpoint)
-    places = [file.found([folder]) or file.place(folder) for file in files]
     if public is not None:
         _convert_model(public.name, folder, _model_file(folder, public.name))
         if remove_files:
-            for place in places:
-                place.unlink()
+            for file in public.files.values():
+                (file.found([folder]) or file.place(folder)).unlink()
     else:
-        (place,) = places
+        place = files[0].found([folder]) or files[0].place(folder)
         if place.suffix in PICKLED:
-            to_safetensors(place, place.with_suffix(".safetensors"))
+            to_safetensors(place, made := place.with_suffix(".safetensors"))
             place.unlink()
-        typer.echo(str(place.with_suffix(".safetensors")))
+            place = made
+        typer.echo(str(place))
 
 
 @app.command("verify")
@@ -220,7 +220,7 @@ def _model_file(folder: Path, name: str) -> Path:
 
 
 def _convert_model(name: str, folder: Path, out: Path) -> None:
-    from .catalogue import catalogue
+    from .catalogue import PUBLIC, catalogue
     from .public import convert, layout_named
 
     public, _ = catalogue().asked_for(name)
@@ -232,7 +232,8 @@ def _convert_model(name: str, folder: Path, out: Path) -> None:
         raise WeightsError(f"{name} cannot be made yet: `portraittalk weights get {name}`, or download {wanted}.")
     places = {role: path for role, file in public.files.items() if (path := file.found([folder])) is not None}
     convert(layout_named(public.layout), places, out)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB. Its public files in {folder} are not needed any more.")
+    size = f"{out.stat().st_size / 1e6:.1f} MB"
+    typer.echo(f"{out}: {size}. What was put into it, in {folder / PUBLIC}, is not needed any more.")
 
 
 def _ask_for_consent(name: str, licence: str, repo: str) -> None:

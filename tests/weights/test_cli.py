@@ -14,6 +14,7 @@ from portraittalk.weights import public
 from portraittalk.weights.catalogue import catalogue
 from portraittalk.weights.layouts import LAYOUTS
 from portraittalk.weights.load import load_networks
+from portraittalk.weights.model import VOCABULARY
 
 
 @pytest.fixture
@@ -120,9 +121,19 @@ def test_what_lacks_is_named_with_its_address_and_folder(run, tmp_path):
         run("verify")
 
 
+def test_what_lies_beside_a_model_is_got_too(hub, tmp_path):
+    words, other = (catalogue().files[name] for name in ("vocab.json", "merges.txt"))
+    hub.files[f"{words.repo}/{words.path}"] = b"{}"
+    place = ("--models-dir", str(tmp_path), "--endpoint", hub.endpoint)
+    told = CliRunner().invoke(cli.app, ["weights", "get", "vocab.json", *place], catch_exceptions=False)
+    assert told.output.strip().endswith(str(tmp_path / VOCABULARY / "vocab.json"))
+    model = catalogue().models["animatediff"]
+    assert words not in model.missing([tmp_path]) and other in model.missing([tmp_path])
+
+
 def test_the_list_agrees_with_the_layouts():
     for model in catalogue().models.values():
-        assert set(model.files) - {"taesd"} == set(LAYOUTS[model.layout].files)
+        assert set(model.files) - {"taesd", "lcm_lora"} == set(LAYOUTS[model.layout].files)
     for file in catalogue().files.values():
         assert file.sha256 is None or len(file.sha256) == 64
         assert file.commercial == ("non-commercial" not in file.licence and "research" not in file.licence)
