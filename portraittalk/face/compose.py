@@ -50,6 +50,10 @@ class Compositor:
     """Makes the frames of one portrait; all that does not change from frame to frame is worked out once.
 
     portrait: (3, H, W) in 0..1. crop: its aligned crop. Everything is on the portrait's device, in its dtype.
+
+    Frames are asked for by ``flow`` (F, 8, g, g), as ``flow_between`` gives it, ``residual`` (F, 3, S, S), added to the
+    crop so warped, ``mask`` (F, 1, S, S) in 0..1, how much of the residual counts, and ``coarse`` (F, 1, S, S) in 0..1,
+    how far a pixel is to have no finer detail than the crop, as what the residual replaces must not shine through.
     """
 
     def __init__(self, portrait: Tensor, crop: Crop) -> None:
@@ -62,34 +66,39 @@ class Compositor:
         centres = torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy")
         self._rest_grid = torch.stack(centres, -1).to(portrait)
         self._at_rest = _sampled(self._box, self._rest_grid[None])
+        self._coarse_box = _low_passed(self._box, scale_of(crop))
 
-    def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor) -> Tensor:
-        """Whole pictures, (F, 3, H, W) in 0..1.
-
-        flow: (F, 8, g, g), as ``flow_between`` gives it. residual: (F, 3, S, S), added to the crop so warped. mask:
-        (F, 1, S, S) in 0..1, how much of the residual counts.
-        """
+    def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor, coarse: Tensor | None = None) -> Tensor:
+        """Whole pictures, (F, 3, H, W) in 0..1."""
         x0, y0, x1, y1 = self.data.box
         frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
         at_once = max(PIXELS_AT_ONCE // self._box[0, 0].numel(), 1)
         for start in range(0, len(flow), at_once):
             part = slice(start, start + at_once)
-            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part])
+            soft = None if coarse is None else coarse[part]
+            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part], soft)
         return frames
 
-    def crops(self, flow: Tensor, residual: Tensor, mask: Tensor, size: int | None = None) -> Tensor:
+    def crops(
+        self, flow: Tensor, residual: Tensor, mask: Tensor, coarse: Tensor | None = None, size: int | None = None
+    ) -> Tensor:
         """The same frames as aligned crops (F, 3, T, T), by default at the picture's resolution, but no smaller than
         the network's. ``paste_back`` puts them, edited or enlarged, back into the picture."""
         size = size or max(self.data.native_size, self.data.crop.size)
-        return extract_crop(self(flow, residual, mask), self.data.crop, size)
+        return extract_crop(self(flow, residual, mask, coarse), self.data.crop, size)
 
-    def _boxes(self, flow: Tensor, residual: Tensor) -> Tensor:
+    def _boxes(self, flow: Tensor, residual: Tensor, coarse: Tensor | None) -> Tensor:
         shown = show_sheets(self._placement.flow(flow), self.data.native_size)
         turned = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
         # Sampling is not exact where nothing moves, so the same sampling at rest is taken off again.
-        boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), self._rest_grid + turned)
-        _, rows, columns = shown.edges
-        mixed = self._rest_grid[rows, columns, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
+        grid = self._rest_grid + turned
+        boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), grid)
+        if coarse is not None and self._coarse_box is not None:
+            rows, columns, share = self._placement.part(coarse)
+            soft = _sampled(self._coarse_box.expand(len(flow), -1, -1, -1), grid[:, rows, columns])
+            boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(soft, share)
+        _, ys, xs = shown.edges
+        mixed = self._rest_grid[ys, xs, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
         shown.mix_edges(boxes, _sampled(self._box, mixed[None])[0])
         boxes.sub_(self._at_rest).add_(self._box)
         return self._placement.add(residual, boxes).clamp_(0, 1)
@@ -146,12 +155,19 @@ class _Placement:
         if size > self._side:  # it shrinks, so it is low-passed
             size = max(round(self._side), 1)
             field = F.interpolate(field, (size, size), mode="bicubic", antialias=True) * fade(size).to(field)
-        used = field.detach().abs().amax((0, 1)) > 0
-        if used.any():
-            rows, columns = self._reached(used)
-            grid = self._grid[rows, columns].expand(len(field), -1, -1, -1)
-            boxes[:, :, rows, columns].add_(_sampled(field, grid, "bicubic", "zeros"))
+        rows, columns, shown = self.part(field, "bicubic")
+        boxes[:, :, rows, columns].add_(shown)
         return boxes
+
+    def part(self, field: Tensor, mode: str = "bilinear") -> tuple[slice, slice, Tensor]:
+        """The rows and columns of the box that a field (F, C, n, n) reaches where it is not zero, and the field there,
+        (F, C, h, w)."""
+        used = field.detach().abs().amax((0, 1)) > 0
+        rows, columns = self._reached(used) if used.any() else (slice(0, 0), slice(0, 0))
+        grid = self._grid[rows, columns].expand(len(field), -1, -1, -1)
+        if not grid.numel():
+            return rows, columns, field.new_zeros((*field.shape[:2], *grid.shape[1:3]))
+        return rows, columns, _sampled(field, grid, mode, "zeros")
 
     def _reached(self, used: Tensor) -> tuple[slice, slice]:
         """Rows and columns of the box to which a field (n, n) reaches that is zero where not ``used``."""
@@ -182,6 +198,14 @@ def _enlarged(data: CropData, scale: float) -> tuple[Tensor, Crop]:
 
 def _centres(count: int) -> Tensor:
     return (torch.arange(count, dtype=torch.float64) + 0.5) / count * 2 - 1
+
+
+def _low_passed(box: Tensor, scale: float) -> Tensor | None:
+    """The box (1, 3, h, w) with the detail that is left at ``scale`` of its size; None where all of it is."""
+    if scale >= 1:
+        return None
+    size = [max(round(n * scale), 1) for n in box.shape[-2:]]
+    return F.interpolate(F.interpolate(box, size, mode="bicubic", antialias=True), box.shape[-2:], mode="bicubic")
 
 
 def _sampled(pixels: Tensor, grid: Tensor, mode: str = "bicubic", padding: str = "border") -> Tensor:

@@ -21,7 +21,7 @@ from .windows import Window, frame_noise, plan_windows
 
 Output = Literal["full", "crop"]
 StructureOf = Callable[[slice], Structure]
-Paste = Callable[[Tensor, Tensor, Tensor], Tensor]  # flow, residual and mask of some frames -> those frames
+Paste = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # as ``Compositor`` takes it for some frames
 
 CHUNK = 4  # frames that are encoded, decoded and handed on together
 
@@ -161,7 +161,7 @@ def _finish(
     residual, mask = _residual(model, scene, clean, stretched), scene.structure.mask
     if painter is not None:
         residual, mask = painter.difference(scene.structure, residual, stretched)
-    return paste(scene.structure.flow, residual, mask).cpu()
+    return paste(scene.structure.flow, residual, mask, stretched).cpu()
 
 
 def _residual(model: Model, scene: Scene, clean: Tensor, stretched: Tensor) -> Tensor:

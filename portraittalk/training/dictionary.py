@@ -5,7 +5,6 @@ The data files of WordNet 3.0 (Princeton University; free for any use) are read 
 
 import re
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -22,8 +21,8 @@ from .trainer import Batch, fit
 FILES = ("data.adj", "data.adv", "data.verb", "data.noun*")
 # Of nouns only acts, attributes, bodies, thoughts, speech, events, feelings, persons and states: WordNet's lexnames.
 NOUNS = {"04", "07", "08", "09", "10", "11", "12", "18", "26"}
-MOODS = {"12", "29", "37"}  # nouns of feeling, verbs of the body and of emotion
-MOOD, QUALITY, OTHER = 8.0, 2.0, 0.4  # how often: moods, adjectives and adverbs, the rest
+FAR, NEAR = 0.55, 0.7  # cosines of a definition with the nearest phrase: from where on it is learnt more often, most
+OTHER = 0.02  # how often what is far from all phrases is learnt, beside what is near one
 FRAMES = ("{}", "{}", "{}", "a {} person", "looking {}", "feeling {}", "very {}")
 SYNONYMS = 0.3  # how often a synonym stands for the definition
 SHARPNESS = 20.0  # of the contrast
@@ -33,11 +32,10 @@ _LINE = re.compile(r"\d{8} (\d\d) ([nvasr]) ([0-9a-f]{2}) (.*?) \| (.*)")
 
 @dataclass(frozen=True)
 class Entry:
-    """One meaning: the words that have it, its definition, and how often it is learnt."""
+    """One meaning: the words that have it, verbs as participles too, and its definition."""
 
     words: tuple[str, ...]
     definition: str
-    weight: float
 
 
 def read_wordnet(folder: Path) -> list[Entry]:
@@ -57,19 +55,51 @@ def _entry(line: str) -> Entry | None:
     names = (parts[2 * index] for index in range(int(match[3], 16)))
     words = tuple(re.sub(r"\(.*?\)", "", name).replace("_", " ").lower() for name in names)
     words = tuple(word for word in words if re.fullmatch(r"[a-z' -]+", word))
+    if match[2] == "v":
+        words += tuple(form for word in words for form in participles(word))
     definition = re.split(r'[;"]', match[5])[0].strip()
-    weight = MOOD if match[1] in MOODS else QUALITY if match[2] in "asr" else OTHER
-    return Entry(words, definition, weight) if words and len(definition) > 5 else None
+    return Entry(words, definition) if words and len(definition) > 5 else None
+
+
+def participles(verb: str) -> tuple[str, str]:
+    """``seethe`` -> ``seething`` and ``seethed``, ``cheer up`` -> ``cheering up`` and ``cheered up``: as the rules have
+    it, which irregular verbs do not keep to."""
+    first, *rest = verb.split(" ")
+    acting = done = first
+    if first.endswith("ie"):
+        acting = first[:-2] + "y"
+    elif first.endswith("e") and not first.endswith(("ee", "oe", "ye")) and len(first) > 2:
+        acting = first[:-1]
+    elif re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", first):
+        acting = done = first + first[-1]
+    elif re.search(r"[^aeiou]y$", first):
+        done = first[:-1] + "i"
+    done = done.removesuffix("e")
+    return " ".join((acting + "ing", *rest)), " ".join((done + "ed", *rest))
+
+
+def shares(meanings: Tensor, phrases: Tensor) -> Tensor:
+    """How often each meaning is learnt (n,), most often where it is near a phrase that asks for an expression: words of
+    moods are few among all words. meanings: (n, D) and phrases: (m, D), unit-length embeddings of the teacher."""
+    near = torch.cat([(part @ phrases.T).amax(1) for part in meanings.split(1024)])
+    return OTHER + ((near - FAR) / (NEAR - FAR)).clamp(0, 1)
 
 
 def learn_dictionary(
-    student: SentenceNet, entries: list[Entry], plain: list[str], wanted: Tensor, training: TextTraining, out: Path
+    student: SentenceNet,
+    entries: list[Entry],
+    share: Tensor,
+    plain: list[str],
+    wanted: Tensor,
+    training: TextTraining,
+    out: Path,
 ) -> nn.Module:
     """A word is to be told its definition from those of the batch's other words (InfoNCE, van den Oord et al. 2018),
-    while ``plain`` texts stay where the teacher has them, wanted: (n, D)."""
+    while ``plain`` texts stay where the teacher has them, wanted: (n, D). share: how often each entry is learnt, as of
+    ``shares``."""
     networks = holder(student)
     others = word_pieces(plain, networks)
-    bounds = torch.tensor(list(accumulate(entry.weight for entry in entries)))
+    bounds = share.double().cumsum(0)
 
     def draw(generator: Generator) -> Batch:
         at = torch.searchsorted(bounds, uniform(0, float(bounds[-1]), generator, training.batch))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import avg_pool2d, grid_sample
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
 from ..config import PortraitTalkConfig
 from ..face.draw import fill
@@ -30,6 +30,7 @@ from .teeth import Dentition, mouth_interior
 SHOWS_TEETH = 0.05  # lip aperture from which a portrait's own mouth interior is used
 FURTHER = 1.1  # how much further than it is such a mouth may open
 SKIN = (50, 280, 205, 425, 199)  # cheeks and chin, by which the light is judged
+LIGHT, TINT, SHIFT = 0.7, 0.05, 0.02  # of other mouths: octaves of light, of a colour's light, share of the side
 DRIVEN_FRAMES, DRIVEN_STEP = 8, 4  # frames of a driven clip, and how many of the driver's lie between them
 CROP_ZOOM = (256 / PORTRAIT_SIZE, 300 / PORTRAIT_SIZE)  # from all of a portrait's margin to none
 
@@ -60,11 +61,13 @@ def drive_portrait(
     basis: FaceBasis,
     config: PortraitTalkConfig,
     generator: Generator,
+    start: int | None = None,
 ) -> DrivenPortrait:
     """image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,), moved by ``frames``
-    successive frames of ``driver``, a video clip; dentition: the teeth behind closed lips."""
+    successive frames of ``driver``, a video clip, from ``start`` or anywhere on; dentition: the teeth behind closed
+    lips."""
     size, cells = config.crop_size, config.structure.flow_size
-    start = choose(len(driver) - frames + 1, generator)
+    start = choose(len(driver) - frames + 1, generator) if start is None else start
     seen, shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
     track = motion_of_faces([Face(p, s) for p, s in zip(seen, shapes, strict=True)], 25.0, basis)
     strength = uniform(0.5, 1.5, generator)
@@ -127,6 +130,24 @@ def drive_portraits(
                     "blendshapes": made.expression[chosen],
                 },
             )
+
+
+def change_mouth(images: Tensor, landmarks: Tensor, generator: Generator, map_size: int = 64) -> Tensor:
+    """What shows between open lips, lighter or darker and further up or down: somebody else's teeth and tongue.
+
+    Few people are seen speaking; a network that has seen theirs alone gives everybody the teeth of one of them.
+
+    images: (F, 3, S, S) in 0..1, landmarks: (F, 478, 3) in their pixels -> the images with one such change.
+    """
+    size = images.shape[-1]
+    opening = fill(landmarks[:, LIPS_INNER, :2] * (map_size / size), map_size)[:, None]
+    opening = interpolate(avg_pool2d(opening, 3, 1, 1), (size, size), mode="bilinear", align_corners=False)
+    light = 2 ** (uniform(-LIGHT, LIGHT, generator) + TINT * torch.randn(3, 1, 1, generator=generator))
+    shift = uniform(-SHIFT, SHIFT, generator)
+    grid = affine_grid(torch.eye(2, 3)[None], [1, 3, size, size], align_corners=False)
+    grid = grid + torch.stack((torch.zeros_like(opening[:, 0]), 2 * shift * opening[:, 0]), -1)
+    other = light * grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return images.lerp(other.clamp(0, 1), opening)
 
 
 def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:

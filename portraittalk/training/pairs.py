@@ -24,7 +24,7 @@ from ..motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, NECK, lip_aperture, 
 from ..motion.structure import structure_coefficients
 from ..motion.track import MotionTrack
 from .data import Clip, choose, jitter_colour, one_of, open_clip, random_affine, random_shape, split_speakers, uniform
-from .mouths import drive_portrait, set_lips
+from .mouths import change_mouth, drive_portrait, set_lips
 from .prepare import PORTRAIT_MARGIN, write_clip
 from .skin import darken_skin
 from .teeth import Dentition
@@ -42,9 +42,11 @@ class PairSettings:
 
     shape: largest displacement, in pixels, of the smooth random field that changes the face. other: chance that the
     identity is shown by another frame of the video than the one that is warped. closed: chance that the frame that is
-    warped has closed lips, as most portraits do. frames: length of a driven portrait. filmed: chance that it looks
-    as if a small camera had filmed it, with so many pixels a side: photographs are sharper than videos, and else a
-    network would know by the sharpness alone whose mouth to draw. darker: chance that a video's people become darker.
+    warped has closed lips, as most portraits do. frames: length of a driven portrait. window: of a video, 0 for all of
+    it. opened: chance that these are frames about an open mouth. filmed: chance that a portrait looks as if a small
+    camera had filmed it, with so many pixels a side: photographs are sharper than videos, and else a network would know
+    by the sharpness alone whose mouth to draw. darker, mouths: chances that a video's people become darker, and get
+    other mouths.
     """
 
     rotation: float = 0.1
@@ -57,18 +59,22 @@ class PairSettings:
     other: float = 0.6
     closed: float = 0.5
     frames: int = 24
+    window: int = 0
+    opened: float = 0.7
     filmed: float = 0.6
     filmed_pixels: tuple[float, float] = (70, 160)
     darker: float = 0.3
+    mouths: float = 0.7
 
 
 @dataclass(frozen=True)
 class _View:
-    """Before encoding. reference, identity: (3, S, S); target: (F, 3, S, S); landmarks (478, 3) and (F, 478, 3)."""
+    """Before encoding. reference: (3, S, S); shown: (R, 3, S, S), the references that show the identity; target:
+    (F, 3, S, S); landmarks (478, 3) and (F, 478, 3)."""
 
     reference: Tensor
     reference_landmarks: Tensor
-    identity: Tensor
+    shown: Tensor
     target: Tensor
     landmarks: Tensor
     expression: Tensor
@@ -109,10 +115,8 @@ def make_pair(
     warped = torch.cat([warp(view.reference, part) for part in flow.split(CHUNK)])
     mask = motion_mask(view.reference_landmarks, shown, size)
     drawn = landmark_map(shown, size, config.structure.map_size)
-    more = torch.tensor([int(lip_aperture(view.landmarks).argmax()), choose(len(view.target), generator)])
-    references = torch.cat((view.identity[None], view.target[more]))
-    colours = jitter_colour(torch.cat((references, view.target, warped)), generator)
-    references, target, warped = colours.split((len(references), len(view.target), len(warped)))
+    colours = jitter_colour(torch.cat((view.shown, view.target, warped)), generator)
+    references, target, warped = colours.split((len(view.shown), len(view.target), len(warped)))
     expression, track = view.expression, view.track
     if uniform(0, 1, generator) < 0.5:
         references, target, warped, mask, drawn = (t.flip(-1) for t in (references, target, warped, mask, drawn))
@@ -168,20 +172,41 @@ def make_pairs(
 def _video_view(
     clip: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
 ) -> _View:
-    """Every frame of a video as the target, one of them as the reference."""
+    """Successive frames of a video as the target, one of its frames as the reference."""
+    aperture = lip_aperture(clip.landmarks)
+    chosen = choose(len(clip), generator)
+    if uniform(0, 1, generator) < settings.closed:
+        quiet = aperture.argsort()[: max(1, len(clip) // 10)]
+        chosen = int(quiet[choose(len(quiet), generator)])
+    shown = choose(len(clip), generator) if uniform(0, 1, generator) < settings.other else chosen
+    single = [chosen, shown, int(aperture.argmax()), choose(len(clip), generator)]
+    frames = settings.window or len(clip)
+    start = _start(aperture, frames, settings, generator)
+    images = torch.cat([clip.frames(k, k + 1) for k in single] + [clip.frames(start, start + frames)])
+    points = torch.cat((clip.landmarks[single], clip.landmarks[start : start + frames]))
     view = (settings.rotation, settings.zoom, settings.shift)
-    images, points = random_affine(clip.frames(0, len(clip)), clip.landmarks, config.crop_size, generator, *view)
+    images, points = random_affine(images, points, config.crop_size, generator, *view)
     images, points = random_shape(images, points, settings.shape, generator)
     if uniform(0, 1, generator) < settings.darker:
         images = darken_skin(images, points, generator)
-    chosen = choose(len(clip), generator)
-    if uniform(0, 1, generator) < settings.closed:
-        quiet = lip_aperture(points).argsort()[: max(1, len(clip) // 10)]
-        chosen = int(quiet[choose(len(quiet), generator)])
-    shown = choose(len(clip), generator) if uniform(0, 1, generator) < settings.other else chosen
-    track = _track(points[chosen], points, clip.blendshapes, basis)
-    speech = clip.tensor("speech")
-    return _View(images[chosen], points[chosen], images[shown], images, points, clip.blendshapes, track, speech)
+    if uniform(0, 1, generator) < settings.mouths:
+        images = change_mouth(images, points, generator)
+    count = len(single)
+    expression = clip.blendshapes[start : start + frames]
+    track = _track(points[0], points[count:], expression, basis)
+    speech = clip.tensor("speech")[start : start + frames]
+    return _View(images[0], points[0], images[1:count], images[count:], points[count:], expression, track, speech)
+
+
+def _start(aperture: Tensor, frames: int, settings: PairSettings, generator: Generator) -> int:
+    """Where ``frames`` successive frames of a video begin, lips ``aperture`` (n,) apart: anywhere, or about one of the
+    frames whose lips are further apart than most."""
+    last = len(aperture) - frames
+    start = choose(last + 1, generator)
+    if uniform(0, 1, generator) < settings.opened:
+        wide = aperture.argsort(descending=True)[: max(1, len(aperture) // 3)]
+        start = int(wide[choose(len(wide), generator)]) - choose(frames, generator)
+    return min(max(start, 0), last)
 
 
 def _driven_view(
@@ -195,8 +220,9 @@ def _driven_view(
 ) -> _View:
     """A portrait moved as some frames of the driver move."""
     image, points = _portrait(clip, config, settings, generator)
+    start = _start(lip_aperture(driver.landmarks), settings.frames, settings, generator)
     made = drive_portrait(
-        image, points, clip.blendshapes[0], driver, dentition, settings.frames, basis, config, generator
+        image, points, clip.blendshapes[0], driver, dentition, settings.frames, basis, config, generator, start
     )
     speech = driver.tensor("speech")[made.start : made.start + settings.frames]
     reference, photograph, target = made.reference, made.photograph, made.target
@@ -204,10 +230,11 @@ def _driven_view(
         pixels = round(float(uniform(*settings.filmed_pixels, generator)))
         every = _filmed(torch.cat((reference[None], photograph[None], target)), pixels)
         reference, photograph, target = every[0], every[1], every[2:]
+    further = torch.tensor([int(lip_aperture(made.landmarks).argmax()), choose(len(target), generator)])
     return _View(
         reference,
         made.reference_landmarks,
-        photograph,
+        torch.cat((photograph[None], target[further])),
         target,
         made.landmarks,
         made.expression,
@@ -232,7 +259,8 @@ def _still_view(
     cells = config.structure.flow_size
     reference = warp(image, flow_between(points, moved[None], config.crop_size, cells))[0]
     track = _track(moved, points[None], clip.blendshapes, basis)
-    return _View(reference, moved, reference, image[None], points[None], clip.blendshapes, track, None)
+    shown = torch.stack((reference, image, image))
+    return _View(reference, moved, shown, image[None], points[None], clip.blendshapes, track, None)
 
 
 def _portrait(

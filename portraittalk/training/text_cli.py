@@ -8,11 +8,8 @@ import typer
 from .cli import Config, Minutes, Out, Seed, Set, Steps, configured, ends
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ..config import TextConfig
     from ..models.text_net import SentenceNet
-    from .text import TextTraining
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that read prompts.")
 
@@ -57,13 +54,21 @@ def dictionary(
     set_: Set = None,
 ) -> None:
     """Let the sentence encoder learn what rare words mean."""
-    from .dictionary import learn_dictionary, read_wordnet
+    from ..weights.text import VOCABULARY
+    from .captions import CONCEPTS
+    from .dictionary import learn_dictionary, read_wordnet, shares
     from .runs import DictionaryRun
+    from .text import Teacher, sentences, whole_words
 
     options = {"wordnet": wordnet, "encoder": encoder, "training.texts": texts, **ends(minutes, steps, seed)}
     run = configured(DictionaryRun, "text dictionary", out, config, options, set_)
     entries = read_wordnet(run.wordnet)
-    learn_dictionary(_trained(run.encoder, run.network), entries, *_plain(run.training), run.training, out)
+    teacher = Teacher()
+    phrases = [phrase for concept in CONCEPTS.values() for phrase in concept.phrases]
+    share = shares(teacher([entry.definition for entry in entries]), teacher(phrases))
+    plain = sentences(whole_words(VOCABULARY), run.training)  # what the encoder is not to forget
+    student = _trained(run.encoder, run.network)
+    learn_dictionary(student, entries, share, plain, teacher(plain), run.training, out)
 
 
 @app.command()
@@ -97,12 +102,3 @@ def _trained(path: Path, config: "TextConfig") -> "SentenceNet":
     network = SentenceNet(config)
     network.load_state_dict(load_file(path))
     return network
-
-
-def _plain(training: "TextTraining") -> "tuple[list[str], Tensor]":
-    """Texts that are no captions, and where the teacher puts them: what the encoder is not to forget."""
-    from ..weights.text import VOCABULARY
-    from .text import Teacher, sentences, whole_words
-
-    texts = sentences(whole_words(VOCABULARY), training)
-    return texts, Teacher()(texts)

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 from portraittalk.config import TextConfig
 from portraittalk.errors import SettingsError
 from portraittalk.models.text_net import SentenceNet
-from portraittalk.training.dictionary import MOOD, OTHER, QUALITY, learn_dictionary, read_wordnet
+from portraittalk.training.dictionary import NEAR, OTHER, learn_dictionary, participles, read_wordnet, shares
 from portraittalk.training.text import TextTraining, holder, word_pieces
 from portraittalk.training.trainer import TrainerConfig
 
@@ -35,7 +35,20 @@ def test_entries_are_words_and_what_they_mean(wordnet):
     glum, sunlit, mourner, grieve = read_wordnet(wordnet)
     assert glum.words == ("glum", "down in the mouth") and glum.definition == "filled with melancholy"
     assert sunlit.words == ("sunlit",) and mourner.words == ("mourner",), "animals are left out"
-    assert (glum.weight, mourner.weight, grieve.weight) == (QUALITY, OTHER, MOOD)
+    assert grieve.words == ("grieve", "sorrow", "grieving", "grieved", "sorrowing", "sorrowed")
+
+
+def test_participles():
+    forms = {"wince": "wincing winced", "frown": "frowning frowned", "lie": "lying lied", "grin": "grinning grinned"}
+    forms |= {"petrify": "petrifying petrified", "agree": "agreeing agreed", "play": "playing played"}
+    assert {verb: " ".join(participles(verb)) for verb in forms} == forms
+    assert participles("cheer up") == ("cheering up", "cheered up")
+
+
+def test_what_is_near_a_phrase_is_learnt_more_often():
+    meanings = normalize(torch.tensor([[1.0, 0], [NEAR, (1 - NEAR**2) ** 0.5], [0.1, 1]]), dim=-1)
+    often = shares(meanings, torch.tensor([[1.0, 0]]))
+    assert often.tolist() == pytest.approx([1 + OTHER, 1 + OTHER, OTHER])
 
 
 def test_a_folder_without_a_dictionary_is_told(tmp_path):
@@ -50,7 +63,13 @@ def test_words_come_near_their_definitions(wordnet, tmp_path):
     plain = ["a train", "the river", "numbers"] * 4
     wanted = normalize(torch.randn(3, 32), dim=-1).repeat(4, 1)
     learnt = learn_dictionary(
-        SentenceNet(TINY), entries, plain, wanted, TextTraining(batch=16, trainer=trainer), tmp_path / "run"
+        SentenceNet(TINY),
+        entries,
+        torch.ones(4),
+        plain,
+        wanted,
+        TextTraining(batch=16, trainer=trainer),
+        tmp_path / "run",
     )
     with torch.no_grad():
         words = learnt(word_pieces([entry.words[0] for entry in entries], holder(learnt)))

@@ -11,12 +11,13 @@ import portraittalk
 from portraittalk.config import MINI
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.manual import face_in_box
+from portraittalk.face.topology import LIPS_OUTER
 from portraittalk.face.warp import flow_between, warp
 from portraittalk.media.image import read_image
 from portraittalk.motion.basis import load_basis
 from portraittalk.motion.geometry import lip_aperture
 from portraittalk.training.data import Clip, random_shape
-from portraittalk.training.mouths import drive_portrait, set_lips, skin_colour
+from portraittalk.training.mouths import change_mouth, drive_portrait, set_lips, skin_colour
 from portraittalk.training.teeth import Dentition
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
@@ -118,3 +119,21 @@ def test_a_changed_shape_carries_its_landmarks_along():
     centres = torch.stack(((mass * axis).sum((1, 2)), (mass * axis[:, None]).sum((1, 2))), 1)
     torch.testing.assert_close(shaped[0, :, :2], centres, atol=0.6, rtol=0)
     assert (shaped[0, :, :2] - where).abs().max() > 1
+
+
+def test_another_mouth_is_lit_otherwise_and_nothing_else_changes(portrait):
+    image, points = portrait
+    seen = set_lips(points.expand(2, -1, -1), torch.full((2,), 0.2), BASIS)
+    images = image.expand(2, -1, -1, -1)
+    changed = [change_mouth(images, seen, Generator().manual_seed(seed)) for seed in range(6)]
+    x, top, bottom = int(seen[0, 13, 0]), *seen[0, [13, 14], 1].int().tolist()
+    middle = (top + bottom) // 2
+    light = torch.stack([(each / images)[0, :, middle, x].mean() for each in changed])
+    assert light.max() > 1.15 and light.min() < 0.85
+    lips = seen[0, list(LIPS_OUTER), :2]
+    away = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    low, high = lips.amin(0).int().tolist(), lips.amax(0).int().tolist()
+    away[low[1] - 6 : high[1] + 6, low[0] - 6 : high[0] + 6] = False  # the change has a soft edge
+    for each in changed:
+        assert torch.allclose(each[:, :, away], images[:, :, away], atol=1e-4)
+        assert torch.equal(each[0], each[1])
