@@ -104,9 +104,9 @@ def test_the_paraphrases_share_no_word_with_the_captions():
 
 
 def test_free_words_act():
-    """The aim is 32 of 40; see portraittalk/assets/text/README.md for what is reached, and which fail."""
+    """Four of five at least; see portraittalk/assets/text/README.md for those that do not."""
     right = [acts(text, concept) for text, concept in PARAPHRASES]
-    assert sum(right) >= 29, [text for (text, _), good in zip(PARAPHRASES, right, strict=True) if not good]
+    assert sum(right) >= 32, [text for (text, _), good in zip(PARAPHRASES, right, strict=True) if not good]
 
 
 @pytest.mark.parametrize(
