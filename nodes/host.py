@@ -138,8 +138,7 @@ def no_model(name: str) -> str:
     place = model_folders()[0]
     return (
         f"{place / name} is not there yet: `portraittalk weights get {public.name}` makes it of the files in "
-        f"{place / PUBLIC}, where {missing} is missing; EchoMimic's models also come from the node Load PortraitTalk "
-        "Model from Public Files."
+        f"{place / PUBLIC}, where {missing} is missing; so does the node Load PortraitTalk Model from Public Files."
     )
 
 

@@ -84,8 +84,9 @@ def test_what_is_missing_is_offered_for_download(page, server: ComfyServer) -> N
     """ComfyUI's own dialog names the public files that are not there, each with a button to get it."""
     workflow = ROOT / "example_workflows" / "echomimic.json"
     (loader,) = (n for n in json.loads(workflow.read_text())["nodes"] if n["type"].endswith("PublicModelLoader"))
-    inputs = server.get(f"/object_info/{loader['type']}")[loader["type"]]["input"]["required"]
-    there = {name for _, options in inputs.values() for name in options["options"]}
+    _, model = server.get(f"/object_info/{loader['type']}")[loader["type"]]["input"]["required"]["model"]
+    files = (file for option in model["options"] for file in option["inputs"]["required"].values())
+    there = {name for _, options in files for name in options["options"]}
     wanted = {entry["name"] for entry in loader["properties"]["models"]} - there
     drop(page, workflow)
     page.get_by_text("View details").dispatch_event("click")

@@ -24,7 +24,7 @@ FRAMES = 4
 def short(server: ComfyServer) -> Prompt:
     """The workflow with little to say, and without a fast decoder."""
     prompt = load_prompt(WORKFLOW, server.object_info)
-    return changed(prompt, {"PortraitTalkLoadAudio": {"duration": FRAMES / 25}, LOADER: {"taesd": "none"}})
+    return changed(prompt, {"PortraitTalkLoadAudio": {"duration": FRAMES / 25}, LOADER: {"model.taesd": "none"}})
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_workflow_offers_what_it_needs_for_download() -> None:
 
 
 def test_from_public_files_to_a_video(server: ComfyServer, short: Prompt, files: dict[str, Path]) -> None:
-    offered = server.get(f"/object_info/{LOADER}")[LOADER]["input"]["required"]["vae"]
+    offered = server.get(f"/object_info/{LOADER}")[LOADER]["input"]["required"]["model"]
     assert "sd-vae-ft-mse.safetensors" in str(offered)
     run = server.run(short)
     (path,) = run.shown(only(short, "PortraitTalkVideoCombine"), server.output)
@@ -84,13 +84,13 @@ def test_from_public_files_to_a_video(server: ComfyServer, short: Prompt, files:
 def test_files_that_do_not_fit_are_refused(server: ComfyServer, short: Prompt, files: dict[str, Path]) -> None:
     public = files["vae"].parent
     (public / "torn.safetensors").write_bytes(files["vae"].read_bytes()[:-100])
-    assert "torn.safetensors is damaged" in refused(server, changed(short, {LOADER: {"vae": "torn.safetensors"}}))
+    assert "torn.safetensors is damaged" in refused(server, changed(short, {LOADER: {"model.vae": "torn.safetensors"}}))
     (public / "code.pth").write_bytes(b"\x80\x04cos\nsystem\n.")
-    assert "code.pth" in refused(server, changed(short, {LOADER: {"face_locator": "code.pth"}}))
+    assert "code.pth" in refused(server, changed(short, {LOADER: {"model.face_locator": "code.pth"}}))
     shutil.copy(files["vae"], public / "other.safetensors")  # tiny, where the full size is wanted
-    assert "wrong shape" in refused(server, changed(short, {LOADER: {"vae": "other.safetensors"}}))
+    assert "wrong shape" in refused(server, changed(short, {LOADER: {"model.vae": "other.safetensors"}}))
     other = catalogue().models["echomimic"].files["denoising_unet"].name
-    assert "no part of echomimic-acc" in refused(server, changed(short, {LOADER: {"denoising_unet": other}}))
-    assert "../vae.pth" in refused(server, changed(short, {LOADER: {"vae": "../vae.pth"}}))
+    assert "no part of echomimic-acc" in refused(server, changed(short, {LOADER: {"model.denoising_unet": other}}))
+    assert "../vae.pth" in refused(server, changed(short, {LOADER: {"model.vae": "../vae.pth"}}))
     made = [path.name for path in public.parent.glob("echomimic-acc-*")]
     assert made == [converted_name("echomimic-acc", files)]

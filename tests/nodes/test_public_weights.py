@@ -131,7 +131,12 @@ def chosen(checkpoint, folders, library, monkeypatch):
     files = library("weights.catalogue").catalogue().models["echomimic-acc"].files
     for role, path in checkpoint[2].items():
         shutil.copy(path, files[role].place(folders["models"]))
-    return {"model": "echomimic-acc", **{role: file.name for role, file in files.items()}, "taesd": "none"}
+    return as_chosen("echomimic-acc", files, taesd="none")
+
+
+def as_chosen(name, files, **others):
+    """What a node gets whose model has inputs of its own."""
+    return {"model": {"model": name, **{role: file.name for role, file in files.items()}, **others}}
 
 
 def test_public_files_are_converted_once(run, nodes, chosen, folders, library):
@@ -149,14 +154,33 @@ def test_public_files_are_converted_once(run, nodes, chosen, folders, library):
 
 def test_what_is_missing_or_foreign_is_named(nodes, chosen, folders, library):
     loader, place = nodes["PortraitTalkPublicModelLoader"], folders["models"] / "public"
-    assert "vae.pth" in loader.validate_inputs(**chosen | {"vae": "vae.pth"})
-    assert "no part of echomimic," in loader.validate_inputs(**chosen | {"model": "echomimic"})
-    (place / chosen["face_locator"]).unlink()
+    model = chosen["model"]
+    assert "vae.pth" in loader.validate_inputs(model=model | {"vae": "vae.pth"})
+    assert "no part of echomimic," in loader.validate_inputs(model=model | {"model": "echomimic"})
+    assert "no model 'stable'" in loader.validate_inputs(model=model | {"model": "stable"})
+    (place / model["face_locator"]).unlink()
     told = loader.validate_inputs(**chosen)
     url = "https://huggingface.co/BadToBest/EchoMimic/resolve/main/face_locator.pth"
-    assert chosen["face_locator"] in told and url in told and str(place) in told
+    assert model["face_locator"] in told and url in told and str(place) in told
     told = nodes["PortraitTalkModelLoader"].validate_inputs(model="echomimic-acc.safetensors")
     assert str(folders["models"] / "echomimic-acc.safetensors") in told and "face_locator.pth" in told
+
+
+def test_every_model_that_can_animate_is_offered_with_its_files(nodes, folders, library):
+    (model,) = nodes["PortraitTalkPublicModelLoader"].GET_SCHEMA().inputs
+    known = library("weights.catalogue").catalogue().models
+    offered = {option.key: {file.id: file.default for file in option.inputs} for option in model.options}
+    assert offered == {
+        name: {role: file.name for role, file in each.files.items()}
+        for name, each in known.items()
+        if name != "identity"  # which edits
+    }
+
+
+def test_what_a_model_needs_beside_it_is_named_too(nodes, folders, library):
+    public = library("weights.catalogue").catalogue().models["animatediff"]
+    told = nodes["PortraitTalkPublicModelLoader"].validate_inputs(**as_chosen("animatediff", public.files))
+    assert all(file.url in told for file in public.needed) and str(folders["models"] / "clip-tokenizer") in told
 
 
 @pytest.mark.parametrize(
