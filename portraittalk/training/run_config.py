@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -137,8 +137,10 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any], kind: Any, source: str, where: str) -> dict[str, Any]:
-    """``above`` over ``below``, table by table. Raises SettingsError for a key that ``kind`` does not have."""
+    """``above`` over ``below``, table by table, those of free keys over their usual values. Raises SettingsError for a
+    key that ``kind`` does not have."""
     kinds = get_type_hints(kind)
+    usual = {field.name: field.default_factory() for field in fields(kind) if field.default_factory is not MISSING}
     merged = dict(below)
     for name, value in above.items():
         if name not in kinds:
@@ -146,6 +148,8 @@ def _merged(below: dict[str, Any], above: dict[str, Any], kind: Any, source: str
             raise SettingsError(f"{source}: there is no setting {where}{name}; known here are: {known}.")
         if is_dataclass(kinds[name]) and isinstance(value, dict):
             value = _merged(merged.get(name, {}), value, kinds[name], source, f"{where}{name}.")
+        elif isinstance(value, dict):
+            value = {**merged.get(name, usual.get(name, {})), **value}
         merged[name] = value
     return merged
 

@@ -1,6 +1,7 @@
 """A run's file: what goes before what, what is written down, and what mistakes are told."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,7 @@ NEEDED = (
 @dataclass(frozen=True)
 class Training:
     batch: int = 4
+    shares: Mapping[str, float] = field(default_factory=lambda: {"video": 0.5, "still": 0.5})
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
@@ -78,6 +80,12 @@ def test_options_go_before_the_file_and_the_file_before_what_ships(tmp_path):
     layers = read_layers("animate", None, {"pairs": Path("p"), "training.trainer.learning_rate": 1.0})
     animate = build(AnimateRun, [*recipe("animate 1"), *layers])
     assert animate.training.trainer.learning_rate == 1.0 and animate.training.trainer.minutes == 60
+
+
+def test_a_table_of_free_keys_keeps_those_that_it_does_not_name(tmp_path):
+    text = 'clips = "a"\n[training.shares]\nvideo = 0.8\n'
+    run = run_of(tmp_path, text, assignments=["training.shares.driven=0.2", "training.shares.video=0.7"])
+    assert run.training.shares == {"video": 0.7, "still": 0.5, "driven": 0.2}
 
 
 def test_a_run_is_repeated_from_its_own_folder(tmp_path, monkeypatch):
