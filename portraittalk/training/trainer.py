@@ -36,9 +36,9 @@ Validate = Callable[[nn.Module, int], dict[str, Tensor]]
 class TrainerConfig:
     """steps and minutes: a run ends at whichever comes first, and the learning rate falls to zero towards that end.
 
-    Minutes count those of a run before it was stopped. bf16: mixed precision. accumulate: batches a step. ema: decay
-    of the averaged weights, which are those that are saved for use. slow: factor of the learning rate for parameters
-    whose name begins so.
+    Minutes count those of a run before it was stopped. bf16: mixed precision, where the device computes in it.
+    accumulate: batches a step. ema: decay of the averaged weights, which are those that are saved for use. slow: factor
+    of the learning rate for parameters whose name begins so.
     """
 
     steps: Annotated[int, Ge(1)] = 100_000
@@ -64,6 +64,13 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         return self.loss(self.model, batch, generator)
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16: a CPU without them takes many times as long as in fp32."""
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def fit(
@@ -92,7 +99,10 @@ def fit(
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     device = accelerator.device
-    precision = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
+    fast = computes_bf16(device)
+    if config.bf16 and not fast:
+        logger.warning("This %s does not compute in bf16: the run is in full precision.", device.type)
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and fast)
     out.mkdir(parents=True, exist_ok=True)
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = _groups(model, config.slow)

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from portraittalk.training import trainer
 from portraittalk.training.trainer import TrainerConfig, fit, rate, step_seeds
 
 WEIGHT = torch.tensor([[1.0, -2.0, 0.5]])
@@ -112,3 +113,18 @@ def test_the_learning_rate_warms_up_and_falls():
     assert rate(0, 0.0, 10) < 0.2
     assert rate(10, 0.0, 10) == 1.0
     assert rate(10, 0.5, 10) > rate(10, 0.9, 10) > rate(10, 1.0, 10) > 0
+
+
+def test_a_device_without_bf16_is_trained_in_full_precision_which_is_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(trainer, "computes_bf16", lambda device: False)
+    model = nn.Linear(2, 1)
+    seen = []
+
+    def loss(model, batch, generator):
+        found = model(batch["x"])
+        seen.append(found.dtype)
+        return {"loss": found.square().mean()}
+
+    config = replace(CONFIG, steps=1, bf16=True)
+    fit(model, lambda generator: {"x": torch.ones(4, 2)}, loss, config, tmp_path)
+    assert seen == [torch.float32] and "full precision" in caplog.text
