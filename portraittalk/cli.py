@@ -122,6 +122,7 @@ def animate(
     from .motion.edit import resample, scale
     from .motion.speech_to_motion import speech_to_motion
     from .motion.track import MotionTrack
+    from .sampling.estimate import STAGES
     from .sampling.settings import check_fps, check_number, check_settings, usual_settings
     from .terminal import ProgressBars, summary
     from .types import Scales
@@ -164,15 +165,16 @@ def animate(
     networks, place = Machine(device, precision, low_memory, channels_last, compiled).load(
         path, config, settings, count, frame, len(images)
     )
+    place(*STAGES["prompt"])
     style = pipeline.encode_style(networks, prompt, negative_prompt)
     given = None if motion_in is None else MotionTrack.load(motion_in)
     started = time.perf_counter()
     with ProgressBars() as progress:
-        place("autoencoder", "reference_net", "image_net")
+        place(*STAGES["reference"])
         identity = pipeline.encode_identity(networks, images, FaceChoice(index=face_index), provider, progress=progress)
-        place("speech_encoder")
+        place(*STAGES["speech"])
         speech = pipeline.hear(networks, sound, fps, progress)
-        place("animate_net", "autoencoder", "fast_decoder", "basis")
+        place(*STAGES["denoise"])
         output: pipeline.Output = "crop" if no_paste_back else "full"
         if isinstance(networks, ReferenceModel) and networks.speech_encoder is not None:
             frames = pipeline.animate_by_speech(networks, identity, speech, settings, output, progress)

@@ -44,7 +44,7 @@ class Machine:
         width) of the frames, (0, 0) for crops. Raises SettingsError for options that the model has no use for.
         """
         device = choose_device(self.device)
-        if not config.animate_net.reference_attention:
+        if not config.animate_net.reference_attention and config.clip is None:
             if self.low_memory or self.channels_last or self.compiled or self.precision != "auto":
                 raise SettingsError(
                     f"The model '{config.name}' has no use for options of memory, precision and compiling: leave them "

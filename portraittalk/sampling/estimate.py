@@ -15,7 +15,7 @@ from ..config import PortraitTalkConfig
 from ..models.animate_net import Conditions
 from ..models.speech_encoder import MEL_BANDS, RATE, SECONDS
 from ..types import SamplingSettings
-from ..weights.model import ReferenceModel, build_reference_model
+from ..weights.model import PromptModel, ReferenceModel, build
 from .clip import reference_features, seen_at, unguided
 from .ledger import Ledger, weight_bytes
 
@@ -23,6 +23,16 @@ MB = 1e6
 # What is in no tensor. On a GPU: its driver's context and the libraries' kernels and workspaces. On a CPU: the
 # interpreter with torch and diffusers. Measured on a CPU; for the others it is what is usual.
 OUTSIDE = {"cuda": 700 * MB, "cpu": 400 * MB, "mps": 500 * MB}
+STAGES: dict[str, tuple[str, ...]] = {
+    "prompt": ("text_encoder",),
+    "reference": ("autoencoder", "reference_net", "image_net", "identity_net"),
+    "speech": ("speech_encoder", "motion_net"),
+    "denoise": ("animate_net", "autoencoder", "fast_decoder", "identity_net", "basis"),
+}
+"""The networks, by name, that work in each stage of a run, with public weights of any kind."""
+STAGES |= {"warp": STAGES["denoise"], "decode": STAGES["denoise"]}  # window by window, they take turns
+WARPED_CHANNELS = 8  # of a window's structure, in single precision: the warped portrait, where it is lent, mask, map
+MAKING_CHANNELS = 20  # the same while it is made; measured
 PASTED_COPIES = 4  # of a chunk's whole pictures, in single precision, while they are pasted together
 
 
@@ -59,24 +69,26 @@ def estimate(
 
     picture: (height, width) of the frames that are pasted back, (0, 0) where the crops are the frames. references:
     pictures of the person. offload: networks are on the device only while they work, as with ``Offload``. device: its
-    type, "cuda", "cpu" or "mps".
+    type, "cuda", "cpu" or "mps". config: of a model of public weights of either kind, with reference attention or
+    around an unmodified Stable Diffusion.
     """
     with torch.device("meta"):
-        model = build_reference_model(config)
+        model = build(config)
         for module in model.modules().values():
             module.to(dtype).eval().requires_grad_(False)
-    weights = weight_bytes(*model.modules().values())
-    decoder = model.fast_decoder if settings.fast_decode else model.autoencoder
-    needed = {
-        "reference": (model.autoencoder, model.reference_net, model.image_net),
-        "speech": (model.speech_encoder,),
-        "denoise": (model.animate_net, model.fast_decoder),
-        "decode": (model.animate_net, decoder, model.fast_decoder),
+    networks = model.modules()
+    weights = weight_bytes(*networks.values())
+    there = {
+        stage: weight_bytes(*(networks.get(name) for name in names)) if offload else weights
+        for stage, names in STAGES.items()
     }
-    there = {stage: weight_bytes(*dict.fromkeys(modules)) if offload else weights for stage, modules in needed.items()}
     outside = int(OUTSIDE[device])
     pasted = PASTED_COPIES * settings.chunk * 3 * picture[0] * picture[1] * torch.float32.itemsize
-    tensors = _held(model, frames, settings, dtype, references)
+    if isinstance(model, ReferenceModel):
+        tensors = _held(model, frames, settings, dtype, references)
+    else:
+        assert isinstance(model, PromptModel)
+        tensors = _held_with_prompt(model, frames, settings, dtype, references)
     tensors["decode"] += pasted
     return Estimate(weights, {stage: there[stage] + held + outside for stage, held in tensors.items()}, outside)
 
@@ -128,6 +140,44 @@ def _held(
         ledger.turn()
         decoder = model.fast_decoder if settings.fast_decode and model.fast_decoder else model.autoencoder
         decoder.decode(sample[0].transpose(0, 1)[: settings.chunk].to(dtype)).float().clamp(0, 1)
+        stages["decode"] = ledger.turn()
+    return stages
+
+
+@torch.no_grad()
+def _held_with_prompt(
+    model: PromptModel, frames: int, settings: SamplingSettings, dtype: torch.dtype, references: int
+) -> dict[str, int]:
+    """As ``_held``, for a model that draws by a prompt from the warped portrait."""
+    config, net, stages = model.config, model.animate_net, {}
+    assert config.clip is not None
+    size, window = config.crop_size, min(settings.window, frames)
+    with torch.device("meta"), Ledger(*model.modules().values()) as ledger:
+        tokens = model.text_encoder(torch.zeros(1, config.clip.longest, dtype=torch.long))
+        stages["prompt"] = ledger.turn()
+        crops = torch.empty(references, 3, size, size)
+        model.autoencoder.encode(crops.to(dtype))
+        identity = model.identity_net(crops.to(dtype))
+        stages["reference"] = ledger.turn()
+        making = torch.empty(window, MAKING_CHANNELS, size, size)
+        stages["warp"] = ledger.turn()
+        del making
+        structure = torch.empty(window, WARPED_CHANNELS, size, size)
+        drawn = torch.empty(1, window, config.structure.map_channels, *[config.structure.map_size] * 2).to(dtype)
+        chunks = structure[:, :3].split(settings.chunk)
+        base = torch.cat([model.autoencoder.encode(part.to(dtype)).float() for part in chunks])
+        told = Conditions(map=drawn, text=tokens, identity=identity[None])
+        seen = net.prepare(told, settings.scales)
+        without = net.prepare(told, settings.scales) if settings.guidance_scale != 1 else seen
+        sample = base.transpose(0, 1)[None].to(dtype)
+        kept = [base]
+        for side in (seen, without)[: 1 + (settings.guidance_scale != 1)]:
+            kept.append(net(sample, torch.zeros((), dtype=torch.long), side))
+        stages["denoise"] = ledger.turn()
+        del seen, without, side, kept
+        ledger.turn()
+        fast = model.fast_decoder if settings.fast_decode else None
+        (fast or model.autoencoder).decode(base[: settings.chunk].to(dtype)).float().clamp(0, 1)
         stages["decode"] = ledger.turn()
     return stages
 

@@ -24,7 +24,8 @@ def prompt_tokens(model: PromptModel, prompt: str) -> Tensor:
     """(L, D) text tokens. Raises WeightsError where the vocabulary is not there."""
     assert model.config.clip is not None
     pieces = word_pieces(prompt, model.config.clip, model.vocabulary)
-    return model.text_encoder(pieces[None].to(model.device))[0].float()
+    device = next(model.text_encoder.parameters()).device  # the other networks may be elsewhere
+    return model.text_encoder(pieces[None].to(device))[0].float()
 
 
 def word_pieces(prompt: str, config: ClipConfig, folder: Path) -> Tensor:

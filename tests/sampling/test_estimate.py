@@ -4,19 +4,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_sd15 import random_model, tiny
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from portraittalk import machine
+from portraittalk import machine, pipeline
 from portraittalk.errors import SettingsError
+from portraittalk.media.audio import Audio
 from portraittalk.models.animate_net import Conditions
+from portraittalk.motion.speech_to_motion import speech_to_motion
 from portraittalk.sampling.clip import clip_noise, reference_features, sample_clip
 from portraittalk.sampling.estimate import Estimate, estimate, free_memory
 from portraittalk.sampling.ledger import Ledger
 from portraittalk.sampling.speed import Offload, hasten
 from portraittalk.types import SamplingSettings
-from portraittalk.weights.layouts import ECHOMIMIC_ACC
+from portraittalk.weights.layouts import ECHOMIMIC_ACC, LAYOUTS
+from portraittalk.weights.load import load_model
 from portraittalk.weights.model import build_reference_model
+from portraittalk.weights.sd15 import ANIMATEDIFF_CONFIG
 
 pytest.importorskip("transformers")
 
@@ -70,6 +75,25 @@ def test_the_stages_hold_what_a_real_run_holds(model, scale):
         assert need.stages[stage] - need.weights - need.outside == pytest.approx(size, rel=0.2), stage
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_so_do_those_of_a_model_that_draws_by_a_prompt(portrait, portrait_face, scale):
+    layout = tiny(LAYOUTS["animatediff"], shallow=True)
+    wide = replace(layout.config, crop_size=192, structure=replace(layout.config.structure, map_size=192))
+    model = random_model(replace(layout, config=wide))
+    model.basis.load_state_dict(load_model().basis.state_dict())
+    settings = replace(SETTINGS, guidance_scale=scale, window=8)
+    need = estimate(wide, 14, settings, torch.float32, "cpu")
+    identity = pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+    speech = pipeline.hear(model, Audio(torch.zeros(1, 14 * 640), 16000), 25.0)
+    style, motion = pipeline.encode_style(model), speech_to_motion(model.motion_net, speech, 0)
+    with torch.no_grad(), Ledger(*model.modules().values(), device="cpu") as ledger:
+        for _ in pipeline.animate(model, identity, speech, style, motion, settings, "crop"):
+            pass
+    held = need.peak - need.weights - need.outside
+    assert held == pytest.approx(ledger.turn(), rel=0.2)
+    assert held == max(need.stages["denoise"], need.stages["decode"]) - need.weights - need.outside
+
+
 def test_512_pixels_fit_into_8_gb_and_the_options_make_it_less():
     usual = estimate(ECHOMIMIC_ACC, 250, SamplingSettings(overlap=3), picture=(1024, 1024))
     assert 4.3e9 < usual.weights < 4.6e9
@@ -77,6 +101,10 @@ def test_512_pixels_fit_into_8_gb_and_the_options_make_it_less():
     least = SamplingSettings(overlap=3, chunk=1)
     assert estimate(ECHOMIMIC_ACC, 250, least, picture=(1024, 1024), offload=True).peak < 5e9
     assert "GB at most" in str(usual)
+    drawn = estimate(ANIMATEDIFF_CONFIG, 250, replace(SamplingSettings(window=16), guidance_scale=6.0))
+    assert 5.0e9 < drawn.weights < drawn.peak < 12e9
+    chunks = SamplingSettings(window=16, guidance_scale=6.0, chunk=1)
+    assert estimate(ANIMATEDIFF_CONFIG, 250, chunks, offload=True).peak < drawn.peak - 0.1e9
 
 
 def test_windows_pictures_and_precision_count(model):
