@@ -20,6 +20,7 @@ from .models.motion_net import MotionNet
 from .motion.arkit import ARKIT_NAMES
 from .motion.basis import FaceBasis
 from .motion.geometry import move_landmarks
+from .motion.mouth import open_mouth
 from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
@@ -55,6 +56,8 @@ def encode_identity(
 ) -> Identity:
     """One person from 1..N pictures (3, H, W) in 0..1; the first is the portrait that is animated.
 
+    A further one with an open mouth also shows what is behind closed lips.
+
     choice: which face of the portrait; of further references it is the largest. faces: the faces of each picture where
     they are known already (given by hand, or by another landmarker); otherwise ``provider`` finds them, by default
     our own networks. Raises FaceError where there is no such face, SettingsError for a model that cannot be run.
@@ -82,15 +85,17 @@ def encode_identity(
         tokens = references.new_zeros(0, model.config.animate_net.token_dim) if seen is None else seen[:, 0].float()
     else:
         tokens, reference = model.identity_net(references.to(model.dtype)).float(), {}
+    landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
     return Identity(
         portrait=images[0],
         crop=crops[0],
-        landmarks=to_crop(chosen[0].landmarks, crops[0]),
+        landmarks=landmarks[0],
         blendshapes=torch.zeros(len(ARKIT_NAMES)) if shown is None else shown,
         references=references,
         latents=latents.float(),
         tokens=tokens,
         reference=reference,
+        open_mouth=open_mouth(torch.stack(cut), landmarks),
     )
 
 

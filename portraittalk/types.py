@@ -65,6 +65,15 @@ class Crop(Movable):
 
 
 @dataclass(frozen=True)
+class OpenMouth(Movable):
+    """A reference whose lips are apart. picture: (3, S, S), its aligned crop in the portrait's light. landmarks:
+    (478, 3) in its pixels."""
+
+    picture: Tensor
+    landmarks: Tensor
+
+
+@dataclass(frozen=True)
 class Identity(Movable):
     """One person, from 1..N reference pictures; the first one is the portrait that is animated.
 
@@ -72,6 +81,7 @@ class Identity(Movable):
     blendshapes: (52,) ARKit weights that the portrait itself shows. references: (N, 3, S, S) aligned crops.
     latents: (N, C, h, w) reference latents. tokens: (N * T, D) identity tokens, from frozen identity features.
     reference: per transformer block of a model with reference attention, what it sees of the references (1, P, C).
+    open_mouth: what is behind the lips of a portrait that keeps them closed, where a further reference shows it.
     """
 
     portrait: Tensor
@@ -82,6 +92,7 @@ class Identity(Movable):
     latents: Tensor
     tokens: Tensor
     reference: dict[str, Tensor] = field(default_factory=dict)
+    open_mouth: OpenMouth | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +132,9 @@ class Structure(Movable):
 
     landmarks: (F, 478, 3) in crop pixels. map: (F, M, m, m) drawn landmarks in 0..1. coefficients: (F, K) expression,
     pose and gaze that the structure tokens are made of. flow: (F, 8, g, g), how the reference moves, as
-    ``flow_between`` gives it. warped: (F, 3, S, S), the reference under that flow. mask: (F, 1, S, S) in 0..1,
-    feathered: what may differ from the warped reference.
+    ``flow_between`` gives it. warped: (F, 3, S, S), the reference under that flow. lent: (F, 1, S, S) in 0..1, how far
+    a pixel of it is of another reference, with an open mouth. mask: (F, 1, S, S) in 0..1, feathered: what may differ
+    from the warped reference.
     """
 
     landmarks: Tensor
@@ -130,6 +142,7 @@ class Structure(Movable):
     coefficients: Tensor
     flow: Tensor
     warped: Tensor
+    lent: Tensor
     mask: Tensor
 
     def __len__(self) -> int:
@@ -153,7 +166,7 @@ class SamplingSettings:
     seed: of the starting noise. steps: denoising steps. guidance_scale: for the text against the negative prompt; 1 is
     off. window and overlap: frames sampled together, and shared by neighbouring windows. fast_decode: with the model's
     fast decoder, if it has one, at some cost in detail. strength: how far a model of Stable Diffusion 1.5 goes from the
-    picture that it begins with, 0..1. chunk: frames decoded together, by models of public weights.
+    picture that it begins with, 0..1. chunk: frames that are encoded, decoded and handed on together.
     """
 
     seed: int = 0

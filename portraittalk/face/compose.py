@@ -20,6 +20,7 @@ from .align import bounds, extract_crop, from_crop, scale_of, to_crop
 from .warp import show_sheets
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
+Instead = tuple[Tensor, Tensor]
 PIXELS_AT_ONCE = 2**18  # of the box, over all frames of a batch: little enough to stay near the processor
 
 
@@ -52,8 +53,8 @@ class Compositor:
     portrait: (3, H, W) in 0..1. crop: its aligned crop. Everything is on the portrait's device, in its dtype.
 
     Frames are asked for by ``flow`` (F, 8, g, g), as ``flow_between`` gives it, ``residual`` (F, 3, S, S), added to the
-    crop so warped, ``mask`` (F, 1, S, S) in 0..1, how much of the residual counts, and ``coarse`` (F, 1, S, S) in 0..1,
-    how far a pixel is to have no finer detail than the crop, as what the residual replaces must not shine through.
+    crop so warped, ``mask`` (F, 1, S, S) in 0..1, how much of the residual counts, and ``instead``: a crop (F, 3, S, S)
+    that is shown in place of all this as far as a share (F, 1, S, S) in 0..1 says.
     """
 
     def __init__(self, portrait: Tensor, crop: Crop) -> None:
@@ -66,42 +67,40 @@ class Compositor:
         centres = torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy")
         self._rest_grid = torch.stack(centres, -1).to(portrait)
         self._at_rest = _sampled(self._box, self._rest_grid[None])
-        self._coarse_box = _low_passed(self._box, scale_of(crop))
 
-    def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor, coarse: Tensor | None = None) -> Tensor:
+    def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor, instead: Instead | None = None) -> Tensor:
         """Whole pictures, (F, 3, H, W) in 0..1."""
         x0, y0, x1, y1 = self.data.box
         frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
         at_once = max(PIXELS_AT_ONCE // self._box[0, 0].numel(), 1)
         for start in range(0, len(flow), at_once):
             part = slice(start, start + at_once)
-            soft = None if coarse is None else coarse[part]
-            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part], soft)
+            other = None if instead is None else (instead[0][part], instead[1][part])
+            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part], other)
         return frames
 
     def crops(
-        self, flow: Tensor, residual: Tensor, mask: Tensor, coarse: Tensor | None = None, size: int | None = None
+        self, flow: Tensor, residual: Tensor, mask: Tensor, instead: Instead | None = None, size: int | None = None
     ) -> Tensor:
         """The same frames as aligned crops (F, 3, T, T), by default at the picture's resolution, but no smaller than
         the network's. ``paste_back`` puts them, edited or enlarged, back into the picture."""
         size = size or max(self.data.native_size, self.data.crop.size)
-        return extract_crop(self(flow, residual, mask, coarse), self.data.crop, size)
+        return extract_crop(self(flow, residual, mask, instead), self.data.crop, size)
 
-    def _boxes(self, flow: Tensor, residual: Tensor, coarse: Tensor | None) -> Tensor:
+    def _boxes(self, flow: Tensor, residual: Tensor, instead: Instead | None) -> Tensor:
         shown = show_sheets(self._placement.flow(flow), self.data.native_size)
         turned = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
         # Sampling is not exact where nothing moves, so the same sampling at rest is taken off again.
         grid = self._rest_grid + turned
         boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), grid)
-        if coarse is not None and self._coarse_box is not None:
-            rows, columns, share = self._placement.part(coarse)
-            soft = _sampled(self._coarse_box.expand(len(flow), -1, -1, -1), grid[:, rows, columns])
-            boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(soft, share)
         _, ys, xs = shown.edges
         mixed = self._rest_grid[ys, xs, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
         shown.mix_edges(boxes, _sampled(self._box, mixed[None])[0])
         boxes.sub_(self._at_rest).add_(self._box)
-        return self._placement.add(residual, boxes).clamp_(0, 1)
+        self._placement.add(residual, boxes)
+        if instead is not None:
+            self._placement.mix(*instead, boxes)
+        return boxes.clamp_(0, 1)
 
 
 def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
@@ -159,6 +158,20 @@ class _Placement:
         boxes[:, :, rows, columns].add_(shown)
         return boxes
 
+    def mix(self, picture: Tensor, share: Tensor, boxes: Tensor) -> None:
+        """Shows a picture (F, 3, n, n) in the box (F, 3, h, w), in place, as far as its share (F, 1, n, n) says."""
+        size = picture.shape[-1]
+        share = share * fade(size).to(share)
+        if size > self._side:
+            size = max(round(self._side), 1)
+            picture = F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
+            share = F.interpolate(share, (size, size), mode="bilinear", antialias=True)
+        rows, columns, share = self.part(share)
+        grid = self._grid[rows, columns].expand(len(picture), -1, -1, -1)
+        if grid.numel():
+            shown = _sampled(picture, grid)
+            boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(shown, share)
+
     def part(self, field: Tensor, mode: str = "bilinear") -> tuple[slice, slice, Tensor]:
         """The rows and columns of the box that a field (F, C, n, n) reaches where it is not zero, and the field there,
         (F, C, h, w)."""
@@ -198,14 +211,6 @@ def _enlarged(data: CropData, scale: float) -> tuple[Tensor, Crop]:
 
 def _centres(count: int) -> Tensor:
     return (torch.arange(count, dtype=torch.float64) + 0.5) / count * 2 - 1
-
-
-def _low_passed(box: Tensor, scale: float) -> Tensor | None:
-    """The box (1, 3, h, w) with the detail that is left at ``scale`` of its size; None where all of it is."""
-    if scale >= 1:
-        return None
-    size = [max(round(n * scale), 1) for n in box.shape[-2:]]
-    return F.interpolate(F.interpolate(box, size, mode="bicubic", antialias=True), box.shape[-2:], mode="bicubic")
 
 
 def _sampled(pixels: Tensor, grid: Tensor, mode: str = "bicubic", padding: str = "border") -> Tensor:

@@ -36,7 +36,7 @@ LINES: dict[str, list[tuple[int, int]]] = {
     "nose": _path(mesh.NOSE_BRIDGE) + _path(mesh.NOSE_BASE_LINE),
 }
 OUTSIDE = 0.25  # share of what a network adds that is shown where the photograph has something to show
-SHARE_EDGE = 9  # pixels over which this fades in
+OPENING_EDGE = 3  # pixels over which the inside of a mouth fades in
 MAP_CHANNELS: tuple[str, ...] = (*LINES, "open mouth", "open eyes", "irises")
 
 
@@ -66,16 +66,21 @@ def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
     return F.interpolate(small, (crop_size, crop_size), mode="bilinear", align_corners=False)
 
 
-def drawn_share(drawn: Tensor, size: int) -> Tensor:
+def mouth_opening(landmarks: Tensor, crop_size: int) -> Tensor:
+    """What lies between the lips. landmarks: (F, 478, 3) in crop pixels -> (F, 1, crop_size, crop_size) in 0..1."""
+    inside = fill(landmarks[:, mesh.LIPS_INNER, :2], crop_size)[:, None]
+    return F.avg_pool2d(inside, OPENING_EDGE, 1, OPENING_EDGE // 2)
+
+
+def drawn_share(opening: Tensor) -> Tensor:
     """How much of what a network adds to the warp is shown: all of it between the lips, ``OUTSIDE`` elsewhere.
 
     Skin and lips are in the photograph, and the warp brings them sharply to where they belong; what a network makes of
     them is no better on people it does not know.
 
-    drawn: (F, M, m, m) of ``landmark_map`` -> (F, 1, size, size) in 0..1, with a soft edge.
+    opening: (F, 1, S, S) in 0..1, as of ``mouth_opening`` -> the same shape.
     """
-    opening = F.interpolate(drawn[:, [MAP_CHANNELS.index("open mouth")]], (size, size), mode="bilinear")
-    return OUTSIDE + (1 - OUTSIDE) * F.avg_pool2d(opening, SHARE_EDGE, 1, SHARE_EDGE // 2, count_include_pad=False)
+    return OUTSIDE + (1 - OUTSIDE) * opening
 
 
 def draw_lines(points: Tensor, segments: list[tuple[int, int]], size: int) -> Tensor:

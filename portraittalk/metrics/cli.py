@@ -27,6 +27,9 @@ def evaluate(
     phones: Annotated[
         Path | None, typer.Option(help="Folder of NAME.phones files (start, end, phone a line): adds lip closures.")
     ] = None,
+    references: Annotated[
+        int, typer.Option(min=1, help="Pictures of the person: of a clip, its first frame, then its widest mouths.")
+    ] = 1,
     seed: Seed = 0,
     steps: Steps = 1,
     model: Model = "mini",
@@ -54,7 +57,7 @@ def evaluate(
     for path in subjects:
         spoken = None if phones is None else phones / f"{(audio or path).stem}.phones"
         known = spoken if spoken is not None and spoken.is_file() else None
-        subject = measuring.replayed(path, known)
+        subject = measuring.replayed(path, known, references)
         if audio is not None:
             subject = measuring.Subject(path.stem, path, audio, None, known)
         out = out_dir / f"{path.stem}.mp4"

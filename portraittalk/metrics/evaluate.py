@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from .. import pipeline
@@ -36,22 +37,31 @@ from .look import SMALL_SIZE, Seen, first_crop, look
 from .reenact import reenact
 from .steady import blinks_per_minute, drift, flicker, still_region
 
+AWAY = 5  # frames from which on a picture says little about another
+
 
 @dataclass(frozen=True)
 class Subject:
     """portrait: a picture, or a clip whose first frame it is. speech: any file with sound. real: a video of the person
-    saying it; pixels are compared where it is the clip that the portrait comes from. phones: what is spoken when."""
+    saying it; pixels are compared where it is the clip that the portrait comes from. phones: what is spoken when.
+    references: how many pictures of the person the model gets; the further ones are those frames of a replayed clip
+    whose mouths are widest open, and the mouth's error is that of frames away from them."""
 
     name: str
     portrait: Path
     speech: Path
     real: Path | None = None
     phones: Path | None = None
+    references: int = 1
+
+    @property
+    def replays(self) -> bool:
+        return self.portrait == self.real
 
 
-def replayed(clip: Path, phones: Path | None = None) -> Subject:
+def replayed(clip: Path, phones: Path | None = None, references: int = 1) -> Subject:
     """A real clip that is made again from its first frame and its sound."""
-    return Subject(clip.stem, clip, clip, clip, phones)
+    return Subject(clip.stem, clip, clip, clip, phones, references)
 
 
 @dataclass(frozen=True)
@@ -127,12 +137,23 @@ def evaluate(
 ) -> Evaluation:
     """Makes the subject's video ``out`` and measures it. Raises PortraitTalkError where a file cannot be used."""
     settings = settings or SamplingSettings()
-    replays = subject.portrait == subject.real
+    replays = subject.replays
     clip = None if subject.real is None else read_video(subject.real, FPS)
     portrait = next(iter(clip)) if clip is not None and replays else read_image(subject.portrait).flattened()
     phones = [] if subject.phones is None else _phones(subject.phones)
     sound = read_audio(subject.speech)
     identity = pipeline.encode_identity(model, [portrait], provider=provider)
+    real, counts = None, None
+    if clip is not None:
+        crop = identity.crop if replays else first_crop(clip, identity.crop.size, provider)
+        real = look(clip, crop, provider, None, recognition, identity)
+        if replays and subject.references > 1:
+            wanted = subject.references - 1
+            further, counts = _widest(apertures(real.faces), wanted)
+            if len(further) < wanted or not counts.any():
+                raise MediaError(f"{subject.portrait.name} is too short for {wanted + 1} references: give fewer.")
+            pictures = [frame.clone() for number, frame in enumerate(clip) if number in further]
+            identity = pipeline.encode_identity(model, [portrait, *pictures], provider=provider)
     started = time.perf_counter()
     heard = encode_speech(sound, FPS, model.config.speech)
     motion = speech_to_motion(model.motion_net, heard, settings.seed)
@@ -144,8 +165,8 @@ def evaluate(
         raise MediaError(f"No face was found in the video made from {subject.portrait.name}: nothing can be measured.")
     lips = apertures(seen.faces)
     net = load_dynamics()
-    wanted, found = net.curves_of(sound), measures_of_faces(seen.faces)
-    follows = adfd(found, wanted, net)
+    expected, found = net.curves_of(sound), measures_of_faces(seen.faces)
+    follows = adfd(found, expected, net)
     windows = plan_windows(len(heard), settings.window, settings.overlap)
     around = still_region(identity.landmarks, identity.crop.size, SMALL_SIZE)
     row: dict[str, float | int | None] = {
@@ -163,17 +184,15 @@ def evaluate(
         "speed": took / heard.seconds,
     }
     curves = {"asked": asked, "found": lips}
-    if clip is not None:
-        crop = identity.crop if replays else first_crop(clip, identity.crop.size, provider)
-        real = look(clip, crop, provider, None, recognition, identity)
+    if clip is not None and real is not None:
         curves["real"] = apertures(real.faces)[: len(lips)]  # a clip's sound may be shorter or longer
         row |= _beside(seen, real, lips, curves["real"])
         true = measures_of_faces(real.faces)
-        row |= {"adfd_reference": score(adfd(found, true, net)), "adfd_real": score(adfd(true, wanted, net))}
+        row |= {"adfd_reference": score(adfd(found, true, net)), "adfd_real": score(adfd(true, expected, net))}
         row["closure_real"] = closure(curves["real"], phones, FPS)
         if replays:
             row |= {"flicker_real": flicker(real.small, around), "drift_real": drift(real.small, around)}
-            drawn, warped = reenact(model, identity, heard, clip, real.faces, settings)
+            drawn, warped = reenact(model, identity, heard, clip, real.faces, settings, counts)
             row |= {"mouth": drawn.l1, "mouth_psnr": drawn.psnr, "ssim": drawn.ssim}
             row |= {"mouth_warp": warped.l1, "mouth_psnr_warp": warped.psnr, "ssim_warp": warped.ssim}
     names = [f.name for f in fields(Figures) if f.name != "subject"]
@@ -195,6 +214,20 @@ def as_json(rows: list[Figures]) -> str:
 def shown(value: object) -> str:
     """A figure as a table shows it."""
     return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _widest(lips: Tensor, count: int) -> tuple[list[int], Tensor]:
+    """Those of the frames (F,) whose lips are furthest apart, ``AWAY`` from the first and from each other, and which of
+    all frames (F,) are as far from them."""
+    lips = lips.nan_to_num(-1.0)
+    away = torch.arange(len(lips)) >= AWAY
+    far = torch.ones_like(away)
+    chosen: list[int] = []
+    while len(chosen) < count and away.any():
+        chosen.append(int(lips.masked_fill(~away, -2.0).argmax()))
+        near = (torch.arange(len(lips)) - chosen[-1]).abs() < AWAY
+        away, far = away & ~near, far & ~near
+    return chosen, far
 
 
 def _phones(path: Path) -> list[Phone]:

@@ -34,8 +34,10 @@ def reenact(
     clip: VideoReader,
     faces: list[Face | None],
     settings: SamplingSettings,
+    counts: Tensor | None = None,
 ) -> tuple[Likeness, Likeness]:
-    """-> the model's and that of the warp alone. clip: begins with the portrait; faces: of each of its frames.
+    """-> the model's and that of the warp alone. clip: begins with the portrait; faces: of each of its frames. counts:
+    (F,), the frames in which they are compared; by default all.
 
     Raises MediaError where a frame has none.
     """
@@ -57,10 +59,12 @@ def reenact(
     size = model.config.crop_size
     real = torch.stack([extract_crop(frame, identity.crop) for frame, _ in zip(clip, known, strict=False)])
     mouth = mouth_region(landmarks, size)
+    chosen = slice(None) if counts is None else counts[:count]
 
     def likeness(crops: Tensor) -> Likeness:
         crops = interpolate(crops, (size, size), mode="bilinear", antialias=True)
-        return Likeness(255 * l1(crops, real, mouth), psnr(crops, real, mouth), ssim(crops, real))
+        seen = (crops[chosen], real[chosen])
+        return Likeness(255 * l1(*seen, mouth[chosen]), psnr(*seen, mouth[chosen]), ssim(*seen))
 
     drawn = torch.cat(list(render(model, identity, spoken, Style(), structure_of, settings, "crop")))
     whole = structure_of(slice(0, count))

@@ -22,6 +22,7 @@ CAMERA = 7.0  # eye distances from the camera to the face, about 65 cm
 SIDES, SIDES_BEND = 0.25, 0.12  # greatest depth that turns with the head, and how softly depth approaches it
 EYEBALL = 0.13  # radius in eye distances
 LOOKS_FULLY = 0.5  # radians of gaze that an eyeLook coefficient of 1 stands for
+SHOWS_TEETH = 0.05  # lip aperture from which a portrait shows a mouth of its own
 EYES_OPEN, EYES_SHUT = 0.25, 0.6  # eyeBlink coefficients that open and shut eyes read as
 
 # What the lips do while speaking is taken from the track as it is; what else a portrait shows (a smile, raised brows)

@@ -10,6 +10,7 @@ from ..face.warp import flow_between, warp
 from ..types import Identity, Structure
 from .basis import FaceBasis
 from .geometry import lip_aperture, move_landmarks, shown_expression
+from .mouth import lend_mouth
 from .track import MotionTrack
 
 # What each coefficient is multiplied with, so that all of them have a size of about one.
@@ -31,14 +32,20 @@ def structure_of_landmarks(
     """
     size = config.crop_size
     draw = draw_control if config.structure.guider == "control" else landmark_map
-    flow = flow_between(identity.landmarks, landmarks, size, config.structure.flow_size)
+    cells = config.structure.flow_size
+    flow = flow_between(identity.landmarks, landmarks, size, cells)
+    warped, mask = warp(identity.references[0], flow), motion_mask(identity.landmarks, landmarks, size)
+    lent = torch.zeros_like(mask)
+    if identity.open_mouth is not None:
+        warped, lent = lend_mouth(warped, landmarks, lip_aperture(identity.landmarks), identity.open_mouth, cells)
     return Structure(
         landmarks=landmarks,
         map=draw(landmarks, size, config.structure.map_size),
         coefficients=structure_coefficients(expression, track, lip_aperture(landmarks), config.structure.coefficients),
         flow=flow,
-        warped=warp(identity.references[0], flow),
-        mask=motion_mask(identity.landmarks, landmarks, size),
+        warped=warped,
+        lent=lent,
+        mask=mask,
     )
 
 

@@ -40,23 +40,25 @@ class Painter:
         self.portrait = self._painted(portrait[None], seen, self.paper)[0]
         near = Crop(torch.cat((crop.matrix[:, :2] / self.scale, crop.matrix[:, 2:]), 1), crop.size, (seen[0], seen[1]))
         self._paper = extract_crop(self.paper[0] / 16 + 0.5, near, self.size)  # of the crop, in a picture's range
-        self._crop = extract_crop(self.portrait, crop, crop.size)
 
     @torch.no_grad()
-    def difference(self, structure: Structure, residual: Tensor, stretched: Tensor) -> tuple[Tensor, Tensor]:
-        """What a residual (F, 3, S, S) of frames amounts to in this look, and the mask (F, 1, S, S) of it.
+    def difference(
+        self, structure: Structure, residual: Tensor, drawn: Tensor, stretched: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What a residual (F, 3, S, S) of frames amounts to in this look, the mask (F, 1, S, S) of it, and ``drawn``
+        (F, 3, S, S) in the look.
 
-        stretched: (F, 1, S, S) in 0..1, how far a pixel is nothing but stretched lip. There the paper keeps still.
+        stretched: (F, 1, S, S) in 0..1, how far a pixel is that of ``drawn``. There the paper keeps still.
         """
         plain = structure.warped
         moved = warp(self._paper, structure.flow)
         kept = F.interpolate(stretched, moved.shape[-2:], mode="bilinear", antialias=True)
         paper = (torch.lerp(moved, self._paper.expand_as(moved), kept.expand_as(moved)) - 0.5) * 16
-        both = torch.cat((plain, (plain + residual * structure.mask).clamp(0, 1)))
+        shown = torch.lerp(plain + residual * structure.mask, drawn, stretched.expand_as(drawn))
+        both = torch.cat((plain, shown.clamp(0, 1)))
         before, after = self._painted(both, [self.size, self.size], torch.cat((paper, paper))).chunk(2)
-        shown = torch.lerp(before, warp(self._crop, structure.flow), stretched.expand_as(before))
         reach = 2 * round(BLEED * self.crop_size / self.size) + 1
-        return after - shown, F.max_pool2d(structure.mask, reach, stride=1, padding=reach // 2)
+        return after - before, F.max_pool2d(structure.mask, reach, stride=1, padding=reach // 2), after
 
     def _painted(self, pictures: Tensor, seen: list[int], paper: Tensor) -> Tensor:
         """pictures: (B, 3, H, W), of which LookNet sees ``seen`` pixels, paper: (B, 3, *seen)."""

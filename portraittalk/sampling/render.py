@@ -6,12 +6,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d
 
-from ..face.compose import Compositor
-from ..face.draw import MAP_CHANNELS, drawn_share
+from ..face.compose import Compositor, Instead
+from ..face.draw import drawn_share, mouth_opening
 from ..models.animate_net import Conditions
 from ..motion.geometry import lip_aperture
+from ..motion.mouth import stretched_mouth
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model, PromptModel
@@ -21,9 +22,7 @@ from .windows import Window, frame_noise, plan_windows
 
 Output = Literal["full", "crop"]
 StructureOf = Callable[[slice], Structure]
-Paste = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # as ``Compositor`` takes it for some frames
-
-CHUNK = 4  # frames that are encoded, decoded and handed on together
+Paste = Callable[[Tensor, Tensor, Tensor, Instead], Tensor]  # as ``Compositor`` takes it for some frames
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def render(
     progress: ProgressCallback = ignore_progress,
     painter: Painter | None = None,
 ) -> Iterator[Tensor]:
-    """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``CHUNK`` frames.
+    """The work behind ``pipeline.animate``, which checks its arguments: chunks of at most ``settings.chunk`` frames.
 
     Everything given is on the model's device. structure_of: the structure of a slice of the speech's frames.
     painter: gives portrait and frames the look that the style asks for.
@@ -65,7 +64,7 @@ def render(
     paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
     aperture = lip_aperture(identity.landmarks)
-    tick = Counter(progress, count_steps(windows, settings.steps))
+    tick = Counter(progress, count_steps(windows, settings.steps, settings.chunk))
 
     def sample(scene: Scene, window: Window, anchor: Tensor | None) -> Tensor:
         features = speech.features[window.start : window.stop]
@@ -74,7 +73,10 @@ def render(
     def finish(scene: Scene, latents: Tensor) -> Tensor:
         return _finish(model, scene, latents, aperture, paste, painter)
 
-    yield from in_windows(windows, lambda frames: prepare(model, structure_of(frames), tick), sample, finish, tick)
+    def begin(frames: slice) -> Scene:
+        return prepare(model, structure_of(frames), tick, settings.chunk)
+
+    yield from in_windows(windows, begin, sample, finish, tick, settings.chunk)
 
 
 def in_windows(
@@ -83,38 +85,42 @@ def in_windows(
     sample: Callable[[Scene, Window, Tensor | None], Tensor],
     finish: Callable[[Scene, Tensor], Tensor],
     tick: Counter,
+    chunk: int,
 ) -> Iterator[Tensor]:
     """Window by window: the frames that are new to it are prepared; all are sampled, given the latents of the first,
-    which the window before has sampled; those that no later window sees are finished and handed on, a chunk at a time.
-    """
+    which the window before has sampled; those that no later window sees are finished and handed on, ``chunk`` at a
+    time."""
     carried: Scene | None = None
     anchor: Tensor | None = None
     for number, window in enumerate(windows):
         fresh = prepare(slice(window.start + window.shared, window.stop))
         scene = fresh if carried is None else _join(carried, fresh)
+        carried = None
+        del fresh  # what was joined is not held twice
         latents = sample(scene, window, anchor)
         leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
-        for start in range(0, leaving, CHUNK):
-            part = slice(start, min(start + CHUNK, leaving))
+        for start in range(0, leaving, chunk):
+            part = slice(start, min(start + chunk, leaving))
             frames = finish(_cut(scene, part), latents[part])
             tick(frames[-1])
             yield frames
-        carried, anchor = _cut(scene, slice(leaving, None)), latents[leaving:]
+        carried, anchor = _copy(_cut(scene, slice(leaving, None))), latents[leaving:].clone()
+        del scene, latents  # before those of the next window are made
 
 
-def count_steps(windows: list[Window], steps: int) -> int:
+def count_steps(windows: list[Window], steps: int, chunk: int) -> int:
     """How often a run ticks that takes ``steps`` steps in each window."""
     handed_on = [*(window.shared for window in windows[1:]), 0]
     fresh = [len(window) - window.shared for window in windows]
     leaving = [len(window) - shared for window, shared in zip(windows, handed_on, strict=True)]
-    return sum(-(-n // CHUNK) for n in fresh + leaving) + steps * len(windows)
+    return sum(-(-n // chunk) for n in fresh + leaving) + steps * len(windows)
 
 
 @torch.no_grad()
-def prepare(model: Model | PromptModel, structure: Structure, tick: Counter) -> Scene:
+def prepare(model: Model | PromptModel, structure: Structure, tick: Counter, chunk: int) -> Scene:
     """What is sampled from, once for each frame."""
     base = []
-    for warped in structure.warped.split(CHUNK):
+    for warped in structure.warped.split(chunk):
         base.append(model.autoencoder.encode(warped.to(model.dtype)).to(warped))
         tick()
     return Scene(structure, torch.cat(base))
@@ -157,17 +163,20 @@ def _finish(
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
-    stretched = stretched_mouth(scene.structure, portrait_aperture)
-    residual, mask = _residual(model, scene, clean, stretched), scene.structure.mask
+    structure = scene.structure
+    stretched = stretched_mouth(structure.landmarks, portrait_aperture, model.config.crop_size)
+    residual, drawn = _drawn(model, scene, clean)
+    drawn, mask = drawn.lerp(structure.warped + residual, structure.lent), structure.mask
+    stretched = torch.maximum(stretched, structure.lent)
     if painter is not None:
-        residual, mask = painter.difference(scene.structure, residual, stretched)
-    return paste(scene.structure.flow, residual, mask, stretched).cpu()
+        residual, mask, drawn = painter.difference(structure, residual, drawn, stretched)
+    return paste(structure.flow, residual, mask, (drawn, stretched)).cpu()
 
 
-def _residual(model: Model, scene: Scene, clean: Tensor, stretched: Tensor) -> Tensor:
-    """What the network adds to the warped reference (n, 3, S, S): decode(clean) - decode(base).
+def _drawn(model: Model, scene: Scene, clean: Tensor) -> tuple[Tensor, Tensor]:
+    """What the network adds to the warped reference, decode(clean) - decode(base), and its picture itself, to be shown
+    where closed lips open and the warp has nothing but stretched lip to offer: (n, 3, S, S) each.
 
-    Where closed lips open, the warp has nothing but stretched lip to offer: there the network's picture replaces it.
     Only the cells under the mask, and a rim around them, are decoded: the autoencoder was trained on windows of a crop,
     and most of the crop does not change. An autoencoder with attention sees the whole crop.
     """
@@ -178,24 +187,11 @@ def _residual(model: Model, scene: Scene, clean: Tensor, stretched: Tensor) -> T
     drawn, plain = model.autoencoder.decode(torch.cat((clean, scene.base))[..., rows, columns]).chunk(2)
     factor = config.autoencoder.factor
     tall, wide = (slice(cells.start * factor, cells.stop * factor) for cells in (rows, columns))
-    lip = stretched[..., tall, wide] * (plain - structure.warped[..., tall, wide])
-    residual = drawn.new_zeros(structure.warped.shape)
-    residual[..., tall, wide] = drawn - plain + lip
+    residual, picture = torch.zeros_like(structure.warped), structure.warped.clone()
+    residual[..., tall, wide], picture[..., tall, wide] = drawn - plain, drawn
     if config.animate_net.residual:
-        residual *= drawn_share(structure.map, config.crop_size)
-    return residual
-
-
-def stretched_mouth(structure: Structure, portrait_aperture: Tensor) -> Tensor:
-    """How far each pixel inside of an open mouth is stretched lip, rather than what the portrait's own mouth shows.
-
-    portrait_aperture: () -> (n, 1, S, S) in 0..1, with a soft edge: 1 where the portrait's lips are closed, 0 where
-    they are as far open as the frame's.
-    """
-    opening = avg_pool2d(structure.map[:, [MAP_CHANNELS.index("open mouth")]], 3, stride=1, padding=1)
-    soft = interpolate(opening, structure.warped.shape[-2:], mode="bilinear", align_corners=False)
-    wider = 1 - portrait_aperture / lip_aperture(structure.landmarks).clamp_min(1e-6)
-    return soft * wider.clamp(0, 1)[:, None, None, None]
+        residual *= drawn_share(mouth_opening(structure.landmarks, config.crop_size) * (1 - structure.lent))
+    return residual, picture
 
 
 def active_cells(mask: Tensor, size: int, rim: int = 1) -> tuple[slice, slice]:
@@ -217,6 +213,12 @@ def as_clip(frames: Tensor) -> Tensor:
 def _cut(scene: Scene, part: slice) -> Scene:
     structure = Structure(**{f.name: getattr(scene.structure, f.name)[part] for f in fields(Structure)})
     return Scene(structure, scene.base[part])
+
+
+def _copy(scene: Scene) -> Scene:
+    """The same, but no view of something larger."""
+    structure = Structure(**{f.name: getattr(scene.structure, f.name).clone() for f in fields(Structure)})
+    return Scene(structure, scene.base.clone())
 
 
 def _join(before: Scene, after: Scene) -> Scene:

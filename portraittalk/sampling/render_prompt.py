@@ -38,7 +38,7 @@ def render_prompt(
     """The work behind ``pipeline.animate`` with such a model, as ``render`` is with ours."""
     windows = plan_windows(len(speech), settings.window, settings.overlap)
     steps = len(epsilon_steps(model.config.animate_net, settings.steps, settings.strength)) if settings.strength else 0
-    tick = Counter(progress, count_steps(windows, steps))
+    tick = Counter(progress, count_steps(windows, steps, settings.chunk))
     told, without = _told(model, identity, style)
     data, coder = crop_data(identity), _Coder(model, settings)
 
@@ -69,7 +69,10 @@ def render_prompt(
             crops = coder.decode(latents).clamp(0, 1)
         return (pasted(crops, data) if output == "full" else crops).cpu()
 
-    yield from in_windows(windows, lambda frames: prepare(model, structure_of(frames), tick), sample, finish, tick)
+    def begin(frames: slice) -> Scene:
+        return prepare(model, structure_of(frames), tick, settings.chunk)
+
+    yield from in_windows(windows, begin, sample, finish, tick, settings.chunk)
 
 
 def edit_portrait(

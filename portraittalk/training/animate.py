@@ -18,7 +18,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from safetensors import safe_open
 from torch import Generator, Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d
+from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ..config import PortraitTalkConfig
 from ..face.draw import MAP_CHANNELS, drawn_share
@@ -192,7 +192,9 @@ def animate_loss(
             tensor[chosen].transpose(1, 2).flatten(0, 1)[pick]
             for tensor in (base - velocity / scale, base + clean / scale, mouth)
         )
-        share = drawn_share(batch["map"][chosen].flatten(0, 1)[pick], shown.shape[-1] * config.autoencoder.factor)
+        size = shown.shape[-1] * config.autoencoder.factor
+        opening = batch["map"][chosen].flatten(0, 1)[pick][:, [MAP_CHANNELS.index("open mouth")]]
+        share = drawn_share(interpolate(opening, (size, size), mode="bilinear"))
         pictures = mouth_loss(shown, wanted, where, share, noise)
         losses["loss"] = losses["loss"] + training.pictures * pictures
         losses["pictures"] = pictures.detach()
@@ -219,7 +221,7 @@ def batches(
     frames = 1 if training.stage == 1 else training.window
     long = [path for path in pairs if frame_count(path) >= frames]
     groups = {kind: [path for path in long if path.stem.split(".")[1] == kind] for kind in training.shares}
-    rare, many = split_speakers(groups["video"])
+    rare, many = split_speakers(groups.get("video", []))
     kinds = [kind for kind, group in groups.items() if group]
     weights = torch.tensor([training.shares[kind] for kind in kinds])
     chances = torch.tensor(training.references)

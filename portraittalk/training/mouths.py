@@ -16,20 +16,20 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolat
 
 from ..config import PortraitTalkConfig
 from ..face.draw import fill
+from ..face.light import skin_colour
 from ..face.topology import LIPS_INNER
 from ..face.warp import flow_between, warp
 from ..motion.basis import FaceBasis, apply_rigid, rigid_fit, undo_rigid
-from ..motion.geometry import LIPS, lip_aperture, move_landmarks, set_gap, shown_expression
+from ..motion.geometry import LIPS, SHOWS_TEETH, lip_aperture, move_landmarks, set_gap, shown_expression
 from ..motion.read import motion_of_faces
 from ..motion.track import MotionTrack
 from ..types import Face
 from .data import Clip, choose, one_of, open_clip, random_affine, split_speakers, uniform
 from .prepare import PORTRAIT_SIZE, write_clip
-from .teeth import Dentition, mouth_interior
+from .teeth import AVERAGE_MOUTH, Dentition, MouthLook, mouth_interior, random_mouth
 
-SHOWS_TEETH = 0.05  # lip aperture from which a portrait's own mouth interior is used
+CLOSED = 0.25  # chance that a mouth which shows teeth is first closed
 FURTHER = 1.1  # how much further than it is such a mouth may open
-SKIN = (50, 280, 205, 425, 199)  # cheeks and chin, by which the light is judged
 LIGHT, TINT, SHIFT = 0.7, 0.05, 0.02  # of other mouths: octaves of light, of a colour's light, share of the side
 DRIVEN_FRAMES, DRIVEN_STEP = 8, 4  # frames of a driven clip, and how many of the driver's lie between them
 CROP_ZOOM = (256 / PORTRAIT_SIZE, 300 / PORTRAIT_SIZE)  # from all of a portrait's margin to none
@@ -62,10 +62,11 @@ def drive_portrait(
     config: PortraitTalkConfig,
     generator: Generator,
     start: int | None = None,
+    look: MouthLook = AVERAGE_MOUTH,
 ) -> DrivenPortrait:
     """image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,), moved by ``frames``
-    successive frames of ``driver``, a video clip, from ``start`` or anywhere on; dentition: the teeth behind closed
-    lips."""
+    successive frames of ``driver``, a video clip, from ``start`` or anywhere on; dentition, look: the mouth
+    behind closed lips."""
     size, cells = config.crop_size, config.structure.flow_size
     start = choose(len(driver) - frames + 1, generator) if start is None else start
     seen, shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
@@ -77,14 +78,14 @@ def drive_portrait(
     reference, reference_landmarks = image, landmarks
     if has_teeth:
         asked = asked.clamp_max(FURTHER * own)
-        if uniform(0, 1, generator) < 0.5:
+        if uniform(0, 1, generator) < CLOSED:
             reference_landmarks = set_lips(landmarks[None], uniform(0, 0.01, generator, 1), basis)[0]
             reference = warp(image, flow_between(landmarks, reference_landmarks[None], size, cells))[0]
     moved = set_lips(move_landmarks(landmarks, blendshapes, track, basis), asked, basis)
     target = warp(image, flow_between(landmarks, moved, size, cells))
     if not has_teeth:
         skin = skin_colour(image[None], landmarks[None])[0]
-        inside = mouth_interior(dentition, landmarks, moved, skin, size, basis.mean, generator)
+        inside = mouth_interior(dentition, landmarks, moved, skin, size, basis.mean, look)
         opening = avg_pool2d(fill(moved[:, LIPS_INNER, :2], size)[:, None], 3, stride=1, padding=1)
         target = target.lerp(inside, opening)
     expression = shown_expression(track, blendshapes)
@@ -118,9 +119,8 @@ def drive_portraits(
             view = random_affine(clip.frames(0, 1), clip.landmarks, config.crop_size, generator, 0.1, CROP_ZOOM, 4)
             (image,), (points,) = view
             frames = DRIVEN_FRAMES * DRIVEN_STEP
-            made = drive_portrait(
-                image, points, clip.blendshapes[0], driver, dentition, frames, basis, config, generator
-            )
+            look, shapes = random_mouth(generator), clip.blendshapes[0]
+            made = drive_portrait(image, points, shapes, driver, dentition, frames, basis, config, generator, look=look)
             chosen = slice(0, None, DRIVEN_STEP)
             write_clip(
                 target,
@@ -155,10 +155,3 @@ def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
     facing, scale, offset = rigid_fit(basis.mean.expand(len(points), -1, -1), points)
     moved = set_gap(undo_rigid(points, facing, scale, offset), LIPS, asked, basis.mean)
     return apply_rigid(moved, facing, scale, offset)
-
-
-def skin_colour(images: Tensor, landmarks: Tensor) -> Tensor:
-    """The mean colour of cheeks and chin: images (F, 3, S, S), landmarks (F, 478, 3) -> (F, 3, 1, 1)."""
-    smooth = avg_pool2d(images, 9, stride=1, padding=4)
-    where = landmarks[:, None, SKIN, :2] * (2 / images.shape[-1]) - 1
-    return grid_sample(smooth, where, align_corners=False).mean(-1, keepdim=True)

@@ -61,8 +61,8 @@ class PairSettings:
     frames: int = 24
     window: int = 0
     opened: float = 0.7
-    filmed: float = 0.6
-    filmed_pixels: tuple[float, float] = (70, 160)
+    filmed: float = 0.25
+    filmed_pixels: tuple[float, float] = (130, 220)
     darker: float = 0.3
     mouths: float = 0.7
 

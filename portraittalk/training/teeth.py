@@ -37,6 +37,7 @@ BEND = 3.0  # depth of the row of teeth in eye distances, over the square of how
 SOFT_STOP = 0.005  # eye distances over which the jaw's rise above its rest is stopped
 SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
+LOWER_LIGHT = 0.8  # light on the lower teeth, over that on the upper
 
 # Colours 0..1 in the light of a white skin. Nothing in a mouth takes on all of a skin's darkness: teeth the least.
 TEETH, TEETH_LIGHT = (0.88, 0.86, 0.85), 0.28
@@ -45,6 +46,45 @@ WARMTH = (0.8, 1.0, 1.05)  # exponents of the light on teeth: where it is dim, t
 TONGUE = (0.55, 0.32, 0.30)
 CAVITY = (0.89, 0.52, 0.46)  # over the cavity's brightness
 FLESH_LIGHT = 0.6
+
+
+@dataclass(frozen=True)
+class MouthLook:
+    """In what mouths differ; as it stands, the one that is drawn into portraits which do not show theirs.
+
+    size: of the teeth, over the average. upper, lower: eye distances of the incisal edges below the line at which
+    closed lips meet. white: the teeth's colour over ``TEETH``; dark: the cavity's brightness. shade: the light that the
+    upper lip leaves beneath it. flesh: how much of the tongue shows.
+    """
+
+    size: float = 1.0
+    upper: float = 0.01
+    lower: float = 0.01
+    white: tuple[float, float, float] = (0.92, 0.90, 0.87)
+    dark: float = 0.22
+    shade: float = 0.6
+    flesh: float = 0.95
+
+
+AVERAGE_MOUTH = MouthLook()
+
+
+def random_mouth(generator: Generator) -> MouthLook:
+    """Somebody's mouth."""
+
+    def between(low: float, high: float) -> float:
+        return float(uniform(low, high, generator))
+
+    bright, yellow = between(0.92, 1.08), between(0, 1)
+    return MouthLook(
+        size=between(0.9, 1.1),
+        upper=between(0.0, 0.03),
+        lower=between(-0.015, 0.015),
+        white=(bright, bright * (1 - 0.02 * yellow), bright * (1 - 0.1 * yellow)),
+        dark=between(0.15, 0.5),
+        shade=between(0.6, 0.85),
+        flesh=between(0.7, 1.0),
+    )
 
 
 @dataclass(frozen=True)
@@ -143,19 +183,14 @@ def mouth_interior(
     skin: Tensor,
     size: int,
     basis_mean: Tensor,
-    generator: Generator,
+    look: MouthLook = AVERAGE_MOUTH,
 ) -> Tensor:
     """What shows between the lips of a portrait that is moved: (F, 3, size, size) in 0..1, right around the lips alone.
 
     rest: (478, 3) the portrait's landmarks in crop pixels, its lips closed; moved: (F, 478, 3) those of the frames.
     skin: (3,) the mean colour of its cheeks in 0..1. basis_mean: (478, 3), the average frontal face in eye distances.
-    The same seed gives the same teeth, of a random size, place, colour and light.
     """
     skin = skin.reshape(3).clamp(0.02, 1)
-    scale = uniform(0.9, 1.1, generator)
-    drop = torch.stack((uniform(0.0, 0.03, generator), uniform(-0.015, 0.015, generator)))
-    white = uniform(0.92, 1.08, generator) * (1 - uniform(0, 1, generator) * torch.tensor((0.0, 0.02, 0.1)))
-    dark, shade, flesh = uniform(0.15, 0.5, generator), uniform(0.6, 0.85, generator), uniform(0.7, 1.0, generator)
     facing, pixels, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, pixels, offset)
     facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
@@ -165,7 +200,7 @@ def mouth_interior(
     lips = face[list(LIPS_INNER)].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
 
     flesh_light = skin**FLESH_LIGHT
-    cavity = flesh_light * skin.new_tensor(CAVITY) * dark
+    cavity = flesh_light * skin.new_tensor(CAVITY) * look.dark
     canvas = cavity[:, None, None].expand(len(moved), -1, size, size).clone()
     lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
     low, high = (t.clamp(0, size).long().tolist() for t in (lip_points.amin(0) - MARGIN, lip_points.amax(0) + MARGIN))
@@ -174,19 +209,19 @@ def mouth_interior(
     rows, columns = (torch.arange(2 * low[k], 2 * high[k]) / 2 + 0.25 for k in (1, 0))
     x, y = _on_teeth(rows, columns, facing, pixels, offset, lips)  # (F, rows, columns)
     upper, lower = (
-        _drawn(picture, x / scale, (y - below) / scale, 2 * float(pixels.mean() * scale))
-        for picture, below in ((dentition.upper, drop[0]), (dentition.lower, drop[1] + jaw[:, None, None]))
+        _drawn(picture, x / look.size, (y - below) / look.size, 2 * float(pixels.mean() * look.size))
+        for picture, below in ((dentition.upper, look.upper), (dentition.lower, look.lower + jaw[:, None, None]))
     )
-    teeth = (skin**TEETH_LIGHT * skin.new_tensor(TEETH) * white)[:, None, None]
+    teeth = (skin**TEETH_LIGHT * skin.new_tensor(TEETH) * skin.new_tensor(look.white))[:, None, None]
     gums = (flesh_light * skin.new_tensor(GUMS))[:, None, None]
-    below = y - drop[1] - jaw[:, None, None]
-    tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * flesh
+    below = y - look.lower - jaw[:, None, None]
+    tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * look.flesh
     picture = cavity[:, None, None].lerp((flesh_light * skin.new_tensor(TONGUE))[:, None, None], tongue)
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
-    light = (corners * _lip_shadow(moved, rows, columns, pixels, shade)) ** skin.new_tensor(WARMTH)[:, None, None]
-    for layer in (lower, upper):
-        lit = layer[:, 0:1] * teeth + layer[:, 1:2] * gums
+    light = (corners * _lip_shadow(moved, rows, columns, pixels, look.shade)) ** skin.new_tensor(WARMTH)[:, None, None]
+    for layer, share in ((lower, LOWER_LIGHT), (upper, 1.0)):
+        lit = layer[:, 0:1] * teeth * share + layer[:, 1:2] * gums
         picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * light
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
     return canvas.clamp(0, 1)
@@ -221,7 +256,7 @@ def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
     return grid_sample(smooth.expand(len(x), -1, -1, -1), grid, align_corners=False)
 
 
-def _lip_shadow(moved: Tensor, rows: Tensor, columns: Tensor, pixels: Tensor, shade: Tensor) -> Tensor:
+def _lip_shadow(moved: Tensor, rows: Tensor, columns: Tensor, pixels: Tensor, shade: float) -> Tensor:
     """The light that the upper lip leaves: (F, 1, rows, columns), ``shade`` at its edge and 1 far below it."""
     edge = height_over(moved[:, LIPS_INNER_UPPER, :2], columns.expand(len(moved), -1))
     away = (rows[:, None] - edge[:, None]) / (SHADOW_REACH * pixels[:, None, None])

@@ -1,10 +1,11 @@
 import json
 
 import pytest
+import torch
 
 from portraittalk.errors import MediaError
 from portraittalk.face.mesh import MeshProvider
-from portraittalk.metrics.evaluate import Subject, as_json, evaluate, replayed, table
+from portraittalk.metrics.evaluate import Subject, _widest, as_json, evaluate, replayed, table
 from portraittalk.types import SamplingSettings
 
 SETTINGS = SamplingSettings(steps=1, window=8, overlap=2)
@@ -39,6 +40,18 @@ def test_a_picture_is_measured_against_a_video_of_another_framing(tiny_model, cl
     assert figures.mouth is None and figures.ssim is None  # whose pixels lie elsewhere
     assert figures.lips_real is not None and figures.closure_real == 1.0  # the clip begins with closed lips
     assert figures.outside_psnr is not None and figures.outside_psnr > 30
+
+
+def test_of_several_references_the_further_ones_show_the_widest_mouths():
+    lips = [0.0, 9.0, 0.1, 0.2, 0.1, 0.3, 0.9, 0.8, 0.1, 0.1, 0.1, 0.1, 0.5, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+    chosen, counts = _widest(torch.tensor(lips), 2)
+    assert chosen == [6, 12]  # the first frames are nothing new
+    assert counts.nonzero().flatten().tolist() == [0, 1, 17, 18, 19]
+
+
+def test_a_clip_too_short_for_its_references_is_told(tiny_model, clip, tmp_path):
+    with pytest.raises(MediaError, match="too short for 4 references"):
+        evaluate(tiny_model, replayed(clip, references=4), tmp_path / "out.mp4", MeshProvider())
 
 
 def test_a_phone_file_that_is_none_is_told(tiny_model, clip, tmp_path):

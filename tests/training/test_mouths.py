@@ -17,7 +17,7 @@ from portraittalk.media.image import read_image
 from portraittalk.motion.basis import load_basis
 from portraittalk.motion.geometry import lip_aperture
 from portraittalk.training.data import Clip, random_shape
-from portraittalk.training.mouths import change_mouth, drive_portrait, set_lips, skin_colour
+from portraittalk.training.mouths import change_mouth, drive_portrait, set_lips
 from portraittalk.training.teeth import Dentition
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
@@ -98,13 +98,6 @@ def test_lips_are_as_far_apart_as_asked(portrait):
     torch.testing.assert_close(
         lip_aperture(set_lips(points.expand(3, -1, -1), asked, BASIS)), asked, atol=0.012, rtol=0.1
     )
-
-
-def test_skin_colour_is_that_of_the_picture(portrait):
-    _, points = portrait
-    colour = torch.tensor([0.2, 0.5, 0.7])[:, None, None]
-    found = skin_colour(colour.expand(1, 3, SIZE, SIZE), points[None])
-    torch.testing.assert_close(found[0], colour, atol=1e-4, rtol=0)
 
 
 def test_a_changed_shape_carries_its_landmarks_along():

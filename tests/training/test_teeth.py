@@ -14,7 +14,7 @@ from portraittalk.face.manual import face_in_box
 from portraittalk.media.image import read_image
 from portraittalk.motion.basis import load_basis
 from portraittalk.training.mouths import set_lips
-from portraittalk.training.teeth import CHIN, Dentition, mouth_interior, read_dentition
+from portraittalk.training.teeth import CHIN, Dentition, mouth_interior, random_mouth, read_dentition
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
 SIZE = MINI.crop_size
@@ -63,8 +63,8 @@ def opened(rest):
 
 
 def painted(dentition, rest, opened, skin=LIGHT, seed=0):
-    generator = Generator().manual_seed(seed)
-    return mouth_interior(dentition, rest, opened, skin, SIZE, BASIS.mean, generator)
+    look = random_mouth(Generator().manual_seed(seed))
+    return mouth_interior(dentition, rest, opened, skin, SIZE, BASIS.mean, look)
 
 
 def whiteness(picture, rest, half):
