@@ -85,6 +85,8 @@ def encode_identity(
         tokens = references.new_zeros(0, model.config.animate_net.token_dim) if seen is None else seen[:, 0].float()
     else:
         tokens, reference = model.identity_net(references.to(model.dtype)).float(), {}
+        if isinstance(model, PromptModel):
+            model.identity_net.nobody()  # worked out while the network is where it works
     landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
     return Identity(
         portrait=images[0],

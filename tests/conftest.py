@@ -164,31 +164,28 @@ def golden_echomimic(goldens, tiny_echomimic) -> ReferenceModel:
 @pytest.fixture(scope="session")
 def checkpoint(tiny_echomimic, tmp_path_factory) -> tuple[Layout, ReferenceModel, dict[str, Path]]:
     """A tiny layout with random networks, and these networks as public files: some safetensors, most pickled."""
-    from safetensors.torch import save_file
+    from tiny_public import random_reference_model, write_public
 
     from portraittalk.weights.layouts import LAYOUTS
-    from portraittalk.weights.model import build_reference_model
-    from portraittalk.weights.public import public_names
 
     pytest.importorskip("transformers")
     layout = replace(LAYOUTS["echomimic"], config=tiny_echomimic)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_reference_model(tiny_echomimic)
-    states = {f"{name}.{key}": v for name, net in model.modules().items() for key, v in net.state_dict().items()}
-    files = {file: {} for file in layout.files}
-    for source in layout.sources:
-        for key, value in states.items():
-            if key.startswith(source.ours):
-                file = source.files[0] if "motion_modules." in key else source.files[-1]
-                files[file][public_names(source, key)[0]] = value.contiguous()
-    folder = tmp_path_factory.mktemp("public")
-    paths = {}
-    for file, state in files.items():
-        pickled = file not in ("vae", "whisper")  # as these are published
-        paths[file] = folder / f"{file}{'.pth' if pickled else '.safetensors'}"
-        torch.save(state, paths[file]) if pickled else save_file(state, paths[file])
-    return layout, model, paths
+    model = random_reference_model(layout)
+    pickled = set(layout.files) - {"vae", "whisper"}  # as these are published
+    return layout, model, write_public(layout, model, tmp_path_factory.mktemp("public"), pickled)
+
+
+@pytest.fixture(scope="session")
+def aniportrait_checkpoint(tiny_aniportrait, tmp_path_factory) -> tuple[Layout, dict[str, Path]]:
+    """As ``checkpoint``, in AniPortrait's layout."""
+    from tiny_public import random_reference_model, write_public
+
+    from portraittalk.weights.layouts import LAYOUTS
+
+    pytest.importorskip("transformers")
+    layout = replace(LAYOUTS["aniportrait"], config=replace(tiny_aniportrait, steps=1))
+    folder, pickled = tmp_path_factory.mktemp("aniportrait"), set(layout.files) - {"vae"}
+    return layout, write_public(layout, random_reference_model(layout), folder, pickled)
 
 
 def unexpected_skips(reporter) -> list:

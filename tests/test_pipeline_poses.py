@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from portraittalk import cli, pipeline
@@ -15,11 +14,8 @@ from portraittalk.media.audio import Audio
 from portraittalk.media.reader import read_video
 from portraittalk.motion.speech_to_motion import speech_to_motion
 from portraittalk.types import SamplingSettings, Style
-from portraittalk.weights import public
-from portraittalk.weights.layout import SHIPPED
 from portraittalk.weights.load import load_networks
-from portraittalk.weights.model import build_reference_model
-from portraittalk.weights.public import convert, public_names
+from portraittalk.weights.public import convert
 
 pytest.importorskip("transformers")
 
@@ -28,28 +24,13 @@ SETTINGS = SamplingSettings(steps=2, window=4, overlap=1, guidance_scale=2.0)
 
 
 @pytest.fixture(scope="module")
-def layout(tiny_aniportrait):
-    known = public.LAYOUTS["aniportrait"]
-    return replace(known, config=replace(tiny_aniportrait, steps=1))
+def layout(aniportrait_checkpoint):
+    return aniportrait_checkpoint[0]
 
 
 @pytest.fixture(scope="module")
-def files(layout, tmp_path_factory):
-    """Random networks as the public files have them."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        networks = build_reference_model(layout.config).modules()
-    states = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
-    parts = {file: {} for file in layout.files}
-    for source in layout.sources:
-        for key, value in states.items():
-            if key.startswith(source.ours) and SHIPPED not in source.files:
-                file = source.files[0] if "motion_modules." in key else source.files[-1]
-                parts[file][public_names(source, key)[0]] = value.contiguous()
-    folder = tmp_path_factory.mktemp("public")
-    for file, state in parts.items():
-        save_file(state, folder / f"{file}.safetensors")
-    return {file: folder / f"{file}.safetensors" for file in parts}
+def files(aniportrait_checkpoint):
+    return aniportrait_checkpoint[1]
 
 
 @pytest.fixture(scope="module")

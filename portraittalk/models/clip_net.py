@@ -105,6 +105,7 @@ class ClipIdentityNet(nn.Module):
             config.resampler_heads,
             config.tokens,
         )
+        self._nobody: Tensor | None = None
         self.image_size = config.image_size
 
     def forward(self, references: Tensor) -> Tensor:
@@ -123,8 +124,10 @@ class ClipIdentityNet(nn.Module):
 
     def nobody(self) -> Tensor:
         """The tokens (T, D) that stand for no picture: those of pixels that are all zero, as IP-Adapter has it."""
-        example = self.resampler.proj_in.weight
-        return self.tokens(self.features(example.new_zeros(1, 3, self.image_size, self.image_size)))[0]
+        if self._nobody is None:  # they are the same for every picture, and the encoder is large
+            example = self.resampler.proj_in.weight
+            self._nobody = self.tokens(self.features(example.new_zeros(1, 3, self.image_size, self.image_size)))[0]
+        return self._nobody
 
 
 def clip_pixels(pictures: Tensor, size: int) -> Tensor:

@@ -27,7 +27,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "prompt": ("text_encoder",),
     "reference": ("autoencoder", "reference_net", "image_net", "identity_net"),
     "speech": ("speech_encoder", "motion_net"),
-    "denoise": ("animate_net", "autoencoder", "fast_decoder", "identity_net", "basis"),
+    "denoise": ("animate_net", "autoencoder", "fast_decoder", "basis"),
 }
 """The networks, by name, that work in each stage of a run, with public weights of any kind."""
 STAGES |= {"warp": STAGES["denoise"], "decode": STAGES["denoise"]}  # window by window, they take turns

@@ -1,4 +1,4 @@
-"""The example workflow of public weights: what it says without them, and a tiny checkpoint in their place."""
+"""The example workflows of public weights: what they say without them, and tiny checkpoints in their place."""
 
 import json
 import shutil
@@ -9,12 +9,16 @@ import pytest
 from comfyui_harness.movie import read_movie
 from comfyui_harness.server import ComfyServer, NodeError
 from comfyui_harness.workflow import Prompt, changed, load_prompt, only
+from safetensors.torch import save_file
+from tiny_sd15 import public_files, public_tensors, random_model, tiny, write_vocabulary
 
 from portraittalk.weights.catalogue import catalogue
+from portraittalk.weights.layout import Layout
+from portraittalk.weights.layouts import LAYOUTS
 from portraittalk.weights.public import convert, converted_name
 
-ROOT = Path(__file__).resolve().parents[2]
-WORKFLOW = ROOT / "example_workflows" / "echomimic.json"
+WORKFLOWS = Path(__file__).resolve().parents[2] / "example_workflows"
+WORKFLOW, WITH_PROMPT = WORKFLOWS / "echomimic.json", WORKFLOWS / "animatediff.json"
 LOADER, SAMPLER = "PortraitTalkPublicModelLoader", "PortraitTalkAnimateNetSampler"
 MODEL = catalogue().models["echomimic-acc"]
 FRAMES = 4
@@ -62,11 +66,13 @@ def test_without_the_files_each_is_named_with_its_address_and_folder(server: Com
         assert role == "taesd" or (file.name in sentence and file.url in sentence)
 
 
-def test_the_workflow_offers_what_it_needs_for_download() -> None:
-    (loader,) = (node for node in json.loads(WORKFLOW.read_text())["nodes"] if node["type"] == LOADER)
+@pytest.mark.parametrize(("workflow", "name"), [(WORKFLOW, "echomimic-acc"), (WITH_PROMPT, "animatediff-lcm")])
+def test_the_workflow_offers_what_it_needs_for_download(workflow: Path, name: str) -> None:
+    (loader,) = (node for node in json.loads(workflow.read_text())["nodes"] if node["type"] == LOADER)
     offered = {entry["name"]: (entry["url"], entry["directory"]) for entry in loader["properties"]["models"]}
-    assert offered == {file.name: (file.url, "portraittalk_public") for file in MODEL.files.values()}
-    assert loader["widgets_values"] == [MODEL.name, *(file.name for file in MODEL.files.values())]
+    files = catalogue().models[name].files
+    assert offered == {file.name: (file.url, "portraittalk_public") for file in files.values()}
+    assert loader["widgets_values"] == [name, *(file.name for file in files.values())]
 
 
 def test_from_public_files_to_a_video(server: ComfyServer, short: Prompt, files: dict[str, Path]) -> None:
@@ -94,3 +100,47 @@ def test_files_that_do_not_fit_are_refused(server: ComfyServer, short: Prompt, f
     assert "../vae.pth" in refused(server, changed(short, {LOADER: {"model.vae": "../vae.pth"}}))
     made = [path.name for path in public.parent.glob("echomimic-acc-*")]
     assert made == [converted_name("echomimic-acc", files)]
+
+
+def put(server: ComfyServer, name: str, layout: Layout, paths: dict[str, Path]) -> dict[str, str]:
+    """Public files of a tiny layout where the full-size ones belong, and the model that was made of them before.
+    -> what the loader's widgets say."""
+    models = server.base / "models" / "portraittalk"
+    (models / "public").mkdir(exist_ok=True)
+    known = catalogue().models[name].files
+    places = {role: known[role].place(models) for role in paths}
+    for role, path in paths.items():
+        shutil.copy(path, places[role])
+    convert(layout, places, models / converted_name(name, places))
+    chosen = {f"model.{role}": known[role].name if role in paths else "none" for role in known}
+    return {"model": name, **chosen}
+
+
+def test_a_prompt_acts_on_a_video_of_stable_diffusion(server: ComfyServer, tmp_path: Path) -> None:
+    layout = tiny(LAYOUTS["animatediff"])
+    layout = replace(layout, config=replace(layout.config, steps=2))
+    model = random_model(layout)
+    paths = public_files(layout, model, tmp_path) | {"ip_adapter": tmp_path / "as-published.safetensors"}
+    save_file(public_tensors(layout, model)["ip_adapter"], paths["ip_adapter"])
+    chosen = put(server, "animatediff", layout, paths)
+    write_vocabulary(server.base / "models" / "portraittalk" / "clip-tokenizer")
+    prompt = changed(load_prompt(WITH_PROMPT, server.object_info), {"PortraitTalkLoadAudio": {"duration": FRAMES / 25}})
+    gone = {key: None for key in prompt[only(prompt, LOADER)]["inputs"]}
+    prompt = changed(prompt, {LOADER: gone | chosen})
+    videos = []
+    for words in ("an old woman", "a woman"):
+        run = server.run(changed(prompt, {"PortraitTalkTextStyleCondition": {"prompt": words}}))
+        (path,) = run.shown(only(prompt, "PortraitTalkVideoCombine"), server.output)
+        videos.append(read_movie(path).frames.astype(int))
+    assert len(videos[0]) == FRAMES
+    assert abs(videos[0] - videos[1]).max() > 8  # of 255
+
+
+def test_a_model_that_follows_poses(server: ComfyServer, aniportrait_checkpoint) -> None:
+    chosen = put(server, "aniportrait", *aniportrait_checkpoint)
+    prompt = changed(load_prompt(WITH_PROMPT, server.object_info), {"PortraitTalkLoadAudio": {"duration": FRAMES / 25}})
+    gone = {key: None for key in prompt[only(prompt, LOADER)]["inputs"]}
+    prompt = changed(prompt, {LOADER: gone | chosen, SAMPLER: {"style": None}})
+    run = server.run(changed(prompt, {"PortraitTalkSpeechToMotion": {"style": None}}))
+    (path,) = run.shown(only(prompt, "PortraitTalkVideoCombine"), server.output)
+    assert len(read_movie(path).frames) == FRAMES

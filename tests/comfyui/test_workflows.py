@@ -17,8 +17,8 @@ from portraittalk.types import Face
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "portraittalk" / "assets" / "demo"
-# That of public weights needs files that are not here: see test_public_weights.py.
-WORKFLOWS = sorted({path.stem for path in (ROOT / "example_workflows").glob("*.json")} - {"echomimic"})
+PUBLIC = {"animatediff", "echomimic"}  # these need files that are not here: see test_public_weights.py
+WORKFLOWS = sorted({path.stem for path in (ROOT / "example_workflows").glob("*.json")} - PUBLIC)
 SAVERS = ("PortraitTalkVideoCombine", "SaveVideo")
 MOUTH = (61, 291, 0, 17)  # corners of the lips, top and bottom, among the 478 landmarks
 
@@ -44,7 +44,7 @@ def movie(example: tuple[Prompt, Run, Path]) -> Movie:
 
 def test_three_workflows_with_thumbnails() -> None:
     assert {"basic", "upscale", "core_nodes"} <= set(WORKFLOWS)
-    for name in (*WORKFLOWS, "echomimic"):
+    for name in (*WORKFLOWS, *PUBLIC):
         with Image.open(ROOT / "example_workflows" / f"{name}.jpg") as thumbnail:
             assert min(thumbnail.size) >= 128
 
