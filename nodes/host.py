@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from ..portraittalk.errors import MediaError, WeightsError
 from ..portraittalk.pipeline import AnyModel
 from ..portraittalk.progress import Progress
+from ..portraittalk.sampling.estimate import estimate
+from ..portraittalk.types import SamplingSettings
 from ..portraittalk.weights.catalogue import PICKLED, PUBLIC, catalogue
 from ..portraittalk.weights.files import BUILT_IN, find_weights
 from ..portraittalk.weights.load import load_networks, read_config
@@ -57,11 +59,23 @@ class LoadedModel:
     model: AnyModel
     patcher: comfy.model_patcher.ModelPatcher
 
-    def ready(self, frames: int = 1) -> AnyModel:
-        """The model on its compute device, with room to work on this many frames at a time."""
-        needed = frames * self.model.config.crop_size**2 * _BYTES_PER_PIXEL
+    def ready(self, frames: int = 1, working: int | None = None) -> AnyModel:
+        """The model on its compute device, with room to work on so many frames at a time, or for ``working`` bytes."""
+        needed = frames * self.model.config.crop_size**2 * _BYTES_PER_PIXEL if working is None else working
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
         return self.model
+
+    def working_memory(
+        self, frames: int, settings: SamplingSettings, picture: tuple[int, int], references: int
+    ) -> int | None:
+        """Bytes that a run holds beside the weights, as ``estimate`` has it; the log tells the whole. None for our own
+        models, which are small."""
+        if isinstance(self.model, Model):
+            return None
+        device = self.patcher.load_device.type
+        need = estimate(self.model.config, frames, settings, self.model.dtype, device, picture, references)
+        logger.info("PortraitTalk: memory: about %s", need)
+        return need.peak - need.weights - need.outside
 
 
 def load(name_or_path: str | Path) -> LoadedModel:

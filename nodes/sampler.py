@@ -11,13 +11,22 @@ from torch import Tensor
 
 from ..portraittalk.errors import SettingsError
 from ..portraittalk.face.compose import crop_data
-from ..portraittalk.media.audio import Audio
+from ..portraittalk.media.audio import Audio, frame_count
 from ..portraittalk.media.video import write_video
 from ..portraittalk.motion.edit import resample
 from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack, concatenate
-from ..portraittalk.pipeline import Output, animate, animate_by_speech, encode_style, face_motion, hear, shown_portrait
-from ..portraittalk.sampling.settings import usual_settings
+from ..portraittalk.pipeline import (
+    Output,
+    animate,
+    animate_by_speech,
+    encode_style,
+    face_motion,
+    hear,
+    image_size,
+    shown_portrait,
+)
+from ..portraittalk.sampling.settings import check_fps, usual_settings
 from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
 from ..portraittalk.weights.model import Model, PromptModel, ReferenceModel
 from . import convert, host
@@ -162,9 +171,8 @@ class AnimateNetSampler(io.ComfyNode):
         shape: Output = "crop" if mode == CROPS else "full"
         progress = host.HostProgress()
         sound = convert.audio_to_library(audio)
-        loaded = model.ready(window)
+        loaded = model.model  # where it waits: how much room it needs depends on the settings
         config = loaded.config
-        speech = hear(loaded, sound, fps, progress)
         hears = isinstance(loaded, ReferenceModel) and loaded.speech_encoder is not None
         guided = isinstance(loaded, Model) or style.guidance_scale != NO_GUIDANCE
         settings = replace(
@@ -177,6 +185,11 @@ class AnimateNetSampler(io.ComfyNode):
             overlap=config.overlap if overlap == OWN_OVERLAP else overlap,
             fast_decode=fast_decode,
         )
+        check_fps(fps)
+        count = frame_count(sound.samples, sound.sample_rate, fps)
+        picture = (0, 0) if mode == CROPS else image_size(identity.portrait)
+        model.ready(window, model.working_memory(count, settings, picture, len(identity.references)))
+        speech = hear(loaded, sound, fps, progress)
         if isinstance(loaded, ReferenceModel) and hears:
             if style.style.prompt or style.style.negative_prompt:
                 raise SettingsError(f"The model '{config.name}' reads no prompts: disconnect or empty the text style.")

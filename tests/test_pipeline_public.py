@@ -87,8 +87,9 @@ def test_fast_decoding_and_previews_are_those_of_the_fast_decoder(animate, model
         pipeline.animate_by_speech(slow, identity, speech, replace(SETTINGS, fast_decode=True))
 
 
+@pytest.mark.slow  # where bf16 is emulated
 def test_half_precision_gives_about_the_same_frames(animate, model, identity, speech):
-    speech = replace(speech, features=speech.features[:3], seconds=3 / FPS)  # bf16 is slow where it is emulated
+    speech = replace(speech, features=speech.features[:3], seconds=3 / FPS)
     settings = replace(SETTINGS, steps=1)
     exact = animate(settings, speech=speech)
     coarse = replace(model, **{name: deepcopy(module).bfloat16() for name, module in model.modules().items()})

@@ -82,7 +82,7 @@ def estimate(
         stage: weight_bytes(*(networks.get(name) for name in names)) if offload else weights
         for stage, names in STAGES.items()
     }
-    outside = int(OUTSIDE[device])
+    outside = int(OUTSIDE.get(device, OUTSIDE["cuda"]))
     pasted = PASTED_COPIES * settings.chunk * 3 * picture[0] * picture[1] * torch.float32.itemsize
     if isinstance(model, ReferenceModel):
         tensors = _held(model, frames, settings, dtype, references)

@@ -67,6 +67,23 @@ def test_crops_are_those_of_the_seed_and_can_be_pasted_back(run, sample, portrai
     assert pasted.shape == (FRAMES, *portrait.shape[1:])
 
 
+def test_comfyui_makes_as_much_room_as_the_run_will_hold(sample, monkeypatch, caplog):
+    import comfy.model_management as management
+
+    asked, load = [], management.load_models_gpu
+    monkeypatch.setattr(
+        management,
+        "load_models_gpu",
+        lambda models, **given: asked.append(given["memory_required"]) or load(models, **given),
+    )
+    with caplog.at_level("INFO"):
+        for mode in ("crops", "frames"):
+            sample(output={"output": mode})
+    crops, whole = asked
+    assert 1e6 < crops < whole < 1e9  # whole pictures are pasted together
+    assert caplog.text.count("memory: about") == 2
+
+
 def test_a_motion_track_is_made_and_does_not_act_on_it_which_is_said(run, public, sample, speech, caplog):
     motion = run(
         "PortraitTalkSpeechToMotion", model=public, audio=speech, head_motion=1.0, expression_strength=1.0, seed=7

@@ -35,7 +35,7 @@ def sampled(networks, batch, steps):
         return sample_window(networks.animate_net, conditions, noise, SamplingSettings(steps=steps))
 
 
-@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("steps", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_student_comes_nearer_to_the_teachers_end(pairs, tiny, teacher, tmp_path, steps):
     batch = batches(pairs, {}, tiny, AnimateTraining(stage=2, window=4, batch=16, part=0))(Generator().manual_seed(5))
     wanted = sampled(teacher, batch, 4)
