@@ -76,7 +76,8 @@ def encode_identity(
         aligned_crop(face.landmarks, image_size(image), size, width) for face, image in zip(chosen, images, strict=True)
     ]
     cut = [extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)]
-    references = torch.stack(cut).to(next(model.autoencoder.parameters()).device)  # the others may be elsewhere
+    seen_crops = torch.stack(cut)
+    references = seen_crops.to(next(model.autoencoder.parameters()).device)  # the others may be elsewhere
     shown = chosen[0].blendshapes
     latents = model.autoencoder.encode(references.to(model.dtype))
     if isinstance(model, ReferenceModel):
@@ -97,7 +98,7 @@ def encode_identity(
         latents=latents.float(),
         tokens=tokens,
         reference=reference,
-        open_mouth=open_mouth(torch.stack(cut), landmarks),
+        open_mouth=open_mouth(seen_crops, landmarks),
     )
 
 

@@ -54,10 +54,6 @@ class Subject:
     phones: Path | None = None
     references: int = 1
 
-    @property
-    def replays(self) -> bool:
-        return self.portrait == self.real
-
 
 def replayed(clip: Path, phones: Path | None = None, references: int = 1) -> Subject:
     """A real clip that is made again from its first frame and its sound."""
@@ -137,7 +133,7 @@ def evaluate(
 ) -> Evaluation:
     """Makes the subject's video ``out`` and measures it. Raises PortraitTalkError where a file cannot be used."""
     settings = settings or SamplingSettings()
-    replays = subject.replays
+    replays = subject.portrait == subject.real
     clip = None if subject.real is None else read_video(subject.real, FPS)
     portrait = next(iter(clip)) if clip is not None and replays else read_image(subject.portrait).flattened()
     phones = [] if subject.phones is None else _phones(subject.phones)

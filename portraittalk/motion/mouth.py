@@ -19,19 +19,19 @@ PARTED = 0.03  # eye distances by which closed lips have to part for nothing of 
 LIGHT = (0.5, 2.0)  # range of the factor that brings a reference into the portrait's light
 
 
-def stretched_mouth(landmarks: Tensor, portrait_aperture: Tensor, crop_size: int) -> Tensor:
+def stretched_mouth(opening: Tensor, landmarks: Tensor, portrait_aperture: Tensor) -> Tensor:
     """How far each pixel inside of an open mouth is stretched lip, rather than what the portrait's own mouth shows.
 
     Of a portrait that shows no mouth of its own, all is stretched that opens by ``PARTED``; of one that does, the share
-    by which it opens further. landmarks: (F, 478, 3) in crop pixels, portrait_aperture: () -> (F, 1, S, S) in 0..1,
-    with a soft edge.
+    by which it opens further. opening: (F, 1, S, S) in 0..1, the ``mouth_opening`` of landmarks: (F, 478, 3) in crop
+    pixels; portrait_aperture: () -> (F, 1, S, S) in 0..1, with a soft edge.
     """
     asked = lip_aperture(landmarks)
     further = (asked - portrait_aperture) / PARTED
     wider = 1 - portrait_aperture / asked.clamp_min(1e-6)
     shows = smoothstep(portrait_aperture / SHOWS_TEETH - 0.5)  # half of it where training draws the line
     share = further.clamp(0, 1).lerp(wider.clamp(0, 1), shows)
-    return mouth_opening(landmarks, crop_size) * share[:, None, None, None]
+    return opening * share[:, None, None, None]
 
 
 def open_mouth(references: Tensor, landmarks: Tensor) -> OpenMouth | None:

@@ -168,10 +168,11 @@ def _held_with_prompt(
         base = torch.cat([model.autoencoder.encode(part.to(dtype)).float() for part in chunks])
         told = Conditions(map=drawn, text=tokens, identity=identity[None])
         seen = net.prepare(told, settings.scales)
-        without = net.prepare(told, settings.scales) if settings.guidance_scale != 1 else seen
+        guided = settings.guidance_scale != 1
+        without = net.prepare(told, settings.scales) if guided else seen
         sample = base.transpose(0, 1)[None].to(dtype)
         kept = [base]
-        for side in (seen, without)[: 1 + (settings.guidance_scale != 1)]:
+        for side in (seen, without)[: 1 + guided]:
             kept.append(net(sample, torch.zeros((), dtype=torch.long), side))
         stages["denoise"] = ledger.turn()
         del seen, without, side, kept

@@ -164,8 +164,9 @@ def _finish(
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
     structure = scene.structure
-    stretched = stretched_mouth(structure.landmarks, portrait_aperture, model.config.crop_size)
-    residual, drawn = _drawn(model, scene, clean)
+    opening = mouth_opening(structure.landmarks, model.config.crop_size)
+    stretched = stretched_mouth(opening, structure.landmarks, portrait_aperture)
+    residual, drawn = _drawn(model, scene, clean, opening)
     drawn, mask = drawn.lerp(structure.warped + residual, structure.lent), structure.mask
     stretched = torch.maximum(stretched, structure.lent)
     if painter is not None:
@@ -173,12 +174,12 @@ def _finish(
     return paste(structure.flow, residual, mask, (drawn, stretched)).cpu()
 
 
-def _drawn(model: Model, scene: Scene, clean: Tensor) -> tuple[Tensor, Tensor]:
+def _drawn(model: Model, scene: Scene, clean: Tensor, opening: Tensor) -> tuple[Tensor, Tensor]:
     """What the network adds to the warped reference, decode(clean) - decode(base), and its picture itself, to be shown
     where closed lips open and the warp has nothing but stretched lip to offer: (n, 3, S, S) each.
 
     Only the cells under the mask, and a rim around them, are decoded: the autoencoder was trained on windows of a crop,
-    and most of the crop does not change. An autoencoder with attention sees the whole crop.
+    and most of the crop does not change. An autoencoder with attention sees the whole crop. opening: (n, 1, S, S).
     """
     config, structure = model.config, scene.structure
     rows = columns = slice(0, config.latent_size)
@@ -190,7 +191,7 @@ def _drawn(model: Model, scene: Scene, clean: Tensor) -> tuple[Tensor, Tensor]:
     residual, picture = torch.zeros_like(structure.warped), structure.warped.clone()
     residual[..., tall, wide], picture[..., tall, wide] = drawn - plain, drawn
     if config.animate_net.residual:
-        residual *= drawn_share(mouth_opening(structure.landmarks, config.crop_size) * (1 - structure.lent))
+        residual *= drawn_share(opening * (1 - structure.lent))
     return residual, picture
 
 

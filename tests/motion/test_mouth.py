@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from portraittalk.face.draw import mouth_opening
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
@@ -29,14 +30,18 @@ def pictures(*, light: float = 1.0) -> Tensor:
     return torch.stack((grey, other))
 
 
+def stretched(landmarks: Tensor, portrait_aperture: Tensor) -> Tensor:
+    return stretched_mouth(mouth_opening(landmarks, SIZE), landmarks, portrait_aperture)
+
+
 def test_only_what_closed_lips_are_stretched_over_is_replaced():
     opened = face(gap=12.0)
-    replaced = stretched_mouth(opened, CLOSED, SIZE)
+    replaced = stretched(opened, CLOSED)
     assert replaced.shape == (1, 1, SIZE, SIZE)
     assert replaced[0, 0, 154:158, 126:130].min() > 0.8  # the middle of the mouth
     assert replaced[0, 0, :130].max() == 0 and replaced[0, 0, 180:].max() == 0
-    assert stretched_mouth(opened, lip_aperture(opened)[0], SIZE).max() == 0
-    assert stretched_mouth(face(gap=0.0), CLOSED, SIZE).max() < 0.01
+    assert stretched(opened, lip_aperture(opened)[0]).max() == 0
+    assert stretched(face(gap=0.0), CLOSED).max() < 0.01
 
 
 def test_a_portrait_keeps_the_mouth_that_it_shows_and_closed_lips_leave_none():
@@ -44,8 +49,8 @@ def test_a_portrait_keeps_the_mouth_that_it_shows_and_closed_lips_leave_none():
     asked = lip_aperture(opened)[0]
     ajar, wide = 0.4 * SHOWS_TEETH, 1.6 * SHOWS_TEETH
     assert asked - ajar > PARTED and asked > 1.2 * wide
-    assert stretched_mouth(opened, torch.tensor(ajar), SIZE)[MIDDLE] > 0.99
-    share = stretched_mouth(opened, torch.tensor(wide), SIZE)[MIDDLE]
+    assert stretched(opened, torch.tensor(ajar))[MIDDLE] > 0.99
+    share = stretched(opened, torch.tensor(wide))[MIDDLE]
     assert abs(share - (1 - wide / asked)) < 0.01
 
 
