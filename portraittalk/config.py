@@ -158,9 +158,11 @@ class PortraitTalkConfig:
 
     crop_size: side of the aligned crop in pixels. crop_width: that side in distances between the outer eye corners.
     steps, guidance_scale, strength, window, overlap: of sampling, where the user asks for nothing else. fast_decoder:
-    there is a second, smaller decoder of Stable Diffusion's latents. clip: of an unmodified Stable Diffusion 1.5, which
-    reads prompts itself, or of a model that sees the person by CLIP's image encoder; None for all others.
-    face_embedding: values of the embedding of a face (ArcFace's) of which identity tokens are made, if any are.
+    there is a second, smaller decoder of Stable Diffusion's latents. painted_mouth: share of a painted mouth in what is
+    drawn between lips that the portrait keeps closed; 0 for networks that draw sharp teeth by themselves. clip: of an
+    unmodified Stable Diffusion 1.5, which reads prompts itself, or of a model that sees the person by CLIP's image
+    encoder; None for all others. face_embedding: values of the embedding of a face (ArcFace's) of which identity tokens
+    are made, if any are.
     """
 
     name: str = "mini"
@@ -172,6 +174,7 @@ class PortraitTalkConfig:
     window: int = 12
     overlap: int = 4
     fast_decoder: bool = False
+    painted_mouth: float = 0.75
     clip: ClipConfig | None = None
     face_embedding: int = 0
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
@@ -217,6 +220,7 @@ MINI = PortraitTalkConfig()
 SD15 = PortraitTalkConfig(
     name="sd15",
     crop_size=512,
+    painted_mouth=0.0,
     autoencoder=AutoencoderConfig(
         patch_size=1,
         latent_channels=4,

@@ -3,11 +3,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from portraittalk import pipeline
 from portraittalk.errors import FaceError, MotionError, SettingsError
 from portraittalk.face.compose import CropData
+from portraittalk.face.draw import mouth_opening
 from portraittalk.motion.arkit import ARKIT_INDEX
+from portraittalk.motion.structure import build_structure
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import SamplingSettings, Scales, Speech, Style
 
@@ -129,6 +132,22 @@ def test_cancelling_at_any_step_ends_the_run(animate):
 
         with pytest.raises(Stop):
             list(animate(progress=cancel))
+
+
+def test_between_lips_that_the_portrait_keeps_closed_a_mouth_is_painted(tiny_model, identity, speech, motion):
+    def frames(painted):
+        model = replace(tiny_model, config=replace(tiny_model.config, painted_mouth=painted))
+        return torch.cat(list(pipeline.animate(model, identity, speech, Style(), motion, SETTINGS, output="crop")))
+
+    bare, painted = frames(0.0), frames(1.0)
+    size = tiny_model.config.crop_size
+    structure = build_structure(identity, motion, tiny_model.basis, tiny_model.config)
+    opening = interpolate(mouth_opening(structure.landmarks, size), bare.shape[-2:], mode="bilinear")
+    changed = (painted - bare).abs().amax(1, keepdim=True)
+    assert changed[opening == 0].max() < 0.01  # the edge of its soft border
+    assert changed[-1].max() > 0.1 and changed[0].max() < 0.02
+    wide = painted[-1:] * (opening[-1:] > 0.9)
+    assert (wide.amin(1) > 0.4).any()  # teeth: bright, and of no colour
 
 
 def test_speech_scaled_to_zero_is_not_heard(animate, speech):

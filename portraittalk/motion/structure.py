@@ -35,9 +35,7 @@ def structure_of_landmarks(
     cells = config.structure.flow_size
     flow = flow_between(identity.landmarks, landmarks, size, cells)
     warped, mask = warp(identity.references[0], flow), motion_mask(identity.landmarks, landmarks, size)
-    lent = torch.zeros_like(mask)
-    if identity.open_mouth is not None:
-        warped, lent = lend_mouth(warped, landmarks, lip_aperture(identity.landmarks), identity.open_mouth, cells)
+    warped, lent = lend_mouth(warped, landmarks, lip_aperture(identity.landmarks), identity.open_mouth, cells)
     return Structure(
         landmarks=landmarks,
         map=draw(landmarks, size, config.structure.map_size),

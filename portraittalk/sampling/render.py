@@ -12,7 +12,8 @@ from ..face.compose import Compositor, Instead
 from ..face.draw import drawn_share, mouth_opening
 from ..models.animate_net import Conditions
 from ..motion.geometry import lip_aperture
-from ..motion.mouth import stretched_mouth
+from ..motion.mouth import shows_mouth, stretched_mouth
+from ..motion.teeth import painted_mouth
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model, PromptModel
@@ -63,7 +64,6 @@ def render(
     compositor = Compositor(identity.portrait if painter is None else painter.portrait, identity.crop)
     paste = compositor if output == "full" else compositor.crops
     windows = plan_windows(len(speech), settings.window, settings.overlap)
-    aperture = lip_aperture(identity.landmarks)
     tick = Counter(progress, count_steps(windows, settings.steps, settings.chunk))
 
     def sample(scene: Scene, window: Window, anchor: Tensor | None) -> Tensor:
@@ -71,7 +71,7 @@ def render(
         return _sample(model, identity, scene, features, style, settings, window, anchor, tick)
 
     def finish(scene: Scene, latents: Tensor) -> Tensor:
-        return _finish(model, scene, latents, aperture, paste, painter)
+        return _finish(model, identity, scene, latents, paste, painter)
 
     def begin(frames: slice) -> Scene:
         return prepare(model, structure_of(frames), tick, settings.chunk)
@@ -158,15 +158,20 @@ def _sample(
 
 @torch.no_grad()
 def _finish(
-    model: Model, scene: Scene, latents: Tensor, portrait_aperture: Tensor, paste: Paste, painter: Painter | None
+    model: Model, identity: Identity, scene: Scene, latents: Tensor, paste: Paste, painter: Painter | None
 ) -> Tensor:
     """Latents (n, C, h, w) -> frames (n, 3, H, W) in 0..1 on the CPU."""
     net = model.config.animate_net
     clean = scene.base + latents / net.residual_scale if net.residual else latents
     structure = scene.structure
     opening = mouth_opening(structure.landmarks, model.config.crop_size)
-    stretched = stretched_mouth(opening, structure.landmarks, portrait_aperture)
+    aperture = lip_aperture(identity.landmarks)
+    stretched = stretched_mouth(opening, structure.landmarks, aperture)
     residual, drawn = _drawn(model, scene, clean, opening)
+    if model.config.painted_mouth:
+        painted = painted_mouth(identity, structure.landmarks, model.basis)
+        share = model.config.painted_mouth + (1 - model.config.painted_mouth) * shows_mouth(aperture)
+        drawn = drawn.lerp(painted, share * opening)
     drawn, mask = drawn.lerp(structure.warped + residual, structure.lent), structure.mask
     stretched = torch.maximum(stretched, structure.lent)
     if painter is not None:

@@ -41,6 +41,9 @@ LeaveOut = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Of data order, augmentation and initial weights.")]
 Start = Annotated[Path | None, typer.Option(help="Weights to begin with.")]
 Basis = Annotated[Path | None, typer.Option(help="The fitted expression basis.")]
+Teeth = Annotated[
+    Path | None, typer.Option(help="Teeth for closed mouths, as `teeth` wrote them.", show_default="those that ship")
+]
 
 
 NEEDED = ("accelerate", "pydantic", "tomli_w")
@@ -124,6 +127,17 @@ def basis(
 
 
 @app.command()
+def teeth(
+    ict: Annotated[Path, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+) -> None:
+    """Render the teeth that are painted into mouths."""
+    from .teeth import read_dentition, save_dentition
+
+    save_dentition(read_dentition(ict), out)
+
+
+@app.command()
 def motion(
     out: Out,
     config: Config = None,
@@ -188,9 +202,7 @@ def pairs(
     clips: Clips = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Trained weights of the autoencoder.")] = None,
     basis: Basis = None,
-    teeth: Annotated[
-        Path | None, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M: teeth for closed mouths.")
-    ] = None,
+    teeth: Teeth = None,
     scaling_factor: Annotated[
         float | None, typer.Option(help="Of the autoencoder: what gives its latents unit variance.")
     ] = None,
@@ -203,11 +215,11 @@ def pairs(
     from safetensors.torch import load_file
 
     from ..models.autoencoder import Autoencoder
+    from ..motion.teeth import load_dentition
     from .basis import read_basis
     from .pairs import make_pairs
     from .prepare import clip_files
     from .runs import PairsRun
-    from .teeth import read_dentition
 
     options = {"clips": clips, "autoencoder": autoencoder, "basis": basis, "teeth": teeth, "variants": variants}
     options |= {"network.autoencoder.scaling_factor": scaling_factor, "leave_out": leave_out, "seed": seed}  # type: ignore[dict-item]
@@ -215,7 +227,7 @@ def pairs(
     network = Autoencoder(run.network.autoencoder).eval()
     network.load_state_dict(load_file(run.autoencoder))
     files = list(clip_files(run.clips, run.leave_out))
-    teeth_, faces = read_dentition(run.teeth), read_basis(run.basis)
+    teeth_, faces = load_dentition(run.teeth), read_basis(run.basis)
     make_pairs(files, teeth_, run.variants, network, faces, run.network, run.settings, run.seed, out)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli import Clips, Config, LeaveOut, Minutes, Out, Seed, Set, Start, Steps, configured, ends, files_of
+from .cli import Clips, Config, LeaveOut, Minutes, Out, Seed, Set, Start, Steps, Teeth, configured, ends, files_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,20 +38,20 @@ def driven(
     clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
     out: Annotated[Path, typer.Option(help="Folder of clips to write; what is there is kept.")],
     basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
-    teeth: Annotated[Path, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M.")],
+    teeth: Teeth = None,
     variants: Annotated[int, typer.Option(help="Clips of each portrait.")] = 2,
     leave_out: LeaveOut = None,
     seed: Annotated[int, typer.Option(help="Of the motion and the looks.")] = 0,
 ) -> None:
     """Move portraits by the motion of videos: faces in speech, with exact landmarks."""
     from ..config import MINI
+    from ..motion.teeth import SHIPPED, load_dentition
     from .basis import read_basis
     from .mouths import drive_portraits
     from .prepare import clip_files
-    from .teeth import read_dentition
 
-    faces = read_basis(basis)
-    drive_portraits(list(clip_files(clips, leave_out or [])), read_dentition(teeth), variants, faces, MINI, seed, out)
+    files, dentition = list(clip_files(clips, leave_out or [])), load_dentition(teeth or SHIPPED)
+    drive_portraits(files, dentition, variants, read_basis(basis), MINI, seed, out)
 
 
 @app.command()

@@ -22,11 +22,12 @@ from ..face.warp import flow_between, warp
 from ..motion.basis import FaceBasis, apply_rigid, rigid_fit, undo_rigid
 from ..motion.geometry import LIPS, SHOWS_TEETH, lip_aperture, move_landmarks, set_gap, shown_expression
 from ..motion.read import motion_of_faces
+from ..motion.teeth import AVERAGE_MOUTH, Dentition, MouthLook, mouth_interior
 from ..motion.track import MotionTrack
 from ..types import Face
 from .data import Clip, choose, one_of, open_clip, random_affine, split_speakers, uniform
 from .prepare import PORTRAIT_SIZE, write_clip
-from .teeth import AVERAGE_MOUTH, Dentition, MouthLook, mouth_interior, random_mouth
+from .teeth import random_mouth
 
 CLOSED = 0.25  # chance that a mouth which shows teeth is first closed
 FURTHER = 1.1  # how much further than it is such a mouth may open

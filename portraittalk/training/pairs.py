@@ -22,12 +22,12 @@ from ..motion.arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..motion.basis import FaceBasis, rigid_fit, undo_rigid
 from ..motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, NECK, lip_aperture, rotation_angles
 from ..motion.structure import structure_coefficients
+from ..motion.teeth import Dentition
 from ..motion.track import MotionTrack
 from .data import Clip, choose, jitter_colour, one_of, open_clip, random_affine, random_shape, split_speakers, uniform
 from .mouths import change_mouth, drive_portrait, set_lips
 from .prepare import PORTRAIT_MARGIN, write_clip
 from .skin import darken_skin
-from .teeth import Dentition
 
 CHUNK = 16
 MIRRORED = [ARKIT_INDEX[n.replace("Left", "?").replace("Right", "Left").replace("?", "Right")] for n in ARKIT_NAMES]

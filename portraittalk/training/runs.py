@@ -10,6 +10,7 @@ from typing import Annotated
 from annotated_types import Gt
 
 from ..config import MINI, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
+from ..motion.teeth import SHIPPED
 from .adfd import AdfdTraining
 from .animate import AnimateTraining
 from .autoencoder import AutoencoderTraining
@@ -38,12 +39,12 @@ class AutoencoderRun:
 @dataclass(frozen=True)
 class PairsRun:
     """clips: folder of prepared clips. autoencoder: its weights; its scaling factor stands in ``network.autoencoder``.
-    basis: the fitted expression basis. teeth: ICT-FaceKit (.npz). variants: pair files of each clip."""
+    basis: the fitted expression basis. teeth: pictures to paint into mouths. variants: pair files of each clip."""
 
     clips: Path
     autoencoder: Path
     basis: Path
-    teeth: Path
+    teeth: Path = SHIPPED
     variants: Annotated[int, Gt(0)] = 2
     leave_out: tuple[str, ...] = ()
     seed: int = 0

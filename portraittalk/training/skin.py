@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from ..face.draw import MAP_CHANNELS, landmark_map
+from ..motion.teeth import TEETH_LIGHT
 from .data import uniform
-from .teeth import TEETH_LIGHT
 
 DARKER = (1.4, 2.6)  # exponents of the light
 HUE = 0.1  # how far the exponents of red, green and blue stray from that

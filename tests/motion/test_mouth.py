@@ -7,7 +7,7 @@ from portraittalk.face.draw import mouth_opening
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
-from portraittalk.motion.mouth import PARTED, lend_mouth, open_mouth, stretched_mouth
+from portraittalk.motion.mouth import FURTHER, PARTED, lend_mouth, open_mouth, stretched_mouth, unstretched
 
 SIZE = 256
 MIDDLE = (0, slice(None), 156, 128)  # of the mouth
@@ -50,8 +50,9 @@ def test_a_portrait_keeps_the_mouth_that_it_shows_and_closed_lips_leave_none():
     ajar, wide = 0.4 * SHOWS_TEETH, 1.6 * SHOWS_TEETH
     assert asked - ajar > PARTED and asked > 1.2 * wide
     assert stretched(opened, torch.tensor(ajar))[MIDDLE] > 0.99
-    share = stretched(opened, torch.tensor(wide))[MIDDLE]
-    assert abs(share - (1 - wide / asked)) < 0.01
+    assert stretched(opened, torch.tensor(wide))[MIDDLE] > 0.99
+    share = stretched(opened, asked / (1 + (FURTHER - 1) / 2))[MIDDLE]
+    assert abs(share - 0.5) < 0.05
 
 
 def test_the_widest_mouth_of_the_references_is_found():
@@ -76,5 +77,33 @@ def test_closed_lips_open_over_the_mouth_of_another_reference_in_the_portraits_l
     torch.testing.assert_close(shown[..., :140, :], references[:1, :, :140])  # nothing but the mouth
     shown, lent = lend_mouth(references[:1], face(0.0), lip_aperture(landmarks[0]), mouth, 64)
     assert lent.max() < 0.01
-    further = lend_mouth(references[:1], face(24.0), lip_aperture(landmarks[0]), mouth, 64)[1]
-    assert 0.4 < further[MIDDLE] < 0.6  # it shows half as much
+    further = lend_mouth(references[:1], face(24.0), lip_aperture(landmarks[0]), mouth, 64)[1][0, 0, :, 128]
+    assert further[153:157].min() > 0.9 and further[168:172].min() > 0.9  # it shows half as much: what is at the lips
+    assert further[160:164].max() < 0.3
+
+
+def test_a_mouth_that_opens_further_than_it_was_seen_keeps_its_height():
+    opened = face(gap=40.0)
+    down = ((torch.arange(SIZE) + 0.5 - 150) / 40).clamp(0, 1)
+    stretched = down[:, None].expand(1, 3, SIZE, SIZE)
+    shown, kept = unstretched(stretched, opened, torch.tensor([2.0]))
+    column, kept = shown[0, 0, :, 128], kept[0, 0, :, 128]
+    upper, lower = slice(151, 150 + 11), slice(150 + 33, 189)
+    torch.testing.assert_close(column[upper], 2 * down[upper], atol=0.01, rtol=0)
+    torch.testing.assert_close(1 - column[lower], 2 * (1 - down[lower]), atol=0.01, rtol=0)
+    assert kept[upper].min() > 0.99 and kept[lower].min() > 0.99 and kept[170] < 0.01  # between them nothing is known
+    torch.testing.assert_close(column[:149], stretched[0, 0, :149, 128])
+    torch.testing.assert_close(unstretched(stretched, opened, torch.tensor([0.5]))[0], stretched)
+
+
+def test_a_portraits_own_teeth_are_not_drawn_out():
+    own, opened = face(gap=12.0), face(gap=24.0)
+    seen = pictures()[1:]
+    seen[:, :, 150:154] = 1.0  # teeth
+    warped = torch.nn.functional.interpolate(seen[:, :, 150:162], (24, SIZE), mode="nearest")
+    warped = torch.cat((seen[:, :, :150], warped, seen[:, :, 174:]), 2)
+    shown, lent = lend_mouth(warped, opened, lip_aperture(own[0]), None, 64)
+    assert warped[0, 0, 155:158, 128].min() > 0.9 and shown[0, 0, 155:158, 128].max() < 0.3
+    assert lent[0, 0, 151:155, 128].min() > 0.9 and lent[0, 0, 160:163, 128].max() < 0.3
+    assert lend_mouth(seen, own, lip_aperture(own[0]), None, 64)[1].max() == 0
+    assert lend_mouth(seen, own, CLOSED, None, 64)[1].max() == 0  # closed lips show none

@@ -69,9 +69,9 @@ def pairs(clips, tiny, tmp_path_factory):
     """Pair files of the prepared clips: two videos of one speaker, a driven portrait and a still."""
     from portraittalk.models.autoencoder import Autoencoder
     from portraittalk.motion.basis import load_basis
+    from portraittalk.motion.teeth import Dentition
     from portraittalk.training.pairs import PairSettings, make_pairs
     from portraittalk.training.prepare import clip_files
-    from portraittalk.training.teeth import Dentition
 
     out = tmp_path_factory.mktemp("pairs")
     with torch.random.fork_rng():

@@ -16,9 +16,9 @@ from portraittalk.face.warp import flow_between, warp
 from portraittalk.media.image import read_image
 from portraittalk.motion.basis import load_basis
 from portraittalk.motion.geometry import lip_aperture
+from portraittalk.motion.teeth import Dentition
 from portraittalk.training.data import Clip, random_shape
 from portraittalk.training.mouths import change_mouth, drive_portrait, set_lips
-from portraittalk.training.teeth import Dentition
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
 SIZE = MINI.crop_size

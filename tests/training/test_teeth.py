@@ -13,8 +13,9 @@ from portraittalk.face.align import aligned_crop, to_crop
 from portraittalk.face.manual import face_in_box
 from portraittalk.media.image import read_image
 from portraittalk.motion.basis import load_basis
+from portraittalk.motion.teeth import CHIN, SHIPPED, Dentition, load_dentition, mouth_interior
 from portraittalk.training.mouths import set_lips
-from portraittalk.training.teeth import CHIN, Dentition, mouth_interior, random_mouth, read_dentition
+from portraittalk.training.teeth import random_mouth, read_dentition, save_dentition
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
 SIZE = MINI.crop_size
@@ -109,3 +110,14 @@ def test_teeth_are_lit_as_the_skin_is(dentition, rest, opened):
     assert (dark < light).all()
     assert (dark > 1.2 * DARK).all()
     assert light.min() / light.max() > 0.7  # nearly white
+
+
+def test_teeth_are_kept_in_a_small_file_and_those_that_ship_are_teeth(dentition, tmp_path):
+    save_dentition(dentition, tmp_path / "teeth.safetensors")
+    again = load_dentition(tmp_path / "teeth.safetensors")
+    for name in ("upper", "lower"):
+        torch.testing.assert_close(getattr(again, name), getattr(dentition, name), atol=0.003, rtol=0)
+    shipped = load_dentition()
+    assert SHIPPED.stat().st_size < 500_000
+    assert shipped.upper.shape == dentition.upper.shape
+    assert shipped.upper[2].mean() > 0.05 and shipped.lower[2].mean() > 0.05
