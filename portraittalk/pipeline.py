@@ -21,6 +21,7 @@ from .motion.arkit import ARKIT_NAMES
 from .motion.basis import FaceBasis
 from .motion.geometry import move_landmarks
 from .motion.mouth import open_mouth
+from .motion.side import other_sides
 from .motion.structure import build_structure
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
@@ -99,6 +100,7 @@ def encode_identity(
         tokens=tokens,
         reference=reference,
         open_mouth=open_mouth(seen_crops, landmarks),
+        sides=other_sides(seen_crops, landmarks),
     )
 
 

@@ -27,6 +27,8 @@ class Movable:
                 return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
             if isinstance(value, dict):
                 return {key: move(inner) for key, inner in value.items()}
+            if isinstance(value, tuple):
+                return tuple(move(inner) for inner in value)
             return value.to(device, dtype) if isinstance(value, Movable) else value
 
         return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self) if f.init})  # type: ignore[arg-type, type-var]
@@ -65,8 +67,8 @@ class Crop(Movable):
 
 
 @dataclass(frozen=True)
-class OpenMouth(Movable):
-    """A reference whose lips are apart. picture: (3, S, S), its aligned crop in the portrait's light. landmarks:
+class View(Movable):
+    """A further reference that shows what the portrait does not. picture: (3, S, S), its aligned crop. landmarks:
     (478, 3) in its pixels."""
 
     picture: Tensor
@@ -81,7 +83,8 @@ class Identity(Movable):
     blendshapes: (52,) ARKit weights that the portrait itself shows. references: (N, 3, S, S) aligned crops.
     latents: (N, C, h, w) reference latents. tokens: (N * T, D) identity tokens, from frozen identity features.
     reference: per transformer block of a model with reference attention, what it sees of the references (1, P, C).
-    open_mouth: what is behind the lips of a portrait that keeps them closed, where a further reference shows it.
+    open_mouth: what is behind the lips of a portrait that keeps them closed, where a further reference shows it, in the
+    portrait's light. sides: references that are turned further to the left or to the right than the portrait.
     """
 
     portrait: Tensor
@@ -92,7 +95,8 @@ class Identity(Movable):
     latents: Tensor
     tokens: Tensor
     reference: dict[str, Tensor] = field(default_factory=dict)
-    open_mouth: OpenMouth | None = None
+    open_mouth: View | None = None
+    sides: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True)

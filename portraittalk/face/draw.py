@@ -57,9 +57,9 @@ def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
     """
     scale = MASK_SIZE / crop_size
     both = torch.cat((source[None], target))[..., :2] * scale
-    filled = torch.stack([fill(_enlarge(both[:, ring], by), MASK_SIZE) for ring, by in MASK_REGIONS]).amax(0)
+    filled = torch.stack([fill(enlarged(both[:, ring], by), MASK_SIZE) for ring, by in MASK_REGIONS]).amax(0)
     union = torch.maximum(filled[:1], filled[1:])[:, None]  # (F, 1, g, g)
-    soft = _blur(union, MASK_FEATHER)
+    soft = blurred(union, MASK_FEATHER)
     steps = torch.arange(MASK_SIZE, device=soft.device, dtype=soft.dtype) + 0.5
     fade = (torch.minimum(steps, MASK_SIZE - steps) / MASK_BORDER).clamp(0, 1)
     small = soft * fade[:, None] * fade
@@ -136,16 +136,18 @@ def _disc(iris: Tensor, size: int) -> Tensor:
     return (radius[:, None, None] - away + 0.5).clamp(0, 1)
 
 
-def _enlarge(polygon: Tensor, factor: float) -> Tensor:
+def enlarged(polygon: Tensor, factor: float) -> Tensor:
+    """A polygon (F, K, 2) about its middle."""
     centre = polygon.mean(1, keepdim=True)
     return centre + factor * (polygon - centre)
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (F, 1, H, W), the outside counted as 0."""
+def blurred(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (F, C, H, W), the outside counted as 0."""
     reach = round(3 * sigma)
     steps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    image = F.conv2d(image, kernel.view(1, 1, 1, -1), padding=(0, reach))
-    return F.conv2d(image, kernel.view(1, 1, -1, 1), padding=(reach, 0))
+    planes = image.flatten(0, 1)[:, None]
+    planes = F.conv2d(planes, kernel.view(1, 1, 1, -1), padding=(0, reach))
+    return F.conv2d(planes, kernel.view(1, 1, -1, 1), padding=(reach, 0)).view_as(image)

@@ -17,7 +17,7 @@ from ..face.openings import height_over
 from ..face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from ..face.warp import flow_between, warp
 from ..smooth import smoothstep
-from ..types import OpenMouth
+from ..types import View
 from .geometry import SHOWS_TEETH, lip_aperture
 
 PARTED = 0.03  # eye distances by which closed lips have to part for nothing of them to be left between
@@ -45,7 +45,7 @@ def stretched_mouth(opening: Tensor, landmarks: Tensor, portrait_aperture: Tenso
     return opening * share[:, None, None, None]
 
 
-def open_mouth(references: Tensor, landmarks: Tensor) -> OpenMouth | None:
+def open_mouth(references: Tensor, landmarks: Tensor) -> View | None:
     """The mouth of the reference whose lips are furthest apart, unless that is the portrait, or shows hardly more.
 
     references: (N, 3, S, S) in 0..1, the portrait first; landmarks: (N, 478, 3) in their pixels.
@@ -55,11 +55,11 @@ def open_mouth(references: Tensor, landmarks: Tensor) -> OpenMouth | None:
     if apertures[widest] < torch.clamp_min(apertures[0] + PARTED, SHOWS_TEETH):
         return None
     own, other = skin_colour(references[[0, widest]], landmarks[[0, widest]]).clamp_min(0.02)
-    return OpenMouth((references[widest] * (own / other).clamp(*LIGHT)).clamp(0, 1), landmarks[widest])
+    return View((references[widest] * (own / other).clamp(*LIGHT)).clamp(0, 1), landmarks[widest])
 
 
 def lend_mouth(
-    warped: Tensor, landmarks: Tensor, portrait_aperture: Tensor, mouth: OpenMouth | None, flow_size: int
+    warped: Tensor, landmarks: Tensor, portrait_aperture: Tensor, mouth: View | None, flow_size: int
 ) -> tuple[Tensor, Tensor]:
     """The warped portrait (F, 3, S, S) with what a picture shows of the mouth where the portrait's own is stretched,
     and how far each pixel is of that, (F, 1, S, S) in 0..1.

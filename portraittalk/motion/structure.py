@@ -11,6 +11,7 @@ from ..types import Identity, Structure
 from .basis import FaceBasis
 from .geometry import lip_aperture, move_landmarks, shown_expression
 from .mouth import lend_mouth
+from .side import show_sides
 from .track import MotionTrack
 
 # What each coefficient is multiplied with, so that all of them have a size of about one.
@@ -35,14 +36,15 @@ def structure_of_landmarks(
     cells = config.structure.flow_size
     flow = flow_between(identity.landmarks, landmarks, size, cells)
     warped, mask = warp(identity.references[0], flow), motion_mask(identity.landmarks, landmarks, size)
-    warped, lent = lend_mouth(warped, landmarks, lip_aperture(identity.landmarks), identity.open_mouth, cells)
+    warped, side = show_sides(warped, flow, landmarks, identity.sides, cells)
+    warped, mouth = lend_mouth(warped, landmarks, lip_aperture(identity.landmarks), identity.open_mouth, cells)
     return Structure(
         landmarks=landmarks,
         map=draw(landmarks, size, config.structure.map_size),
         coefficients=structure_coefficients(expression, track, lip_aperture(landmarks), config.structure.coefficients),
         flow=flow,
         warped=warped,
-        lent=lent,
+        lent=torch.maximum(side, mouth),
         mask=mask,
     )
 
