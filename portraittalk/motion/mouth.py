@@ -21,9 +21,13 @@ from ..types import View
 from .geometry import SHOWS_TEETH, lip_aperture
 
 PARTED = 0.03  # eye distances by which closed lips have to part for nothing of them to be left between
+LENDS = 0.08  # lip aperture from which a mouth has enough to give: a smile's row of teeth is a few pixels
 FURTHER = 1.1  # times its opening at which a mouth is no longer stretched
-UPPER = 0.6  # of the height of a mouth that opens further: what stays at the upper lip; the rest stays at the lower one
+ROWS = 17  # of a mouth that are compared
+UPPER = (0.4, 1.0)  # of a mouth's height: where what belongs to the upper lip may end and the dark begin
+DARK = 0.7  # times as bright as the brightest row of a mouth: what is darker lies behind the teeth
 EDGE = 0.04  # eye distances over which that fades out
+LEAST = 0.005  # eye distances that are added to openings before they are compared
 LIGHT = (0.5, 2.0)  # range of the factor that brings a reference into the portrait's light
 
 
@@ -52,59 +56,86 @@ def open_mouth(references: Tensor, landmarks: Tensor) -> View | None:
     """
     apertures = lip_aperture(landmarks)
     widest = int(apertures.argmax())
-    if apertures[widest] < torch.clamp_min(apertures[0] + PARTED, SHOWS_TEETH):
+    if apertures[widest] < torch.clamp_min(apertures[0] + PARTED, LENDS):
         return None
     own, other = skin_colour(references[[0, widest]], landmarks[[0, widest]]).clamp_min(0.02)
     return View((references[widest] * (own / other).clamp(*LIGHT)).clamp(0, 1), landmarks[widest])
 
 
 def lend_mouth(
-    warped: Tensor, landmarks: Tensor, portrait_aperture: Tensor, mouth: View | None, flow_size: int
+    warped: Tensor, landmarks: Tensor, portrait: View, mouth: View | None, flow_size: int
 ) -> tuple[Tensor, Tensor]:
     """The warped portrait (F, 3, S, S) with what a picture shows of the mouth where the portrait's own is stretched,
     and how far each pixel is of that, (F, 1, S, S) in 0..1.
 
-    mouth: another reference's, shown where lips open further than the portrait's own by ``PARTED``. Without one it is
-    the portrait's own, if it shows any, which keeps its height where it opens ``FURTHER``.
+    landmarks: (F, 478, 3) of the frames; portrait: it and its own. mouth: another reference's, shown where lips open
+    further than the portrait's own by ``PARTED``. Without one it is the portrait's own, if it shows any, which keeps
+    its height where it opens ``FURTHER``.
     """
-    size, asked = warped.shape[-1], lip_aperture(landmarks)
+    size, asked, own = warped.shape[-1], lip_aperture(landmarks), lip_aperture(portrait.landmarks)
     if mouth is None:
-        seen, known = warped, portrait_aperture
-        share = shows_mouth(portrait_aperture) * _wider(asked, portrait_aperture)
+        seen, known = warped, portrait
+        share = shows_mouth(own) * _wider(asked, own)
     else:
-        seen, known = (
-            warp(mouth.picture, flow_between(mouth.landmarks, landmarks, size, flow_size)),
-            lip_aperture(mouth.landmarks),
-        )
-        share = ((asked - portrait_aperture) / PARTED).clamp(0, 1)
+        seen = warp(mouth.picture, flow_between(mouth.landmarks, landmarks, size, flow_size))
+        known = mouth
+        share = ((asked - own) / PARTED).clamp(0, 1)
     if not share.any():
         return warped, torch.zeros_like(warped[:, :1])
-    seen, kept = unstretched(seen, landmarks, asked / known.clamp_min(1e-6))
+    seen, kept = unstretched(seen, landmarks, known)
     lent = mouth_opening(landmarks, size) * share[:, None, None, None] * kept
     return warped.lerp(seen, lent), lent
 
 
-def unstretched(pictures: Tensor, landmarks: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
-    """Mouths that are stretched ``by`` a factor (F,), at their own height again: the upper part of each hangs from the
-    upper lip, the lower part stands on the lower one; and how far each pixel is of either, (F, 1, S, S) in 0..1.
+def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tensor, Tensor]:
+    """Mouths that were stretched from that of a ``known`` picture, at their own height again: the upper teeth hang from
+    the upper lip, what lies below the dark behind them stands on the lower one; and how far each pixel is of either,
+    (F, 1, S, S) in 0..1. A mouth that opens no further than it did stays as it is.
 
-    pictures: (F, 3, S, S); landmarks: (F, 478, 3) in their pixels. A factor below 1 leaves them as they are.
+    pictures: (F, 3, S, S); landmarks: (F, 478, 3) in their pixels.
     """
-    size, by = pictures.shape[-1], by.clamp_min(1)[:, None, None]
+    size = pictures.shape[-1]
     centres = torch.arange(size, device=pictures.device) + 0.5
-    edges = (landmarks[:, list(edge), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
-    top, bottom = (height_over(edge, centres.expand(len(edge), -1))[:, None] for edge in edges)  # (F, 1, S)
+    at = centres.expand(len(pictures), -1)
+    upper, lower = (landmarks[:, edge, :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    top, bottom = (height_over(edge, at)[:, None] for edge in (upper, lower))  # (F, 1, S)
     gap = (bottom - top).clamp_min(1e-3)
+    by = _stretch(landmarks, known.landmarks)
+    by = height_over(torch.stack((upper[..., 0], by), -1), at)[:, None]
     down = (centres[:, None] - top) / gap  # (F, S, S), 0 at the upper lip, 1 at the lower one
-    hanging, standing = UPPER / by, 1 - (1 - UPPER) / by  # down to where, and from where on, something is known
-    is_upper = down < (hanging + standing) / 2
-    from_where = torch.where(is_upper, down * by, 1 - (1 - down) * by)
+    middle = _dark_row(known)
+    hanging, standing = middle / by, 1 - (1 - middle) / by  # down to where, and from where on, something is known
+    is_upper = (down < (hanging + standing) / 2) | (middle == 1)
+    from_where = torch.where(is_upper, (down * by).clamp_max(1), 1 - (1 - down) * by)
     beyond = torch.where(is_upper, down - hanging, standing - down) * gap
     inside = (down > 0) & (down < 1)
     y = torch.where(inside, top + from_where * gap, centres[:, None].expand_as(down))
     grid = torch.stack((centres.expand_as(y), y), -1) * (2 / size) - 1
     kept = 1 - smoothstep(beyond / (EDGE * eye_distance(landmarks)[:, None, None]))
     return grid_sample(pictures, grid, padding_mode="border", align_corners=False), kept[:, None]
+
+
+def _dark_row(known: View) -> float:
+    """Where between the lips of a mouth it is darkest, as a share of its height from above: 1 where teeth fill it."""
+    upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
+    at = upper + (lower - upper) * down  # (R, K, 2)
+    seen = grid_sample(known.picture[None], at[None] * (2 / known.picture.shape[-1]) - 1, align_corners=False)
+    rows = seen.mean((0, 1, 3))  # (R,)
+    within = rows.where(down[:, 0, 0] > UPPER[0], rows.max())
+    darkest = int(within.argmin())
+    return float(down[darkest]) if within[darkest] < DARK * rows.max() else UPPER[1]
+
+
+def _stretch(landmarks: Tensor, known: Tensor) -> Tensor:
+    """How many times further lips are open along their length than in ``known`` landmarks (478, 3), at least 1:
+    (F, K), K the points of each of their edges; the corners are as what is beside them."""
+    heights = [
+        (points[..., LIPS_INNER_LOWER, 1] - points[..., LIPS_INNER_UPPER, 1]) / eye_distance(points)[..., None]
+        for points in (landmarks, known)
+    ]
+    by = ((heights[0] + LEAST) / (heights[1].clamp_min(0) + LEAST)).clamp_min(1)
+    return torch.cat((by[:, 1:2], by[:, 1:-1], by[:, -2:-1]), 1)
 
 
 def _wider(asked: Tensor, aperture: Tensor) -> Tensor:

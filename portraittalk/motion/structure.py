@@ -7,7 +7,7 @@ from ..config import PortraitTalkConfig
 from ..face.draw import landmark_map, motion_mask
 from ..face.draw_control import draw_control
 from ..face.warp import flow_between, warp
-from ..types import Identity, Structure
+from ..types import Identity, Structure, View
 from .basis import FaceBasis
 from .geometry import lip_aperture, move_landmarks, shown_expression
 from .mouth import lend_mouth
@@ -37,7 +37,8 @@ def structure_of_landmarks(
     flow = flow_between(identity.landmarks, landmarks, size, cells)
     warped, mask = warp(identity.references[0], flow), motion_mask(identity.landmarks, landmarks, size)
     warped, side = show_sides(warped, flow, landmarks, identity.sides, cells)
-    warped, mouth = lend_mouth(warped, landmarks, lip_aperture(identity.landmarks), identity.open_mouth, cells)
+    portrait = View(identity.references[0], identity.landmarks)
+    warped, mouth = lend_mouth(warped, landmarks, portrait, identity.open_mouth, cells)
     return Structure(
         landmarks=landmarks,
         map=draw(landmarks, size, config.structure.map_size),

@@ -23,7 +23,7 @@ from ..face.topology import LIPS_INNER, LIPS_INNER_UPPER
 from ..smooth import smoothstep
 from ..types import Identity, Movable
 from .basis import FaceBasis, rigid_fit, undo_rigid
-from .geometry import lip_aperture
+from .geometry import CENTRAL_LIPS, lip_aperture
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "teeth.safetensors"
 CHIN = (152, 148, 377, 176, 400)  # what the lower teeth move with
@@ -56,8 +56,8 @@ class MouthLook:
     """
 
     size: float = 1.0
-    upper: float = 0.02
-    lower: float = -0.005
+    upper: float = 0.03
+    lower: float = 0.01
     white: tuple[float, float, float] = (1.0, 0.98, 0.95)
     dark: float = 0.3
     shade: float = 0.72
@@ -115,7 +115,7 @@ def mouth_interior(
     opened = (lip_aperture(rest) - CLOSED).clamp_min(0)
     jaw = frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean() + opened
     jaw = (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
-    lips = face[list(LIPS_INNER)].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
+    lips = face[list(sum(CENTRAL_LIPS, ()))].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # where they would meet
 
     flesh_light = skin**FLESH_LIGHT

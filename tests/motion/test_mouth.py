@@ -8,6 +8,7 @@ from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
 from portraittalk.motion.mouth import FURTHER, PARTED, lend_mouth, open_mouth, stretched_mouth, unstretched
+from portraittalk.types import View
 
 SIZE = 256
 MIDDLE = (0, slice(None), 156, 128)  # of the mouth
@@ -69,41 +70,57 @@ def test_the_widest_mouth_of_the_references_is_found():
 def test_closed_lips_open_over_the_mouth_of_another_reference_in_the_portraits_light():
     landmarks = torch.cat((face(0.0), face(12.0)))
     references = pictures(light=0.6)
-    mouth = open_mouth(references, landmarks)
+    mouth, portrait = open_mouth(references, landmarks), View(references[0], landmarks[0])
     assert mouth is not None
-    shown, lent = lend_mouth(references[:1], face(10.0), lip_aperture(landmarks[0]), mouth, 64)
+    shown, lent = lend_mouth(references[:1], face(10.0), portrait, mouth, 64)
     torch.testing.assert_close(shown[MIDDLE], torch.tensor([0.1, 0.5, 0.1]), atol=0.02, rtol=0)
     assert lent[MIDDLE] > 0.99
     torch.testing.assert_close(shown[..., :140, :], references[:1, :, :140])  # nothing but the mouth
-    shown, lent = lend_mouth(references[:1], face(0.0), lip_aperture(landmarks[0]), mouth, 64)
+    shown, lent = lend_mouth(references[:1], face(0.0), portrait, mouth, 64)
     assert lent.max() < 0.01
-    further = lend_mouth(references[:1], face(24.0), lip_aperture(landmarks[0]), mouth, 64)[1][0, 0, :, 128]
-    assert further[153:157].min() > 0.9 and further[168:172].min() > 0.9  # it shows half as much: what is at the lips
-    assert further[160:164].max() < 0.3
+    further = lend_mouth(references[:1], face(24.0), portrait, mouth, 64)[1][0, 0, :, 128]
+    assert further[152:161].min() > 0.9 and further[168:].max() < 0.1  # it shows half as much
+
+
+def mouth_of(*, dark: bool) -> Tensor:
+    """A picture (3, S, S) of a mouth from row 150 to 170, full of teeth or with a dark gap behind the upper ones."""
+    picture = torch.full((3, SIZE, SIZE), 0.4)
+    picture[:, 150:170] = 0.9
+    if dark:
+        picture[:, 160:164] = 0.1
+    return picture
 
 
 def test_a_mouth_that_opens_further_than_it_was_seen_keeps_its_height():
-    opened = face(gap=40.0)
+    known, opened = face(gap=20.0)[0], face(gap=40.0)
     down = ((torch.arange(SIZE) + 0.5 - 150) / 40).clamp(0, 1)
     stretched = down[:, None].expand(1, 3, SIZE, SIZE)
-    shown, kept = unstretched(stretched, opened, torch.tensor([2.0]))
+    shown, kept = unstretched(stretched, opened, View(mouth_of(dark=True), known))
     column, kept = shown[0, 0, :, 128], kept[0, 0, :, 128]
-    upper, lower = slice(151, 150 + 11), slice(150 + 33, 189)
+    upper, lower = slice(151, 150 + 10), slice(150 + 34, 189)
     torch.testing.assert_close(column[upper], 2 * down[upper], atol=0.01, rtol=0)
     torch.testing.assert_close(1 - column[lower], 2 * (1 - down[lower]), atol=0.01, rtol=0)
-    assert kept[upper].min() > 0.99 and kept[lower].min() > 0.99 and kept[170] < 0.01  # between them nothing is known
+    assert kept[upper].min() > 0.99 and kept[lower].min() > 0.99 and kept[172] < 0.01  # between them nothing is known
     torch.testing.assert_close(column[:149], stretched[0, 0, :149, 128])
-    torch.testing.assert_close(unstretched(stretched, opened, torch.tensor([0.5]))[0], stretched)
+    same = unstretched(stretched, opened, View(mouth_of(dark=True), face(gap=44.0)[0]))[0]
+    torch.testing.assert_close(same, stretched)
+
+
+def test_teeth_that_fill_a_mouth_are_not_cut():
+    known, opened = face(gap=20.0)[0], face(gap=40.0)
+    kept = unstretched(torch.zeros(1, 3, SIZE, SIZE), opened, View(mouth_of(dark=False), known))[1][0, 0, :, 128]
+    assert kept[151:170].min() > 0.99 and kept[175:189].max() < 0.01
 
 
 def test_a_portraits_own_teeth_are_not_drawn_out():
     own, opened = face(gap=12.0), face(gap=24.0)
     seen = pictures()[1:]
     seen[:, :, 150:154] = 1.0  # teeth
+    portrait = View(seen[0], own[0])
     warped = torch.nn.functional.interpolate(seen[:, :, 150:162], (24, SIZE), mode="nearest")
     warped = torch.cat((seen[:, :, :150], warped, seen[:, :, 174:]), 2)
-    shown, lent = lend_mouth(warped, opened, lip_aperture(own[0]), None, 64)
-    assert warped[0, 0, 155:158, 128].min() > 0.9 and shown[0, 0, 155:158, 128].max() < 0.3
-    assert lent[0, 0, 151:155, 128].min() > 0.9 and lent[0, 0, 160:163, 128].max() < 0.3
-    assert lend_mouth(seen, own, lip_aperture(own[0]), None, 64)[1].max() == 0
-    assert lend_mouth(seen, own, CLOSED, None, 64)[1].max() == 0  # closed lips show none
+    shown, lent = lend_mouth(warped, opened, portrait, None, 64)
+    assert warped[0, 0, 155:158, 128].min() > 0.9 and shown[0, 0, 155, 128] < 0.3
+    assert lent[0, 0, 151:155, 128].min() > 0.9 and lent[0, 0, 160, 128] < 0.1 and lent[0, 0, 170, 128] > 0.9
+    assert lend_mouth(seen, own, portrait, None, 64)[1].max() == 0
+    assert lend_mouth(seen, own, View(seen[0], face(0.0)[0]), None, 64)[1].max() == 0  # closed lips show none
