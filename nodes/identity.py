@@ -36,7 +36,7 @@ class IdentityEncode(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Finds the face and learns who it is. The first picture is the portrait that will speak; more "
-                "pictures of the same person show more of them: teeth, where a mouth is open."
+                "pictures of the same person show more of them: teeth, where a mouth is open, and the other cheek."
             ),
             search_aliases=["face", "reference", "portrait", "face detection", "ip adapter", "identity"],
             inputs=[
@@ -46,7 +46,7 @@ class IdentityEncode(io.ComfyNode):
                     template=io.Autogrow.TemplatePrefix(reference, prefix="reference", min=1, max=MAX_REFERENCES),
                     tooltip=(
                         "Pictures of one person; the first one is the portrait that will speak. One with an open mouth "
-                        "among the others gives the portrait its teeth."
+                        "among the others gives the portrait its teeth, one turned the other way its far cheek."
                     ),
                 ),
                 io.DynamicCombo.Input(
