@@ -9,6 +9,7 @@ row for each: turned, turned back by itself, with the second reference, and the 
 """
 
 import argparse
+import math
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -80,10 +81,14 @@ def main() -> None:
     rows, errors = [], []
     for path in arguments.portraits:
         pictures, alone, both = compare(model, provider, read_image(path).flattened())
-        print(f"{path.stem}: {alone:.1f} by itself, {both:.1f} with the second reference", flush=True)
         rows.append(torch.cat(pictures, -1))
+        if math.isnan(both):
+            print(f"{path.stem}: nothing is stretched so far that the second reference is shown", flush=True)
+            continue
+        print(f"{path.stem}: {alone:.1f} by itself, {both:.1f} with the second reference", flush=True)
         errors.append((alone, both))
-    print("median: {:.1f}, {:.1f}".format(*(statistics.median(column) for column in zip(*errors, strict=True))))
+    if errors:
+        print("median: {:.1f}, {:.1f}".format(*(statistics.median(column) for column in zip(*errors, strict=True))))
     write_png(torch.cat(rows, 1), arguments.out)
 
 
