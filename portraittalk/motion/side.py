@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..face import topology as mesh
-from ..face.align import eye_distance
 from ..face.draw import blurred, enlarged, fill
 from ..face.warp import flow_between, warp
 from ..smooth import smoothstep
@@ -20,8 +19,8 @@ TURNED = 0.14  # radians between two views from which one has something of its o
 STRETCHED = (0.8, 0.55)  # pixels of the portrait per pixel of a frame below which others may be shown, and fully
 MORE = (1.1, 1.4)  # times the portrait's pixels from which a view is shown, and at which nothing else is
 LIPS = 1.3  # how far around them the mouth, which has references of its own, is left as it is
-LIGHT = 0.25  # eye distances over which the light of the two is compared
-EDGE = 0.06  # eye distances over which one fades into the other
+LIGHT = 0.1  # of the crop's side, over which the light of the two is compared
+EDGE = 0.024  # of the crop's side, over which one fades into the other
 
 
 def head_yaw(landmarks: Tensor) -> Tensor:
@@ -55,17 +54,16 @@ def show_sides(
         return warped, lent
     skin, own = _skin(landmarks * (flow_size / size), flow_size), _pixels(flow)
     stretched = smoothstep((STRETCHED[0] - own) / (STRETCHED[0] - STRETCHED[1]))
-    cell = flow_size / size * float(eye_distance(landmarks).mean())  # cells per eye distance
     for view in sides:
         other_flow = flow_between(view.landmarks, landmarks, size, flow_size)
         seen = _pixels(other_flow)
         share = stretched * smoothstep((seen / own - MORE[0]) / (MORE[1] - MORE[0])) * smoothstep(2 * seen)
-        share = skin * _spread(share, skin, EDGE * cell)
+        share = skin * _spread(share, skin, EDGE * flow_size)
         if share.max() < 1e-3:
             continue
         other = warp(view.picture, other_flow)
         apart = interpolate(warped - other, (flow_size, flow_size), mode="bilinear", antialias=True)
-        light = _spread(apart, skin * (1 - share), LIGHT * cell)  # as it differs where both are to be seen
+        light = _spread(apart, skin * (1 - share), LIGHT * flow_size)  # as it differs where both are to be seen
         share, light = (
             interpolate(field, (size, size), mode="bilinear", align_corners=False) for field in (share, light)
         )

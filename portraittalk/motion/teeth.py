@@ -108,14 +108,15 @@ def mouth_interior(
     colour of its cheeks in 0..1. basis_mean: (478, 3), the average frontal face in eye distances.
     """
     skin = skin.reshape(3).clamp(0.02, 1)
-    facing, pixels, offset = rigid_fit(basis_mean, rest)
-    face = undo_rigid(rest, facing, pixels, offset)
+    facing, unit, offset = rigid_fit(basis_mean, rest)
+    face = undo_rigid(rest, facing, unit, offset)
+    detail = 2 * float(unit) * look.size  # pixels of what is painted, per eye distance of the teeth
     facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
     frontal = undo_rigid(moved, facing, pixels, offset)
     opened = (lip_aperture(rest) - CLOSED).clamp_min(0)
     jaw = frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean() + opened
     jaw = (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
-    lips = face[list(sum(CENTRAL_LIPS, ()))].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
+    lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # where they would meet
 
     flesh_light = skin**FLESH_LIGHT
@@ -128,7 +129,7 @@ def mouth_interior(
     rows, columns = (torch.arange(2 * low[k], 2 * high[k], device=moved.device) / 2 + 0.25 for k in (1, 0))
     x, y = _on_teeth(rows, columns, facing, pixels, offset, lips)  # (F, rows, columns)
     upper, lower = (
-        _drawn(picture, x / look.size, (y - below) / look.size, 2 * float(pixels.mean() * look.size))
+        _drawn(picture, x / look.size, (y - below) / look.size, detail)
         for picture, below in ((dentition.upper, look.upper), (dentition.lower, look.lower + jaw[:, None, None]))
     )
     teeth = (skin**TEETH_LIGHT * skin.new_tensor(TEETH) * skin.new_tensor(look.white))[:, None, None]
