@@ -21,6 +21,7 @@ from ..face.topology import IRIS_LEFT, IRIS_RIGHT
 from ..motion.arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..motion.basis import FaceBasis, apply_rigid, rigid_fit
 from ..motion.geometry import lip_aperture
+from .tracks import read_track
 
 logger = logging.getLogger(__name__)
 
@@ -236,17 +237,8 @@ def _aligned(landmarks: Tensor, face: Tensor) -> Tensor:
     return apply_rigid(landmarks, *rigid_fit(landmarks, face.expand_as(landmarks)))
 
 
-def read_track(path: Path) -> tuple[Tensor, Tensor]:
-    """A track file: landmarks (T, 478, 3) and ARKit coefficients (T, 52), without frames that show no face."""
-    pack = np.load(path)
-    found = pack["ok"].astype(bool)
-    # MediaPipe's order is ARKit's with "_neutral" before it and without tongueOut.
-    coefficients = np.pad(pack["blendshapes"][found][:, 1:], ((0, 0), (0, 1)))
-    return torch.from_numpy(pack["landmarks"][found]).float(), torch.from_numpy(coefficients).float()
-
-
 def fit_files(ict: Path, clips: list[Path], portraits: list[Path], provider: FaceProvider, out: Path) -> FaceBasis:
-    """The basis from ICT-FaceKit (.npz) and track files (.npz) of clips and of portraits, into a safetensors file."""
+    """The basis from ICT-FaceKit (.npz) and track files of clips and of portraits, into a safetensors file."""
     model = Ict(ict)
     prior, face = ict_prior(model, landmark_vertices(model, provider))
     stills = [read_track(path) for path in portraits]

@@ -1,6 +1,6 @@
 """``portraittalk train``: every step from prepared clips to the networks that ``weights pack`` joins.
 
-``portraittalk prepare`` makes the clips; then the order is autoencoder, basis and motion, embed, pairs, animate
+``portraittalk prepare`` makes the clips; then the order is autoencoder, tracks, basis and motion, embed, pairs, animate
 --stage 1, animate --stage 2, and distil where one step is not enough (``animate_cli``). What a step is trained with
 stands in its recipe (``recipes``), in the file given with --config and in the options, each going before the one named
 before it; all of it is written into the run's folder as ``run.toml``.
@@ -112,17 +112,32 @@ def autoencoder(
 
 
 @app.command()
+def tracks(
+    sources: Annotated[Path, typer.Argument(help="Folder of videos and pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder of track files to write; what is there is kept.")],
+    landmarker: Annotated[str, typer.Option(help="What finds the face: own, or mediapipe (an extra).")] = "mediapipe",
+) -> None:
+    """Track the face through whole videos, in step with their sound, and in pictures."""
+    from ..face.providers import provider_named
+    from .prepare import PICTURES, VIDEOS
+    from .tracks import write_tracks
+
+    files = [path for path in files_of(sources) if path.suffix.lower() in (*PICTURES, *VIDEOS)]
+    write_tracks(files, out, provider_named(landmarker))
+
+
+@app.command()
 def basis(
     ict: Annotated[Path, typer.Option(help="ICT-FaceKit packed as .npz.")],
-    clips: Annotated[Path, typer.Option(help="Folder of track files (.npz) of clips.")],
-    portraits: Annotated[Path, typer.Option(help="Folder of track files (.npz) of portraits.")],
+    clips: Annotated[Path, typer.Option(help="Folder that `tracks` wrote of videos.")],
+    portraits: Annotated[Path, typer.Option(help="Folder that `tracks` wrote of portraits.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
     """Fit the expression basis."""
     from ..face.mediapipe import MediaPipeProvider
     from .basis import fit_files
 
-    films, stills = (sorted(folder.glob("*.npz")) for folder in (clips, portraits))
+    films, stills = (sorted(folder.glob("*.safetensors")) for folder in (clips, portraits))
     fit_files(ict, films, stills, MediaPipeProvider(), out)
 
 
@@ -145,7 +160,7 @@ def motion(
     validation: Annotated[
         list[str] | None, typer.Option(help="Videos whose name begins so are not trained on; repeatable.")
     ] = None,
-    tracks: Annotated[Path | None, typer.Option(help="Folder of the videos' track files (.npz).")] = None,
+    tracks: Annotated[Path | None, typer.Option(help="Folder that `tracks` wrote of the videos.")] = None,
     phones: Annotated[Path | None, typer.Option(help="Folder of the videos' phone files.")] = None,
     synthetic: Annotated[Path | None, typer.Option(help="Folder of sound files with phone files beside them.")] = None,
     basis: Basis = None,

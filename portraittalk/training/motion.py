@@ -22,10 +22,10 @@ from ..motion.basis import FaceBasis
 from ..motion.geometry import lip_aperture
 from ..speech.features import encode_speech
 from .articulate import train_articulator
-from .basis import read_track
 from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
 from .speech_data import Utterance, batches, load_groups, load_utterance, save_groups, wordless
 from .speech_targets import at_rest, fit_coefficients
+from .tracks import read_spoken_track
 from .trainer import Batch, TrainerConfig, fit
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class MotionLoss:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the data lie. clips: videos; tracks and phones: folders with a track file (.npz) and a phone file for each;
+    """Where the data lie. clips: videos; tracks and phones: folders with a track file and a phone file for each;
     synthetic: sound files with a phone file beside each."""
 
     clips: tuple[Path, ...]
@@ -104,7 +104,10 @@ def gather(
     spoken = []
     for clip in sources.clips:
         phones = read_phones(sources.phones / f"{clip.stem}.phones")
-        motion = filmed_motion(sources.tracks / f"{clip.stem}.npz", phones, basis)
+        motion = filmed_motion(_track_of(clip, sources.tracks), phones, basis)
+        if motion is None:
+            log.warning("Left out %s: in some of its frames no face is found.", clip.name)
+            continue
         spoken.append((phones, motion))
         group = main if clip.stem.startswith(training.main_speaker) else others
         group.append(load_utterance(clip, phones, motion, config.speech))
@@ -118,9 +121,16 @@ def gather(
     return [main, others, synthetic, wordless(150, config.speech, generator)]
 
 
-def filmed_motion(track: Path, phones: list[Phone], basis: FaceBasis) -> Tensor:
-    """A track file and what is spoken in it -> coefficients (F, K) at 25 frames a second."""
-    landmarks, blendshapes = read_track(track)
+def _track_of(clip: Path, tracks: Path) -> Path:
+    return tracks / f"{clip.stem}.safetensors"
+
+
+def filmed_motion(track: Path, phones: list[Phone], basis: FaceBasis) -> Tensor | None:
+    """A track file and what is spoken in it -> coefficients (F, K) at 25 frames a second; None without a face."""
+    seen = read_spoken_track(track)
+    if seen is None:
+        return None
+    landmarks, blendshapes = seen
     silent = phone_labels(phones, len(landmarks), MOTION_FPS) == PHONE_INDEX[SILENCE_PHONE]
     return fit_coefficients(landmarks, blendshapes, at_rest(landmarks, silent), basis)
 
@@ -132,8 +142,10 @@ def validate(
     """Logs how well the lips' aperture follows that of filmed people never trained on; returns the mean correlation."""
     found = []
     for clip in clips:
-        landmarks, _ = read_track(tracks / f"{clip.stem}.npz")
-        measured = lip_aperture(landmarks)
+        seen = read_spoken_track(_track_of(clip, tracks))
+        if seen is None:
+            continue
+        measured = lip_aperture(seen[0])
         asked = basis.asked_aperture(
             net.expression(encode_speech(read_audio(clip), MOTION_FPS, config.speech).features)
         )

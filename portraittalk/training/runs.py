@@ -82,7 +82,7 @@ class DistilRun:
 @dataclass(frozen=True)
 class MotionRun:
     """clips: folder of videos of people speaking. validation: beginnings of the names of those that are not trained
-    on. tracks: folder of their track files (.npz); phones: of their phone files. synthetic: folder of sound files with
+    on. tracks: folder of their track files; phones: of their phone files. synthetic: folder of sound files with
     phone files beside them."""
 
     clips: Path

@@ -1,10 +1,9 @@
-import numpy as np
 import torch
 
 from portraittalk.motion.arkit import ARKIT_INDEX, ARKIT_NAMES
 from portraittalk.motion.basis import apply_rigid, load_basis
 from portraittalk.motion.geometry import rotation_matrix
-from portraittalk.training.basis import MIRRORED_NAMES, fit, mirror_landmarks, read_track
+from portraittalk.training.basis import MIRRORED_NAMES, fit, mirror_landmarks
 
 
 def spoken(basis, frames, generator):
@@ -38,17 +37,3 @@ def test_mirroring_twice_is_nothing():
     names = [ARKIT_NAMES[i] for i in MIRRORED_NAMES]
     assert names[ARKIT_INDEX["mouthSmileLeft"]] == "mouthSmileRight"
     assert names[ARKIT_INDEX["mouthLeft"]] == "mouthRight" and names[ARKIT_INDEX["jawOpen"]] == "jawOpen"
-
-
-def test_a_track_file_is_read_in_arkit_s_order(tmp_path):
-    blendshapes = np.zeros((3, 52), np.float32)
-    blendshapes[:, 1] = 0.5  # MediaPipe's second: browDownLeft
-    np.savez(
-        tmp_path / "clip.npz",
-        landmarks=np.zeros((3, 478, 3), np.float32),
-        blendshapes=blendshapes,
-        ok=np.array([True, False, True]),
-    )
-    landmarks, coefficients = read_track(tmp_path / "clip.npz")
-    assert landmarks.shape == (2, 478, 3)
-    assert (coefficients[:, ARKIT_INDEX["browDownLeft"]] == 0.5).all() and coefficients.sum() == 1

@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from portraittalk.config import MotionNetConfig
 from portraittalk.motion.basis import apply_rigid, load_basis, rigid_fit
 from portraittalk.training.autoencoder import AutoencoderTraining, train_autoencoder
-from portraittalk.training.basis import fit, read_track
+from portraittalk.training.basis import fit
 from portraittalk.training.data import Clip
 from portraittalk.training.motion import MotionTrainingConfig, Sources, train
 from portraittalk.training.phones import Phone, write_phones
-from portraittalk.training.prepare import clip_files
+from portraittalk.training.prepare import clip_files, write_clip
+from portraittalk.training.tracks import read_track
 from portraittalk.training.trainer import TrainerConfig
 
 TRAINER = TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, bf16=False, ema=0.8, log_every=10)
@@ -27,12 +27,12 @@ def track_of(clips, names):
 
 @pytest.fixture
 def track(clips, tmp_path):
-    """A track file of the film, as MediaPipe's are: before ARKit's coefficients a neutral one, no tongue."""
+    """A track file of the film."""
     landmarks, shapes = track_of(clips, ("anna_talks_000", "anna_talks_001"))
-    first = np.zeros((len(shapes), 1), np.float32)
-    shown = np.concatenate((first, shapes[:, :51].numpy()), 1)
-    np.savez(tmp_path / "anna_talks.npz", landmarks=landmarks.numpy(), blendshapes=shown, ok=np.ones(len(shapes)))
-    return tmp_path / "anna_talks.npz"
+    found = torch.ones(len(shapes), dtype=torch.bool)
+    path = tmp_path / "anna_talks.safetensors"
+    write_clip(path, {"landmarks": landmarks, "blendshapes": shapes, "found": found})
+    return path
 
 
 @pytest.mark.parametrize("decoder_only", [False, True])
