@@ -1,14 +1,18 @@
 """A talking clip for all that measures videos."""
 
+import gzip
+import json
 import math
 import wave
 
 import pytest
 import torch
+from seeded import seeded
 
 from portraittalk import pipeline
 from portraittalk.media.audio import read_audio
 from portraittalk.media.video import write_video
+from portraittalk.metrics.metric_nets import load_metric_nets
 from portraittalk.motion.arkit import ARKIT_INDEX
 from portraittalk.motion.structure import build_structure
 from portraittalk.motion.track import MotionTrack
@@ -33,3 +37,26 @@ def clip(tiny_model, portrait, portrait_face, tmp_path_factory):
     large = torch.nn.functional.interpolate(structure.warped, (256, 256), mode="bicubic").clamp(0, 1)
     write_video([large], folder / "clip.mp4", 25, read_audio(folder / "hum.wav"))
     return folder / "clip.mp4"
+
+
+@pytest.fixture(scope="session")
+def published_shapes(repository):
+    """File -> key -> shape of all metric weights as they are published; of alex.pth read from the file itself, of the
+    others from upstream's classes."""
+    return json.loads(gzip.decompress((repository / "tests" / "data" / "metric_keys.json.gz").read_bytes()))
+
+
+@pytest.fixture(scope="session")
+def metric_weights(published_shapes, tmp_path_factory):
+    """A folder of files with the published names and keys, but weights of a formula; two of them pickled in the way of
+    before torch 1.6."""
+    folder = tmp_path_factory.mktemp("metrics")
+    for file, shapes in published_shapes.items():
+        old = file in ("syncnet_v2.model", "alex.pth")
+        torch.save(seeded(shapes), folder / file, _use_new_zipfile_serialization=not old)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def metric_nets(metric_weights):
+    return load_metric_nets([metric_weights])
