@@ -205,6 +205,8 @@ def test_a_folder_is_measured_and_what_fails_is_told(run, face, speech, tmp_path
     assert code == 2 and "Nothing of" in told
     code, _, told = run("benchmark", tmp_path / "none", "--out", report, "--model", "tiny")
     assert code == 2 and told.count("Error: ") == 1
+    code, _, told = run("benchmark", folder, "--out", report, "--model", "tiny", "--metric-weights", folder)
+    assert code == 2 and "no weights of metrics" in told
 
 
 def test_weights_are_listed(run, models):

@@ -13,7 +13,9 @@ from pathlib import Path
 from ..errors import MediaError, PortraitTalkError
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..training.prepare import PICTURES, VIDEOS
-from .evaluate import Evaluation, Figures, Subject, replayed, shown, table
+from .evaluate import Evaluation, Subject, replayed
+from .figures import Figures, shown, table
+from .frechet import Distances, distances
 from .report import page
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ def benchmark(
     """Measures every subject with ``measure(subject, video to write)`` and writes the report into ``out``:
     ``report.json``, ``report.tsv``, ``report.md`` and ``report.html``, anew after each subject; videos in ``videos``.
 
-    A subject that cannot be measured becomes a sentence in the report.
+    A subject that cannot be measured becomes a sentence in the report. FID and FVD come in at the end.
     """
     videos = out / "videos"
     videos.mkdir(parents=True, exist_ok=True)
@@ -77,6 +79,8 @@ def benchmark(
                 log.warning("%s: %s", subject.name, error)
                 results.append(Failure(subject.name, str(error)))
         _write(results, out, title)
+    features = [result.features for result in results if isinstance(result, Evaluation) and result.features]
+    _write(results, out, title, distances([made for made, _ in features], [real for _, real in features]))
     progress(Progress("benchmark", len(subjects), len(subjects)))
     return results
 
@@ -91,8 +95,8 @@ def medians(rows: list[Figures]) -> dict[str, float | None]:
     return found
 
 
-def markdown(results: list[Evaluation | Failure]) -> str:
-    """A row for each figure and a column for each subject, the medians last; what failed below."""
+def markdown(results: list[Evaluation | Failure], sets: Distances | None = None) -> str:
+    """A row for each figure and a column for each subject, the medians last; below it the sets, and what failed."""
     rows = [result.figures for result in results if isinstance(result, Evaluation)]
     middles = medians(rows)
     lines = ["| | " + " | ".join([*(row.subject for row in rows), "median"]) + " |", "|---" * (len(rows) + 2) + "|"]
@@ -100,26 +104,29 @@ def markdown(results: list[Evaluation | Failure]) -> str:
         if middle is not None:
             cells = [*(shown(getattr(row, name)) for row in rows), shown(middle)]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {result.name}: {result.sentence}" for result in results if isinstance(result, Failure))]
+    lines += ["", *(f"{sentence}\n" for sentence in ([] if sets is None else sets.sentences()))]
+    lines += [f"- {result.name}: {result.sentence}" for result in results if isinstance(result, Failure)]
     return "\n".join(lines).strip() + "\n"
 
 
-def _write(results: list[Evaluation | Failure], out: Path, title: str) -> None:
+def _write(results: list[Evaluation | Failure], out: Path, title: str, sets: Distances | None = None) -> None:
     rows = [result.figures for result in results if isinstance(result, Evaluation)]
     failures = [result for result in results if isinstance(result, Failure)]
     values = {
         "title": title,
         "medians": medians(rows),
+        "sets": None if sets is None else asdict(sets),
         "subjects": [asdict(row) for row in rows],
         "failures": {failure.name: failure.sentence for failure in failures},
         "curves": {r.figures.subject: _numbers(r) for r in results if isinstance(r, Evaluation)},
     }
     (out / "report.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
     (out / "report.tsv").write_text(table(rows) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(markdown(results), encoding="utf-8")
+    (out / "report.md").write_text(markdown(results, sets), encoding="utf-8")
     shown_results = [r for r in results if isinstance(r, Evaluation)]
     sentences = {failure.name: failure.sentence for failure in failures}
-    (out / "report.html").write_text(page(title, shown_results, sentences, medians(rows)), encoding="utf-8")
+    told = () if sets is None else sets.sentences()
+    (out / "report.html").write_text(page(title, shown_results, sentences, medians(rows), told), encoding="utf-8")
 
 
 def _numbers(result: Evaluation) -> dict[str, list[float | None]]:

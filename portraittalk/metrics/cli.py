@@ -3,11 +3,16 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+    from .metric_nets import MetricNets
 
 app = typer.Typer()
 
@@ -17,6 +22,10 @@ ModelsDir = Annotated[Path | None, typer.Option(envvar="PORTRAITTALK_MODELS", he
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same figures.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps; mini is trained for one to four.")]
+MetricWeights = Annotated[
+    Path | None,
+    typer.Option(help="Folder of weights of SyncNet (LSE-C, LSE-D), LPIPS, FID and FVD; adds what is there."),
+]
 
 
 @app.command()
@@ -37,6 +46,7 @@ def evaluate(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     landmarker: Landmarker = "own",
+    metric_weights: MetricWeights = None,
 ) -> None:
     """Measure how well faces follow the speech, lips, identity, the mouth's error, flicker and speed.
 
@@ -47,8 +57,11 @@ def evaluate(
     from ..types import SamplingSettings
     from ..weights.load import load_model
     from . import evaluate as measuring
+    from .figures import as_json as to_json
+    from .figures import table
     from .identity import FaceRecognition
 
+    nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips"))
     networks = load_model(model, choose_device(device), folders=[] if models_dir is None else [models_dir])
     recognition = FaceRecognition() if FaceRecognition.installed() else None
     settings, provider = SamplingSettings(seed, steps), provider_named(landmarker)
@@ -61,8 +74,8 @@ def evaluate(
         if audio is not None:
             subject = measuring.Subject(path.stem, path, audio, None, known)
         out = out_dir / f"{path.stem}.mp4"
-        rows.append(measuring.evaluate(networks, subject, out, provider, recognition, settings).figures)
-    typer.echo(measuring.as_json(rows) if as_json else measuring.table(rows))
+        rows.append(measuring.evaluate(networks, subject, out, provider, recognition, settings, nets).figures)
+    typer.echo(to_json(rows) if as_json else table(rows))
 
 
 @app.command()
@@ -77,29 +90,31 @@ def benchmark(
     models_dir: ModelsDir = None,
     device: Device = "auto",
     landmarker: Landmarker = "own",
+    metric_weights: MetricWeights = None,
 ) -> None:
     """Evaluate a whole folder and write a report with plots and contact sheets; what fails is named in it."""
     from ..face.providers import provider_named
     from ..terminal import ProgressBars, choose_device
     from ..types import SamplingSettings
     from ..weights.load import load_model
-    from .benchmark import Failure, markdown, subjects_in
+    from .benchmark import Failure, subjects_in
     from .benchmark import benchmark as run
     from .evaluate import Evaluation, Subject
     from .evaluate import evaluate as measure
     from .identity import FaceRecognition
 
     subjects = subjects_in(folder)
+    nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips", "inception", "i3d"))
     networks = load_model(model, choose_device(device), folders=[] if models_dir is None else [models_dir])
     recognition = FaceRecognition() if FaceRecognition.installed() else None
     settings, provider = SamplingSettings(seed, steps), provider_named(landmarker)
 
     def measured(subject: Subject, video: Path) -> Evaluation:
-        return measure(networks, subject, video, provider, recognition, settings)
+        return measure(networks, subject, video, provider, recognition, settings, nets)
 
     with ProgressBars() as progress:
         results = run(subjects, measured, out, f"PortraitTalk {model}: {folder.resolve().name}", progress)
-    typer.echo(markdown(results))
+    typer.echo((out / "report.md").read_text(encoding="utf-8"))
     typer.echo(f"{out / 'report.html'}")
     if all(isinstance(result, Failure) for result in results):
         raise SettingsError(f"Nothing of {folder} could be measured: the report says why.")
@@ -137,3 +152,13 @@ def check_prompts(
         typer.echo(json.dumps({name: [asdict(row) for row in rows] for name, rows in results.items()}, indent=1))
     else:
         typer.echo("\n".join(f"{name}\n{prompts_table(rows)}" for name, rows in results.items()))
+
+
+def _nets(folder: Path | None, device: "torch.device", names: tuple[str, ...]) -> "MetricNets | None":
+    """Those of the named networks whose weights are in the folder."""
+    from .metric_nets import check_folder, load_metric_nets
+
+    if folder is None:
+        return None
+    check_folder(folder)
+    return load_metric_nets([folder], device, names)

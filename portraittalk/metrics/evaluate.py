@@ -5,9 +5,8 @@ and what comes out can be compared with what really happened. Everything is meas
 found anew.
 """
 
-import json
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -30,10 +29,14 @@ from ..types import SamplingSettings, Style
 from ..weights.model import Model
 from .adfd import adfd, score
 from .dynamics import FPS, load_dynamics, measures_of_faces
+from .figures import Figures
+from .frechet import FeatureReader, Features
 from .identity import FaceRecognition
 from .image import seam_ratio
+from .lip_sync import lip_sync
 from .lips import apertures, best_lag, closure, correlation, lip_distance
 from .look import SMALL_SIZE, Seen, first_crop, look
+from .metric_nets import MetricNets
 from .reenact import reenact
 from .steady import blinks_per_minute, drift, flicker, still_region
 
@@ -61,66 +64,16 @@ def replayed(clip: Path, phones: Path | None = None, references: int = 1) -> Sub
 
 
 @dataclass(frozen=True)
-class Figures:
-    """One row of the table; None where it does not apply: no real clip, no recognition network, nothing outside.
-
-    adfd: how well the face follows the speech (``metrics.adfd``), adfd_spatial and adfd_temporal its parts; adfd_real:
-    that of the real clip; adfd_reference: how well the face follows the real clip's.
-    lips_asked: correlation of the lip aperture found in the video with the one that the motion track asks for.
-    lips_real: with the real clip's, as it is; lips_real_best: at ``lag`` frames (positive: the video is late).
-    lip_distance: of the lips' landmarks to the real clip's, in eye distances. closure, closure_real: the share of p, b
-    and m on which the lips close.
-    identity: mean distance of dlib's embeddings to the portrait's; identity_real: that of the real clip's own frames;
-    identity_ratio: of the two.
-    mouth, mouth_warp: mean absolute error of the model and of the warp alone in the mouth region, in 1/255, with the
-    real clip's landmarks given, and mouth_psnr, mouth_psnr_warp in dB; ssim, ssim_warp: of the whole crop.
-    outside_psnr: of all that lies outside of the face crop, against the portrait, in dB. seam: how much more frames
-    jump at window borders. flicker, drift: of what lies around the face, in 1/255 (``metrics.steady``), and the real
-    clip's. blinks: a minute. speed: compute seconds per second of video.
-    """
-
-    subject: str
-    adfd: float | None
-    adfd_spatial: float | None
-    adfd_temporal: float | None
-    adfd_real: float | None
-    adfd_reference: float | None
-    lips_asked: float
-    lips_real: float | None
-    lips_real_best: float | None
-    lag: int | None
-    lip_distance: float | None
-    closure: float | None
-    closure_real: float | None
-    identity: float | None
-    identity_real: float | None
-    identity_ratio: float | None
-    mouth: float | None
-    mouth_warp: float | None
-    mouth_psnr: float | None
-    mouth_psnr_warp: float | None
-    ssim: float | None
-    ssim_warp: float | None
-    outside_psnr: float | None
-    seam: float | None
-    flicker: float | None
-    flicker_real: float | None
-    drift: float | None
-    drift_real: float | None
-    blinks: float | None
-    blinks_real: float | None
-    speed: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """curves: lip apertures (F,) in eye distances at 25 frames a second, "asked", "found" and, of a real video, "real";
-    NaN in frames without a face. video: what was written."""
+    NaN in frames without a face. video: what was written. features: of the made video and of the real one, for FID and
+    FVD; None without a real one."""
 
     subject: Subject
     figures: Figures
     curves: dict[str, Tensor]
     video: Path
+    features: tuple[Features, Features] | None = None
 
 
 def evaluate(
@@ -130,9 +83,11 @@ def evaluate(
     provider: FaceProvider,
     recognition: FaceRecognition | None = None,
     settings: SamplingSettings | None = None,
+    nets: MetricNets | None = None,
 ) -> Evaluation:
     """Makes the subject's video ``out`` and measures it. Raises PortraitTalkError where a file cannot be used."""
-    settings = settings or SamplingSettings()
+    settings, nets = settings or SamplingSettings(), nets or MetricNets()
+    made_features, real_features = (FeatureReader(nets.inception, nets.i3d) for _ in range(2))
     replays = subject.portrait == subject.real
     clip = None if subject.real is None else read_video(subject.real, FPS)
     portrait = next(iter(clip)) if clip is not None and replays else read_image(subject.portrait).flattened()
@@ -142,7 +97,7 @@ def evaluate(
     real, counts = None, None
     if clip is not None:
         crop = identity.crop if replays else first_crop(clip, identity.crop.size, provider)
-        real = look(clip, crop, provider, None, recognition, identity)
+        real = look(clip, crop, provider, None, recognition, identity, real_features)
         if replays and subject.references > 1:
             wanted = subject.references - 1
             further, counts = _widest(apertures(real.faces), wanted)
@@ -156,7 +111,8 @@ def evaluate(
     write_video(pipeline.animate(model, identity, heard, Style(), motion, settings), out, FPS, sound)
     took = time.perf_counter() - started
     asked = lip_aperture(build_structure(identity, motion, model.basis, model.config).landmarks)[: len(heard)]
-    seen = look(read_video(out, FPS), identity.crop, provider, identity.portrait, recognition, identity)
+    video, watching = read_video(out, FPS), None if clip is None else made_features
+    seen = look(video, identity.crop, provider, identity.portrait, recognition, identity, watching)
     if not any(seen.faces):
         raise MediaError(f"No face was found in the video made from {subject.portrait.name}: nothing can be measured.")
     lips = apertures(seen.faces)
@@ -179,6 +135,8 @@ def evaluate(
         "blinks": blinks_per_minute(seen.faces, FPS),
         "speed": took / heard.seconds,
     }
+    if nets.syncnet is not None and (sync := lip_sync(nets.syncnet, video, seen.faces, sound)) is not None:
+        row |= {"lse_c": sync.lse_c, "lse_d": sync.lse_d, "sync_offset": sync.offset}
     curves = {"asked": asked, "found": lips}
     if clip is not None and real is not None:
         curves["real"] = apertures(real.faces)[: len(lips)]  # a clip's sound may be shorter or longer
@@ -186,30 +144,18 @@ def evaluate(
         true = measures_of_faces(real.faces)
         row |= {"adfd_reference": score(adfd(found, true, net)), "adfd_real": score(adfd(true, expected, net))}
         row["closure_real"] = closure(curves["real"], phones, FPS)
+        if nets.syncnet is not None and (sync := lip_sync(nets.syncnet, clip, real.faces, sound)) is not None:
+            row |= {"lse_c_real": sync.lse_c, "lse_d_real": sync.lse_d}
         if replays:
             row |= {"flicker_real": flicker(real.small, around), "drift_real": drift(real.small, around)}
-            drawn, warped = reenact(model, identity, heard, clip, real.faces, settings, counts)
-            row |= {"mouth": drawn.l1, "mouth_psnr": drawn.psnr, "ssim": drawn.ssim}
+            drawn, warped = reenact(model, identity, heard, clip, real.faces, settings, counts, nets.lpips)
+            row |= {"mouth": drawn.l1, "mouth_psnr": drawn.psnr, "ssim": drawn.ssim, "lpips": drawn.lpips}
             row |= {"mouth_warp": warped.l1, "mouth_psnr_warp": warped.psnr, "ssim_warp": warped.ssim}
+            row["lpips_warp"] = warped.lpips
     names = [f.name for f in fields(Figures) if f.name != "subject"]
     figures = Figures(subject.name, **{name: row.get(name) for name in names})  # type: ignore[arg-type]
-    return Evaluation(subject, figures, curves, out)
-
-
-def table(rows: list[Figures]) -> str:
-    """The figures as tab-separated text with a line of names."""
-    names = [f.name for f in fields(Figures)]
-    lines = [[shown(getattr(row, name)) for name in names] for row in rows]
-    return "\n".join("\t".join(line) for line in [names, *lines])
-
-
-def as_json(rows: list[Figures]) -> str:
-    return json.dumps([asdict(row) for row in rows], indent=1)
-
-
-def shown(value: object) -> str:
-    """A figure as a table shows it."""
-    return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
+    features = None if clip is None else (made_features.features(), real_features.features())
+    return Evaluation(subject, figures, curves, out, features)
 
 
 def _widest(lips: Tensor, count: int) -> tuple[list[int], Tensor]:

@@ -11,6 +11,7 @@ from ..face.detect import FaceProvider
 from ..face.select import find_face
 from ..media.reader import VideoReader
 from ..types import Crop, Face, Identity
+from .frechet import FeatureReader
 from .identity import FaceRecognition
 
 SMALL_SIZE = 128  # pixels a side of the crops that jumps and drift are looked for in
@@ -35,9 +36,10 @@ def look(
     portrait: Tensor | None = None,
     recognition: FaceRecognition | None = None,
     identity: Identity | None = None,
+    features: FeatureReader | None = None,
 ) -> Seen:
     """crop: the place of ``small``. portrait: what the frames should equal outside of the crop. identity: the person
-    that ``recognition`` is to see in them."""
+    that ``recognition`` is to see in them. features: what else is shown every frame."""
     faces: list[Face | None] = []
     small, embeddings, errors = [], [], []
     outside = None if portrait is None else _outside(portrait, crop)
@@ -45,6 +47,8 @@ def look(
         found = provider(frame)
         faces.append(found[0] if found else None)
         small.append(extract_crop(frame, crop, SMALL_SIZE))
+        if features is not None:
+            features.add(frame)
         if portrait is not None and outside is not None:
             even = frame[:, : outside.shape[1], : outside.shape[2]]  # without the row that an encoder may have added
             errors.append(((even - portrait).square() * outside).sum() / (3 * outside.sum()).clamp_min(1))

@@ -16,15 +16,18 @@ from ..sampling.render import render
 from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model
 from .image import l1, mouth_region, psnr, ssim
+from .lpips import Lpips, lpips
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """Of pictures to the real ones. l1: in 1/255, and psnr: in dB, in the mouth region; ssim: of the whole crop."""
+    """Of pictures to the real ones. l1: in 1/255, and psnr: in dB, in the mouth region; ssim and lpips: of the whole
+    crop, the latter None without its network."""
 
     l1: float
     psnr: float
     ssim: float
+    lpips: float | None = None
 
 
 def reenact(
@@ -35,6 +38,7 @@ def reenact(
     faces: list[Face | None],
     settings: SamplingSettings,
     counts: Tensor | None = None,
+    lpips_net: Lpips | None = None,
 ) -> tuple[Likeness, Likeness]:
     """-> the model's and that of the warp alone. clip: begins with the portrait; faces: of each of its frames. counts:
     (F,), the frames in which they are compared; by default all.
@@ -64,7 +68,8 @@ def reenact(
     def likeness(crops: Tensor) -> Likeness:
         crops = interpolate(crops, (size, size), mode="bilinear", antialias=True)
         seen = (crops[chosen], real[chosen])
-        return Likeness(255 * l1(*seen, mouth[chosen]), psnr(*seen, mouth[chosen]), ssim(*seen))
+        looks = None if lpips_net is None else lpips(lpips_net, *seen)
+        return Likeness(255 * l1(*seen, mouth[chosen]), psnr(*seen, mouth[chosen]), ssim(*seen), looks)
 
     drawn = torch.cat(list(render(model, identity, spoken, Style(), structure_of, settings, "crop")))
     whole = structure_of(slice(0, count))

@@ -16,7 +16,8 @@ from torch.nn.functional import interpolate
 
 from ..media.reader import read_video
 from .dynamics import FPS
-from .evaluate import Evaluation, Figures, shown
+from .evaluate import Evaluation
+from .figures import Figures, shown
 
 COLUMNS = 10  # frames of a contact sheet
 TILE = 144  # pixels a side
@@ -33,9 +34,16 @@ img, svg { max-width: 100%; display: block; margin: .5em 0 }
 """
 
 
-def page(title: str, results: list[Evaluation], failures: dict[str, str], medians: dict[str, float | None]) -> str:
-    """The whole HTML. failures: a sentence by the subject's name."""
+def page(
+    title: str,
+    results: list[Evaluation],
+    failures: dict[str, str],
+    medians: dict[str, float | None],
+    sets: tuple[str, ...] = (),
+) -> str:
+    """The whole HTML. failures: a sentence by the subject's name. sets: sentences on all videos together."""
     parts = [f"<h1>{escape(title)}</h1>", figures_table([result.figures for result in results], medians)]
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in sets]
     parts += [f'<p class="failure"><b>{escape(name)}</b>: {escape(why)}</p>' for name, why in failures.items()]
     for result in results:
         parts.append(f"<h2>{escape(result.subject.name)}</h2>")

@@ -14,6 +14,7 @@ from portraittalk.errors import MediaError
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.metrics.benchmark import Failure, benchmark, subjects_in
 from portraittalk.metrics.evaluate import Subject, evaluate, replayed
+from portraittalk.metrics.metric_nets import MetricNets
 from portraittalk.metrics.report import curves_svg
 from portraittalk.types import SamplingSettings
 
@@ -43,11 +44,12 @@ def test_files_of_one_name_belong_together(folder, repository):
         subjects_in(folder / "none")
 
 
-def test_a_report_is_written_and_failures_are_sentences(tiny_model, folder, tmp_path):
+def test_a_report_is_written_and_failures_are_sentences(tiny_model, folder, tmp_path, metric_nets):
     provider, settings = MeshProvider(), SamplingSettings(steps=1, window=8, overlap=2)
+    nets = MetricNets(inception=metric_nets.inception)
 
     def measure(subject, video):
-        return evaluate(tiny_model, subject, video, provider, settings=settings)
+        return evaluate(tiny_model, subject, video, provider, settings=settings, nets=nets)
 
     out = tmp_path / "report"
     results = benchmark(subjects_in(folder), measure, out, "A <test>")
@@ -57,7 +59,10 @@ def test_a_report_is_written_and_failures_are_sentences(tiny_model, folder, tmp_
     assert report["medians"]["lips_asked"] == report["subjects"][0]["lips_asked"]
     assert len((out / "report.tsv").read_text().splitlines()) == 2
     assert "broken:" in (out / "report.md").read_text() and "| talks |" in (out / "report.md").read_text()
+    sets = "FID -: 10 made and 10 real frames; at least 100 of each are needed"
+    assert report["sets"] == {"fid": None, "fvd": None, "fid_frames": [10, 10], "fvd_clips": [0, 0]}
     html = (out / "report.html").read_text()
+    assert sets in html and sets in (out / "report.md").read_text()
     assert "A &lt;test&gt;" in html and "http" not in html.replace("http://www.w3.org", "") and "<script" not in html
     sheet = Image.open(io.BytesIO(base64.b64decode(html.split("base64,")[1].split('"')[0])))
     assert sheet.size == (10 * 144, 2 * 144)  # made above real

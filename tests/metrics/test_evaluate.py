@@ -5,7 +5,12 @@ import torch
 
 from portraittalk.errors import MediaError
 from portraittalk.face.mesh import MeshProvider
-from portraittalk.metrics.evaluate import Subject, _widest, as_json, evaluate, replayed, table
+from portraittalk.media.audio import audio_from_waveform
+from portraittalk.media.reader import read_video
+from portraittalk.media.video import write_video
+from portraittalk.metrics.evaluate import Subject, _widest, evaluate, replayed
+from portraittalk.metrics.figures import as_json, table
+from portraittalk.metrics.metric_nets import MetricNets
 from portraittalk.types import SamplingSettings
 
 SETTINGS = SamplingSettings(steps=1, window=8, overlap=2)
@@ -20,6 +25,8 @@ def test_a_clip_is_played_again_and_measured(tiny_model, clip, tmp_path):
     assert figures.mouth_warp < figures.mouth  # random weights can only do harm
     assert figures.seam is not None and figures.seam > 0
     assert figures.identity is None  # no recognition network was given
+    assert figures.lpips is None and figures.lse_c is None  # and no metric weights
+    assert result.features is not None and len(result.features[0].frames) == 0
     assert figures.adfd is None  # less than a second
     assert figures.ssim_warp is not None and figures.ssim is not None and 0 < figures.ssim < figures.ssim_warp <= 1
     assert figures.lip_distance is not None and 0 <= figures.lip_distance < 0.2
@@ -29,6 +36,21 @@ def test_a_clip_is_played_again_and_measured(tiny_model, clip, tmp_path):
     assert json.loads(as_json([figures]))[0]["subject"] == "clip"
     names, row = table([figures]).splitlines()
     assert len(names.split("\t")) == len(row.split("\t"))
+
+
+def test_with_metric_weights_lips_and_looks_are_judged_as_published(tiny_model, clip, tmp_path, metric_nets):
+    source = read_video(clip)
+    frames = torch.stack(list(source)).repeat(3, 1, 1, 1)[:26]
+    sound = source.audio().waveform.repeat(1, 3)
+    write_video([frames], tmp_path / "long.mp4", 25, audio_from_waveform(sound, source.audio().sample_rate))
+    found = MeshProvider()(frames[0])  # to find it in every frame takes longer
+    nets = MetricNets(syncnet=metric_nets.syncnet, lpips=metric_nets.lpips)
+    subject, out = replayed(tmp_path / "long.mp4"), tmp_path / "out.mp4"
+    figures = evaluate(tiny_model, subject, out, lambda image: found, settings=SETTINGS, nets=nets).figures
+    assert figures.lpips is not None and figures.lpips_warp is not None and 0 < figures.lpips_warp < figures.lpips
+    assert figures.lse_c is not None and figures.lse_d is not None and abs(figures.sync_offset) <= 15
+    assert figures.lse_d_real is not None and figures.lse_d_real != figures.lse_d
+    assert "lse_c_real" in table([figures])
 
 
 def test_a_picture_is_measured_against_a_video_of_another_framing(tiny_model, clip, repository, tmp_path):
