@@ -1,5 +1,7 @@
 """How well frames go with their sound."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from comfy_api.latest import io
@@ -8,8 +10,22 @@ from torch import Tensor
 from ..portraittalk.face.providers import provider_named
 from ..portraittalk.metrics.dynamics import load_dynamics
 from ..portraittalk.metrics.judge import judge, looked_at
+from ..portraittalk.metrics.lip_sync import SIZE
+from ..portraittalk.metrics.metric_nets import load_metric_nets
 from . import convert, host
 from .types import CATEGORY
+
+
+@dataclass(frozen=True)
+class Frames:
+    """An IMAGE as it is looked at, 25 times a second; iterating begins anew each time."""
+
+    images: Tensor
+    fps: float
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index in looked_at(len(self.images), self.fps):
+            yield convert.to_library(self.images[index][None])[0]
 
 
 class Evaluate(io.ComfyNode):
@@ -48,7 +64,9 @@ class Evaluate(io.ComfyNode):
     @classmethod
     def execute(cls, frames: Tensor, audio: dict[str, Any], fps: float) -> io.NodeOutput:
         sound, provider = convert.audio_to_library(audio), provider_named("own")
-        seen = (convert.to_library(frames[index][None])[0] for index in looked_at(len(frames), fps))
-        result = judge(seen, sound, provider, load_dynamics(), host.HostProgress())
+        syncnet = load_metric_nets(host.metric_folders(), names=("syncnet",)).syncnet
+        held = None if syncnet is None else host.managed(syncnet, 4 * SIZE**2)
+        result = judge(Frames(frames, fps), sound, provider, load_dynamics(), host.HostProgress(), syncnet)
+        del held
         report = result.sentences()
         return io.NodeOutput(result.dynamics.score, report, ui={"text": (report,)})

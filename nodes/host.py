@@ -24,6 +24,7 @@ from server import PromptServer
 from torch import Tensor, nn
 
 from ..portraittalk.errors import MediaError, WeightsError
+from ..portraittalk.metrics.metric_nets import FOLDER as METRICS
 from ..portraittalk.pipeline import AnyModel
 from ..portraittalk.progress import Progress
 from ..portraittalk.sampling.estimate import estimate
@@ -131,9 +132,15 @@ def model_folders() -> list[Path]:
     return [Path(folder) for folder in folder_paths.get_folder_paths(MODEL_FOLDER)]
 
 
+def metric_folders() -> list[Path]:
+    """Where weights of published metrics are looked for: the folder ``metrics`` in each folder of models."""
+    return [folder / METRICS for folder in model_folders()]
+
+
 def list_models() -> list[str]:
-    """Names of the models in the registered folders, public files left out."""
-    return [name for name in folder_paths.get_filename_list(MODEL_FOLDER) if Path(name).parts[0] != PUBLIC]
+    """Names of the models in the registered folders, public files and weights of metrics left out."""
+    names = folder_paths.get_filename_list(MODEL_FOLDER)
+    return [name for name in names if Path(name).parts[0] not in (PUBLIC, METRICS)]
 
 
 def model_path(name: str) -> Path:

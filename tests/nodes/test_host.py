@@ -82,12 +82,14 @@ def test_only_safetensors_are_listed(host, folders):
     for name in ("a.safetensors", "b.pth", "c.ckpt", "d.pkl"):
         (folders["models"] / name).write_bytes(b"")
     assert host.list_models() == ["a.safetensors"]
-    (folders["models"] / "public").mkdir()
-    for name in ("e.safetensors", "f.pth", "g.txt"):
-        (folders["models"] / "public" / name).write_bytes(b"")
+    for folder in ("public", "metrics"):
+        (folders["models"] / folder).mkdir()
+        for name in ("e.safetensors", "f.pth", "g.txt"):
+            (folders["models"] / folder / name).write_bytes(b"")
     folder_paths.filename_list_cache.pop("portraittalk", None)
     assert host.list_models() == ["a.safetensors"]
     assert host.list_public_files() == ["e.safetensors", "f.pth"]
+    assert host.metric_folders() == [folders["models"] / "metrics"]
 
 
 def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):
