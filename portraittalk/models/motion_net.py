@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..config import PortraitTalkConfig
 from ..motion.arkit import ARKIT_NAMES
+from ..speech.features import balance, band_levels
 
 MOTION_FPS = 25.0
 SPOKEN_NAMES = (
@@ -15,6 +16,7 @@ SPOKEN_NAMES = (
 )  # fmt: skip
 """What speech moves. A name without a side stands for both sides, which speech does not tell apart."""
 
+SILENT = 0  # the phone that is none
 DILATIONS = (1, 2, 4)  # in turn over the layers: six layers see 14 frames, 0.56 s, to either side
 
 
@@ -44,13 +46,16 @@ class TemporalBlock(nn.Module):
 
 
 class MotionNet(nn.Module):
-    """Speech features at ``MOTION_FPS`` -> expression coefficients, and, for training only, the phones.
+    """Speech features at ``MOTION_FPS`` -> expression coefficients and phones.
 
     features: (B, F, W, M) as ``portraittalk.speech.features.encode_speech`` makes them at 25 frames a second. A frame
-    depends on ``reach`` frames to either side and no more, so that a long speech can be taken piece by piece.
+    depends on ``reach`` frames to either side, and on ``band_levels`` of the whole speech, so that a long speech can be
+    taken piece by piece. By those levels voices, rooms and microphones that sound unlike those of training are brought
+    near them.
     """
 
     spread: Tensor
+    usual_levels: Tensor
 
     def __init__(self, config: PortraitTalkConfig, dropout: float = 0.2) -> None:
         super().__init__()
@@ -64,16 +69,27 @@ class MotionNet(nn.Module):
         self.to_motion = nn.Linear(net.width, len(SPOKEN_NAMES))
         self.to_phones = nn.Linear(net.width, net.phones)
         self.register_buffer("spread", torch.full((len(SPOKEN_NAMES),), 0.1))  # of each coefficient, set by the trainer
+        self.register_buffer("usual_levels", torch.zeros(self.speech.dim))  # of the speech of training, set by it too
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """-> coefficients (B, F, len(SPOKEN_NAMES)), about 0..1 but unbounded; phone logits (B, F, phones)."""
-        hidden = self.dropout(self.listen(features.flatten(2)))  # (B, F, width)
+    def levels(self, features: Tensor) -> Tensor:
+        """Features (..., F, W, M) of whole speeches -> what ``forward`` needs to know of all of each: (..., M)."""
+        return band_levels(features, self.usual_levels)
+
+    def forward(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """-> coefficients (B, F, len(SPOKEN_NAMES)), about 0..1 but unbounded; phone logits (B, F, phones).
+
+        levels: (B, M) of the whole speeches where these are pieces.
+        """
+        levels = self.levels(features) if levels is None else levels
+        heard = balance(features, self.usual_levels - levels)
+        hidden = self.dropout(self.listen(heard.flatten(2)))  # (B, F, width)
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.norm(hidden)
         return self.to_motion(hidden) * self.spread, self.to_phones(hidden)
 
-    def expression(self, features: Tensor) -> Tensor:
-        """(F, W, M) -> ARKit coefficients (F, 52) in 0..1, those that speech does not move at 0."""
-        coefficients, _ = self(features[None])
-        return coefficients[0].clamp(0, 1) @ BOTH_SIDES.T.to(coefficients)
+    def expression(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(F, W, M) -> ARKit coefficients (F, 52) in 0..1, those that speech does not move at 0, and how likely nothing
+        is said: (F,). levels: (M,)."""
+        coefficients, phones = self(features[None], None if levels is None else levels[None])
+        return coefficients[0].clamp(0, 1) @ BOTH_SIDES.T.to(coefficients), phones[0].softmax(1)[:, SILENT]

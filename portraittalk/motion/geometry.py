@@ -25,6 +25,8 @@ LOOKS_FULLY = 0.5  # radians of gaze that an eyeLook coefficient of 1 stands for
 SHOWS_TEETH = 0.05  # lip aperture from which a portrait shows a mouth of its own
 EYES_OPEN, EYES_SHUT = 0.25, 0.6  # eyeBlink coefficients that open and shut eyes read as
 
+RESTS_OPEN = 0.16  # lip aperture up to which the portrait's own mouth may stay as it is while nothing is said
+
 # What the lips do while speaking is taken from the track as it is; what else a portrait shows (a smile, raised brows)
 # stays, and the track's adds to it.
 ARTICULATION = tuple(
@@ -76,10 +78,11 @@ def asked_aperture(track: MotionTrack, basis: FaceBasis) -> Tensor:
 def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     """The coefficients that the target face shows: (F, 52). portrait: (52,) of the portrait itself.
 
-    The eyes follow ``track.blink`` and ``track.gaze``; the track's own eyeLook coefficients do not count.
+    The eyes follow ``track.blink`` and ``track.gaze``; the track's own eyeLook coefficients do not count. The mouth is
+    the portrait's own as far as ``track.rest`` says.
     """
     shown = (portrait + track.expression).clamp(0, 1)
-    shown[:, ARTICULATION] = track.expression[:, ARTICULATION]
+    shown[:, ARTICULATION] = at_rest(track.expression[:, ARTICULATION], portrait[list(ARTICULATION)], track)
     own = portrait[list(BLINKS)]
     shown[:, BLINKS] = own + eye_closure(track, portrait) * (EYES_SHUT - own).clamp_min(0)
     right, down = track.gaze.unbind(1)
@@ -88,6 +91,12 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     shown[:, _both("eyeLookOut")] = _looking(portrait, "Out", right, -right)
     shown[:, _both("eyeLookIn")] = _looking(portrait, "In", -right, right)
     return shown
+
+
+def at_rest(asked: Tensor, own: Tensor, track: MotionTrack) -> Tensor:
+    """What is asked of a mouth (F, ...), or so much of the portrait's ``own`` (...) as is kept, if that is more."""
+    rest = track.rest.view(-1, *[1] * (asked.dim() - 1))
+    return asked + rest * (own - asked).clamp_min(0)
 
 
 def _both(stem: str) -> list[int]:
@@ -120,7 +129,8 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     moved = face + basis.displacement(change)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
-    moved = set_gap(moved, LIPS, asked_aperture(track, basis), basis.mean)
+    own = gap(face[None], LIPS)[0].clamp(0, RESTS_OPEN)
+    moved = set_gap(moved, LIPS, at_rest(asked_aperture(track, basis), own, track), basis.mean)
     for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
         moved = set_gap(moved, seam, (1 - closure) * gap(moved, seam).clamp_min(0), basis.mean)
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)

@@ -58,6 +58,7 @@ def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> M
         translation=_fill(translation, seen, count),
         gaze=_fill(gaze, seen, count),
         blink=torch.zeros(count),
+        rest=torch.zeros(count),
     )
 
 

@@ -20,6 +20,7 @@ FORMAT = "portraittalk.motion"
 VERSION = 1
 DECIMALS = 5
 _LISTS = {"rotation": 3, "translation": 3, "gaze": 2}
+_NUMBERS = ("blink", "rest")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class MotionTrack(Movable):
     translation: (F, 3) in eye distances: right, down and away from the camera in the picture.
     gaze: (F, 2) radians of yaw (positive to the picture's right) and pitch (positive down), relative to the portrait's.
     blink: (F,) in 0..1, closes both eyes on top of what the expression's eyeBlink coefficients do.
+    rest: (F,) in 0..1, how much of the portrait's own mouth is kept where the expression asks for less of one: 1 before
+    the first word, so that the video begins as the portrait is; 0 while speaking.
     prompt: the words whose expression it carries already, so that nothing adds them again; "" where there are none.
     """
 
@@ -41,6 +44,7 @@ class MotionTrack(Movable):
     translation: Tensor
     gaze: Tensor
     blink: Tensor
+    rest: Tensor
     prompt: str = ""
 
     def __len__(self) -> int:
@@ -56,9 +60,11 @@ class MotionTrack(Movable):
 
     @classmethod
     def of_expression(cls, expression: Tensor, fps: float) -> Self:
-        """expression: (F, 52) -> a track whose head is still, whose gaze rests and whose eyes do not blink."""
+        """expression: (F, 52) -> a track whose head is still, whose gaze rests, whose eyes do not blink and whose mouth
+        is the expression's alone."""
         rotation, translation, gaze = (expression.new_zeros(len(expression), size) for size in _LISTS.values())
-        return cls(fps, expression, rotation, translation, gaze, expression.new_zeros(len(expression)))
+        blink, rest = expression.new_zeros(2, len(expression))
+        return cls(fps, expression, rotation, translation, gaze, blink, rest)
 
     def save(self, path: Path | str) -> None:
         """Writes JSON with one line a frame; coefficients that are 0 are left out.
@@ -107,8 +113,10 @@ class MotionTrack(Movable):
             raise MotionError(f"{name} has no frames.")
         rows = [_row(frame, f"{name}: frame {index}") for index, frame in enumerate(frames)]
         table = torch.tensor(rows, dtype=torch.float32)
-        expression, rotation, translation, gaze, blink = table.split((len(ARKIT_NAMES), *_LISTS.values(), 1), dim=1)
-        return cls(fps, expression, rotation, translation, gaze, blink[:, 0], prompt)
+        parts = (len(ARKIT_NAMES), *_LISTS.values(), len(_NUMBERS))
+        expression, rotation, translation, gaze, numbers = table.split(parts, dim=1)
+        blink, rest = numbers.unbind(1)
+        return cls(fps, expression, rotation, translation, gaze, blink, rest, prompt)
 
     def to_dict(self) -> dict[str, Any]:
         return {**self._head(), "frames": self._frames()}
@@ -129,8 +137,9 @@ class MotionTrack(Movable):
                 "translation": translation,
                 "gaze": gaze,
                 "blink": blink,
+                **({"rest": rest} if rest else {}),
             }
-            for expression, rotation, translation, gaze, blink in columns
+            for expression, rotation, translation, gaze, blink, rest in columns
         ]
 
 
@@ -149,10 +158,10 @@ def concatenate(tracks: Sequence[MotionTrack]) -> MotionTrack:
 
 
 def _row(frame: Any, where: str) -> list[float]:
-    """One frame of the file -> its 52 + 3 + 3 + 2 + 1 numbers."""
+    """One frame of the file -> its 52 + 3 + 3 + 2 + 1 + 1 numbers."""
     if not isinstance(frame, dict):
-        raise MotionError(f"{where} is not an object with expression, rotation, translation, gaze and blink.")
-    for key in frame.keys() - {"expression", "blink", *_LISTS}:
+        raise MotionError(f"{where} is not an object with expression, rotation, translation, gaze, blink and rest.")
+    for key in frame.keys() - {"expression", *_LISTS, *_NUMBERS}:
         raise MotionError(f"{where} has '{key}', which a motion track does not know.")
     expression = frame.get("expression", {})
     if not isinstance(expression, dict):
@@ -167,7 +176,7 @@ def _row(frame: Any, where: str) -> list[float]:
         if not isinstance(values, list) or len(values) != length:
             raise MotionError(f"{where}: {key} must be a list of {length} numbers.")
         row += [_number(value, f"{where}: {key}") for value in values]
-    return [*row, _number(frame.get("blink", 0.0), f"{where}: blink")]
+    return row + [_number(frame.get(key, 0.0), f"{where}: {key}") for key in _NUMBERS]
 
 
 def _number(value: Any, where: str) -> float:

@@ -24,6 +24,9 @@ CENTRE_DB = -65.0
 SPREAD_DB = 20.0
 SILENCE = (-80.0 - CENTRE_DB) / SPREAD_DB  # the value of every feature of pure silence
 
+BALANCE_STEPS = 50  # mel frames of speech that weigh as much as what is known of speech beforehand
+MAX_BALANCE_DB = 20.0
+
 
 def encode_speech(
     audio: Audio, fps: float, config: SpeechConfig, progress: ProgressCallback = ignore_progress
@@ -70,9 +73,43 @@ def level_gain(power: Tensor) -> float:
     return 10 ** (gain_db / 10)
 
 
-def log_mel(power: Tensor, gain: float) -> Tensor:
+def log_mel(power: Tensor, gain: float | Tensor) -> Tensor:
     """Band powers (..., dim) -> features of about zero mean and unit range; zero power gives ``SILENCE``."""
     return (10 * (power * gain + FLOOR).log10() - CENTRE_DB) / SPREAD_DB
+
+
+def mel_powers(features: Tensor) -> Tensor:
+    """The inverse of ``log_mel`` for a gain of 1."""
+    return (10 ** ((features * SPREAD_DB + CENTRE_DB) / 10) - FLOOR).clamp_min(0)
+
+
+def band_levels(features: Tensor, usual: Tensor) -> Tensor:
+    """Features (..., F, steps, dim) of whole speeches -> (..., dim), the mean of each band while there is speech.
+
+    It is what the voice, the room and the microphone have in common at all times. usual: (dim,), what it is of most
+    speech, towards which short ones are drawn: it counts as ``BALANCE_STEPS`` mel frames. There is speech where a mel
+    frame is no more than 15.9 dB below the level that ``level_gain`` brings speech to.
+    """
+    middle = features.shape[-2] // 2
+    total, count = speech_in(features[..., middle - 1 : middle + 1, :].flatten(-3, -2))  # each frame's own two steps
+    return (total + BALANCE_STEPS * usual) / (count + BALANCE_STEPS)
+
+
+def speech_in(mel: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (..., J, dim) of mel frames -> the sum (..., dim) of those in which there is speech, and how many they
+    are (..., 1)."""
+    active = mel_powers(mel).sum(-1, keepdim=True) > 10 ** ((TARGET_LEVEL_DB - ACTIVE_MARGIN_DB) / 10)
+    return (mel * active).sum(-2), active.sum(-2)
+
+
+def balance(features: Tensor, change: Tensor) -> Tensor:
+    """Features (..., F, steps, dim) as if each band had been louder by ``change`` (..., dim), in the unit of features.
+
+    No band changes by more than 20 dB, and silence stays silence.
+    """
+    limit = MAX_BALANCE_DB / SPREAD_DB
+    gain = 10 ** (change.clamp(-limit, limit) * (SPREAD_DB / 10))
+    return log_mel(mel_powers(features), gain[..., None, None, :])
 
 
 def patches(mel: Tensor, count: int, fps: float, config: SpeechConfig) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt
+from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
 from ..config import MINI, PortraitTalkConfig
@@ -23,7 +24,7 @@ from ..motion.geometry import lip_aperture
 from ..speech.features import encode_speech
 from .articulate import train_articulator
 from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
-from .speech_data import Utterance, batches, load_groups, load_utterance, save_groups, wordless
+from .speech_data import Utterance, batches, load_groups, load_utterance, save_groups, usual_levels, wordless
 from .speech_targets import at_rest, fit_coefficients
 from .tracks import read_spoken_track
 from .trainer import Batch, TrainerConfig, fit
@@ -146,9 +147,8 @@ def validate(
         if seen is None:
             continue
         measured = lip_aperture(seen[0])
-        asked = basis.asked_aperture(
-            net.expression(encode_speech(read_audio(clip), MOTION_FPS, config.speech).features)
-        )
+        expression, _ = net.expression(encode_speech(read_audio(clip), MOTION_FPS, config.speech).features)
+        asked = basis.asked_aperture(expression)
         count = min(len(measured), len(asked))
         lags = {lag: correlation(asked[:count], measured[:count], lag) for lag in range(-LARGEST_LAG, LARGEST_LAG + 1)}
         best = max(lags, key=lambda lag: lags[lag])
@@ -175,8 +175,12 @@ def train(
     out: Path,
     config: PortraitTalkConfig = MINI,
     training: MotionTrainingConfig = MotionTrainingConfig(),
+    start: Path | None = None,
 ) -> MotionNet:
-    """Trains on ``sources`` and writes ``out/weights.safetensors``; a run that was stopped goes on where it was."""
+    """Trains on ``sources`` and writes ``out/weights.safetensors``; a run that was stopped goes on where it was.
+
+    It begins with the weights in ``start``, if there are any.
+    """
     from accelerate import PartialState
 
     prepared = out / "utterances.safetensors"
@@ -189,7 +193,11 @@ def train(
     filmed = torch.cat([utterance.motion for group in groups[:2] for utterance in group])
     torch.manual_seed(training.seed)
     net = MotionNet(config)
-    net.spread.copy_(filmed.std(0) + SMALLEST_SPREAD)
+    if start is not None:
+        net.load_state_dict(load_file(start))
+    else:
+        net.spread.copy_(filmed.std(0) + SMALLEST_SPREAD)
+    net.usual_levels.copy_(usual_levels([one for group in groups[:3] for one in group]))
     loss = MotionLoss(net.spread.clone(), basis, training)
     shares = [(share, group) for share, group in zip(training.shares, groups, strict=True) if group]
     draw = batches(shares, config.speech, training.batch_size, training.frames)

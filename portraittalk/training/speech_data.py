@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from ..config import SpeechConfig
 from ..media.audio import Audio, read_audio
 from ..models.motion_net import MOTION_FPS, SPOKEN_NAMES
-from ..speech.features import level_gain, log_mel, patches
+from ..speech.features import level_gain, log_mel, patches, speech_in
 from ..speech.mel import mel_chunks
 from .data import one_of
 from .phones import PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels
@@ -68,6 +68,13 @@ def load_groups(path: Path) -> list[list[Utterance]]:
 
 def spectrum(audio: Audio, config: SpeechConfig) -> Tensor:
     return torch.cat(list(mel_chunks(audio, config)))
+
+
+def usual_levels(utterances: Sequence[Utterance]) -> Tensor:
+    """(bands,) the mean of each band, in the unit of features, over all the speech there is."""
+    found = [speech_in(log_mel(one.power, one.gain)) for one in utterances]
+    total, count = (torch.stack(parts).sum(0) for parts in zip(*found, strict=True))
+    return total / count.clamp_min(1)
 
 
 def to_spectra(motion: Tensor, count: int, config: SpeechConfig) -> Tensor:

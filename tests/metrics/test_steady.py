@@ -1,5 +1,7 @@
 """Flicker, drift and blinks on the demo portrait."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -39,8 +41,7 @@ def test_blinks_are_counted(portrait_face):
     blink = torch.zeros(frames)
     blink[20:24] = 1
     blink[70:74] = 1
-    track = MotionTrack.of_expression(torch.zeros(frames, 52), 25.0)
-    track = type(track)(track.fps, track.expression, track.rotation, track.translation, track.gaze, blink)
+    track = replace(MotionTrack.of_expression(torch.zeros(frames, 52), 25.0), blink=blink)
     moved = move_landmarks(portrait_face.landmarks, portrait_face.blendshapes, track, load_basis())
     assert eye_openness(moved[20]) < 0.3 * eye_openness(moved[0])
     assert blinks_per_minute([Face(points) for points in moved], 25.0) == pytest.approx(30)  # two in four seconds

@@ -6,6 +6,7 @@ import torch
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig
 from portraittalk.models.motion_net import BOTH_SIDES, SPOKEN_NAMES, MotionNet
 from portraittalk.motion.arkit import ARKIT_NAMES
+from portraittalk.speech.features import balance
 
 TINY = PortraitTalkConfig(motion_net=MotionNetConfig(width=16, layers=4))
 
@@ -26,19 +27,29 @@ def test_shapes_and_size(net):
 
 def test_a_frame_depends_on_its_reach_and_no_more(net):
     features = torch.randn(1, 41, 20, 80).requires_grad_()
-    net(features)[0][0, 20].sum().backward()
+    net(features, net.levels(features.detach()))[0][0, 20].sum().backward()
     touched = features.grad.abs().sum((0, 2, 3)).nonzero().flatten().tolist()
     assert (min(touched), max(touched)) == (20 - net.reach, 20 + net.reach)
 
 
 def test_pieces_give_what_the_whole_gives(net):
     features = torch.randn(60, 20, 80)
-    whole, piece = net.expression(features), net.expression(features[: 30 + net.reach])
-    assert torch.allclose(piece[:30], whole[:30], atol=1e-6)
+    whole, piece = net.expression(features), net.expression(features[: 30 + net.reach], net.levels(features))
+    for of_whole, of_piece in zip(whole, piece, strict=True):
+        assert torch.allclose(of_piece[:30], of_whole[:30], atol=1e-6)
+
+
+def test_voices_that_differ_by_their_bands_alone_sound_alike(net):
+    features = 0.3 * torch.randn(1, 400, 20, 80, generator=torch.Generator().manual_seed(0))
+    darker = balance(features, torch.linspace(0.4, -0.4, 80)[None])
+    plain, changed = net(features)[0], net(darker)[0]
+    without = net(darker, net.levels(features))[0]
+    assert (changed - plain).abs().max() < 0.35 * (without - plain).abs().max()
 
 
 def test_expression_moves_BOTH_SIDES_alike_and_leaves_the_eyes_alone(net):
-    expression = net.expression(torch.randn(5, 20, 80))
+    expression, silence = net.expression(torch.randn(5, 20, 80))
+    assert silence.shape == (5,) and silence.min() >= 0 and silence.max() <= 1
     assert expression.shape == (5, 52)
     assert expression.min() >= 0 and expression.max() <= 1
     for index, name in enumerate(ARKIT_NAMES):

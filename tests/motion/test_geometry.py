@@ -10,6 +10,8 @@ from portraittalk.motion.geometry import (
     EYE_LEFT,
     EYE_RIGHT,
     LIPS,
+    RESTS_OPEN,
+    SHOWS_TEETH,
     asked_aperture,
     eye_closure,
     gap,
@@ -64,6 +66,39 @@ def test_a_smile_with_teeth_closes_and_stays_a_smile(identity, smiling, basis):
     assert (lower - upper)[:, :2].norm(dim=1).max() < 0.5  # pixels
     width = [(points[291, 0] - points[61, 0]).item() for points in (identity.landmarks, closed)]
     assert width[1] > 1.05 * width[0]
+
+
+def test_a_mouth_at_rest_is_the_portraits_own(smiling, basis):
+    landmarks, expression = smiling
+    parted = track_of(jawOpen=0.2, mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
+    landmarks = move_landmarks(landmarks, expression, parted, basis)[0]
+    expression = expression.clone()
+    expression[ARKIT_INDEX["jawOpen"]] = 0.2
+    assert SHOWS_TEETH < lip_aperture(landmarks) < RESTS_OPEN
+    silent = replace(track_of(), rest=torch.ones(1))
+    moved = move_landmarks(landmarks, expression, silent, basis)[0]
+    assert (moved - landmarks).norm(dim=1).max() < 0.01 * eye_distance(landmarks)
+    shown, spoken = shown_expression(silent, expression), shown_expression(track_of(), expression)
+    assert torch.allclose(shown, spoken.max(expression), atol=1e-6)
+    half = move_landmarks(landmarks, expression, replace(silent, rest=torch.full((1,), 0.5)), basis)
+    assert lip_aperture(half).item() == pytest.approx(lip_aperture(landmarks).item() / 2, rel=0.1)
+
+
+def test_a_mouth_that_gapes_does_not_gape_at_rest(identity, basis):
+    gaping = move_landmarks(identity.landmarks, identity.blendshapes, track_of(jawOpen=1.0), basis)[0]
+    silent = replace(track_of(), rest=torch.ones(1))
+    rested = move_landmarks(gaping, identity.blendshapes, silent, basis)
+    assert lip_aperture(gaping) > 1.5 * RESTS_OPEN
+    assert lip_aperture(rested).item() == pytest.approx(RESTS_OPEN, rel=0.15)
+
+
+def test_speech_is_heard_in_a_mouth_at_rest(smiling, basis):
+    landmarks, expression = smiling
+    speaking = track_of(jawOpen=0.9)
+    moved = [
+        move_landmarks(landmarks, expression, replace(speaking, rest=torch.tensor([r])), basis) for r in (0.0, 1.0)
+    ]
+    assert torch.allclose(lip_aperture(moved[0]), lip_aperture(moved[1]), atol=1e-3)
 
 
 def test_a_blink_closes_the_lids_and_nothing_else(identity, basis):

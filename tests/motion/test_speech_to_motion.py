@@ -8,7 +8,15 @@ import torch
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig, SpeechConfig
 from portraittalk.media.audio import Audio, read_audio
 from portraittalk.models.motion_net import MotionNet
-from portraittalk.motion.speech_to_motion import PIECE_FRAMES, at_frames, speech_to_motion, spoken_expression
+from portraittalk.motion.speech_to_motion import (
+    PIECE_FRAMES,
+    SETTLED,
+    at_frames,
+    resting,
+    speech_to_motion,
+    spoken_expression,
+)
+from portraittalk.motion.track import TENSORS
 from portraittalk.speech.features import encode_speech
 
 
@@ -35,7 +43,7 @@ def test_one_frame_for_each_frame_of_the_speech(net, demo, fps):
 def test_the_seed_decides_the_head_and_not_the_mouth(net, demo):
     speech = encode_speech(demo, 25, SpeechConfig())
     first, again, other = (speech_to_motion(net, speech, seed) for seed in (1, 1, 2))
-    for name in ("expression", "rotation", "translation", "gaze", "blink"):
+    for name in TENSORS:
         assert torch.equal(getattr(first, name), getattr(again, name))
     assert torch.equal(first.expression, other.expression)
     assert not torch.equal(first.rotation, other.rotation)
@@ -54,7 +62,8 @@ def test_long_speech_in_pieces_is_the_speech_at_once(net):
     features = torch.randn(2 * PIECE_FRAMES + 30, 20, 80, generator=torch.Generator().manual_seed(0))
     reports = []
     pieces = spoken_expression(net, features, reports.append)
-    assert torch.allclose(pieces, net.expression(features), atol=1e-6)
+    for part, whole in zip(pieces, net.expression(features), strict=True):
+        assert torch.allclose(part, whole, atol=1e-6)
     assert [report.done for report in reports] == [PIECE_FRAMES, 2 * PIECE_FRAMES, len(features)]
 
 
@@ -67,6 +76,18 @@ def test_cancel_passes_through(net):
 
     with pytest.raises(Cancelled):
         spoken_expression(net, torch.zeros(3, 20, 80), cancel)
+
+
+def test_the_portraits_mouth_stays_until_the_first_word_and_settles_after_it():
+    silence = torch.ones(80)
+    silence[20:40] = 0
+    silence[30] = 1  # a stop, not a pause
+    rest = resting(silence)
+    assert (rest[:14] == 1).all()
+    assert rest[20:40].max() < 0.2
+    assert rest[25:35].max() == 0
+    assert torch.allclose(rest[50:], torch.tensor(SETTLED))
+    assert rest.diff().abs().max() < 0.35  # it eases into rest and out of it
 
 
 def test_motion_at_another_rate_is_read_at_the_same_times():

@@ -45,6 +45,7 @@ def test_coefficients_stand_where_they_are_documented():
         torch.full((2, 3), 0.2),
         torch.full((2, 2), 0.3),
         torch.full((2,), 0.4),
+        torch.zeros(2),
     )
     values = structure_coefficients(torch.full((2, 52), 0.5), track, torch.full((2,), 0.1))
     assert (values[:, :52] == 0.5).all()

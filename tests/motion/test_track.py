@@ -12,7 +12,8 @@ from portraittalk.motion.track import TENSORS, MotionTrack, concatenate
 @pytest.fixture
 def track():
     generator = torch.Generator().manual_seed(0)
-    shapes = {"expression": (7, 52), "rotation": (7, 3), "translation": (7, 3), "gaze": (7, 2), "blink": (7,)}
+    shapes = {"expression": (7, 52), "rotation": (7, 3), "translation": (7, 3), "gaze": (7, 2)}
+    shapes |= {"blink": (7,), "rest": (7,)}
     return MotionTrack(25.0, **{name: torch.rand(shape, generator=generator) for name, shape in shapes.items()})
 
 
@@ -35,7 +36,15 @@ def test_the_file_reads_frame_by_frame(tmp_path):
     lines = (tmp_path / "motion.json").read_text().splitlines()
     frame = json.loads(lines[3].rstrip(","))
     assert frame["expression"] == {"jawOpen": 0.25}
+    assert "rest" not in frame
     assert len(lines) == 6
+
+
+def test_a_file_without_rest_speaks_all_the_time(track):
+    data = track.to_dict()
+    for frame in data["frames"]:
+        del frame["rest"]
+    assert not MotionTrack.from_dict(data).rest.any()
 
 
 def test_slices_join_to_the_whole(track):

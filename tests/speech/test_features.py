@@ -12,6 +12,8 @@ from portraittalk.speech.features import (
     SILENCE,
     TARGET_LEVEL_DB,
     at_rate,
+    balance,
+    band_levels,
     encode_speech,
     level_gain,
 )
@@ -111,3 +113,25 @@ def test_long_sound_is_taken_in_pieces():
 def test_impossible_frame_rates_are_refused(fps):
     with pytest.raises(SettingsError, match="frame rate"):
         encode_speech(Audio(torch.zeros(1, 16000), 16000), fps, CONFIG)
+
+
+def test_band_levels_are_those_of_the_speech_and_not_of_the_pauses(speech_sound):
+    features = encode_speech(speech_sound, 25, CONFIG).features
+    silent = torch.full((500, CONFIG.steps, CONFIG.dim), SILENCE)
+    usual = torch.zeros(CONFIG.dim)
+    levels = band_levels(features, usual)
+    assert torch.allclose(band_levels(torch.cat((silent, features, silent)), usual), levels, atol=1e-5)
+    assert torch.allclose(band_levels(silent, usual + 0.3), usual + 0.3)
+    assert torch.allclose(band_levels(features[None].repeat(2, 1, 1, 1), usual), levels.expand(2, -1))
+
+
+def test_a_recording_is_balanced_back_to_another(speech_sound):
+    features = encode_speech(speech_sound, 25, CONFIG).features
+    change = torch.linspace(0.3, -0.3, CONFIG.dim)
+    dark = balance(features, change)
+    usual = band_levels(features, torch.zeros(CONFIG.dim))
+    again = balance(dark, usual - band_levels(dark, usual))
+    loud = features.amax(2, keepdim=True) > 0.5  # away from the floor
+    assert ((again - features).abs() * loud).mean() < 0.5 * ((dark - features).abs() * loud).mean()
+    silent = torch.full((3, CONFIG.steps, CONFIG.dim), SILENCE)
+    assert torch.allclose(balance(silent, change), silent, atol=1e-5)

@@ -5,11 +5,13 @@ from itertools import pairwise
 import pytest
 
 from portraittalk.config import MotionNetConfig
+from portraittalk.models.motion_net import SILENT
 from portraittalk.training.phones import (
     CLOSURES,
     IPA_PHONES,
     PHONE_INDEX,
     PHONES,
+    SILENCE_PHONE,
     Phone,
     phone_labels,
     phones_of_letters,
@@ -20,6 +22,7 @@ from portraittalk.training.phones import (
 
 def test_the_inventory_fits_the_network():
     assert len(PHONES) == len(set(PHONES)) == MotionNetConfig().phones
+    assert PHONES[SILENT] == SILENCE_PHONE
     assert set(IPA_PHONES.values()) <= set(PHONES)
     assert [PHONES[index] for index in CLOSURES] == ["P", "B", "M"]
 
