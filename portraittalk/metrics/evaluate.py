@@ -128,6 +128,7 @@ def evaluate(
         "lips_asked": correlation(asked, lips),
         "closure": closure(lips, phones, FPS),
         "identity": seen.distance,
+        "identity_cosine": seen.cosine,
         "outside_psnr": seen.outside_psnr,
         "seam": seam_ratio(seen.small, [w.start for w in windows[1:]]) if len(windows) > 1 else None,
         "flicker": flicker(seen.small, around),
@@ -189,6 +190,7 @@ def _beside(seen: Seen, real: Seen, lips: Tensor, real_lips: Tensor) -> dict[str
         "lag": lag,
         "lip_distance": lip_distance(seen.faces, real.faces),
         "identity_real": real.distance,
+        "identity_cosine_real": real.cosine,
         "identity_ratio": ratio,
         "blinks_real": blinks_per_minute(real.faces, FPS),
     }

@@ -17,7 +17,7 @@ class Figures:
     lip_distance: of the lips' landmarks to the real clip's, in eye distances. closure, closure_real: the share of p, b
     and m on which the lips close.
     identity: mean distance of dlib's embeddings to the portrait's; identity_real: that of the real clip's own frames;
-    identity_ratio: of the two.
+    identity_ratio: of the two; identity_cosine, identity_cosine_real: mean cosines of the same embeddings.
     mouth, mouth_warp: mean absolute error of the model and of the warp alone in the mouth region, in 1/255, with the
     real clip's landmarks given, and mouth_psnr, mouth_psnr_warp in dB; ssim, ssim_warp: of the whole crop; lpips,
     lpips_warp: likewise, 0 where they look alike (``metrics.lpips``).
@@ -47,6 +47,8 @@ class Figures:
     identity: float | None
     identity_real: float | None
     identity_ratio: float | None
+    identity_cosine: float | None
+    identity_cosine_real: float | None
     mouth: float | None
     mouth_warp: float | None
     mouth_psnr: float | None

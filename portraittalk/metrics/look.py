@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from ..face.align import aligned_crop, extract_crop, from_crop
 from ..face.compose import CropData
@@ -20,12 +21,13 @@ IDENTITY_EVERY = 5  # frames
 
 @dataclass(frozen=True)
 class Seen:
-    """faces: of each frame, None where there is none. small: crops (F, 3, s, s), all at one place. distance: mean
-    distance of dlib's embeddings to the portrait's. outside_psnr: of what lies outside of the face crop, in dB."""
+    """faces: of each frame, None where there is none. small: crops (F, 3, s, s), all at one place. distance, cosine:
+    means of dlib's embeddings to the portrait's. outside_psnr: of what lies outside of the face crop, in dB."""
 
     faces: list[Face | None]
     small: Tensor
     distance: float | None
+    cosine: float | None
     outside_psnr: float | None
 
 
@@ -57,11 +59,13 @@ def look(
     outside_psnr = None
     if outside is not None and outside.any():
         outside_psnr = -10 * torch.stack(errors).mean().log10().item()
-    distance = None
+    distance, cosine = None, None
     if recognition is not None and identity is not None and embeddings:
         reference = recognition(identity.portrait, face_of(identity))
-        distance = (torch.stack(embeddings) - reference).norm(dim=1).mean().item()
-    return Seen(faces, torch.stack(small), distance, outside_psnr)
+        embedded = torch.stack(embeddings)
+        distance = (embedded - reference).norm(dim=1).mean().item()
+        cosine = cosine_similarity(embedded, reference[None]).mean().item()
+    return Seen(faces, torch.stack(small), distance, cosine, outside_psnr)
 
 
 def first_crop(video: VideoReader, size: int, provider: FaceProvider) -> Crop:
