@@ -163,6 +163,7 @@ def motion(
     tracks: Annotated[Path | None, typer.Option(help="Folder that `tracks` wrote of the videos.")] = None,
     phones: Annotated[Path | None, typer.Option(help="Folder of the videos' phone files.")] = None,
     synthetic: Annotated[Path | None, typer.Option(help="Folder of sound files with phone files beside them.")] = None,
+    wordless: Annotated[Path | None, typer.Option(help="Folder of sounds in which nobody speaks.")] = None,
     start: Start = None,
     basis: Basis = None,
     minutes: Minutes = None,
@@ -177,14 +178,14 @@ def motion(
     from .runs import MotionRun
 
     options = {"clips": clips, "validation": validation, "tracks": tracks, "phones": phones, "synthetic": synthetic}
-    options["start"] = start
+    options |= {"wordless": wordless, "start": start}
     run = configured(MotionRun, "motion", out, config, {**options, "basis": basis, **ends(minutes, steps, seed)}, set_)
     videos = [path for path in files_of(run.clips) if path.suffix.lower() in VIDEOS]
     held_out = tuple(path for path in videos if run.validation and path.stem.startswith(run.validation))
     spoken = tuple(path for path in videos if path not in held_out)
     sounds = (path for path in files_of(run.synthetic) if path.suffix != ".phones")
     voices = tuple(path for path in sounds if path.with_suffix(".phones").exists())
-    sources = Sources(spoken, run.tracks, run.phones, voices)
+    sources = Sources(spoken, run.tracks, run.phones, voices, tuple(files_of(run.wordless)))
     train(sources, held_out, read_basis(run.basis), out, run.network, run.training, run.start)
 
 

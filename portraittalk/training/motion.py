@@ -24,7 +24,17 @@ from ..motion.geometry import lip_aperture
 from ..speech.features import encode_speech
 from .articulate import train_articulator
 from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
-from .speech_data import Utterance, batches, load_groups, load_utterance, save_groups, usual_levels, wordless
+from .speech_data import (
+    Utterance,
+    batches,
+    load_groups,
+    load_utterance,
+    save_groups,
+    spectrum,
+    unspoken,
+    usual_levels,
+    wordless,
+)
 from .speech_targets import at_rest, fit_coefficients
 from .tracks import read_spoken_track
 from .trainer import Batch, TrainerConfig, fit
@@ -37,14 +47,15 @@ SMALLEST_SPREAD = 0.01  # of a coefficient: what hardly moves must not count mos
 
 @dataclass(frozen=True)
 class MotionTrainingConfig:
-    """shares: of main speaker's clips, other speakers' clips, synthetic and wordless sounds in a batch.
+    """shares: of main speaker's clips, other speakers' clips, synthetic speech, wordless sounds and recordings without
+    words in a batch.
 
     The weights are those of the terms of ``MotionLoss``. main_speaker: how the names of their clips begin.
     """
 
     batch_size: Annotated[int, Gt(0)] = 16
     frames: Annotated[int, Gt(0)] = 75
-    shares: tuple[float, float, float, float] = (0.36, 0.04, 0.46, 0.14)
+    shares: tuple[float, float, float, float, float] = (0.3, 0.1, 0.4, 0.08, 0.12)
     main_speaker: str = "s1_"
     velocity: float = 1.0
     aperture: float = 1.0
@@ -87,18 +98,19 @@ class MotionLoss:
 @dataclass(frozen=True)
 class Sources:
     """Where the data lie. clips: videos; tracks and phones: folders with a track file and a phone file for each;
-    synthetic: sound files with a phone file beside each."""
+    synthetic: sound files with a phone file beside each. wordless: sounds in which nobody speaks."""
 
     clips: tuple[Path, ...]
     tracks: Path
     phones: Path
     synthetic: tuple[Path, ...]
+    wordless: tuple[Path, ...] = ()
 
 
 def gather(
     sources: Sources, basis: FaceBasis, config: PortraitTalkConfig, training: MotionTrainingConfig
 ) -> list[list[Utterance]]:
-    """The four groups of ``training.shares``. The articulator lends the synthetic ones their motion."""
+    """The groups of ``training.shares``. The articulator lends the synthetic speech its motion."""
     generator = torch.Generator().manual_seed(training.seed)
     main: list[Utterance] = []
     others: list[Utterance] = []
@@ -119,7 +131,8 @@ def gather(
         audio = read_audio(sound)
         motion = articulator.articulate(phones, frame_count(audio.samples, audio.sample_rate, MOTION_FPS), basis)
         synthetic.append(load_utterance(sound, phones, motion, config.speech))
-    return [main, others, synthetic, wordless(150, config.speech, generator)]
+    recorded = [unspoken(spectrum(read_audio(sound), config.speech)) for sound in sources.wordless]
+    return [main, others, synthetic, wordless(150, config.speech, generator), recorded]
 
 
 def _track_of(clip: Path, tracks: Path) -> Path:
@@ -188,8 +201,9 @@ def train(
         if not prepared.exists():
             out.mkdir(parents=True, exist_ok=True)
             save_groups(prepared, gather(sources, basis, config, training))
-    groups = load_groups(prepared)
-    log.info("utterances: %d of the main speaker, %d of others, %d synthetic, %d without words", *map(len, groups))
+    groups = load_groups(prepared, len(training.shares))
+    told = "utterances: %d of the main speaker, %d of others, %d synthetic; %d sounds and %d recordings without words"
+    log.info(told, *map(len, groups))
     filmed = torch.cat([utterance.motion for group in groups[:2] for utterance in group])
     torch.manual_seed(training.seed)
     net = MotionNet(config)
@@ -200,7 +214,7 @@ def train(
     net.usual_levels.copy_(usual_levels([one for group in groups[:3] for one in group]))
     loss = MotionLoss(net.spread.clone(), basis, training)
     shares = [(share, group) for share, group in zip(training.shares, groups, strict=True) if group]
-    draw = batches(shares, config.speech, training.batch_size, training.frames)
+    draw = batches(shares, config.speech, training.batch_size, training.frames, backgrounds=groups[4])
 
     def check(average: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(average, MotionNet)

@@ -83,7 +83,8 @@ class DistilRun:
 class MotionRun:
     """clips: folder of videos of people speaking. validation: beginnings of the names of those that are not trained
     on. tracks: folder of their track files; phones: of their phone files. synthetic: folder of sound files with
-    phone files beside them. start: weights to begin with."""
+    phone files beside them. wordless: folder of sounds in which nobody speaks or sings, such as what
+    ``training.music`` writes; they are also heard behind speech. start: weights to begin with."""
 
     clips: Path
     tracks: Path
@@ -91,6 +92,7 @@ class MotionRun:
     basis: Path
     validation: tuple[str, ...] = ()
     synthetic: Path | None = None
+    wordless: Path | None = None
     start: Path | None = None
     network: PortraitTalkConfig = MINI
     training: MotionTrainingConfig = field(default_factory=MotionTrainingConfig)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
@@ -16,10 +17,11 @@ from ..speech.features import level_gain, log_mel, patches, speech_in
 from ..speech.mel import mel_chunks
 from .data import one_of
 from .phones import PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels
-from .speech_augment import augment, noise, uniform
+from .speech_augment import augment, decibels, noise, uniform
 from .trainer import Batch, Draw, stacked
 
 SPEEDS = (0.8, 1.25)
+BEHIND, BEHIND_DB = 0.3, (3, 30)  # how often there is something behind the speech, and by how much it is quieter
 NOTE_SECONDS = 0.25
 WORDLESS_SECONDS = 6
 
@@ -54,11 +56,11 @@ def save_groups(path: Path, groups: Sequence[Sequence[Utterance]]) -> None:
     part.replace(path)
 
 
-def load_groups(path: Path) -> list[list[Utterance]]:
-    """What ``save_groups`` wrote."""
+def load_groups(path: Path, count: int) -> list[list[Utterance]]:
+    """What ``save_groups`` wrote of ``count`` groups, of which some may be empty."""
     tensors = load_file(path)
     keys = sorted({name.rsplit(".", 1)[0] for name in tensors})
-    groups: list[list[Utterance]] = [[] for _ in range(1 + max(int(key.split(".")[0]) for key in keys))]
+    groups: list[list[Utterance]] = [[] for _ in range(count)]
     for key in keys:
         power = tensors[f"{key}.power"]
         one = Utterance(power, tensors[f"{key}.phones"], tensors[f"{key}.motion"], level_gain(power))
@@ -101,24 +103,60 @@ def music(seconds: float, sample_rate: int, generator: Generator) -> Audio:
     return Audio(torch.cat(pieces)[None], sample_rate)
 
 
+def beeps(seconds: float, sample_rate: int, generator: Generator) -> Audio:
+    """Tones that come and go at the pace of syllables and slide as a voice does: alarms, telephones, birds."""
+    pieces, left = [], seconds
+    while left > 0:
+        lasts = uniform(0.05, 0.6, generator)
+        time = torch.arange(round(lasts * sample_rate)) / sample_rate
+        hz = math.exp(uniform(math.log(150), math.log(3500), generator))
+        slide, swing = uniform(-0.8, 0.8, generator), uniform(0, 0.05, generator)
+        pitch = hz * torch.exp(slide * time / lasts + swing * torch.sin(2 * math.pi * uniform(3, 20, generator) * time))
+        phase = 2 * math.pi * pitch.cumsum(0) / sample_rate
+        overtones = uniform(0, 1, generator) ** torch.arange(5)
+        tone = sum(weight * torch.sin((order + 1) * phase) for order, weight in enumerate(overtones.tolist()))
+        pieces.append(0.1 * tone * torch.sin(math.pi * time / lasts) ** 0.3)
+        pieces.append(torch.zeros(round(uniform(0, 0.5, generator) * sample_rate)))
+        left -= lasts + len(pieces[-1]) / sample_rate
+    return Audio(torch.cat(pieces)[None, : round(seconds * sample_rate)], sample_rate)
+
+
+def bursts(frames: int, bands: int, level: float, generator: Generator) -> Tensor:
+    """Noise (frames, bands) of a random colour in bursts: clapping, steps, waves, machines."""
+    every = uniform(3, 40, generator)
+    knots = torch.randn(1, 1, max(2, round(frames / every)), generator=generator) * uniform(4, 15, generator)
+    swell = F.interpolate(knots, size=frames, mode="linear", align_corners=True)[0, 0]
+    return noise((frames, bands), level, generator) * decibels(swell)[:, None]
+
+
 def wordless(count: int, config: SpeechConfig, generator: Generator) -> list[Utterance]:
-    """Silence, hiss, coloured noise and music of 6 s, in turn: the lips are at rest."""
-    samples, hop = WORDLESS_SECONDS * config.sample_rate, config.hop
-    phones = torch.full((samples // hop,), PHONE_INDEX[SILENCE_PHONE])
-    motion = torch.zeros(samples // hop, len(SPOKEN_NAMES))
-    powers = []
+    """Silence, hiss, coloured noise, music, beeps and bursts of 6 s, in turn: the lips are at rest."""
+    samples, rate = WORDLESS_SECONDS * config.sample_rate, config.sample_rate
+    frames = samples // config.hop
+    found = []
     for index in range(count):
-        level = 10 ** -uniform(1, 7, generator)
-        if index % 4 == 0:
-            powers.append(torch.zeros(samples // hop, config.dim))
-        elif index % 4 == 1:
+        level, kind = 10 ** -uniform(1, 7, generator), index % 6
+        if kind == 0:
+            power = torch.zeros(frames, config.dim)
+        elif kind == 1:
             hiss = math.sqrt(level) * torch.randn(1, samples, generator=generator)
-            powers.append(spectrum(Audio(hiss, config.sample_rate), config))
-        elif index % 4 == 2:
-            powers.append(noise((samples // hop, config.dim), level, generator))
+            power = spectrum(Audio(hiss, rate), config)
+        elif kind == 2:
+            power = noise((frames, config.dim), level, generator)
+        elif kind == 3:
+            power = spectrum(music(WORDLESS_SECONDS, rate, generator), config)
+        elif kind == 4:
+            power = spectrum(beeps(WORDLESS_SECONDS, rate, generator), config)
         else:
-            powers.append(spectrum(music(WORDLESS_SECONDS, config.sample_rate, generator), config))
-    return [Utterance(power, phones, motion, level_gain(power)) for power in powers]
+            power = bursts(frames, config.dim, level, generator)
+        found.append(unspoken(power))
+    return found
+
+
+def unspoken(power: Tensor) -> Utterance:
+    """A sound (J, bands) in which nobody speaks."""
+    phones = torch.full((len(power),), PHONE_INDEX[SILENCE_PHONE])
+    return Utterance(power, phones, torch.zeros(len(power), len(SPOKEN_NAMES)), level_gain(power))
 
 
 def batches(
@@ -126,8 +164,9 @@ def batches(
     config: SpeechConfig,
     batch_size: int,
     frames: int,
+    backgrounds: Sequence[Utterance] = (),
 ) -> Draw:
-    """Draws augmented batches. groups: (share of the samples, utterances).
+    """Draws augmented batches. groups: (share of the samples, utterances). backgrounds: what may be heard beside them.
 
     Each has ``features`` (B, F, W, M), ``motion`` (B, F, K) and ``phones`` (B, F).
     """
@@ -136,13 +175,22 @@ def batches(
     def draw(generator: Generator) -> Batch:
         chosen = torch.multinomial(shares, batch_size, replacement=True, generator=generator).tolist()
         picked = (one_of(groups[group][1], generator) for group in chosen)
-        return stacked(sample(utterance, config, frames, generator) for utterance in picked)
+        return stacked(sample(utterance, config, frames, generator, backgrounds) for utterance in picked)
 
     return draw
 
 
-def sample(utterance: Utterance, config: SpeechConfig, frames: int, generator: Generator) -> dict[str, Tensor]:
-    """A random stretch of ``frames`` frames at a random speed, with silence where it reaches beyond the utterance."""
+def sample(
+    utterance: Utterance,
+    config: SpeechConfig,
+    frames: int,
+    generator: Generator,
+    backgrounds: Sequence[Utterance] = (),
+) -> dict[str, Tensor]:
+    """A random stretch of ``frames`` frames at a random speed, with silence where it reaches beyond the utterance.
+
+    One of the ``backgrounds`` is heard with it now and then.
+    """
     per_frame = config.sample_rate / config.hop / MOTION_FPS
     count = round(frames * per_frame)
     speed = math.exp(uniform(math.log(SPEEDS[0]), math.log(SPEEDS[1]), generator))
@@ -158,6 +206,12 @@ def sample(utterance: Utterance, config: SpeechConfig, frames: int, generator: G
         return values[below] * (1 - share) + values[below + 1] * share
 
     power = stretch(utterance.power) * inside[:, None]
+    if backgrounds and uniform(0, 1, generator) < BEHIND:
+        beside = one_of(backgrounds, generator)
+        quieter = 10 ** (-uniform(*BEHIND_DB, generator) / 10) * beside.gain / utterance.gain
+        first = int(uniform(0, max(len(beside.power) - count, 0), generator))
+        heard = beside.power[first : first + count]
+        power[: len(heard)] += quieter * heard
     power = augment(power, 10**-2.3 / utterance.gain, config.sample_rate, generator)
     middles = ((torch.arange(frames) + 0.5) * per_frame).long()
     nearest = places.round().long().clamp(0, length - 1)[middles]

@@ -55,11 +55,11 @@ def test_motion_keeps_its_time_at_the_rate_of_the_spectra():
 
 def test_groups_are_kept_in_a_file(tmp_path, utterance):
     silence = wordless(3, TINY.speech, Generator().manual_seed(0))
-    save_groups(tmp_path / "groups.safetensors", [[utterance], silence])
-    found = load_groups(tmp_path / "groups.safetensors")
-    assert [len(group) for group in found] == [1, 3]
+    save_groups(tmp_path / "groups.safetensors", [[utterance], [], silence, []])
+    found = load_groups(tmp_path / "groups.safetensors", 4)
+    assert [len(group) for group in found] == [1, 0, 3, 0]
     assert torch.equal(found[0][0].power, utterance.power)
-    assert torch.equal(found[1][2].motion, silence[2].motion)
+    assert torch.equal(found[2][2].motion, silence[2].motion)
     assert found[0][0].gain == utterance.gain
 
 
@@ -72,10 +72,23 @@ def test_beyond_the_ends_of_an_utterance_the_lips_rest(utterance):
 
 
 def test_wordless_sounds_have_no_motion():
-    sounds = wordless(4, TINY.speech, Generator().manual_seed(0))
+    sounds = wordless(6, TINY.speech, Generator().manual_seed(0))
     assert not sounds[0].power.any()
     assert all(sound.power.any() for sound in sounds[1:])
     assert not any(sound.motion.any() or sound.phones.any() for sound in sounds)
+
+
+def test_what_is_heard_behind_speech_moves_no_lips(utterance):
+    beside = wordless(6, TINY.speech, Generator().manual_seed(0))[3:]
+    alone, both = (
+        [sample(utterance, TINY.speech, 75, Generator().manual_seed(seed), heard) for seed in range(12)]
+        for heard in ((), beside)
+    )
+    changed = [not torch.equal(a["features"], b["features"]) for a, b in zip(alone, both, strict=True)]
+    assert any(changed)
+    silent = wordless(1, TINY.speech, Generator())[0]
+    drowned = [sample(silent, TINY.speech, 75, Generator().manual_seed(seed), beside) for seed in range(12)]
+    assert not any(one["motion"].any() or one["phones"].any() for one in drowned)
 
 
 def test_loss_minds_lips_that_should_meet(basis):

@@ -1,0 +1,53 @@
+"""What the shipped motion network makes of sounds, without drawing a frame: python benchmarks/listening.py SOUND...
+
+speaks: the share of the time in which it hears speech. mean, top: the lip aperture that it asks for, in eye distances,
+on average and at its highest. openings: how often a second the lips open, in speech nearly once a syllable. closed:
+where a sound has a file of phones (NAME.phones beside it, or in the folder of --phones), the share of its p, b and m on
+which the lips meet.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from portraittalk.errors import PortraitTalkError
+from portraittalk.media.audio import read_audio
+from portraittalk.metrics.lips import closure
+from portraittalk.models.motion_net import MOTION_FPS
+from portraittalk.motion.speech_to_motion import resting, spoken_expression
+from portraittalk.speech.features import encode_speech
+from portraittalk.training.phones import read_phones
+from portraittalk.weights.load import load_model
+
+OPEN = 0.03  # eye distances: lips that part further look open
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sounds", type=Path, nargs="+")
+    parser.add_argument("--phones", type=Path, help="folder of NAME.phones files")
+    parser.add_argument("--seconds", type=float, help="only so much of each")
+    arguments = parser.parse_args()
+    model = load_model()
+    print("sound\tseconds\tspeaks\tmean\ttop\topenings\tclosed")
+    for path in arguments.sounds:
+        try:
+            speech = encode_speech(read_audio(path, duration=arguments.seconds), MOTION_FPS, model.config.speech)
+        except PortraitTalkError as error:
+            print(f"{path.name}\t{error}")
+            continue
+        expression, silence = spoken_expression(model.motion_net, speech.features)
+        aperture = model.basis.asked_aperture(expression)
+        opened = aperture > OPEN
+        openings = (opened[1:] & ~opened[:-1]).sum().item() / speech.seconds
+        row = [f"{speech.seconds:.1f}", f"{1 - (resting(silence) > 0.1).float().mean():.2f}"]
+        row += [f"{aperture.mean():.3f}", f"{aperture.max():.3f}", f"{openings:.1f}"]
+        phones = (arguments.phones or path.parent) / f"{path.stem}.phones"
+        closed = closure(aperture, read_phones(phones), MOTION_FPS) if phones.is_file() else None
+        print("\t".join([path.name, *row, "-" if closed is None else f"{closed:.2f}"]))
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()
