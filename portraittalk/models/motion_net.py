@@ -16,7 +16,19 @@ SPOKEN_NAMES = (
 )  # fmt: skip
 """What speech moves. A name without a side stands for both sides, which speech does not tell apart."""
 
-SILENT = 0  # the phone that is none
+PHONES: tuple[str, ...] = (
+    "SIL",
+    "AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW",
+    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y",
+    "Z", "ZH",
+)  # fmt: skip
+"""What is told apart: ARPAbet's phones, and silence."""
+SILENT = PHONES.index("SIL")
+BILABIALS = [PHONES.index(phone) for phone in "PBM"]
+MEETING = (0.1, 0.3)  # how likely a p, b or m is when the lips begin to meet for it, and when they do
+
+JAW_OPEN, LIPS_CLOSE = SPOKEN_NAMES.index("jawOpen"), SPOKEN_NAMES.index("mouthClose")
+LIPS_PART = [SPOKEN_NAMES.index(name) for name in ("mouthLowerDown", "mouthUpperUp", "mouthShrugUpper", "mouthFunnel")]
 DILATIONS = (1, 2, 4)  # in turn over the layers: six layers see 14 frames, 0.56 s, to either side
 
 
@@ -24,6 +36,21 @@ BOTH_SIDES = torch.tensor(
     [[float(name in (stem, f"{stem}Left", f"{stem}Right")) for stem in SPOKEN_NAMES] for name in ARKIT_NAMES]
 )
 """(52, len(SPOKEN_NAMES)) of 0 and 1: ``coefficients @ BOTH_SIDES.T`` are ARKit's."""
+
+
+def meet(coefficients: Tensor, phones: Tensor) -> Tensor:
+    """Coefficients (F, len(SPOKEN_NAMES)) whose lips meet where a p, b or m is likely enough: (F, len(PHONES)).
+
+    What is learnt by least squares hardly closes lips in fluent speech. Here the lips themselves do it, over a jaw that
+    rises half the way.
+    """
+    low, high = MEETING
+    closing = ((phones[:, BILABIALS].sum(1) - low) / (high - low)).clamp(0, 1)
+    met = coefficients.clone()
+    met[:, LIPS_PART] *= (1 - closing)[:, None]
+    met[:, JAW_OPEN] *= 1 - closing / 2
+    met[:, LIPS_CLOSE] = torch.maximum(met[:, LIPS_CLOSE], closing * met[:, JAW_OPEN] * 1.1)
+    return met
 
 
 class TemporalBlock(nn.Module):
@@ -91,5 +118,7 @@ class MotionNet(nn.Module):
     def expression(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(F, W, M) -> ARKit coefficients (F, 52) in 0..1, those that speech does not move at 0, and how likely nothing
         is said: (F,). levels: (M,)."""
-        coefficients, phones = self(features[None], None if levels is None else levels[None])
-        return coefficients[0].clamp(0, 1) @ BOTH_SIDES.T.to(coefficients), phones[0].softmax(1)[:, SILENT]
+        coefficients, logits = self(features[None], None if levels is None else levels[None])
+        phones = logits[0].softmax(1)
+        spoken = meet(coefficients[0].clamp(0, 1), phones)
+        return spoken @ BOTH_SIDES.T.to(spoken), phones[:, SILENT]

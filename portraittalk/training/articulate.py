@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ..models.motion_net import BOTH_SIDES, MOTION_FPS, SPOKEN_NAMES
+from ..models.motion_net import BILABIALS, BOTH_SIDES, JAW_OPEN, MOTION_FPS, PHONES, SPOKEN_NAMES
 from ..motion.basis import FaceBasis
-from .phones import CLOSURES, PHONE_INDEX, PHONES, Phone, phone_labels
-from .speech_targets import JAW_OPEN
+from .phones import PHONE_INDEX, Phone, phone_labels
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def close_lips(motion: Tensor, held: Tensor, basis: FaceBasis) -> Tensor:
 
     Least squares rounds off the closures of fluent speech: too short to matter in the error, plain to see in a face.
     """
-    share = (2 * held[:, list(CLOSURES)].sum(1)).clamp(max=1)
+    share = (2 * held[:, BILABIALS].sum(1)).clamp(max=1)
     opening = (BOTH_SIDES.T @ basis.aperture)[JAW_OPEN]
     closed = motion.clone()
     closed[:, JAW_OPEN] -= share * basis.asked_aperture(motion @ BOTH_SIDES.T) / opening

@@ -18,12 +18,12 @@ from torch import Generator, Tensor, nn
 
 from ..config import MINI, PortraitTalkConfig
 from ..media.audio import frame_count, read_audio
-from ..models.motion_net import BOTH_SIDES, MOTION_FPS, MotionNet
+from ..models.motion_net import BILABIALS, BOTH_SIDES, MOTION_FPS, MotionNet
 from ..motion.basis import FaceBasis
 from ..motion.geometry import lip_aperture
 from ..speech.features import encode_speech
 from .articulate import train_articulator
-from .phones import CLOSURES, PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
+from .phones import PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
 from .speech_data import (
     Utterance,
     batches,
@@ -76,7 +76,7 @@ class MotionLoss:
         self.spread, self.config = spread, config
         self.opening = BOTH_SIDES.T @ basis.aperture  # (K,)
         self.aperture_spread = (spread * self.opening).norm()
-        self.closures = torch.tensor(CLOSURES)
+        self.closures = torch.tensor(BILABIALS)
 
     def __call__(self, net: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         found, logits = net(batch["features"])

@@ -1,4 +1,4 @@
-"""Phones in time: the inventory that the motion network classifies, IPA mapped onto it, and the file they are kept in.
+"""Phones in time: IPA mapped onto those that the motion network tells apart, and the file they are kept in.
 
 A phone file stands beside its sound (``x.wav``, ``x.phones``); each line is ``start end PHONE``, in seconds.
 """
@@ -9,15 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SILENCE_PHONE = "SIL"
-PHONES: tuple[str, ...] = (
-    SILENCE_PHONE,
-    "AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW",
-    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y",
-    "Z", "ZH",
-)  # fmt: skip
+from ..models.motion_net import PHONES, SILENT
+
+SILENCE_PHONE = PHONES[SILENT]
 PHONE_INDEX: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}
-CLOSURES = tuple(PHONE_INDEX[phone] for phone in "PBM")  # the lips meet
 SMALLEST_PAUSE = 0.075  # seconds: a shorter gap between words belongs to the phone before it
 
 _IPA = (

@@ -8,7 +8,7 @@ towards what the provider said. Everything is relative to the speaker's own mout
 import torch
 from torch import Tensor
 
-from ..models.motion_net import BOTH_SIDES, SPOKEN_NAMES
+from ..models.motion_net import BOTH_SIDES, JAW_OPEN
 from ..motion.basis import FaceBasis, apply_rigid, rigid_fit
 from ..motion.geometry import lip_aperture
 
@@ -22,7 +22,6 @@ WEIGHTS = ((CHIN, 0.5), (LIPS, 1.0), (INNER_LIPS, 3.0))
 PULL = 0.02  # towards the provider's blendshapes, in squared eye distances of weighted landmarks
 SHRINK = 0.01  # towards 0, in the same unit
 STEPS = 300
-JAW_OPEN = SPOKEN_NAMES.index("jawOpen")
 
 
 def at_rest(landmarks: Tensor, silent: Tensor) -> Tensor:

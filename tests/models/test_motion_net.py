@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig
-from portraittalk.models.motion_net import BOTH_SIDES, SPOKEN_NAMES, MotionNet
+from portraittalk.models.motion_net import BILABIALS, BOTH_SIDES, PHONES, SPOKEN_NAMES, MotionNet, meet
 from portraittalk.motion.arkit import ARKIT_NAMES
+from portraittalk.motion.basis import load_basis
 from portraittalk.speech.features import balance
 
 TINY = PortraitTalkConfig(motion_net=MotionNetConfig(width=16, layers=4))
@@ -63,3 +64,22 @@ def test_each_spoken_name_stands_for_arkit_names():
     assert BOTH_SIDES.shape == (52, len(SPOKEN_NAMES))
     assert BOTH_SIDES.sum(0).min() >= 1
     assert BOTH_SIDES.sum(1).max() == 1
+
+
+def test_lips_meet_for_p_b_and_m_and_the_jaw_does_not_shut():
+    basis = load_basis()
+    phones = torch.zeros(4, len(PHONES))
+    phones[0, PHONES.index("AA")] = 1
+    phones[1, BILABIALS[0]] = 0.2
+    phones[2, BILABIALS] = 0.3
+    phones[3, PHONES.index("F")] = 1
+    spoken = torch.zeros(4, len(SPOKEN_NAMES))
+    for name, value in (("jawOpen", 0.4), ("mouthLowerDown", 0.2), ("mouthUpperUp", 0.1), ("mouthFunnel", 0.1)):
+        spoken[:, SPOKEN_NAMES.index(name)] = value
+    met = meet(spoken, phones)
+    aperture = basis.asked_aperture(met @ BOTH_SIDES.T)
+    assert torch.equal(met[[0, 3]], spoken[[0, 3]])
+    assert aperture[0] > 0.2
+    assert 0 < aperture[1] < 0.7 * aperture[0]
+    assert aperture[2] == 0
+    assert met[2, SPOKEN_NAMES.index("jawOpen")] == 0.2

@@ -5,12 +5,10 @@ from itertools import pairwise
 import pytest
 
 from portraittalk.config import MotionNetConfig
-from portraittalk.models.motion_net import SILENT
+from portraittalk.models.motion_net import BILABIALS, PHONES, SILENT
 from portraittalk.training.phones import (
-    CLOSURES,
     IPA_PHONES,
     PHONE_INDEX,
-    PHONES,
     SILENCE_PHONE,
     Phone,
     phone_labels,
@@ -24,7 +22,7 @@ def test_the_inventory_fits_the_network():
     assert len(PHONES) == len(set(PHONES)) == MotionNetConfig().phones
     assert PHONES[SILENT] == SILENCE_PHONE
     assert set(IPA_PHONES.values()) <= set(PHONES)
-    assert [PHONES[index] for index in CLOSURES] == ["P", "B", "M"]
+    assert [PHONES[index] for index in BILABIALS] == ["P", "B", "M"]
 
 
 def test_files_keep_phones(tmp_path):
@@ -49,4 +47,4 @@ def test_marks_join_their_letters_and_short_gaps_the_phone_before():
 
 @pytest.mark.parametrize("letter", ["p", "b", "m"])
 def test_lips_close_in_every_language(letter):
-    assert PHONE_INDEX[IPA_PHONES[letter]] in CLOSURES
+    assert PHONE_INDEX[IPA_PHONES[letter]] in BILABIALS
