@@ -150,6 +150,14 @@ def test_between_lips_that_the_portrait_keeps_closed_a_mouth_is_painted(tiny_mod
     assert (wide.amin(1) > 0.4).any()  # teeth: bright, and of no colour
 
 
+def test_a_black_and_white_portrait_speaks_in_black_and_white(tiny_model, portrait, portrait_face, speech, motion):
+    grey = portrait.mean(0, keepdim=True).expand(3, -1, -1)
+    identity = pipeline.encode_identity(tiny_model, [grey], faces=[[portrait_face]])
+    frames = torch.cat(list(pipeline.animate(tiny_model, identity, speech, Style(), motion, SETTINGS)))
+    assert (frames.amax(1) - frames.amin(1)).max() < 0.02
+    assert (frames - grey).abs().max() > 0.1
+
+
 def test_speech_scaled_to_zero_is_not_heard(animate, speech):
     silent = replace(speech, features=torch.zeros_like(speech.features))
     deaf = replace(SETTINGS, scales=Scales(speech=0))

@@ -10,6 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d
 
 from ..face.compose import Compositor, Instead
 from ..face.draw import drawn_share, mouth_opening
+from ..face.tone import tone_of
 from ..models.animate_net import Conditions
 from ..motion.geometry import lip_aperture
 from ..motion.mouth import shows_mouth, stretched_mouth
@@ -173,6 +174,8 @@ def _finish(
         share = model.config.painted_mouth + (1 - model.config.painted_mouth) * shows_mouth(aperture)
         drawn = drawn.lerp(painted, share * opening)
     drawn, mask = drawn.lerp(structure.warped + residual, structure.lent), structure.mask
+    tone = tone_of(identity.references[0])
+    drawn, residual = tone(drawn), tone(structure.warped + residual) - structure.warped
     stretched = torch.maximum(stretched, structure.lent)
     if painter is not None:
         residual, mask, drawn = painter.difference(structure, residual, drawn, stretched)
