@@ -1,4 +1,4 @@
-"""What the shipped motion network makes of sounds, without drawing a frame: python benchmarks/listening.py SOUND...
+"""What the motion network of a model makes of sounds, without drawing a frame: python benchmarks/listening.py SOUND...
 
 speaks: the share of the time in which it hears speech. mean, top: the lip aperture that it asks for, in eye distances,
 on average and at its highest. openings: how often a second the lips open, in speech nearly once a syllable. closed:
@@ -15,9 +15,10 @@ from portraittalk.errors import PortraitTalkError
 from portraittalk.media.audio import read_audio
 from portraittalk.metrics.lips import closure
 from portraittalk.models.motion_net import MOTION_FPS
-from portraittalk.motion.speech_to_motion import resting, spoken_expression
+from portraittalk.motion.speech_to_motion import HUSHED, pauses, spoken_expression
 from portraittalk.speech.features import encode_speech
 from portraittalk.training.phones import read_phones
+from portraittalk.weights.files import BUILT_IN
 from portraittalk.weights.load import load_model
 
 OPEN = 0.03  # eye distances: lips that part further look open
@@ -28,8 +29,9 @@ def main() -> None:
     parser.add_argument("sounds", type=Path, nargs="+")
     parser.add_argument("--phones", type=Path, help="folder of NAME.phones files")
     parser.add_argument("--seconds", type=float, help="only so much of each")
+    parser.add_argument("--model", type=Path, help="file of a model; by default mini, which ships")
     arguments = parser.parse_args()
-    model = load_model()
+    model = load_model(arguments.model or BUILT_IN)
     print("sound\tseconds\tspeaks\tmean\ttop\topenings\tclosed")
     for path in arguments.sounds:
         try:
@@ -38,10 +40,11 @@ def main() -> None:
             print(f"{path.name}\t{error}")
             continue
         expression, silence = spoken_expression(model.motion_net, speech.features)
-        aperture = model.basis.asked_aperture(expression)
+        pause = pauses(silence)
+        aperture = model.basis.asked_aperture(expression * (1 - HUSHED * pause[:, None]))
         opened = aperture > OPEN
         openings = (opened[1:] & ~opened[:-1]).sum().item() / speech.seconds
-        row = [f"{speech.seconds:.1f}", f"{1 - (resting(silence) > 0.1).float().mean():.2f}"]
+        row = [f"{speech.seconds:.1f}", f"{(pause < 0.5).float().mean():.2f}"]
         row += [f"{aperture.mean():.3f}", f"{aperture.max():.3f}", f"{openings:.1f}"]
         phones = (arguments.phones or path.parent) / f"{path.stem}.phones"
         closed = closure(aperture, read_phones(phones), MOTION_FPS) if phones.is_file() else None

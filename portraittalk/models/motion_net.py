@@ -25,7 +25,7 @@ PHONES: tuple[str, ...] = (
 """What is told apart: ARPAbet's phones, and silence."""
 SILENT = PHONES.index("SIL")
 BILABIALS = [PHONES.index(phone) for phone in "PBM"]
-MEETING = (0.1, 0.3)  # how likely a p, b or m is when the lips begin to meet for it, and when they do
+MEETING = (0.05, 0.2)  # how likely a p, b or m is when the lips begin to meet for it, and when they do
 
 JAW_OPEN, LIPS_CLOSE = SPOKEN_NAMES.index("jawOpen"), SPOKEN_NAMES.index("mouthClose")
 LIPS_PART = [SPOKEN_NAMES.index(name) for name in ("mouthLowerDown", "mouthUpperUp", "mouthShrugUpper", "mouthFunnel")]

@@ -18,6 +18,9 @@ PIECE_FRAMES = 500  # taken at a time: 20 s of speech, well below a second of wo
 PAUSE_FRAMES = 2  # to either side of a frame in which nothing may be said for the mouth to be at rest
 EASE_FRAMES = 2  # over which it comes to rest, to either side
 SETTLED = 0.3  # how much of the portrait's own mouth is kept after something was said
+HUSHED = (
+    0.75  # how much is taken from what the network does in a pause: who taught it opens his mouth long before words
+)
 
 
 def speech_to_motion(
@@ -36,7 +39,8 @@ def speech_to_motion(
     """
     heard = at_rate(speech, MOTION_FPS, net.speech)
     expression, silence = spoken_expression(net, heard.features, progress)
-    moved = torch.cat((expression, resting(silence)[:, None]), 1)
+    pause = pauses(silence)[:, None]
+    moved = torch.cat((expression * (1 - HUSHED * pause), resting(pause)), 1)
     expression, rest = at_frames(moved, len(speech), speech.fps).split((expression.shape[1], 1), dim=1)
     speaking = replace(MotionTrack.of_expression(expression, speech.fps), rest=rest[:, 0])
     return scale(add_life(speaking, seed, head_motion), expression=expression_strength)
@@ -61,14 +65,15 @@ def spoken_expression(
     return expression, silence
 
 
-def resting(silence: Tensor) -> Tensor:
-    """How likely nothing is said (F,) at 25 frames a second -> ``MotionTrack.rest`` (F,).
+def pauses(silence: Tensor) -> Tensor:
+    """How likely nothing is said (F,) at 25 frames a second -> how much each frame lies in a pause that lasts: (F,)."""
+    lasting = -F.max_pool1d(-_padded(silence, PAUSE_FRAMES), 2 * PAUSE_FRAMES + 1, 1)
+    return F.avg_pool1d(_padded(lasting[0], EASE_FRAMES), 2 * EASE_FRAMES + 1, 1)[0]
 
-    Before the first word the portrait's own mouth is kept, after it ``SETTLED`` of it, in pauses that last.
-    """
-    around, ease = 2 * PAUSE_FRAMES + 1, 2 * EASE_FRAMES + 1
-    pause = -F.max_pool1d(-_padded(silence, PAUSE_FRAMES), around, 1)
-    pause = F.avg_pool1d(_padded(pause[0], EASE_FRAMES), ease, 1)[0]
+
+def resting(pause: Tensor) -> Tensor:
+    """``pauses`` (F, ...) -> ``MotionTrack.rest``: before the first word the portrait's own mouth is kept, in later
+    pauses ``SETTLED`` of it."""
     spoken = (1 - pause).cummax(0).values
     return pause * (1 - (1 - SETTLED) * spoken)
 

@@ -21,7 +21,7 @@ from .speech_augment import augment, decibels, noise, uniform
 from .trainer import Batch, Draw, stacked
 
 SPEEDS = (0.8, 1.25)
-BEHIND, BEHIND_DB = 0.3, (3, 30)  # how often there is something behind the speech, and by how much it is quieter
+BEHIND, BEHIND_DB = 0.15, (5, 30)  # how often there is something behind the speech, and by how much it is quieter
 NOTE_SECONDS = 0.25
 WORDLESS_SECONDS = 6
 

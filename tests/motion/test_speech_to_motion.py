@@ -12,6 +12,7 @@ from portraittalk.motion.speech_to_motion import (
     PIECE_FRAMES,
     SETTLED,
     at_frames,
+    pauses,
     resting,
     speech_to_motion,
     spoken_expression,
@@ -82,7 +83,7 @@ def test_the_portraits_mouth_stays_until_the_first_word_and_settles_after_it():
     silence = torch.ones(80)
     silence[20:40] = 0
     silence[30] = 1  # a stop, not a pause
-    rest = resting(silence)
+    rest = resting(pauses(silence))
     assert (rest[:14] == 1).all()
     assert rest[20:40].max() < 0.2
     assert rest[25:35].max() == 0
