@@ -175,7 +175,8 @@ def _finish(
         drawn = drawn.lerp(painted, share * opening)
     drawn, mask = drawn.lerp(structure.warped + residual, structure.lent), structure.mask
     tone = tone_of(identity.references[0])
-    drawn, residual = tone(drawn), tone(structure.warped + residual) - structure.warped
+    if tone.share:
+        drawn, residual = tone(drawn), tone(structure.warped + residual) - structure.warped
     stretched = torch.maximum(stretched, structure.lent)
     if painter is not None:
         residual, mask, drawn = painter.difference(structure, residual, drawn, stretched)
