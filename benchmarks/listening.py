@@ -15,7 +15,8 @@ from portraittalk.errors import PortraitTalkError
 from portraittalk.media.audio import read_audio
 from portraittalk.metrics.lips import closure
 from portraittalk.models.motion_net import MOTION_FPS
-from portraittalk.motion.speech_to_motion import HUSHED, pauses, spoken_expression
+from portraittalk.motion.geometry import asked_aperture
+from portraittalk.motion.speech_to_motion import SETTLED, speech_to_motion
 from portraittalk.speech.features import encode_speech
 from portraittalk.training.phones import read_phones
 from portraittalk.weights.files import BUILT_IN
@@ -39,12 +40,11 @@ def main() -> None:
         except PortraitTalkError as error:
             print(f"{path.name}\t{error}")
             continue
-        expression, silence = spoken_expression(model.motion_net, speech.features)
-        pause = pauses(silence)
-        aperture = model.basis.asked_aperture(expression * (1 - HUSHED * pause[:, None]))
+        track = speech_to_motion(model.motion_net, speech)
+        aperture = asked_aperture(track, model.basis)
         opened = aperture > OPEN
         openings = (opened[1:] & ~opened[:-1]).sum().item() / speech.seconds
-        row = [f"{speech.seconds:.1f}", f"{(pause < 0.5).float().mean():.2f}"]
+        row = [f"{speech.seconds:.1f}", f"{(track.rest < SETTLED / 2).float().mean():.2f}"]
         row += [f"{aperture.mean():.3f}", f"{aperture.max():.3f}", f"{openings:.1f}"]
         phones = (arguments.phones or path.parent) / f"{path.stem}.phones"
         closed = closure(aperture, read_phones(phones), MOTION_FPS) if phones.is_file() else None
