@@ -109,33 +109,17 @@ def goldens() -> Callable[[str], dict[str, Tensor]]:
 @pytest.fixture(scope="session")
 def tiny_echomimic() -> PortraitTalkConfig:
     """EchoMimic's configuration with narrower networks; the denoiser's widths are those of the golden tensors."""
-    from portraittalk.weights.layouts import ECHOMIMIC
+    from tiny_public import tiny_echomimic
 
-    return replace(
-        ECHOMIMIC,
-        crop_size=128,
-        structure=replace(ECHOMIMIC.structure, map_size=128),
-        autoencoder=replace(
-            ECHOMIMIC.autoencoder, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=8
-        ),
-        animate_net=replace(ECHOMIMIC.animate_net, block_out_channels=(32, 64, 64, 64)),
-    )
+    return tiny_echomimic()
 
 
 @pytest.fixture(scope="session")
-def tiny_aniportrait(tiny_echomimic) -> PortraitTalkConfig:
+def tiny_aniportrait() -> PortraitTalkConfig:
     """AniPortrait's configuration with narrower networks."""
-    from portraittalk.config import ClipConfig
-    from portraittalk.weights.layouts import ANIPORTRAIT
+    from tiny_public import tiny_aniportrait
 
-    return replace(
-        ANIPORTRAIT,
-        crop_size=128,
-        structure=replace(ANIPORTRAIT.structure, map_size=128),
-        autoencoder=tiny_echomimic.autoencoder,
-        clip=ClipConfig(image_size=28, image_width=32, image_layers=2, image_heads=2, projection=768),
-        animate_net=replace(ANIPORTRAIT.animate_net, block_out_channels=(32, 64, 128, 128)),
-    )
+    return tiny_aniportrait()
 
 
 @pytest.fixture(scope="session")

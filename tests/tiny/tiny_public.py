@@ -1,15 +1,43 @@
 """Random networks of a layout as public files: what is converted in the tests."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from portraittalk.config import ClipConfig, PortraitTalkConfig
 from portraittalk.weights.layout import SHIPPED, Layout
+from portraittalk.weights.layouts import ANIPORTRAIT, ECHOMIMIC
 from portraittalk.weights.model import ReferenceModel, build_reference_model
 from portraittalk.weights.public import public_names
+
+
+def tiny_echomimic() -> PortraitTalkConfig:
+    """EchoMimic's configuration with narrower networks."""
+    return replace(
+        ECHOMIMIC,
+        crop_size=128,
+        structure=replace(ECHOMIMIC.structure, map_size=128),
+        autoencoder=replace(
+            ECHOMIMIC.autoencoder, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=8
+        ),
+        animate_net=replace(ECHOMIMIC.animate_net, block_out_channels=(32, 64, 64, 64)),
+    )
+
+
+def tiny_aniportrait() -> PortraitTalkConfig:
+    """AniPortrait's configuration with narrower networks."""
+    return replace(
+        ANIPORTRAIT,
+        crop_size=128,
+        structure=replace(ANIPORTRAIT.structure, map_size=128),
+        autoencoder=tiny_echomimic().autoencoder,
+        clip=ClipConfig(image_size=28, image_width=32, image_layers=2, image_heads=2, projection=768),
+        animate_net=replace(ANIPORTRAIT.animate_net, block_out_channels=(32, 64, 128, 128)),
+    )
 
 
 def random_reference_model(layout: Layout) -> ReferenceModel:
