@@ -18,7 +18,7 @@ from portraittalk.models.motion_net import MOTION_FPS
 from portraittalk.motion.geometry import asked_aperture
 from portraittalk.motion.speech_to_motion import SETTLED, speech_to_motion
 from portraittalk.speech.features import encode_speech
-from portraittalk.training.phones import read_phones
+from portraittalk.speech.phones import read_phones
 from portraittalk.weights.files import BUILT_IN
 from portraittalk.weights.load import load_model
 

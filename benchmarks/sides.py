@@ -19,15 +19,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from portraittalk import pipeline
+from portraittalk.compositing.cheeks import head_yaw
+from portraittalk.compositing.compose import Compositor
+from portraittalk.compositing.structure import structure_of_landmarks
+from portraittalk.compositing.warp import flow_between
 from portraittalk.face.align import extract_crop, to_crop
-from portraittalk.face.compose import Compositor
 from portraittalk.face.providers import provider_named
-from portraittalk.face.warp import flow_between
 from portraittalk.media.image import read_image, write_png
 from portraittalk.metrics.image import l1
 from portraittalk.motion.geometry import move_landmarks
-from portraittalk.motion.side import head_yaw
-from portraittalk.motion.structure import structure_of_landmarks
 from portraittalk.motion.track import MotionTrack
 from portraittalk.sampling.render import render
 from portraittalk.types import Identity, SamplingSettings, Speech, Style

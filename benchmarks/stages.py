@@ -26,12 +26,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from portraittalk.config import PortraitTalkConfig
+from portraittalk.memory.estimate import estimate
+from portraittalk.memory.offload import hasten
 from portraittalk.metrics.cost import peak_memory_mb
 from portraittalk.models.animate_net import Conditions
 from portraittalk.models.autoencoder import Autoencoder
 from portraittalk.sampling.clip import clip_noise, reference_features, sample_clip
-from portraittalk.sampling.estimate import estimate
-from portraittalk.sampling.speed import hasten
 from portraittalk.types import SamplingSettings
 from portraittalk.weights.layouts import ECHOMIMIC_ACC
 from portraittalk.weights.model import build_reference_model

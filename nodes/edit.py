@@ -7,8 +7,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..portraittalk.compositing.compose import CropData
 from ..portraittalk.face.align import aligned_crop, from_crop
-from ..portraittalk.face.compose import CropData
 from ..portraittalk.models.animate_net import AnimateNet, Conditions
 from ..portraittalk.models.clip_net import MEAN
 from ..portraittalk.pipeline import image_size

@@ -24,10 +24,10 @@ from server import PromptServer
 from torch import Tensor, nn
 
 from ..portraittalk.errors import MediaError, WeightsError
+from ..portraittalk.memory.estimate import estimate
 from ..portraittalk.metrics.metric_nets import FOLDER as METRICS
 from ..portraittalk.pipeline import AnyModel
 from ..portraittalk.progress import Progress
-from ..portraittalk.sampling.estimate import estimate
 from ..portraittalk.types import SamplingSettings
 from ..portraittalk.weights.catalogue import PICKLED, PUBLIC, catalogue
 from ..portraittalk.weights.files import BUILT_IN, find_weights

@@ -5,10 +5,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..portraittalk.models.motion_net import MOTION_FPS
+from ..portraittalk.motion.prompted import with_style
 from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.speech.features import encode_speech
-from ..portraittalk.text.expression import with_style
 from ..portraittalk.weights.model import Model
 from . import convert, host
 from .types import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..portraittalk.face.compose import CropData, paste_back
+from ..portraittalk.compositing.compose import CropData, paste_back
 from ..portraittalk.progress import Progress
 from . import convert, host
 from .types import CATEGORY, CropDataSocket

@@ -9,13 +9,13 @@ from typing import Any
 from comfy_api.latest import InputImpl, Types, io
 from torch import Tensor
 
+from ..portraittalk.compositing.compose import crop_data
 from ..portraittalk.errors import SettingsError
-from ..portraittalk.face.compose import crop_data
 from ..portraittalk.media.audio import Audio, frame_count
 from ..portraittalk.media.video import write_video
-from ..portraittalk.motion.edit import resample
 from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack, concatenate
+from ..portraittalk.motion.transform import resample
 from ..portraittalk.pipeline import (
     Output,
     animate,

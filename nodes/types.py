@@ -12,7 +12,7 @@ ModelSocket = io.Custom("PORTRAITTALK_MODEL")  # host.LoadedModel
 IdentitySocket = io.Custom("PORTRAITTALK_IDENTITY")  # portraittalk.types.Identity
 StyleSocket = io.Custom("PORTRAITTALK_STYLE")  # StyleCondition
 MotionSocket = io.Custom("PORTRAITTALK_MOTION")  # portraittalk.motion.track.MotionTrack
-CropDataSocket = io.Custom("PORTRAITTALK_CROP_DATA")  # portraittalk.face.compose.CropData
+CropDataSocket = io.Custom("PORTRAITTALK_CROP_DATA")  # portraittalk.compositing.compose.CropData
 FaceLandmarksSocket = io.Custom("FACE_LANDMARKS")  # core's: {"frames": faces of each image, "image_size": (H, W), ...}
 
 

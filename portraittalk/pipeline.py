@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .arkit import ARKIT_NAMES
+from .compositing.cheeks import other_sides
+from .compositing.draw_control import draw_pose
+from .compositing.mouth import open_mouth
+from .compositing.painter import Painter
+from .compositing.structure import build_structure
 from .errors import FaceError, MotionError, SettingsError
 from .face.align import aligned_crop, extract_crop, to_crop
 from .face.detect import FaceProvider
-from .face.draw_control import draw_pose
 from .face.select import LARGEST, FaceChoice, choose_face, find_face
 from .media.audio import Audio
 from .models.animate_net import Conditions
+from .models.face_basis import FaceBasis
 from .models.motion_net import MotionNet
-from .motion.arkit import ARKIT_NAMES
-from .motion.basis import FaceBasis
 from .motion.geometry import move_landmarks
-from .motion.mouth import open_mouth
-from .motion.side import other_sides
-from .motion.structure import build_structure
+from .motion.prompted import with_style
 from .motion.track import MotionTrack
 from .progress import Progress, ProgressCallback, ignore_progress
 from .sampling.clip import reference_features
-from .sampling.look import Painter
 from .sampling.render import Output, render
 from .sampling.render_clip import face_map, render_clip
 from .sampling.render_prompt import edit_portrait as _edit_portrait
@@ -34,7 +35,6 @@ from .sampling.render_prompt import render_prompt
 from .sampling.settings import check_complete, check_identity, check_settings, usual_settings
 from .speech import whisper
 from .speech.features import encode_speech
-from .text.expression import with_style
 from .types import Face, Identity, SamplingSettings, Speech, Structure, Style
 from .weights.model import Model, PromptModel, ReferenceModel
 
@@ -117,7 +117,7 @@ def encode_style(model: AnyModel, prompt: str = "", negative_prompt: str = "") -
     draws = isinstance(model, PromptModel)
     style = Style(prompt.strip(), negative_prompt.strip())
     if isinstance(model, PromptModel):
-        from .text.clip import prompt_tokens
+        from .text.clip_tokens import prompt_tokens
 
         tokens, negative_tokens = prompt_tokens(model, prompt), prompt_tokens(model, negative_prompt)
         style = replace(style, tokens=tokens, negative_tokens=negative_tokens)
@@ -129,7 +129,7 @@ def encode_style(model: AnyModel, prompt: str = "", negative_prompt: str = "") -
     style = replace(style, expression=(wanted.expression - unwanted.expression).clamp(-1, 1))
     if draws:
         return style
-    from .weights.text import load_look_networks
+    from .text.networks import load_look_networks
 
     look = wanted.look - unwanted.look
     look[load_look_networks().config.lights :].clamp_min_(0)  # a photograph has nothing of a drawing to be taken away
@@ -164,7 +164,7 @@ def painter_of(model: Model, identity: Identity, style: Style, text_scale: float
     """What gives the portrait and its frames the look that a style asks for; None where it asks for none."""
     if style.look is None or not text_scale:
         return None
-    from .weights.text import load_look_networks
+    from .text.networks import load_look_networks
 
     net = copy.deepcopy(load_look_networks().net).to(model.device)
     return Painter(net, text_scale * style.look.to(model.device), identity.portrait.to(model.device), identity.crop)

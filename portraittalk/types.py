@@ -39,7 +39,7 @@ class Face(Movable):
     """One face in a picture.
 
     landmarks: (478, 3) in pixels of the picture. blendshapes: (52,) ARKit weights in 0..1 in the order of
-    ``motion.arkit.ARKIT_NAMES``, or None where the provider reads none. score: confidence in 0..1.
+    ``arkit.ARKIT_NAMES``, or None where the provider reads none. score: confidence in 0..1.
     """
 
     landmarks: Tensor
@@ -119,7 +119,7 @@ class Speech(Movable):
 class Style(Movable):
     """What the text asks for. tokens and negative_tokens: (L, D), what AnimateNet attends to, or None where there is no
     prompt or the model reads none. expression: (T,), what the face is asked to do throughout, in the order of
-    ``text.expression.EXPRESSION_NAMES``, or None. look: (L,), weights of the looks that the picture is given (in the
+    ``motion.prompted.EXPRESSION_NAMES``, or None. look: (L,), weights of the looks that the picture is given (in the
     order of ``LookConfig.looks``; below 0: that it is taken away from), or None where it stays as it is."""
 
     prompt: str = ""

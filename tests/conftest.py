@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
     from portraittalk.weights.layouts import Layout
     from portraittalk.weights.model import Model, ReferenceModel
 
+pytest_plugins = ["portrait_fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI_PATH = Path(os.environ.get("COMFYUI_PATH", ROOT / ".cache" / "comfyui" / "ComfyUI")).resolve()
 
@@ -74,7 +76,7 @@ def portrait_face(portrait: Tensor) -> Face:
 def tiny_model() -> Model:
     """The real classes at a tiny size, with random weights; the expression basis is the one that ships."""
     from portraittalk import config
-    from portraittalk.motion.basis import load_basis
+    from portraittalk.models.face_basis import load_basis
     from portraittalk.weights.model import build_model
 
     tiny = config.PortraitTalkConfig(

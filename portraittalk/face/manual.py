@@ -22,7 +22,7 @@ _TEMPLATE = Path(__file__).parent.parent / "assets" / "face" / "template.safeten
 def template() -> Tensor:
     """(478, 3): an average adult's face with its mouth closed, from the front, in an aligned crop of side 1.
 
-    It is the mean of many people's tracked landmarks (``training/template.py``).
+    It is the mean of many people's tracked landmarks (``training/face/template.py``).
     """
     return load_file(_TEMPLATE)["landmarks"].float()
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arkit import ARKIT_NAMES
 from ..errors import FaceError
-from ..motion.arkit import ARKIT_NAMES
 from ..types import Face
 from .detect import MAX_FACES
 from .search import search_faces

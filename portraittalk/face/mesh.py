@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d, pad
 
-from ..motion.basis import rigid_fit, undo_rigid
 from ..types import Crop, Face
-from ..weights.face import FaceNetworks, load_face_networks
 from .align import extract_crop, from_crop
 from .detect import MAX_FACES
+from .networks import FaceNetworks, load_face_networks
+from .rigid import rigid_fit, undo_rigid
 from .search import search_faces
 
 # Landmarks whose means are the keypoints: the picture's left and right eye, the tip of the nose, the corners' middle.

@@ -12,6 +12,9 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
 log = logging.getLogger(__name__)
 
 

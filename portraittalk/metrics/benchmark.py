@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import MediaError, PortraitTalkError
+from ..media.source import PICTURES, VIDEOS
 from ..progress import Progress, ProgressCallback, ignore_progress
-from ..training.prepare import PICTURES, VIDEOS
 from .evaluate import Evaluation, Subject, replayed
 from .figures import Figures, shown, table
 from .frechet import Distances, distances

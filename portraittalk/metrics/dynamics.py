@@ -1,7 +1,7 @@
 """What a face does while speaking, as a few curves, and a small network that hears in a speech what they should be.
 
 The network is a witness against the generator, so it shares nothing with it but the log-mel features: it was trained
-by itself (``portraittalk.training.adfd``) on landmarks that MediaPipe found in filmed speech.
+by itself (``portraittalk.training.motion.adfd``) on landmarks that MediaPipe found in filmed speech.
 """
 
 from functools import lru_cache
@@ -14,11 +14,12 @@ from torch.nn.functional import gelu
 
 from ..config import SpeechConfig
 from ..errors import WeightsError
+from ..face.rigid import rigid_fit, undo_rigid
 from ..media.audio import Audio
-from ..motion.basis import load_basis, rigid_fit, undo_rigid
+from ..models.face_basis import load_basis
 from ..speech.features import encode_speech
+from ..tensor_files import fill, read_tensors
 from ..types import Face
-from ..weights.load import fill, read_tensors
 
 FILE = Path(__file__).parents[1] / "assets" / "metrics" / "adfd.safetensors"
 FORMAT = "portraittalk adfd"

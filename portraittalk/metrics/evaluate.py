@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
+from ..compositing.structure import build_structure
 from ..errors import MediaError
 from ..face.detect import FaceProvider
 from ..media.audio import read_audio
@@ -21,24 +22,23 @@ from ..media.reader import read_video
 from ..media.video import write_video
 from ..motion.geometry import lip_aperture
 from ..motion.speech_to_motion import speech_to_motion
-from ..motion.structure import build_structure
 from ..sampling.windows import plan_windows
 from ..speech.features import encode_speech
-from ..training.phones import Phone, read_phones
+from ..speech.phones import Phone, read_phones
 from ..types import SamplingSettings, Style
 from ..weights.model import Model
 from .adfd import adfd, score
 from .dynamics import FPS, load_dynamics, measures_of_faces
 from .figures import Figures
 from .frechet import FeatureReader, Features
-from .identity import FaceRecognition
 from .image import seam_ratio
 from .lip_sync import lip_sync
 from .lips import apertures, best_lag, closure, correlation, lip_distance
-from .look import SMALL_SIZE, Seen, first_crop, look
 from .metric_nets import MetricNets
+from .recognition import FaceRecognition
 from .reenact import reenact
 from .steady import blinks_per_minute, drift, flicker, still_region
+from .watch import SMALL_SIZE, Seen, first_crop, look
 
 AWAY = 5  # frames from which on a picture says little about another
 

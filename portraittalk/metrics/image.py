@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from ..compositing.draw import fill
 from ..face import topology
-from ..face.draw import fill
 
 MOUTH_MARGIN = 1.5  # how much larger than the outer lips the mouth region is
 REGION_SIZE = 64

@@ -5,10 +5,11 @@ import math
 import torch
 from torch import Tensor
 
+from ..face.rigid import rigid_fit, undo_rigid
 from ..face.topology import LIPS_INNER, LIPS_OUTER
-from ..motion.basis import load_basis, rigid_fit, undo_rigid
+from ..models.face_basis import load_basis
 from ..motion.geometry import lip_aperture
-from ..training.phones import Phone
+from ..speech.phones import Phone
 from ..types import Face
 
 BILABIALS = ("P", "B", "M")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from ..tensor_files import fill
 from ..weights.files import SUFFIX
-from ..weights.load import fill
 from ..weights.public import read_public
 from .i3d import I3d
 from .inception import Inception

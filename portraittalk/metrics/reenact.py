@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..compositing.compose import Compositor
+from ..compositing.structure import structure_of_landmarks
 from ..errors import MediaError
 from ..face.align import extract_crop, to_crop
-from ..face.compose import Compositor
 from ..media.reader import VideoReader
 from ..motion.read import motion_of_faces
-from ..motion.structure import structure_of_landmarks
 from ..sampling.render import render
 from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model

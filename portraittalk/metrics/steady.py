@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..compositing.draw import fill
 from ..face import topology as mesh
-from ..face.draw import fill
 from ..types import Face
 
 FACE_MARGIN = 1.4  # how much larger than the face's outline what may move is

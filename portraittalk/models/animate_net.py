@@ -30,7 +30,7 @@ from .attention import (
 )
 from .audio_modules import AudioModule, SpeechProjection, add_audio_modules
 from .pose_guider import PoseGuider
-from .structure import SpeechTokens, StructureEncoder, StructureTokens
+from .structure_encoder import SpeechTokens, StructureEncoder, StructureTokens
 
 
 @dataclass(frozen=True)

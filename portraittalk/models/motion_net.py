@@ -4,9 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..arkit import ARKIT_NAMES
 from ..config import PortraitTalkConfig
-from ..motion.arkit import ARKIT_NAMES
 from ..speech.features import balance, band_levels
+from ..speech.phones import PHONES, SILENT
 
 MOTION_FPS = 25.0
 SPOKEN_NAMES = (
@@ -16,14 +17,6 @@ SPOKEN_NAMES = (
 )  # fmt: skip
 """What speech moves. A name without a side stands for both sides, which speech does not tell apart."""
 
-PHONES: tuple[str, ...] = (
-    "SIL",
-    "AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW",
-    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y",
-    "Z", "ZH",
-)  # fmt: skip
-"""What is told apart: ARPAbet's phones, and silence."""
-SILENT = PHONES.index("SIL")
 BILABIALS = [PHONES.index(phone) for phone in "PBM"]
 MEETING = (0.05, 0.2)  # how likely a p, b or m is when the lips begin to meet for it, and when they do
 

@@ -5,10 +5,9 @@ from torch import Tensor, nn
 
 from ..config import SpeechConfig
 from ..errors import WeightsError
+from ..speech.whisper import MEL_BANDS, RATE, SECONDS
 
-MEL_BANDS = 80
 HEAD_DIM = 64  # in every size of Whisper
-SECONDS, RATE = 30, 50  # what it hears at once, and its features a second
 LAYERS_OF_DIM = {384: 4, 512: 6, 768: 12}  # tiny, base, small
 
 

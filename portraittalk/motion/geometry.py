@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
+from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..face import topology as mesh
 from ..face.align import eye_distance
-from .arkit import ARKIT_INDEX, ARKIT_NAMES
-from .basis import FaceBasis, rigid_fit, undo_rigid
+from ..face.rigid import rigid_fit, undo_rigid
+from ..models.face_basis import FaceBasis
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip

@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
+from ..arkit import ARKIT_INDEX
 from ..smooth import smoothstep
-from .arkit import ARKIT_INDEX
 from .track import MotionTrack
 
 BLINK_PAUSE, BLINK_WAIT = 1.2, 2.3  # seconds: never sooner than the first, then on average the second: 17 a minute

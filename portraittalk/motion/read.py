@@ -5,13 +5,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ..arkit import ARKIT_NAMES
 from ..errors import MotionError
 from ..face.detect import FaceProvider
+from ..face.rigid import rigid_fit, undo_rigid
 from ..face.topology import EYE_LEFT_UPPER, EYE_RIGHT_UPPER, IRIS_LEFT, IRIS_RIGHT
+from ..models.face_basis import FaceBasis
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Face
-from .arkit import ARKIT_NAMES
-from .basis import FaceBasis, rigid_fit, undo_rigid
 from .geometry import ARTICULATION, CAMERA, EYEBALL, NECK, rotation_angles
 from .track import MotionTrack
 

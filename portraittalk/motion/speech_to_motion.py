@@ -10,9 +10,9 @@ from ..models.motion_net import MOTION_FPS, MotionNet
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..speech.features import at_rate
 from ..types import Speech
-from .edit import scale
 from .life import add_life
 from .track import MotionTrack
+from .transform import scale
 
 PIECE_FRAMES = 500  # taken at a time: 20 s of speech, well below a second of work
 PAUSE_FRAMES = 2  # to either side of a frame in which nothing may be said for the mouth to be at rest

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..errors import MotionError
 from ..types import Movable
-from .arkit import ARKIT_INDEX, ARKIT_NAMES
 
 FORMAT = "portraittalk.motion"
 VERSION = 1

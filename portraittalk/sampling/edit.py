@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..compositing.compose import CropData
 from ..face.align import extract_crop
-from ..face.compose import CropData
 from ..models.animate_net import AnimateNet, Conditions
 from ..types import SamplingSettings
 from .guided import sample_guided

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d
 
-from ..face.compose import Compositor, Instead
-from ..face.draw import drawn_share, mouth_opening
-from ..face.tone import tone_of
+from ..compositing.compose import Compositor, Instead
+from ..compositing.draw import drawn_share, mouth_opening
+from ..compositing.mouth import shows_mouth, stretched_mouth
+from ..compositing.painter import Painter
+from ..compositing.teeth import painted_mouth
+from ..compositing.tone import tone_of
 from ..models.animate_net import Conditions
 from ..motion.geometry import lip_aperture
-from ..motion.mouth import shows_mouth, stretched_mouth
-from ..motion.teeth import painted_mouth
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings, Speech, Structure, Style
 from ..weights.model import Model, PromptModel
-from .look import Painter
 from .sample import sample_window
 from .windows import Window, frame_noise, plan_windows
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..face.compose import CropData, crop_data, paste_back
+from ..compositing.compose import CropData, crop_data, paste_back
 from ..models.animate_net import Conditions
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Identity, SamplingSettings

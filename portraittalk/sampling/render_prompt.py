@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..face.compose import crop_data
+from ..compositing.compose import crop_data
 from ..models.animate_net import AnimateNet, Conditions
 from ..progress import ProgressCallback, ignore_progress
+from ..tensor_files import fill
 from ..types import Identity, SamplingSettings, Speech, Style
-from ..weights.load import fill
 from ..weights.model import PromptModel
 from .edit import edit_picture
 from .epsilon import epsilon_steps

@@ -1,24 +1,25 @@
 """Waveform -> Whisper features at the video's frame rate, in the windows that EchoMimic was trained with."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..config import SpeechConfig
 from ..media.audio import Audio, frame_count
 from ..media.resample import resample
-from ..models.speech_encoder import MEL_BANDS, RATE, SECONDS, SpeechEncoder
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Speech
 from .mel import hz_to_mel, mel_filters, mel_to_hz
 
+MEL_BANDS = 80
+SECONDS, RATE = 30, 50  # what the encoder hears at once, and its features a second
 FFT_SIZE, HOP = 400, 160
 STEPS_BEFORE, STEPS_AFTER = 4, 6  # moments around a frame, of 20 ms each
 
 
 @torch.no_grad()
 def encode_speech(
-    audio: Audio, fps: float, encoder: SpeechEncoder, config: SpeechConfig, progress: ProgressCallback = ignore_progress
+    audio: Audio, fps: float, encoder: nn.Module, config: SpeechConfig, progress: ProgressCallback = ignore_progress
 ) -> Speech:
     """Sound of any rate, channels and length -> per video frame ``config.steps`` tokens of ``config.dim`` values.
 

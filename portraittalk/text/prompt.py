@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..weights.text import LookNetworks, TextNetworks, load_look_networks, load_text_networks, load_tokenizer
+from .networks import LookNetworks, TextNetworks, load_look_networks, load_text_networks, load_tokenizer
 
 UNDERSTOOD = 0.5  # probability that a clause asks for an expression
 LOOKS_SO = 0.15  # probability that a clause asks for a look; it goes before, as the other reader knows few negatives

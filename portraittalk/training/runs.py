@@ -9,19 +9,19 @@ from typing import Annotated
 
 from annotated_types import Gt
 
+from ..compositing.teeth import SHIPPED
 from ..config import MINI, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
-from ..motion.teeth import SHIPPED
-from .adfd import AdfdTraining
-from .animate import AnimateTraining
-from .autoencoder import AutoencoderTraining
-from .distil import DistilTraining
-from .face_detector import DetectorTraining
-from .face_mesh import ExpressionTraining, MeshTraining
-from .look import LookTraining
-from .look_reader import LookReaderTraining
-from .motion import MotionTrainingConfig
-from .pairs import PairSettings
-from .text import TextTraining
+from .animate.autoencoder import AutoencoderTraining
+from .animate.distil import DistilTraining
+from .animate.pairs import PairSettings
+from .animate.stages import AnimateTraining
+from .face.detector import DetectorTraining
+from .face.mesh import ExpressionTraining, MeshTraining
+from .looks.painter import LookTraining
+from .looks.reader import LookReaderTraining
+from .motion.adfd import AdfdTraining
+from .motion.speech import MotionTrainingConfig
+from .text.encoder import TextTraining
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class MotionRun:
     """clips: folder of videos of people speaking. validation: beginnings of the names of those that are not trained
     on. tracks: folder of their track files; phones: of their phone files. synthetic: folder of sound files with
     phone files beside them. wordless: folder of sounds in which nobody speaks or sings, such as what
-    ``training.music`` writes; they are also heard behind speech. start: weights to begin with."""
+    ``training.motion.music`` writes; they are also heard behind speech. start: weights to begin with."""
 
     clips: Path
     tracks: Path

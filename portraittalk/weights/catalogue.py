@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import WeightsError
+from ..tensor_files import read_shapes
 from .files import SUFFIX
-from .load import read_shapes
 
 LIST = Path(__file__).parent / "public_files.json"
 PUBLIC = "public"

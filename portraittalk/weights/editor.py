@@ -10,9 +10,9 @@ from torch import Tensor
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
 from ..models.animate_net import AnimateNet
+from ..tensor_files import fill
 from .layout import Layout
 from .layouts import LAYOUTS
-from .load import fill
 from .model import networks_of
 from .public import gathered
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..tensor_files import SUFFIX
 
-SUFFIX = ".safetensors"
 BUILT_IN = "mini"
 _ASSETS = Path(__file__).parent.parent / "assets"
 

@@ -2,23 +2,21 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
-from .files import BUILT_IN, SUFFIX, find_weights
+from ..tensor_files import check_tensors, fill, listed, read_shapes, read_tensors
+from .files import BUILT_IN, find_weights
 from .model import FACE_MOTION, Model, Networks, PromptModel, ReferenceModel, build, networks_of
 
 FORMAT = "portraittalk"
-_NAMED_KEYS = 3  # how many keys of a file that does not fit are named in the message
 
 logger = logging.getLogger(__name__)
 
@@ -100,32 +98,6 @@ def config_in(header: Mapping[str, str], path: Path) -> PortraitTalkConfig:
         raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The header and the tensors of any safetensors file. Raises WeightsError: missing, corrupt or pickled."""
-    with _opened(path) as file:
-        return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-
-
-def read_shapes(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """As ``read_tensors``, the tensors on the meta device: of a large file only its beginning is read."""
-    with _opened(path) as file:
-        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
-        return file.metadata() or {}, {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file at {path}.")
-    if path.suffix != SUFFIX:
-        raise WeightsError(f"{path.name} is not a {SUFFIX} file; weights in other formats are not opened.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path.name} is damaged or not a {SUFFIX} file ({error}); get it again.") from error
-
-
 def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Writes the state of all networks (name -> state dict) as one file, which appears only when it is complete.
 
@@ -136,7 +108,7 @@ def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Map
     if set(parts) != set(wanted):
         raise WeightsError(f"A model needs the parts {', '.join(wanted)}; given were {', '.join(parts)}.")
     for name, module in wanted.items():
-        _check(module, parts[name], name)
+        check_tensors(module.state_dict(), parts[name], name)
     tensors = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
     header = {"format": FORMAT, "portraittalk_config": json.dumps(config.to_dict())}
     unfinished = path.with_name(path.name + ".part")
@@ -165,41 +137,3 @@ def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> N
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose keys begin with ``name.``, without it."""
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-
-
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Gives a module, which may be on the meta device, its weights. Raises WeightsError where they do not fit it."""
-    _check(module, tensors, where)
-    module.load_state_dict(dict(tensors), assign=True)
-
-
-def _check(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    check_tensors(module.state_dict(), tensors, where)
-
-
-def check_tensors(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raises WeightsError that names the keys by which the tensors are not the wanted ones."""
-    misshaped = [
-        f"{key} {tuple(tensors[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in tensors and tensors[key].shape != value.shape
-    ]
-    faults = {
-        "lacks": [key for key in wanted if key not in tensors],
-        "has the unknown": [key for key in tensors if key not in wanted],
-        "has the wrong shape in": misshaped,
-    }
-    if any(faults.values()):
-        raise WeightsError(unfit(where, faults))
-
-
-def unfit(where: str, faults: Mapping[str, list[str]]) -> str:
-    """The sentence that names what does not fit: kind of fault -> keys."""
-    told = [f"{fault} {listed(keys)}" for fault, keys in faults.items() if keys]
-    return f"{where} {'; '.join(told)}: the file does not fit this version of PortraitTalk."
-
-
-def listed(keys: list[str]) -> str:
-    """Some of the keys, and how many more there are."""
-    more = len(keys) - _NAMED_KEYS
-    return ", ".join(keys[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
-from .load import listed
+from ..tensor_files import listed
 
 _PART = re.compile(r"^(.*)\.(lora_down|lora_up|lora_A|lora_B|lora\.down|lora\.up)\.weight$")
 _DOWN = ("lora_down", "lora_A", "lora.down")

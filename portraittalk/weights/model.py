@@ -11,11 +11,11 @@ from ..models.animate_net import AnimateNet
 from ..models.audio_modules import FaceProjection
 from ..models.autoencoder import Autoencoder, FastDecoder
 from ..models.clip_net import ClipIdentityNet, ClipImageNet, TextEncoder
+from ..models.face_basis import FaceBasis
 from ..models.identity_net import IdentityNet
 from ..models.motion_net import MotionNet
 from ..models.reference_net import ReferenceNet
 from ..models.speech_encoder import SpeechEncoder
-from ..motion.basis import FaceBasis
 
 FACE_MOTION = ("motion_net", "basis")
 VOCABULARY = "clip-tokenizer"  # the folder's name

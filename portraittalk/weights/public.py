@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from ..tensor_files import fill, read_tensors, unfit
 from .files import BUILT_IN, SUFFIX, find_weights
 from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
-from .load import fill, read_tensors, save_weights, settle, unfit
+from .load import save_weights, settle
 from .lora import merged
 from .model import PromptModel, ReferenceModel, build, networks_of
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 
 from ..errors import WeightsError
+from ..tensor_files import check_tensors, read_shapes
 from .catalogue import Catalogue, PublicFile, PublicModel, is_whole, shown_size
 from .download import received, sha256_of
 from .files import SUFFIX, available_weights
 from .layouts import FAST_DECODER, with_fast_decoder
-from .load import check_tensors, config_in, read_shapes
+from .load import config_in
 from .model import networks_of
 from .public import layout_named, mapped, read_public
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.errors import FaceError
 from portraittalk.face.comfy_landmarks import faces_from_comfyui
-from portraittalk.motion.arkit import ARKIT_NAMES
 
 
 def core_face(face, degrees: float = 20.0) -> dict:

@@ -3,10 +3,10 @@ import sys
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.errors import FaceError
 from portraittalk.face.align import eye_distance
 from portraittalk.face.mediapipe import MediaPipeProvider, arkit_weights
-from portraittalk.motion.arkit import ARKIT_NAMES
 
 
 def test_the_face_of_the_portrait(portrait_face):

@@ -5,8 +5,8 @@ import torch
 
 from portraittalk.config import FaceDetectorConfig, FaceMeshConfig
 from portraittalk.face.mesh import BARS, MeshProvider, detect_keypoints, letterbox
-from portraittalk.motion.basis import load_basis
-from portraittalk.weights.face import FaceNetworks
+from portraittalk.face.networks import FaceNetworks
+from portraittalk.models.face_basis import load_basis
 
 SMALL = FaceDetectorConfig(input_size=64, widths=(8, 16, 16, 16))
 MESH = FaceMeshConfig(input_size=64, widths=(8, 16, 16, 16), code=32, detail=8)

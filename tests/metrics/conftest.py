@@ -10,11 +10,11 @@ import torch
 from seeded import seeded
 
 from portraittalk import pipeline
+from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing.structure import build_structure
 from portraittalk.media.audio import read_audio
 from portraittalk.media.video import write_video
 from portraittalk.metrics.metric_nets import load_metric_nets
-from portraittalk.motion.arkit import ARKIT_INDEX
-from portraittalk.motion.structure import build_structure
 from portraittalk.motion.track import MotionTrack
 
 FRAMES = 10

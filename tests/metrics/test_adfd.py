@@ -10,7 +10,7 @@ from portraittalk.media.audio import read_audio
 from portraittalk.metrics.adfd import FREE, PATIENCE, SHORTEST, adfd
 from portraittalk.metrics.dynamics import DynamicsNet, face_measures, load_dynamics, measures_of_faces, save_dynamics
 from portraittalk.metrics.ranking import shifted
-from portraittalk.motion.basis import load_basis
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import move_landmarks, rotation_matrix
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import Face

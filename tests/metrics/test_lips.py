@@ -5,7 +5,7 @@ import torch
 from portraittalk.face.align import eye_distance
 from portraittalk.face.topology import LIPS_INNER, LIPS_OUTER
 from portraittalk.metrics.lips import best_lag, closure, correlation, lip_distance
-from portraittalk.training.phones import Phone
+from portraittalk.speech.phones import Phone
 from portraittalk.types import Face
 
 

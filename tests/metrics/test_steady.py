@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from portraittalk.metrics.steady import blinks_per_minute, drift, eye_openness, flicker, still_region
-from portraittalk.motion.basis import load_basis
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import move_landmarks
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import Face

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig
-from portraittalk.models.motion_net import BILABIALS, BOTH_SIDES, PHONES, SPOKEN_NAMES, MotionNet, meet
-from portraittalk.motion.arkit import ARKIT_NAMES
-from portraittalk.motion.basis import load_basis
+from portraittalk.models.face_basis import load_basis
+from portraittalk.models.motion_net import BILABIALS, BOTH_SIDES, SPOKEN_NAMES, MotionNet, meet
 from portraittalk.speech.features import balance
+from portraittalk.speech.phones import PHONES
 
 TINY = PortraitTalkConfig(motion_net=MotionNetConfig(width=16, layers=4))
 

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from portraittalk import pipeline
+from portraittalk.compositing.structure import build_structure
 from portraittalk.media.audio import read_audio
 from portraittalk.media.image import read_image
 from portraittalk.metrics.image import l1, mouth_region
 from portraittalk.motion.speech_to_motion import speech_to_motion
-from portraittalk.motion.structure import build_structure
 from portraittalk.speech.features import encode_speech
 from portraittalk.types import Identity, SamplingSettings, Scales, Speech, Style
 from portraittalk.weights.load import load_model

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import eye_distance
-from portraittalk.motion.arkit import ARKIT_INDEX
 from portraittalk.motion.geometry import (
     EYE_LEFT,
     EYE_RIGHT,

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.errors import MotionError
-from portraittalk.motion.arkit import ARKIT_INDEX
 from portraittalk.motion.geometry import move_landmarks
 from portraittalk.motion.read import motion_of_faces, pose_and_gaze, read_motion, relative_expression
 from portraittalk.motion.track import MotionTrack

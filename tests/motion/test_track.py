@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.errors import MotionError
-from portraittalk.motion.arkit import ARKIT_INDEX
 from portraittalk.motion.track import TENSORS, MotionTrack, concatenate
 
 

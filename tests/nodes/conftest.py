@@ -87,7 +87,7 @@ def untrained(library, tmp_path_factory) -> Path:
         networks = model.build_model(library("config").MINI)
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     parts = {name: module.state_dict() for name, module in networks.modules().items()}
-    parts["basis"] = library("motion.basis").load_basis().state_dict()
+    parts["basis"] = library("models.face_basis").load_basis().state_dict()
     library("weights.load").save_weights(path, networks.config, parts)
     return path
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from portraittalk import pipeline
+from portraittalk.arkit import EXPRESSION_NAMES
 from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.motion.prompted import with_expression, with_style
 from portraittalk.motion.track import MotionTrack
-from portraittalk.text.expression import EXPRESSION_NAMES, with_expression, with_style
 from portraittalk.text.prompt import clauses, read_prompt
-from portraittalk.training.captions import CONCEPTS, DENIALS, ELSE, FRAMES, STRENGTHS, target_vector
+from portraittalk.training.text.captions import CONCEPTS, DENIALS, ELSE, FRAMES, STRENGTHS, target_vector
 from portraittalk.types import Style
 
 # Words that say nothing by themselves.
@@ -183,7 +184,7 @@ def test_a_motion_takes_a_prompt_once(tmp_path):
 def test_without_the_tokenizer_the_sentence_says_what_to_install(monkeypatch):
     import sys
 
-    from portraittalk.weights.text import load_tokenizer
+    from portraittalk.text.networks import load_tokenizer
 
     load_tokenizer.cache_clear()
     monkeypatch.setitem(sys.modules, "tokenizers", None)

@@ -53,8 +53,8 @@ def film(tmp_path_factory):
 def clips(film, tiny, tmp_path_factory):
     """A folder of prepared clips for the tiny networks: the film in two halves, and the portrait."""
     from portraittalk.face.mesh import MeshProvider
-    from portraittalk.training.clean import CleanRules
-    from portraittalk.training.prepare import PrepareSettings, prepare_source
+    from portraittalk.training.data.clean import CleanRules
+    from portraittalk.training.data.prepare import PrepareSettings, prepare_source
 
     out = tmp_path_factory.mktemp("clips")
     settings = PrepareSettings(tiny, CleanRules(seconds=(0.2, SECONDS / 2)))
@@ -67,11 +67,11 @@ def clips(film, tiny, tmp_path_factory):
 @pytest.fixture(scope="session")
 def pairs(clips, tiny, tmp_path_factory):
     """Pair files of the prepared clips: two videos of one speaker, a driven portrait and a still."""
+    from portraittalk.compositing.teeth import Dentition
     from portraittalk.models.autoencoder import Autoencoder
-    from portraittalk.motion.basis import load_basis
-    from portraittalk.motion.teeth import Dentition
-    from portraittalk.training.pairs import PairSettings, make_pairs
-    from portraittalk.training.prepare import clip_files
+    from portraittalk.models.face_basis import load_basis
+    from portraittalk.training.animate.pairs import PairSettings, make_pairs
+    from portraittalk.training.data.prepare import clip_files
 
     out = tmp_path_factory.mktemp("pairs")
     with torch.random.fork_rng():

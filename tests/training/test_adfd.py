@@ -5,15 +5,15 @@ import shutil
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.media.audio import read_audio
 from portraittalk.metrics.adfd import adfd
 from portraittalk.metrics.dynamics import face_measures, load_dynamics
-from portraittalk.motion.arkit import ARKIT_INDEX
-from portraittalk.motion.basis import load_basis
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import move_landmarks
 from portraittalk.motion.track import MotionTrack
-from portraittalk.training.adfd import AdfdTraining, train_adfd
-from portraittalk.training.prepare import write_clip
+from portraittalk.training.data.prepare import write_clip
+from portraittalk.training.motion.adfd import AdfdTraining, train_adfd
 from portraittalk.training.trainer import TrainerConfig
 
 

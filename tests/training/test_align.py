@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from portraittalk.training.align import words_of
+from portraittalk.training.motion.forced_alignment import words_of
 
 
 def test_grid_names_spell_their_sentence():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from portraittalk.face.draw import MAP_CHANNELS
+from portraittalk.compositing.draw import MAP_CHANNELS
 from portraittalk.models.animate_net import Conditions
-from portraittalk.training.animate import AnimateTraining, Networks, batches, mouth_cells, train_animate
+from portraittalk.training.animate.stages import AnimateTraining, Networks, batches, mouth_cells, train_animate
 from portraittalk.training.trainer import TrainerConfig
 
 

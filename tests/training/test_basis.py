@@ -1,9 +1,10 @@
 import torch
 
-from portraittalk.motion.arkit import ARKIT_INDEX, ARKIT_NAMES
-from portraittalk.motion.basis import apply_rigid, load_basis
+from portraittalk.arkit import ARKIT_INDEX, ARKIT_NAMES
+from portraittalk.face.rigid import apply_rigid
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import rotation_matrix
-from portraittalk.training.basis import MIRRORED_NAMES, fit, mirror_landmarks
+from portraittalk.training.face.basis import MIRRORED_NAMES, fit, mirror_landmarks
 
 
 def spoken(basis, frames, generator):

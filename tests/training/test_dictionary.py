@@ -7,8 +7,15 @@ from torch.nn.functional import normalize
 from portraittalk.config import TextConfig
 from portraittalk.errors import SettingsError
 from portraittalk.models.text_net import SentenceNet
-from portraittalk.training.dictionary import NEAR, OTHER, learn_dictionary, participles, read_wordnet, shares
-from portraittalk.training.text import TextTraining, holder, word_pieces
+from portraittalk.training.text.dictionary import (
+    NEAR,
+    OTHER,
+    learn_dictionary,
+    participles,
+    read_wordnet,
+    shares,
+)
+from portraittalk.training.text.encoder import TextTraining, holder, word_pieces
 from portraittalk.training.trainer import TrainerConfig
 
 TINY = TextConfig(word_dim=16, dim=32, layers=1, heads=2, hidden=64)

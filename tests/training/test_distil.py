@@ -8,10 +8,10 @@ from torch import Generator
 
 from portraittalk.errors import SettingsError
 from portraittalk.sampling.sample import sample_window
-from portraittalk.training.animate import AnimateTraining, Networks, batches, train_animate
-from portraittalk.training.distil import DistilTraining, teacher_way, train_distil
+from portraittalk.training.animate.distil import DistilTraining, teacher_way, train_distil
+from portraittalk.training.animate.stages import AnimateTraining, Networks, batches, train_animate
+from portraittalk.training.animate.validate import conditions_of
 from portraittalk.training.trainer import TrainerConfig
-from portraittalk.training.validate import conditions_of
 from portraittalk.types import SamplingSettings
 
 TRAINER = TrainerConfig(steps=40, learning_rate=2e-3, warmup=5, bf16=False, ema=0.8)

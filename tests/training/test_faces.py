@@ -12,9 +12,10 @@ from portraittalk.config import FaceDetectorConfig, FaceMeshConfig
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.mesh import EYE_DISTANCE, TEMPLATE, frontal, keypoints_of, mesh_crop
 from portraittalk.media.image import read_image
-from portraittalk.motion.basis import load_basis
-from portraittalk.training.face_detector import DetectorTraining, scenes, targets, train_detector
-from portraittalk.training.face_mesh import (
+from portraittalk.models.face_basis import load_basis
+from portraittalk.training.data.prepare import write_clip
+from portraittalk.training.face.detector import DetectorTraining, scenes, targets, train_detector
+from portraittalk.training.face.mesh import (
     ExpressionTraining,
     MeshTraining,
     mesh_batches,
@@ -22,8 +23,7 @@ from portraittalk.training.face_mesh import (
     train_expression,
     train_mesh,
 )
-from portraittalk.training.faces import FaceSources, FaceViews, degraded, face_view, jittered, mirror_order
-from portraittalk.training.prepare import write_clip
+from portraittalk.training.face.views import FaceSources, FaceViews, degraded, face_view, jittered, mirror_order
 from portraittalk.training.trainer import TrainerConfig
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
@@ -76,7 +76,7 @@ def test_a_view_moves_the_labels_with_the_pixels(picture):
     for x, y in points[[33, 263, 61, 291, 4], :2].round().long().tolist():
         marked[:, y - 3 : y + 3, x - 3 : x + 3] = torch.tensor([1.0, 0, 1])[:, None, None]
     clean = FaceViews(rotation=0.3, wild=0, zoom=1.2, shift=0.05, shape=0.04)
-    import portraittalk.training.faces as faces
+    import portraittalk.training.face.views as faces
 
     for seed in range(6):
         generator = Generator().manual_seed(seed)
@@ -101,7 +101,7 @@ def test_a_degraded_picture_stays_one(picture):
 
 
 def test_targets_are_highest_where_the_face_is():
-    from portraittalk.training.face_detector import _Shown
+    from portraittalk.training.face.detector import _Shown
 
     points = torch.tensor([[0.4, 0.5], [0.6, 0.5], [0.5, 0.6], [0.5, 0.7]])
     found = targets([_Shown(points, 0.0)], FaceDetectorConfig())

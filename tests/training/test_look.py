@@ -6,11 +6,11 @@ from typer.testing import CliRunner
 from portraittalk import cli
 from portraittalk.errors import SettingsError
 from portraittalk.models.look_net import recoloured
-from portraittalk.training.look import LookTraining, train_look_net
-from portraittalk.training.look_reader import look_caption
-from portraittalk.training.looks import LOOKS, RENDERERS, paper_tile, render_look
+from portraittalk.text.networks import load_look_networks
+from portraittalk.training.looks.formulas import LOOKS, RENDERERS, paper_tile, render_look
+from portraittalk.training.looks.painter import LookTraining, train_look_net
+from portraittalk.training.looks.reader import look_caption
 from portraittalk.training.trainer import TrainerConfig
-from portraittalk.weights.text import load_look_networks
 
 
 def test_every_look_is_rendered_in_range_and_the_same_again(portrait):

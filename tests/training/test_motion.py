@@ -5,12 +5,12 @@ import torch
 from torch import Generator
 
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig
+from portraittalk.models.face_basis import FaceBasis
 from portraittalk.models.motion_net import BOTH_SIDES, MOTION_FPS, SPOKEN_NAMES, MotionNet
-from portraittalk.motion.basis import FaceBasis
-from portraittalk.training.articulate import train_articulator
-from portraittalk.training.motion import MotionLoss, MotionTrainingConfig, correlation
-from portraittalk.training.phones import PHONE_INDEX, Phone
-from portraittalk.training.speech_data import (
+from portraittalk.speech.phones import PHONE_INDEX, Phone
+from portraittalk.training.motion.articulation import train_articulator
+from portraittalk.training.motion.speech import MotionLoss, MotionTrainingConfig, correlation
+from portraittalk.training.motion.speech_data import (
     Utterance,
     batches,
     load_groups,

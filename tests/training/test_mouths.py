@@ -8,17 +8,17 @@ from safetensors.torch import save_file
 from torch import Generator
 
 import portraittalk
+from portraittalk.compositing.teeth import Dentition
+from portraittalk.compositing.warp import flow_between, warp
 from portraittalk.config import MINI
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_OUTER
-from portraittalk.face.warp import flow_between, warp
 from portraittalk.media.image import read_image
-from portraittalk.motion.basis import load_basis
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import lip_aperture
-from portraittalk.motion.teeth import Dentition
-from portraittalk.training.data import Clip, random_shape
-from portraittalk.training.mouths import change_mouth, drive_portrait, set_lips
+from portraittalk.training.animate.driven_portraits import change_mouth, drive_portrait, set_lips
+from portraittalk.training.data.clips import Clip, random_shape
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
 SIZE = MINI.crop_size

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from portraittalk.training.music import BARS, DRUMS, VOICES, as_midi, compose
+from portraittalk.training.motion.music import BARS, DRUMS, VOICES, as_midi, compose
 
 
 @pytest.mark.parametrize("seed", range(20))

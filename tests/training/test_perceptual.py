@@ -6,7 +6,7 @@ from torch import Generator
 
 from portraittalk.config import MINI
 from portraittalk.models.autoencoder import Autoencoder
-from portraittalk.training.perceptual import WINDOW, MouthLoss, mouth_window
+from portraittalk.training.animate.perceptual import WINDOW, MouthLoss, mouth_window
 
 SIDE = MINI.latent_size
 MOUTH = (slice(10, 12), slice(6, 10))

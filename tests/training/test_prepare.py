@@ -13,10 +13,10 @@ from portraittalk.face.manual import face_in_box
 from portraittalk.media.audio import read_audio
 from portraittalk.media.image import read_image
 from portraittalk.media.video import write_video
-from portraittalk.motion.basis import load_basis
-from portraittalk.training.clean import CleanRules, describe, fault, is_cut, stretches
-from portraittalk.training.data import Clip
-from portraittalk.training.prepare import (
+from portraittalk.models.face_basis import load_basis
+from portraittalk.training.data.clean import CleanRules, describe, fault, is_cut, stretches
+from portraittalk.training.data.clips import Clip
+from portraittalk.training.data.prepare import (
     PrepareSettings,
     _name,
     encoded,
@@ -67,7 +67,7 @@ def test_stretches_end_at_faults_and_cuts_and_long_ones_are_split():
 
 
 def test_captions_name_what_is_shown():
-    from portraittalk.motion.arkit import ARKIT_INDEX
+    from portraittalk.arkit import ARKIT_INDEX
 
     shapes = torch.zeros(10, 52)
     assert describe(shapes) == "a person"

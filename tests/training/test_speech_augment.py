@@ -5,7 +5,7 @@ import torch
 
 from portraittalk.config import SpeechConfig
 from portraittalk.speech.mel import mel_power
-from portraittalk.training.speech_augment import augment, noise, reverberate, warp_bands
+from portraittalk.training.motion.augment import augment, noise, reverberate, warp_bands
 
 
 def sine(hz: float) -> torch.Tensor:

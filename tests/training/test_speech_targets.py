@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from portraittalk.face.align import eye_distance
+from portraittalk.models.face_basis import FaceBasis
 from portraittalk.models.motion_net import BOTH_SIDES, SPOKEN_NAMES
-from portraittalk.motion.basis import FaceBasis
 from portraittalk.motion.geometry import lip_aperture, rotation_matrix
-from portraittalk.training.speech_targets import at_rest, fit_coefficients
+from portraittalk.training.motion.targets import at_rest, fit_coefficients
 
 JAW = SPOKEN_NAMES.index("jawOpen")
 

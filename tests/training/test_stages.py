@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from portraittalk.config import MotionNetConfig
-from portraittalk.motion.basis import apply_rigid, load_basis, rigid_fit
-from portraittalk.training.autoencoder import AutoencoderTraining, train_autoencoder
-from portraittalk.training.basis import fit
-from portraittalk.training.data import Clip
-from portraittalk.training.motion import MotionTrainingConfig, Sources, train
-from portraittalk.training.phones import Phone, write_phones
-from portraittalk.training.prepare import clip_files, write_clip
-from portraittalk.training.tracks import read_track
+from portraittalk.face.rigid import apply_rigid, rigid_fit
+from portraittalk.models.face_basis import load_basis
+from portraittalk.speech.phones import Phone, write_phones
+from portraittalk.training.animate.autoencoder import AutoencoderTraining, train_autoencoder
+from portraittalk.training.data.clips import Clip
+from portraittalk.training.data.prepare import clip_files, write_clip
+from portraittalk.training.data.tracks import read_track
+from portraittalk.training.face.basis import fit
+from portraittalk.training.motion.speech import MotionTrainingConfig, Sources, train
 from portraittalk.training.trainer import TrainerConfig
 
 TRAINER = TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, bf16=False, ema=0.8, log_every=10)

@@ -8,14 +8,14 @@ import torch
 from torch import Generator
 
 import portraittalk
+from portraittalk.compositing.teeth import CHIN, SHIPPED, Dentition, load_dentition, mouth_interior
 from portraittalk.config import MINI
 from portraittalk.face.align import aligned_crop, to_crop
 from portraittalk.face.manual import face_in_box
 from portraittalk.media.image import read_image
-from portraittalk.motion.basis import load_basis
-from portraittalk.motion.teeth import CHIN, SHIPPED, Dentition, load_dentition, mouth_interior
-from portraittalk.training.mouths import set_lips
-from portraittalk.training.teeth import random_mouth, read_dentition, save_dentition
+from portraittalk.models.face_basis import load_basis
+from portraittalk.training.animate.driven_portraits import set_lips
+from portraittalk.training.animate.teeth import random_mouth, read_dentition, save_dentition
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
 SIZE = MINI.crop_size

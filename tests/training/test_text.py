@@ -5,14 +5,21 @@ from dataclasses import replace
 import torch
 from torch import Generator
 
+from portraittalk.arkit import EXPRESSION_NAMES
 from portraittalk.config import TextConfig
 from portraittalk.models.text_net import ExpressionNet, SentenceNet
-from portraittalk.text.expression import EXPRESSION_NAMES
+from portraittalk.text.networks import VOCABULARY, load_text_networks, save_text_networks
 from portraittalk.text.prompt import word_pieces
-from portraittalk.training.captions import CONCEPTS, random_caption, target_vector
-from portraittalk.training.text import TextTraining, distil, holder, sentences, train_reader, whole_words
+from portraittalk.training.text.captions import CONCEPTS, random_caption, target_vector
+from portraittalk.training.text.encoder import (
+    TextTraining,
+    distil,
+    holder,
+    sentences,
+    train_reader,
+    whole_words,
+)
 from portraittalk.training.trainer import TrainerConfig
-from portraittalk.weights.text import VOCABULARY, load_text_networks, save_text_networks
 
 TINY = TextConfig(word_dim=16, layers=1, heads=2, hidden=64)
 TRAINER = TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, bf16=False, ema=0.5, log_every=1)

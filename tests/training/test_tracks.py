@@ -7,7 +7,7 @@ from PIL import Image
 
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.media.reader import read_video
-from portraittalk.training.tracks import read_spoken_track, read_track, track, write_tracks
+from portraittalk.training.data.tracks import read_spoken_track, read_track, track, write_tracks
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 
 from portraittalk.errors import WeightsError
 from portraittalk.models.autoencoder import FastDecoder
+from portraittalk.tensor_files import read_tensors
 from portraittalk.weights.files import find_weights
 from portraittalk.weights.layout import SHIPPED
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.load import load_model, load_networks, read_tensors
+from portraittalk.weights.load import load_model, load_networks
 from portraittalk.weights.model import networks_of
 from portraittalk.weights.public import convert, layout_named, mapped, public_names
 

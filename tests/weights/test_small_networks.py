@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from portraittalk.config import FaceDetectorConfig, FaceMeshConfig, TextConfig
 from portraittalk.errors import WeightsError
-from portraittalk.weights.face import FaceNetworks, load_face_networks, save_face_networks
-from portraittalk.weights.text import TextNetworks, load_text_networks, save_text_networks
+from portraittalk.face.networks import FaceNetworks, load_face_networks, save_face_networks
+from portraittalk.text.networks import TextNetworks, load_text_networks, save_text_networks
 
 DETECTOR = FaceDetectorConfig(input_size=64, widths=(8, 16, 16, 16))
 MESH = FaceMeshConfig(input_size=64, widths=(8, 16, 16, 16), code=32, detail=8)

@@ -1,0 +1,75 @@
+"""What the command line shows: progress bars and warnings, on stderr, and the summary of a run."""
+
+import logging
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from typing_extensions import Self
+
+from ..errors import SettingsError
+from ..metrics.cost import peak_memory_mb
+from ..progress import Progress
+
+messages = Console(stderr=True)
+
+
+def show_warnings() -> None:
+    """Warnings of the library appear on stderr, above the progress bar."""
+    logging.getLogger("portraittalk").handlers = [RichHandler(console=messages, show_time=False, show_path=False)]
+
+
+class ProgressBars:
+    """A ``ProgressCallback`` that draws one bar for each stage, while it is entered."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Bars(*columns, console=messages)
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage not in self._tasks:
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage)
+        self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by its name; "auto" takes a GPU where there is one. Raises SettingsError for one that is not there."""
+    if name == "auto":
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        return torch.device(next(kind for kind, found in there.items() if found))
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # what torch raises for unknown names, and for builds without CUDA
+        raise SettingsError(f"There is no device '{name}' here; use auto, cpu, cuda or mps.") from error
+    return device
+
+
+def dropped_table(summary: dict[str, Any]) -> str:
+    """What ``training.data.prepare.summarised`` says, in some lines."""
+    lines = [f"{summary['clips']} clips, {summary['seconds']:g} s, from {summary['sources']} sources"]
+    lines += [f"{seconds:10.1f} s dropped: {reason}" for reason, seconds in summary["dropped_seconds"].items()]
+    lines += [f"           nothing of {source}" for source in summary["unused_sources"]]
+    return "\n".join(lines)
+
+
+def summary(frames: int, fps: float, compute_seconds: float) -> str:
+    """One line: length, speed and memory of a finished run."""
+    seconds = frames / fps
+    memory = peak_memory_mb()
+    return (
+        f"{frames} frames, {seconds:.2f} s at {fps:g} fps; computed in {compute_seconds:.1f} s, "
+        f"{compute_seconds / seconds:.2f} s per second of video"
+        + ("" if memory is None else f"; peak memory {memory:.0f} MB")
+    )

@@ -1,0 +1,128 @@
+"""``portraittalk train animate | distil``: IdentityNet and AnimateNet, on pair files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from .train import Config, LeaveOut, Minutes, Out, Pairs, Seed, Set, Steps, app, configured, ends
+
+if TYPE_CHECKING:
+    from ..config import PortraitTalkConfig
+    from ..models.autoencoder import Autoencoder
+    from ..training.trainer import Validate
+
+
+@app.command()
+def animate(
+    out: Out,
+    config: Config = None,
+    stage: Annotated[
+        int | None, typer.Option(min=1, max=2, help="1: identity, on single frames. 2: motion, on windows.")
+    ] = None,
+    pairs: Pairs = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    embeddings: Annotated[Path | None, typer.Option(help="What `embed` wrote, for stage 1.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with: those of stage 1, for stage 2.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Frames a step.")] = None,
+    part: Annotated[int | None, typer.Option(help="Latent rows and columns seen of a frame; 0: whole frames.")] = None,
+    decoder: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the autoencoder, to compare mouths as they look decoded, and to show them."),
+    ] = None,
+    leave_out: LeaveOut = None,
+    seed: Seed = None,
+    set_: Set = None,
+) -> None:
+    """Train IdentityNet and AnimateNet, one of the two stages."""
+    import torch
+    from safetensors.torch import load_file
+
+    from ..training.animate.perceptual import MouthLoss
+    from ..training.animate.stages import Networks, train_animate
+    from ..training.data.prepare import clip_files
+    from ..training.runs import AnimateRun
+
+    options = {"pairs": pairs, "embeddings": embeddings, "start": start, "decoder": decoder, "leave_out": leave_out}
+    options |= {"training.stage": stage, "training.batch": batch, "training.part": part}  # type: ignore[dict-item]
+    options |= ends(minutes, steps, seed)
+    run = configured(AnimateRun, "animate", out, config, options, set_)
+    training, network = run.training, run.network
+    torch.manual_seed(training.seed)
+    networks = Networks(network)
+    if run.start is not None:
+        networks.load_state_dict(load_file(run.start))
+    files = list(clip_files(run.pairs, run.leave_out))
+    decoder_, mouth_loss = None, None
+    if run.decoder is not None:
+        decoder_ = _decoder(run.decoder, network)
+        mouth_loss = MouthLoss(decoder_) if training.pictures else None
+    frames = 1 if training.stage == 1 else training.window
+    validate = _shown(run.pairs, files, decoder_, frames, network)
+    known = {} if run.embeddings is None else load_file(run.embeddings)
+    train_animate(files, known, networks, network, training, out, mouth_loss, validate)
+
+
+@app.command()
+def distil(
+    out: Out,
+    config: Config = None,
+    pairs: Pairs = None,
+    teacher: Annotated[Path | None, typer.Option(help="Weights that `animate` trained.")] = None,
+    student_steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps of the student.")] = None,
+    teacher_steps: Annotated[int | None, typer.Option(min=1, help="Of the teacher: a multiple of these.")] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    decoder: Annotated[Path | None, typer.Option(help="Weights of the autoencoder, to show pictures.")] = None,
+    leave_out: LeaveOut = None,
+    seed: Seed = None,
+    set_: Set = None,
+) -> None:
+    """Let AnimateNet learn to give in few steps what it gives in many."""
+    from safetensors.torch import load_file
+
+    from ..training.animate.distil import train_distil
+    from ..training.animate.stages import Networks
+    from ..training.data.prepare import clip_files
+    from ..training.runs import DistilRun
+
+    options = {"pairs": pairs, "teacher": teacher, "decoder": decoder, "leave_out": leave_out}
+    options |= {"training.steps": student_steps, "training.teacher_steps": teacher_steps, **ends(minutes, steps, seed)}  # type: ignore[dict-item]
+    run = configured(DistilRun, "distil", out, config, options, set_)
+    networks, training = Networks(run.network), run.training
+    networks.load_state_dict(load_file(run.teacher))
+    files = list(clip_files(run.pairs, run.leave_out))
+    shown = None if run.decoder is None else _decoder(run.decoder, run.network)
+    validate = _shown(run.pairs, files, shown, training.window, run.network, training.steps)
+    train_distil(files, networks, run.network, training, out, validate)
+
+
+def _decoder(weights: Path, network: "PortraitTalkConfig") -> "Autoencoder":
+    from safetensors.torch import load_file
+
+    from ..models.autoencoder import Autoencoder
+
+    decoder = Autoencoder(network.autoencoder).eval().requires_grad_(False)
+    decoder.load_state_dict(load_file(weights))
+    return decoder
+
+
+def _shown(
+    pairs: Path,
+    trained: list[Path],
+    decoder: "Autoencoder | None",
+    frames: int,
+    network: "PortraitTalkConfig",
+    steps: int = 1,
+) -> "Validate | None":
+    """Shows pairs that are left out of training, or else some of those that are not."""
+    if decoder is None:
+        return None
+    from ..training.animate.stages import Networks
+    from ..training.animate.validate import comparison, validation_windows
+    from ..training.data.prepare import clip_files
+
+    held_out = [path for path in clip_files(pairs) if path not in trained]
+    windows = validation_windows(held_out or trained, frames, network)
+    return lambda average, step: comparison(cast(Networks, average), windows, decoder, network, steps)

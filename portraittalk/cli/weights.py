@@ -1,0 +1,244 @@
+"""``portraittalk weights``: models, and the public files that they are made of."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import SettingsError, WeightsError
+
+SHIPPED_BASIS = Path(__file__).parents[1] / "assets" / "face" / "basis.safetensors"
+ModelsDir = Annotated[
+    Path | None,
+    typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of models, such as ComfyUI/models/portraittalk."),
+]
+Endpoint = Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="A mirror of huggingface.co.")]
+
+app = typer.Typer(no_args_is_help=True, help="List, download, check, convert and try weights.")
+
+
+@app.command("list")
+def list_weights(models_dir: ModelsDir = None) -> None:
+    """Models that --model can name, and the public weights that more can be made of."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..weights.catalogue import PUBLIC, catalogue, shown_size
+    from ..weights.files import available_weights, usual_folder
+
+    folder = models_dir or usual_folder()
+    folders = [] if folder is None else [folder]
+    here = available_weights(folders)
+    models = Table("model", "what it is", "size", "state", title="Models", title_justify="left")
+    for name, path in here.items():
+        known = catalogue().models.get(name)
+        models.add_row(name, known.purpose if known else str(path), shown_size(path.stat().st_size / 1e6), "present")
+    for public in catalogue().models.values():
+        if public.name not in here:
+            missing = len(public.missing(folders))
+            state = f"{missing} of {len(public.needed)} files missing" if missing else "files present, to be converted"
+            models.add_row(public.name, public.purpose, f"about {shown_size(public.megabytes)}", state)
+    files = Table("file", "what for", "size", "licence", "used by", "state", title_justify="left")
+    files.title = f"Public files, in {folder or 'ComfyUI/models/portraittalk'}/{PUBLIC}"
+    for file in catalogue().files.values():
+        licence = file.licence if file.commercial else f"{file.licence} (NOT for commercial use)"
+        used = ", ".join(catalogue().used_by(file)) or "nothing yet"
+        files.add_row(file.name, file.purpose, shown_size(file.megabytes), licence, used, file.state(folders))
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(models)
+    console.print(files)
+
+
+@app.command("get")
+def get_weights(
+    name: Annotated[str, typer.Argument(help="A model or a file of `portraittalk weights list`.")],
+    models_dir: ModelsDir = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept licences that forbid commercial use without being asked.")
+    ] = False,
+    remove_files: Annotated[
+        bool, typer.Option("--remove-files", help="Delete a model's public files once it is made of them.")
+    ] = False,
+    endpoint: Endpoint = None,
+) -> None:
+    """Download public weights from huggingface.co; a model is then made of its files, in half precision.
+
+    What was broken off goes on where it stopped. Files in pickled formats become safetensors.
+    """
+    from ..weights.catalogue import PICKLED, catalogue, shown_size
+    from ..weights.download import download
+    from ..weights.public import to_safetensors
+
+    folder = _folder(models_dir)
+    public, files = catalogue().asked_for(name)
+    if public is not None and _model_file(folder, public.name).is_file():
+        typer.echo(f"{_model_file(folder, public.name)} is there already.")
+        return
+    missing = [file for file in files if file.state([folder]) != "present"]
+    for file in missing:
+        if not file.commercial and not accept_licence:
+            _ask_for_consent(file.name, file.licence, file.repo)
+    for file in missing:
+        typer.echo(f"{file.name}: {shown_size(file.megabytes)} from {file.repo}, licence {file.licence}")
+        download(file, folder, endpoint)
+    if public is not None:
+        _convert_model(public.name, folder, _model_file(folder, public.name))
+        if remove_files:
+            for file in public.files.values():
+                (file.found([folder]) or file.place(folder)).unlink()
+    else:
+        place = files[0].found([folder]) or files[0].place(folder)
+        if place.suffix in PICKLED:
+            to_safetensors(place, made := place.with_suffix(".safetensors"))
+            place.unlink()
+            place = made
+        typer.echo(str(place))
+
+
+@app.command("verify")
+def verify_weights(models_dir: ModelsDir = None) -> None:
+    """Check what is there: sizes, hashes where known, keys and shapes. Exit code 2 where something is wrong."""
+    from ..weights.catalogue import catalogue
+    from ..weights.verify import verify
+
+    signs = {True: "good  ", False: "BROKEN", None: "-     "}
+    broken = 0
+    for finding in verify(catalogue(), [_folder(models_dir)]):
+        typer.echo(f"{signs[finding.good]}  {finding.name}: {finding.told}")
+        broken += finding.good is False
+    if broken:
+        raise WeightsError(f"{broken} of these cannot be used.")
+
+
+@app.command("convert")
+def convert_weights(
+    what: Annotated[
+        str, typer.Argument(help="A model of `weights list`, whose files were downloaded; a layout; or a pickled file.")
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Option("--file", metavar="NAME=PATH", help="A public file of the layout; a wrong name tells which."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The .safetensors file to write.")] = None,
+    models_dir: ModelsDir = None,
+) -> None:
+    """Make one model file of a public checkpoint's files, in half precision; every key has to have its place.
+
+    A single .pth, .ckpt, .pt or .bin file becomes a .safetensors file of the same tensors.
+    """
+    from ..weights.catalogue import PICKLED
+    from ..weights.public import convert, layout_named, to_safetensors
+
+    if Path(what).suffix in PICKLED:
+        made = out or Path(what).with_suffix(".safetensors")
+        to_safetensors(Path(what), made)
+    elif files:
+        if out is None:
+            raise SettingsError("Say where the model is to be written, such as --out models/echo.safetensors.")
+        made = out
+        named = [file.partition("=") for file in files]
+        convert(layout_named(what), {name: Path(path) for name, _, path in named}, made)
+        typer.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
+        return
+    else:
+        folder = _folder(models_dir)
+        made = out or _model_file(folder, what)
+        _convert_model(what, folder, made)
+        return
+    typer.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("selftest")
+def selftest_weights(
+    name: Annotated[str, typer.Argument(help="A model: 'mini', or one of --models-dir.")],
+    out_dir: Annotated[Path, typer.Option(help="Folder for the clip, the contact sheet and the report.")] = Path(
+        "selftest"
+    ),
+    models_dir: ModelsDir = None,
+    seconds: Annotated[float, typer.Option(help="How much of the demo speech.")] = 3.0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, if not the model's own.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False,
+) -> None:
+    """Try a model on this machine: a short clip of the demo, its figures, and a contact sheet for a report."""
+    from ..metrics.selftest import selftest
+    from ..sampling.settings import check_settings, usual_settings
+    from ..weights.files import usual_folder
+    from ..weights.load import load_networks
+    from .terminal import ProgressBars, choose_device
+
+    folder = models_dir or usual_folder()
+    model = load_networks(name, choose_device(device), folders=[] if folder is None else [folder])
+    config = model.config
+    settings = replace(usual_settings(config), fast_decode=fast_decode)
+    settings = settings if steps is None else replace(settings, steps=steps)
+    check_settings(settings, config)
+    with ProgressBars() as progress:
+        result = selftest(model, out_dir, settings, seconds, progress)
+    typer.echo(result.sentences())
+    typer.echo(f"For a report, attach {out_dir / 'report.json'} and {out_dir / 'sheet.png'}; the video is beside them.")
+
+
+@app.command("pack")
+def pack_weights(
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    autoencoder: Annotated[Path, typer.Option(help="Trained weights of the autoencoder (.safetensors).")],
+    identity_net: Annotated[Path, typer.Option(help="Trained weights of IdentityNet.")],
+    animate_net: Annotated[Path, typer.Option(help="Trained weights of AnimateNet.")],
+    motion_net: Annotated[Path, typer.Option(help="Trained weights of the motion network.")],
+    basis: Annotated[
+        Path, typer.Option(help="The fitted expression basis; by default the one that ships.")
+    ] = SHIPPED_BASIS,
+) -> None:
+    """Join separately trained networks into one model file, in half precision."""
+    from ..config import MINI
+    from ..weights.load import pack
+
+    files = {
+        "autoencoder": autoencoder,
+        "identity_net": identity_net,
+        "animate_net": animate_net,
+        "motion_net": motion_net,
+        "basis": basis,
+    }
+    pack(out, MINI, files)
+
+
+def _folder(models_dir: Path | None) -> Path:
+    from ..weights.files import usual_folder
+
+    folder = models_dir or usual_folder()
+    if folder is None:
+        raise SettingsError("Say where the models lie: --models-dir ComfyUI/models/portraittalk, or any folder.")
+    return folder
+
+
+def _model_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.safetensors"
+
+
+def _convert_model(name: str, folder: Path, out: Path) -> None:
+    from ..weights.catalogue import PUBLIC, catalogue
+    from ..weights.public import convert, layout_named
+
+    public, _ = catalogue().asked_for(name)
+    if public is None:
+        raise WeightsError(f"'{name}' is one file; give a model, or a layout with --file.")
+    missing = public.missing([folder])
+    if missing:
+        wanted = "; ".join(file.wanted_in(folder) for file in missing)
+        raise WeightsError(f"{name} cannot be made yet: `portraittalk weights get {name}`, or download {wanted}.")
+    places = {role: path for role, file in public.files.items() if (path := file.found([folder])) is not None}
+    convert(layout_named(public.layout), places, out)
+    size = f"{out.stat().st_size / 1e6:.1f} MB"
+    typer.echo(f"{out}: {size}. What was put into it, in {folder / PUBLIC}, is not needed any more.")
+
+
+def _ask_for_consent(name: str, licence: str, repo: str) -> None:
+    told = f"The licence of {name} ({licence}; see https://huggingface.co/{repo}) does not allow commercial use."
+    if not sys.stdin.isatty():
+        raise SettingsError(f"{told} Give --accept-licence if you accept that.")
+    if not typer.confirm(f"{told} Do you accept that?"):
+        raise SettingsError(f"{name} was not downloaded.")

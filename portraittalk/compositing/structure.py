@@ -1,0 +1,68 @@
+"""Identity and motion track -> structure: where everything in the face has to be, and the reference warped to it."""
+
+import torch
+from torch import Tensor
+
+from ..config import PortraitTalkConfig
+from ..models.face_basis import FaceBasis
+from ..motion.geometry import lip_aperture, move_landmarks, shown_expression
+from ..motion.track import MotionTrack
+from ..types import Identity, Structure, View
+from .cheeks import show_sides
+from .draw import landmark_map, motion_mask
+from .draw_control import draw_control
+from .mouth import lend_mouth
+from .warp import flow_between, warp
+
+# What each coefficient is multiplied with, so that all of them have a size of about one.
+ROTATION_SCALE, TRANSLATION_SCALE, GAZE_SCALE, APERTURE_SCALE = 4.0, 10.0, 4.0, 5.0
+
+
+def build_structure(identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig) -> Structure:
+    """The structure of every frame of ``track``: slice a long track to build it in pieces."""
+    landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
+    return structure_of_landmarks(identity, landmarks, shown_expression(track, identity.blendshapes), track, config)
+
+
+def structure_of_landmarks(
+    identity: Identity, landmarks: Tensor, expression: Tensor, track: MotionTrack, config: PortraitTalkConfig
+) -> Structure:
+    """The structure of faces that are known point by point, such as those of a real video.
+
+    landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) that they show. track: their pose, gaze and blinks.
+    """
+    size = config.crop_size
+    draw = draw_control if config.structure.guider == "control" else landmark_map
+    cells = config.structure.flow_size
+    flow = flow_between(identity.landmarks, landmarks, size, cells)
+    warped, mask = warp(identity.references[0], flow), motion_mask(identity.landmarks, landmarks, size)
+    warped, side = show_sides(warped, flow, landmarks, identity.sides, cells)
+    portrait = View(identity.references[0], identity.landmarks)
+    warped, mouth = lend_mouth(warped, landmarks, portrait, identity.open_mouth, cells)
+    return Structure(
+        landmarks=landmarks,
+        map=draw(landmarks, size, config.structure.map_size),
+        coefficients=structure_coefficients(expression, track, lip_aperture(landmarks), config.structure.coefficients),
+        flow=flow,
+        warped=warped,
+        lent=torch.maximum(side, mouth),
+        mask=mask,
+    )
+
+
+def structure_coefficients(expression: Tensor, track: MotionTrack, aperture: Tensor, count: int = 64) -> Tensor:
+    """What the structure tokens are made of, frame by frame -> (F, count).
+
+    0..51: expression (F, 52) that the face shows, in the order of ``ARKIT_NAMES``. 52..54: rotation. 55..57:
+    translation. 58..59: gaze. 60: blink. 61: lip aperture (F,). The rest is zero. Scaled to a size of about one.
+    """
+    parts = (
+        expression,
+        track.rotation * ROTATION_SCALE,
+        track.translation * TRANSLATION_SCALE,
+        track.gaze * GAZE_SCALE,
+        track.blink[:, None],
+        aperture[:, None] * APERTURE_SCALE,
+    )
+    joined = torch.cat(parts, 1)
+    return torch.nn.functional.pad(joined, (0, count - joined.shape[1]))

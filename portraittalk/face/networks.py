@@ -1,0 +1,58 @@
+"""The networks that find faces: one file that ships beside the models, the same for all of them."""
+
+import json
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..config import FaceDetectorConfig, FaceMeshConfig, rebuilt
+from ..errors import WeightsError
+from ..models.face_detector import FaceDetector
+from ..models.face_mesh import ExpressionReader, FaceMesh
+from ..tensor_files import fill, read_tensors
+
+FILE = Path(__file__).parent.parent / "assets" / "face" / "landmarker.safetensors"
+FORMAT = "portraittalk face"
+
+
+class FaceNetworks(nn.Module):
+    """Detector, face mesh and the reader of expressions, together."""
+
+    def __init__(self, detector: FaceDetectorConfig, mesh: FaceMeshConfig) -> None:
+        super().__init__()
+        self.detector, self.mesh, self.expression = FaceDetector(detector), FaceMesh(mesh), ExpressionReader(mesh)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+
+@lru_cache(maxsize=4)
+def load_face_networks(path: Path = FILE, device: torch.device | str = "cpu") -> FaceNetworks:
+    """Raises WeightsError where the file is missing, damaged, or holds something else."""
+    header, tensors = read_tensors(path)
+    if header.get("format") != FORMAT:
+        raise WeightsError(f"{path.name} holds weights of something else than face landmarks; choose another file.")
+    try:
+        configs = json.loads(header["config"])
+        detector = rebuilt(FaceDetectorConfig, configs["detector"])
+        mesh = rebuilt(FaceMeshConfig, configs["mesh"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
+    with torch.device("meta"):
+        networks = FaceNetworks(detector, mesh)
+    fill(networks, tensors, path.name)
+    return networks.to(device, torch.float32).eval().requires_grad_(False)
+
+
+def save_face_networks(path: Path, networks: FaceNetworks) -> None:
+    """Writes the networks in half precision."""
+    config = {"detector": asdict(networks.detector.config), "mesh": asdict(networks.mesh.config)}
+    tensors: dict[str, Tensor] = {name: value.half().contiguous() for name, value in networks.state_dict().items()}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, {"format": FORMAT, "config": json.dumps(config)})
+    part.replace(path)

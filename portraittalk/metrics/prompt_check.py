@@ -1,0 +1,125 @@
+"""Whether prompts act: does an independent reading of the made frames move the way the words ask for?
+
+Each prompt's video is compared with the one of the same speech, motion and seed without a prompt. What is read are a
+landmarker's blendshapes, the place of the irises and the roll of the head, at the end of the video, by when a prompt
+has set in. MediaPipe's landmarker is the independent one; our own learnt from it.
+"""
+
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from .. import pipeline
+from ..arkit import ARKIT_INDEX
+from ..errors import FaceError
+from ..face.detect import FaceProvider
+from ..face.topology import EYE_LEFT_UPPER, EYE_RIGHT_UPPER, IRIS_LEFT, IRIS_RIGHT
+from ..media.audio import Audio
+from ..motion.speech_to_motion import speech_to_motion
+from ..progress import Progress, ProgressCallback, ignore_progress
+from ..speech.features import encode_speech
+from ..types import Face, SamplingSettings
+from ..weights.model import Model
+from .dynamics import FPS
+
+LAST = 10  # frames that are read
+GAZE, ROLL = "gaze to the right", "roll to the right"  # of the picture
+SMALLEST = {GAZE: 0.03, ROLL: 0.03}  # parts of an eye's width, radians; what counts as moved
+SMALLEST_BLENDSHAPES = 0.05
+
+
+@dataclass(frozen=True)
+class PromptCheck:
+    """A prompt and the readings that must rise (+1) or fall (-1), summed."""
+
+    prompt: str
+    signs: dict[str, int]
+
+
+def _both(*stems: str, sign: int = 1) -> dict[str, int]:
+    return {f"{stem}{side}": sign for stem in stems for side in ("Left", "Right")}
+
+
+PROMPTS = (
+    PromptCheck("a wide smile", _both("mouthSmile")),
+    PromptCheck("worried", {"browInnerUp": 1}),
+    PromptCheck("surprised, eyebrows up", {"browInnerUp": 1, **_both("browOuterUp", "eyeWide")}),
+    PromptCheck("angry", _both("browDown")),
+    PromptCheck("looking left", {GAZE: -1}),
+    PromptCheck("looking right", {GAZE: 1}),
+    PromptCheck("devastated by grief", {"browInnerUp": 1, **_both("mouthFrown"), **_both("mouthSmile", sign=-1)}),
+    PromptCheck("sleepy and worn out", _both("eyeBlink", "eyeLookDown")),
+    PromptCheck("disgusted", _both("noseSneer", "browDown", "mouthUpperUp")),
+    PromptCheck("head tilted", {ROLL: 1}),
+)
+
+
+@dataclass(frozen=True)
+class PromptResult:
+    """change: the sum of the signed readings, against no prompt. moved: whether it is large enough to count."""
+
+    prompt: str
+    change: float
+    moved: bool
+
+
+def check_prompts(
+    model: Model,
+    portrait: Tensor,
+    audio: Audio,
+    reader: FaceProvider,
+    provider: FaceProvider | None = None,
+    checks: tuple[PromptCheck, ...] = PROMPTS,
+    settings: SamplingSettings | None = None,
+    progress: ProgressCallback = ignore_progress,
+) -> list[PromptResult]:
+    """portrait: (3, H, W) in 0..1. reader: reads the made frames; one with blendshapes. provider: finds the portrait's
+    face. Raises FaceError where the reader sees no face, or no expression, in the made frames."""
+    settings = settings or SamplingSettings()
+    identity = pipeline.encode_identity(model, [portrait], provider=provider)
+    speech = encode_speech(audio, FPS, model.config.speech)
+    motion = speech_to_motion(model.motion_net, speech, settings.seed)
+
+    def reading(prompt: str) -> dict[str, float]:
+        style = pipeline.encode_style(model, prompt)
+        chunks = pipeline.animate(model, identity, speech, style, motion, settings, "crop")
+        frames = list(chain.from_iterable(chunks))[-LAST:]
+        return read_expression([face for frame in frames for face in reader(frame)[:1]])
+
+    progress(Progress("prompts", 0, len(checks) + 1))
+    without = reading("")
+    results = []
+    for number, check in enumerate(checks, 1):
+        progress(Progress("prompts", number, len(checks) + 1))
+        now = reading(check.prompt)
+        change = sum(sign * (now[name] - without[name]) for name, sign in check.signs.items())
+        least = max(SMALLEST.get(name, SMALLEST_BLENDSHAPES) for name in check.signs)
+        results.append(PromptResult(check.prompt, change, change > least))
+    progress(Progress("prompts", len(checks) + 1, len(checks) + 1))
+    return results
+
+
+def read_expression(faces: list[Face]) -> dict[str, float]:
+    """Mean blendshapes by name, where the irises are between the corners of the eyes (``GAZE``, 0 in the middle, in
+    eye widths), and the angle of the line between the eyes (``ROLL``, in radians)."""
+    shapes = [face.blendshapes for face in faces if face.blendshapes is not None]
+    if not shapes:
+        raise FaceError("No expression can be read from the made frames: choose another portrait or landmarker.")
+    mean = torch.stack(shapes).mean(0)
+    points = torch.stack([face.landmarks for face in faces]).mean(0)[:, :2]
+    gaze = 0.0
+    for iris, lid in ((IRIS_RIGHT[0], EYE_RIGHT_UPPER), (IRIS_LEFT[0], EYE_LEFT_UPPER)):
+        corners = points[[lid[0], lid[-1]]]
+        width = (corners[1] - corners[0]).norm()
+        gaze += float((points[iris, 0] - corners[:, 0].mean()) / width) / 2
+    across = points[EYE_LEFT_UPPER[0]] - points[EYE_RIGHT_UPPER[0]]
+    found = {name: float(mean[index]) for name, index in ARKIT_INDEX.items()}
+    return {**found, GAZE: gaze, ROLL: float(torch.atan2(across[1], across[0]))}
+
+
+def prompts_table(results: list[PromptResult]) -> str:
+    """Tab-separated, with the count last."""
+    lines = [f"{result.prompt}\t{result.change:+.3f}\t{'moves' if result.moved else 'does not'}" for result in results]
+    return "\n".join([*lines, f"{sum(result.moved for result in results)} of {len(results)} move as asked"])

@@ -1,0 +1,82 @@
+"""Phones in time: IPA mapped onto those that the motion network tells apart, and the file they are kept in.
+
+A phone file stands beside its sound (``x.wav``, ``x.phones``); each line is ``start end PHONE``, in seconds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+PHONES: tuple[str, ...] = (
+    "SIL",
+    "AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW",
+    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y",
+    "Z", "ZH",
+)  # fmt: skip
+"""What is told apart: ARPAbet's phones, and silence."""
+SILENT = PHONES.index("SIL")
+SILENCE_PHONE = PHONES[SILENT]
+PHONE_INDEX: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}
+SMALLEST_PAUSE = 0.075  # seconds: a shorter gap between words belongs to the phone before it
+
+_IPA = (
+    "AA:aɑ AE:æ AH:ʌəɐᵊɤ AO:ɔɒ AW:W AY:I EH:ɛe ER:ɜɚœ EY:A IH:ɪɨᵻɯ IY:i OW:OQoø OY:Y UH:ʊ UW:uy "
+    "B:b CH:ʧ D:dɾɖɽT DH:ð F:fɸ G:ɡgɣɰ HH:hxχʁʔ JH:ʤɟ K:kcq L:lrʎ M:m N:nɲɳ NG:ŋɴ P:p R:ɹɻ S:sʦ SH:ʃɕʂç T:tʈʨ "
+    "TH:θ V:vβʋ W:wɥ Y:jʝ Z:zʣ ZH:ʒʥ"
+)
+IPA_PHONES: dict[str, str] = {
+    letter: phone for phone, letters in (entry.split(":") for entry in _IPA.split()) for letter in letters
+}
+"""IPA letters (and the one-letter diphthongs of Kokoro's alphabet) -> the phone that looks most like it on the lips."""
+
+BEFORE = "ˈˌ"  # stress marks: their time belongs to the letter that follows
+AFTER = "ːʰʲ̃"  # length, breath and nasal marks: theirs to the letter before
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One phone of ``PHONES`` from second ``start`` to ``end``."""
+
+    start: float
+    end: float
+    name: str
+
+
+def write_phones(path: Path, phones: list[Phone]) -> None:
+    """Write a phone file."""
+    path.write_text("".join(f"{p.start:.4f} {p.end:.4f} {p.name}\n" for p in phones))
+
+
+def read_phones(path: Path) -> list[Phone]:
+    """Read a phone file."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return [Phone(float(start), float(end), name) for start, end, name in lines]
+
+
+def phone_labels(phones: list[Phone], count: int, fps: float) -> Tensor:
+    """(count,) indices into ``PHONES``: what is spoken at the middle of each frame; silence where nothing is."""
+    labels = torch.full((count,), PHONE_INDEX[SILENCE_PHONE])
+    for phone in phones:
+        first, stop = (round(second * fps) for second in (phone.start, phone.end))
+        labels[first:stop] = PHONE_INDEX[phone.name]
+    return labels
+
+
+def phones_of_letters(letters: str, seconds: list[float]) -> list[Phone]:
+    """IPA letters with the duration of each in seconds -> phones; punctuation and unknown letters are pauses."""
+    phones: list[Phone] = []
+    start, now = 0.0, 0.0
+    for letter, duration in zip(letters, seconds, strict=True):
+        now += duration
+        if letter in BEFORE:
+            continue
+        name = IPA_PHONES.get(letter, SILENCE_PHONE)
+        joins = letter in AFTER or (name == SILENCE_PHONE and now - start < SMALLEST_PAUSE)
+        if phones and (joins or phones[-1].name == name):
+            phones[-1] = Phone(phones[-1].start, now, phones[-1].name)
+        else:
+            phones.append(Phone(start, now, name))
+        start = now
+    return phones

@@ -1,0 +1,98 @@
+"""The networks that read prompts: one file that ships beside the models, and the vocabulary beside it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..config import LookConfig, TextConfig, rebuilt
+from ..errors import WeightsError
+from ..models.look_net import LookNet, LookReader
+from ..models.text_net import ExpressionNet, SentenceNet
+from ..tensor_files import fill, read_tensors
+
+C = TypeVar("C")
+N = TypeVar("N", bound=nn.Module)
+FOLDER = Path(__file__).parent.parent / "assets" / "text"
+FILE, VOCABULARY = FOLDER / "expression.safetensors", FOLDER / "vocabulary.txt"
+LOOK_FILE = FOLDER / "look.safetensors"
+FORMAT, LOOK_FORMAT = "portraittalk text", "portraittalk look"
+
+
+class TextNetworks(nn.Module):
+    """The sentence encoder and the reader of expressions, together."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sentences, self.expression = SentenceNet(config), ExpressionNet(config)
+
+
+class LookNetworks(nn.Module):
+    """The network that gives a picture a look, and the reader of looks on top of the sentence encoder."""
+
+    def __init__(self, config: LookConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net, self.reader = LookNet(config), LookReader(config)
+
+
+@lru_cache(maxsize=2)
+def load_text_networks(path: Path = FILE) -> TextNetworks:
+    """On the CPU: a prompt is a matter of milliseconds. Raises WeightsError where the file is missing, damaged, or
+    holds something else."""
+    return _load(path, FORMAT, "a text encoder", TextConfig, TextNetworks)
+
+
+@lru_cache(maxsize=2)
+def load_look_networks(path: Path = LOOK_FILE) -> LookNetworks:
+    """On the CPU. Raises WeightsError as ``load_text_networks`` does."""
+    return _load(path, LOOK_FORMAT, "looks", LookConfig, LookNetworks)
+
+
+def save_text_networks(path: Path, networks: TextNetworks) -> None:
+    """Writes the networks in half precision."""
+    _save(path, FORMAT, networks, networks.config)
+
+
+def save_look_networks(path: Path, networks: LookNetworks) -> None:
+    """Writes the networks in half precision."""
+    _save(path, LOOK_FORMAT, networks, networks.config)
+
+
+def _load(path: Path, form: str, what: str, config_class: type[C], build: Callable[[C], N]) -> N:
+    header, tensors = read_tensors(path)
+    if header.get("format") != form:
+        raise WeightsError(f"{path.name} holds weights of something else than {what}; choose another file.")
+    try:
+        config = rebuilt(config_class, json.loads(header["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
+    with torch.device("meta"):
+        networks = build(config)
+    fill(networks, tensors, path.name)
+    return networks.float().eval().requires_grad_(False)
+
+
+def _save(path: Path, form: str, networks: nn.Module, config: Any) -> None:
+    state: dict[str, Tensor] = networks.state_dict()
+    tensors = {name: (x.half() if x.is_floating_point() else x).contiguous() for name, x in state.items()}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, {"format": form, "config": json.dumps(asdict(config))})
+    part.replace(path)
+
+
+@lru_cache(maxsize=1)
+def load_tokenizer(path: Path = VOCABULARY) -> Any:
+    """BERT's word pieces, lower case. Raises WeightsError where ``tokenizers`` is not installed."""
+    try:
+        from tokenizers import BertWordPieceTokenizer
+    except ImportError as error:
+        raise WeightsError("Reading a prompt needs: pip install tokenizers; or leave the prompts empty.") from error
+    return BertWordPieceTokenizer(str(path), lowercase=True)

@@ -1,0 +1,159 @@
+"""Videos made from portraits: a photograph moved by somebody's motion, with a mouth interior that belongs there.
+
+Few people are seen speaking in the training videos, many are seen in portraits. A portrait is warped to a driver's
+motion exactly as a portrait is when it is animated. Where its lips are open, what is behind them stays with the skull
+while they slide over it; where they are closed, the warp cannot know what they open on, and rendered teeth are set in
+(``teeth``), placed by the anatomy and in the portrait's light. So the network learns to draw mouths into faces of all
+kinds.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
+
+from ...compositing.draw import fill
+from ...compositing.light import skin_colour
+from ...compositing.teeth import AVERAGE_MOUTH, Dentition, MouthLook, mouth_interior
+from ...compositing.warp import flow_between, warp
+from ...config import PortraitTalkConfig
+from ...face.rigid import apply_rigid, rigid_fit, undo_rigid
+from ...face.topology import LIPS_INNER
+from ...models.face_basis import FaceBasis
+from ...motion.geometry import LIPS, SHOWS_TEETH, lip_aperture, move_landmarks, set_gap, shown_expression
+from ...motion.read import motion_of_faces
+from ...motion.track import MotionTrack
+from ...types import Face
+from ..data.clips import Clip, choose, one_of, open_clip, random_affine, split_speakers, uniform
+from ..data.prepare import PORTRAIT_SIZE, write_clip
+from .teeth import random_mouth
+
+CLOSED = 0.25  # chance that a mouth which shows teeth is first closed
+FURTHER = 1.1  # how much further than it is such a mouth may open
+LIGHT, TINT, SHIFT = 0.7, 0.05, 0.02  # of other mouths: octaves of light, of a colour's light, share of the side
+DRIVEN_FRAMES, DRIVEN_STEP = 8, 4  # frames of a driven clip, and how many of the driver's lie between them
+CROP_ZOOM = (256 / PORTRAIT_SIZE, 300 / PORTRAIT_SIZE)  # from all of a portrait's margin to none
+
+
+@dataclass(frozen=True)
+class DrivenPortrait:
+    """reference: (3, S, S) what is warped; reference_landmarks: (478, 3) its own. photograph: (3, S, S), the portrait.
+    target: (F, 3, S, S); landmarks: (F, 478, 3) what it shows; expression: (F, 52); track: the motion, F frames;
+    start: the driver's frame at which it begins."""
+
+    reference: Tensor
+    reference_landmarks: Tensor
+    photograph: Tensor
+    target: Tensor
+    landmarks: Tensor
+    expression: Tensor
+    track: MotionTrack
+    start: int
+
+
+def drive_portrait(
+    image: Tensor,
+    landmarks: Tensor,
+    blendshapes: Tensor,
+    driver: Clip,
+    dentition: Dentition,
+    frames: int,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    generator: Generator,
+    start: int | None = None,
+    look: MouthLook = AVERAGE_MOUTH,
+) -> DrivenPortrait:
+    """image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,), moved by ``frames``
+    successive frames of ``driver``, a video clip, from ``start`` or anywhere on; dentition, look: the mouth
+    behind closed lips."""
+    size, cells = config.crop_size, config.structure.flow_size
+    start = choose(len(driver) - frames + 1, generator) if start is None else start
+    seen, shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
+    track = motion_of_faces([Face(p, s) for p, s in zip(seen, shapes, strict=True)], 25.0, basis)
+    strength = uniform(0.5, 1.5, generator)
+    track = replace(track, rotation=track.rotation * strength, translation=track.translation * strength)
+    own, asked = lip_aperture(landmarks), lip_aperture(seen) * uniform(0.85, 1.15, generator)
+    has_teeth = bool(own > SHOWS_TEETH)
+    reference, reference_landmarks = image, landmarks
+    if has_teeth:
+        asked = asked.clamp_max(FURTHER * own)
+        if uniform(0, 1, generator) < CLOSED:
+            reference_landmarks = set_lips(landmarks[None], uniform(0, 0.01, generator, 1), basis)[0]
+            reference = warp(image, flow_between(landmarks, reference_landmarks[None], size, cells))[0]
+    moved = set_lips(move_landmarks(landmarks, blendshapes, track, basis), asked, basis)
+    target = warp(image, flow_between(landmarks, moved, size, cells))
+    if not has_teeth:
+        skin = skin_colour(image[None], landmarks[None])[0]
+        inside = mouth_interior(dentition, landmarks, moved, skin, size, basis.mean, look)
+        opening = avg_pool2d(fill(moved[:, LIPS_INNER, :2], size)[:, None], 3, stride=1, padding=1)
+        target = target.lerp(inside, opening)
+    expression = shown_expression(track, blendshapes)
+    return DrivenPortrait(reference, reference_landmarks, image, target, moved, expression, track, start)
+
+
+@torch.no_grad()
+def drive_portraits(
+    clips: list[Path],
+    dentition: Dentition,
+    variants: int,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    seed: int,
+    out: Path,
+) -> None:
+    """Writes clip files ``<portrait>.<variant>.safetensors`` of some frames of every portrait, moved by a video: faces
+    in speech with exact landmarks, as the face mesh is trained on. What is there is kept."""
+    out.mkdir(parents=True, exist_ok=True)
+    videos = [path for path in clips if len(open_clip(path)) >= DRIVEN_FRAMES * DRIVEN_STEP]
+    rare, many = split_speakers(videos)
+    for number, path in enumerate(path for path in clips if len(open_clip(path)) == 1):
+        clip = open_clip(path)
+        for variant in range(variants):
+            target = out / f"{path.stem}.{variant}.safetensors"
+            if target.exists():
+                continue
+            generator = Generator().manual_seed(seed + number * variants + variant)
+            drivers = rare if rare and (not many or uniform(0, 1, generator) < 0.5) else many
+            driver = open_clip(one_of(drivers, generator))
+            view = random_affine(clip.frames(0, 1), clip.landmarks, config.crop_size, generator, 0.1, CROP_ZOOM, 4)
+            (image,), (points,) = view
+            frames = DRIVEN_FRAMES * DRIVEN_STEP
+            look, shapes = random_mouth(generator), clip.blendshapes[0]
+            made = drive_portrait(image, points, shapes, driver, dentition, frames, basis, config, generator, look=look)
+            chosen = slice(0, None, DRIVEN_STEP)
+            write_clip(
+                target,
+                {
+                    "frames": (made.target[chosen] * 255).round().byte(),
+                    "landmarks": made.landmarks[chosen],
+                    "blendshapes": made.expression[chosen],
+                },
+            )
+
+
+def change_mouth(images: Tensor, landmarks: Tensor, generator: Generator, map_size: int = 64) -> Tensor:
+    """What shows between open lips, lighter or darker and further up or down: somebody else's teeth and tongue.
+
+    Few people are seen speaking; a network that has seen theirs alone gives everybody the teeth of one of them.
+
+    images: (F, 3, S, S) in 0..1, landmarks: (F, 478, 3) in their pixels -> the images with one such change.
+    """
+    size = images.shape[-1]
+    opening = fill(landmarks[:, LIPS_INNER, :2] * (map_size / size), map_size)[:, None]
+    opening = interpolate(avg_pool2d(opening, 3, 1, 1), (size, size), mode="bilinear", align_corners=False)
+    light = 2 ** (uniform(-LIGHT, LIGHT, generator) + TINT * torch.randn(3, 1, 1, generator=generator))
+    shift = uniform(-SHIFT, SHIFT, generator)
+    grid = affine_grid(torch.eye(2, 3)[None], [1, 3, size, size], align_corners=False)
+    grid = grid + torch.stack((torch.zeros_like(opening[:, 0]), 2 * shift * opening[:, 0]), -1)
+    other = light * grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return images.lerp(other.clamp(0, 1), opening)
+
+
+def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
+    """Landmarks (F, 478, 3) in pixels with their lips ``asked`` (F,) eye distances apart."""
+    facing, scale, offset = rigid_fit(basis.mean.expand(len(points), -1, -1), points)
+    moved = set_gap(undo_rigid(points, facing, scale, offset), LIPS, asked, basis.mean)
+    return apply_rigid(moved, facing, scale, offset)

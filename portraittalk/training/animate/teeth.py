@@ -1,0 +1,128 @@
+"""Teeth to paint into mouths, rendered from ICT-FaceKit, and the ways in which mouths look different."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Generator, Tensor
+from torch.nn.functional import avg_pool2d
+
+from ...compositing.teeth import DETAIL, HALF_WIDTH, REACH, Dentition, MouthLook
+from ..data.clips import uniform
+
+PUPILS = 0.756  # eye distances between the pupils of an average face
+TEETH_WIDTH = 0.85  # of the model's teeth, so that the six upper front teeth take 0.7 of an average mouth's width
+FRONT = 0.08  # eye distances beside the middle within which the incisal edge is looked for
+GUM_DEPTH = 0.06  # eye distances from the nearest tooth beyond which the model's gums are tongue and cheeks
+SUN = (0.0, -0.35, -0.94)  # where the light comes from: above and the camera
+AMBIENT = 0.35  # light that reaches what faces away
+DEPTH_FADE = 4.0  # light lost behind the front teeth: exponent per eye distance
+LOST = (0.15, 0.3)  # eye distances behind the front teeth between which the rest of the row vanishes in the dark
+
+
+def random_mouth(generator: Generator) -> MouthLook:
+    """Somebody's mouth."""
+
+    def between(low: float, high: float) -> float:
+        return float(uniform(low, high, generator))
+
+    bright, yellow = between(0.92, 1.08), between(0, 1)
+    return MouthLook(
+        size=between(0.9, 1.1),
+        upper=between(0.0, 0.03),
+        lower=between(-0.015, 0.015),
+        white=(bright, bright * (1 - 0.02 * yellow), bright * (1 - 0.1 * yellow)),
+        dark=between(0.15, 0.5),
+        shade=between(0.6, 0.85),
+        flesh=between(0.7, 1.0),
+    )
+
+
+def read_dentition(path: Path) -> Dentition:
+    """path: the ICT-FaceKit arrays V (vertices, in cm, right, up and towards the camera), F and M (materials)."""
+    with np.load(path) as arrays:
+        vertices, corners, materials = arrays["V"], arrays["F"][..., 0], arrays["M"]
+    eyes = [vertices[corners[materials == f"M_Sclera{side}"]].reshape(-1, 3) for side in ("Left", "Right")]
+    left, right = ((eye.min(0) + eye.max(0)) / 2 for eye in eyes)
+    unit = np.linalg.norm(left - right) / (PUPILS * TEETH_WIDTH)
+    points = vertices * np.array((1, -1, -1)) / unit
+    teeth, gums = corners[materials == "M_Teeth"], corners[materials == "M_GumsTongue"]
+    middles = points[teeth].mean(1)
+    pieces = _pieces(teeth, len(points))
+    heights = {piece: middles[pieces == piece, 1].mean() for piece in np.unique(pieces)}
+    between = (min(heights.values()) + max(heights.values())) / 2
+    is_lower = np.array([heights[piece] > between for piece in pieces])
+    apart = torch.cdist(torch.from_numpy(points[gums].mean(1)).float(), torch.from_numpy(middles).float())
+    near, nearest = (t.numpy() for t in apart.min(1))
+    pictures = []
+    for lower in (False, True):
+        own = teeth[is_lower == lower]
+        flesh = gums[(is_lower[nearest] == lower) & (near < GUM_DEPTH)]
+        front = points[np.unique(own)]
+        middle = front[np.abs(front[:, 0]) < FRONT]
+        edge = middle[:, 1].min() if lower else middle[:, 1].max()
+        origin = np.array((0.0, edge, middle[:, 2].min()))
+        pictures.append(_render(points - origin, own, flesh))
+    return Dentition(*pictures)
+
+
+def _pieces(triangles: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """To which connected piece each triangle (T, 3) belongs: (T,), named by the piece's lowest vertex."""
+    name = np.arange(count)
+    while True:
+        lowest = name.copy()
+        np.minimum.at(lowest, triangles, name[triangles].min(1, keepdims=True).repeat(3, 1))
+        if (lowest == name).all():
+            return np.asarray(name[triangles[:, 0]])
+        name = lowest
+
+
+def _render(points: NDArray[np.float64], teeth: NDArray[np.int32], gums: NDArray[np.int32]) -> Tensor:
+    """Points (V, 3) in eye distances from the incisal edge, triangles (T, 3) -> the (4, h, w) of ``Dentition``."""
+    triangles = np.concatenate((teeth, gums))
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    faces = np.cross(b - a, c - a)
+    normals = np.zeros_like(points)
+    for k in range(3):
+        np.add.at(normals, triangles[:, k], faces)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    light = AMBIENT + (1 - AMBIENT) * (normals @ np.array(SUN)).clip(0, 1)
+    light *= np.exp(-DEPTH_FADE * points[:, 2].clip(0))
+    covers = ((LOST[1] - points[:, 2]) / (LOST[1] - LOST[0])).clip(0, 1)
+    fine = 2 * DETAIL
+    height, width = round(2 * REACH * fine), round(2 * HALF_WIDTH * fine)
+    pixels = points[:, :2] * fine + np.array((width / 2, height / 2))
+    depth = np.full((height, width), np.inf)
+    picture = np.zeros((4, height, width), np.float32)
+    for number, corners in enumerate(triangles):
+        (x0, y0), (x1, y1), (x2, y2) = pixels[corners]
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        left, right = max(int(min(x0, x1, x2)), 0), min(int(max(x0, x1, x2)) + 1, width)
+        top, bottom = max(int(min(y0, y1, y2)), 0), min(int(max(y0, y1, y2)) + 1, height)
+        if left >= right or top >= bottom or abs(area) < 1e-9:
+            continue
+        x, y = np.arange(left, right) + 0.5, np.arange(top, bottom)[:, None] + 0.5
+        u = ((x - x0) * (y2 - y0) - (x2 - x0) * (y - y0)) / area
+        v = ((x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)) / area
+        weights = np.stack((1 - u - v, u, v))
+        z = np.tensordot(points[corners, 2], weights, 1)
+        region = (slice(top, bottom), slice(left, right))
+        seen = (weights >= 0).all(0) & (z < depth[region])
+        depth[region][seen] = z[seen]
+        is_gum = int(number >= len(teeth))
+        patch = picture[:, region[0], region[1]]
+        patch[:, seen] = 0
+        patch[is_gum, seen] = np.tensordot((light * covers)[corners], weights, 1)[seen]
+        patch[2 + is_gum, seen] = np.tensordot(covers[corners], weights, 1)[seen]
+    return avg_pool2d(torch.from_numpy(picture), 2)
+
+
+def save_dentition(dentition: Dentition, path: Path) -> None:
+    """Writes the pictures in 8 bits."""
+    pictures = {"upper": dentition.upper, "lower": dentition.lower}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file({name: (picture * 255).round().byte() for name, picture in pictures.items()}, part)
+    part.replace(path)

@@ -1,0 +1,315 @@
+"""Talking-head videos and portraits -> a data set of aligned, tracked clips, one safetensors file each.
+
+A clip file holds ``jpeg`` and ``offsets`` (the F frames, S x S, one JPEG after the other), ``landmarks`` (F, 478, 3) in
+crop pixels, ``blendshapes`` (F, 52), ``rotation`` (F, 3) of the head relative to the first frame, for videos with sound
+``speech`` (F, W, M) float16, and in its header the ``source``, its ``speaker``, ``fps`` and ``caption``. A clip is
+cropped by the alignment of its first frame, so that the head moves inside the crop exactly as it does when a portrait
+is animated. Portraits are clips of one frame. Clips are short, so each file is a shard: a run that is broken off is
+taken up again where it stopped, and readers take any part of a data set.
+"""
+
+import io
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...arkit import ARKIT_NAMES
+from ...config import PortraitTalkConfig
+from ...errors import FaceError, PortraitTalkError
+from ...face.align import aligned_crop, extract_crop, to_crop
+from ...face.detect import FaceProvider
+from ...face.providers import provider_named
+from ...media.source import PICTURES, VIDEOS
+from ...models.face_basis import load_basis
+from ...motion.read import pose_and_gaze
+from ...progress import Progress, ProgressCallback, ignore_progress
+from ...types import Crop, Face
+from .clean import CleanRules, Dropped, describe, fault, is_cut, stretches
+
+logger = logging.getLogger(__name__)
+
+PORTRAIT_SIZE = 384  # portraits keep more pixels than a crop, and a margin, for augmentation
+PORTRAIT_MARGIN = 1.2
+PICTURE_SIZE = 448  # pixels of whole pictures: a face in them is still larger than what the face mesh looks at
+QUALITY = 95  # of the JPEGs, without subsampled colour: lips are seen by it
+SILENT = 1e-4  # amplitude below which a sound is none
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """fps: of the clips; None keeps each video's own. config: what the clips are for. landmarker: its name in
+    ``face.providers``."""
+
+    config: PortraitTalkConfig
+    rules: CleanRules = field(default_factory=CleanRules)
+    fps: float | None = None
+    landmarker: str = "own"
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What became of one source: the names of its clips, the seconds of them, and what was dropped and why."""
+
+    source: str
+    clips: list[str]
+    seconds: float
+    dropped: list[Dropped]
+
+
+def prepare(
+    folder: Path,
+    out: Path,
+    settings: PrepareSettings,
+    workers: int = 1,
+    progress: ProgressCallback = ignore_progress,
+) -> list[SourceReport]:
+    """Every video and picture under ``folder`` -> clip files in ``out``, and ``report.json`` of all of them.
+
+    A source is named by its path under the folder; its first part, or what stands before the name's first underscore,
+    is its speaker. Captions come from a text file beside the source, of the same name, else they name what the face
+    shows. What a former run has finished is kept. Raises FaceError where the landmarker is not installed.
+    """
+    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS + PICTURES and p.is_file())
+    reports_folder = out / "reports"
+    reports_folder.mkdir(parents=True, exist_ok=True)
+    reports = {}
+    waiting = []
+    for path in sources:
+        done = reports_folder / f"{_name(path, folder)}.json"
+        if done.is_file():
+            reports[path] = _read_report(done)
+        else:
+            waiting.append(path)
+    progress(Progress("prepare", len(reports), len(sources)))
+    if waiting:
+        provider_named(settings.landmarker)  # what is missing is said here, once
+    # Worker processes are started anew, not forked: what MediaPipe and torch have running does not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings.landmarker,)) as pool:
+        jobs = {pool.submit(_prepare_source, path, folder, out, settings): path for path in waiting}
+        try:
+            for job in as_completed(jobs):
+                reports[jobs[job]] = job.result()
+                progress(Progress("prepare", len(reports), len(sources)))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    ordered = [reports[path] for path in sources]
+    _write_json(out / "report.json", summarised(ordered))
+    return ordered
+
+
+def summarised(reports: list[SourceReport]) -> dict[str, object]:
+    """Clips and seconds kept, seconds dropped by reason, and every source's own report."""
+    reasons: Counter[str] = Counter()
+    for report in reports:
+        for dropped in report.dropped:
+            reasons[dropped.reason] += dropped.seconds  # type: ignore[assignment]
+    return {
+        "sources": len(reports),
+        "clips": sum(len(report.clips) for report in reports),
+        "seconds": round(sum(report.seconds for report in reports), 2),
+        "dropped_seconds": {reason: round(seconds, 2) for reason, seconds in reasons.most_common()},
+        "unused_sources": [report.source for report in reports if not report.clips],
+        "reports": [asdict(report) for report in reports],
+    }
+
+
+def prepare_source(path: Path, name: str, out: Path, provider: FaceProvider, settings: PrepareSettings) -> SourceReport:
+    """The clips of one source, written into ``out``. What cannot be read is dropped as a whole, with the reason."""
+    from ...media.image import read_image
+
+    caption = path.with_suffix(".txt")
+    header = {"source": path.name, "speaker": name.split("_")[0]}
+    if caption.is_file():
+        header["caption"] = caption.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        if path.suffix.lower() in PICTURES:
+            clip = prepare_portrait(read_image(path).pixels, provider)
+            write_clip(out / f"{name}.safetensors", encoded(clip), _with_caption(header, clip))
+            return SourceReport(path.name, [name], 0.0, [])
+        return _prepare_video(path, name, out, provider, settings, header)
+    except PortraitTalkError as error:
+        return SourceReport(path.name, [], 0.0, [Dropped(0.0, 0.0, str(error).rstrip("."))])
+
+
+def _prepare_video(
+    path: Path, name: str, out: Path, provider: FaceProvider, settings: PrepareSettings, header: dict[str, str]
+) -> SourceReport:
+    from ...media.reader import read_video
+    from ...speech.features import encode_speech
+
+    rules, config, basis = settings.rules, settings.config, load_basis()
+    video = read_video(path, settings.fps)
+    fps = float(video.fps)
+    if not video.has_audio:
+        return SourceReport(path.name, [], 0.0, [Dropped(0.0, 0.0, "no sound")])
+    sound = video.audio()
+    if float(sound.waveform.abs().max()) < SILENT:
+        return SourceReport(path.name, [], 0.0, [Dropped(0.0, sound.seconds, "silent")])
+    speech = encode_speech(sound, fps, config.speech).features
+    # Once for the faces and once for the crops: a long video's frames are never held.
+    faces: list[Face | None] = []
+    faults, cuts = [], []
+    for frame in video:
+        found = provider(frame)
+        faults.append(fault(found, video.size, basis.mean, rules))
+        before, now = (faces[-1] if faces else None), (found[0] if found else None)
+        cuts.append(before is not None and now is not None and is_cut(before.landmarks, now.landmarks, rules))
+        faces.append(now)
+        if len(faults) == len(speech) and len(speech) > fps:  # the picture outlasts the sound
+            break
+    clips, dropped = stretches(faults, cuts, fps, rules)
+    names = []
+    frames = enumerate(video)
+    for number, part in enumerate(clips):
+        seen = [face for face in faces[part] if face is not None]
+        images = [frame for index, frame in _until(frames, part.stop) if index >= part.start]
+        clip = crop_clip(images, seen, config.crop_size)
+        clip["rotation"] = pose_and_gaze(clip["landmarks"], basis)[0]
+        clip["speech"] = _padded(speech[part], len(images)).half()
+        own = f"{name}_{number:03d}" if len(clips) > 1 else name
+        write_clip(out / f"{own}.safetensors", encoded(clip), {**_with_caption(header, clip), "fps": f"{fps:g}"})
+        names.append(own)
+    return SourceReport(path.name, names, sum(part.stop - part.start for part in clips) / fps, dropped)
+
+
+def prepare_portrait(image: Tensor, provider: FaceProvider) -> dict[str, Tensor]:
+    """One portrait (3, H, W) -> the tensors of its clip file, with ``PORTRAIT_MARGIN`` around the canonical crop."""
+    return crop_clip([image], [largest(provider, image)], PORTRAIT_SIZE, PORTRAIT_MARGIN)
+
+
+def prepare_pictures(images: Iterable[Path], out: Path, provider: FaceProvider) -> None:
+    """Writes whole pictures, at most ``PICTURE_SIZE`` pixels a side, as clip files of one frame that is not aligned:
+    what faces are looked for in. What is there already is kept; a picture without a face is dropped, and the log says
+    so."""
+    from ...media.image import read_image
+
+    def whole(path: Path) -> dict[str, Tensor]:
+        image = read_image(path).pixels
+        face = largest(provider, image)
+        scale = min(PICTURE_SIZE / max(image.shape[-2:]), 1.0)
+        size = [round(n * scale) for n in image.shape[-2:]]
+        small = F.interpolate(image[None], size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        shapes = torch.zeros(len(ARKIT_NAMES)) if face.blendshapes is None else face.blendshapes
+        frames = (small * 255).round().byte()
+        return {"frames": frames, "landmarks": (face.landmarks * scale)[None], "blendshapes": shapes[None]}
+
+    out.mkdir(parents=True, exist_ok=True)
+    for path in images:
+        target = out / f"{path.stem}.safetensors"
+        if target.exists():
+            continue
+        try:
+            write_clip(target, whole(path))
+        except PortraitTalkError as error:
+            logger.warning("Left out %s: %s", path.name, error)
+
+
+def crop_clip(frames: list[Tensor], faces: list[Face], size: int, margin: float = 1.0) -> dict[str, Tensor]:
+    """Frames (3, H, W) of one clip and their faces -> frames, landmarks and blendshapes in the first frame's crop."""
+    crop = with_margin(aligned_crop(faces[0].landmarks, tuple(frames[0].shape[-2:]), size), margin)  # type: ignore[arg-type]
+    cropped = torch.cat([(extract_crop(frame[None], crop).clamp(0, 1) * 255).round().byte() for frame in frames])
+    landmarks = torch.stack([to_crop(face.landmarks, crop) for face in faces])
+    blendshapes = torch.stack([face.blendshapes for face in faces if face.blendshapes is not None])
+    return {"frames": cropped, "landmarks": landmarks, "blendshapes": blendshapes}
+
+
+def with_margin(crop: Crop, margin: float) -> Crop:
+    """The crop of the same size that shows ``margin`` times as much around the same centre."""
+    matrix = crop.matrix / margin
+    matrix[:, 2] += crop.size / 2 * (1 - 1 / margin)
+    return Crop(matrix, crop.size, crop.image_size)
+
+
+def encoded(clip: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a clip with its ``frames`` (F, 3, S, S) uint8 as ``jpeg`` (bytes) and ``offsets`` (F + 1,)."""
+    pictures = []
+    for frame in clip["frames"]:
+        buffer = io.BytesIO()
+        pixels = frame.permute(1, 2, 0).contiguous().numpy()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+        pictures.append(torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8))
+    offsets = torch.tensor([0, *(len(picture) for picture in pictures)]).cumsum(0)
+    others = {name: tensor for name, tensor in clip.items() if name != "frames"}
+    return {**others, "jpeg": torch.cat(pictures), "offsets": offsets}
+
+
+def largest(provider: FaceProvider, image: Tensor) -> Face:
+    faces = provider(image)
+    if not faces:
+        raise FaceError("no face was found in a frame")
+    return faces[0]
+
+
+def clip_files(folder: Path, left_out: Iterable[str] = ()) -> Iterator[Path]:
+    """The clip files of a data set in a fixed order, without those whose stem starts with a name in ``left_out``."""
+    names = tuple(left_out)
+    return (p for p in sorted(folder.glob("*.safetensors")) if not (names and p.stem.startswith(names)))
+
+
+def write_clip(target: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
+    """A clip file, which appears only when it is complete."""
+    part = target.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, header)
+    part.rename(target)
+
+
+_worker: dict[str, FaceProvider] = {}
+
+
+def _start_worker(landmarker: str) -> None:
+    torch.set_num_threads(1)
+    _worker["provider"] = provider_named(landmarker)
+
+
+def _prepare_source(path: Path, folder: Path, out: Path, settings: PrepareSettings) -> SourceReport:
+    """In a worker: one source, and its report as the sign that it is finished."""
+    name = _name(path, folder)
+    report = prepare_source(path, name, out, _worker["provider"], settings)
+    _write_json(out / "reports" / f"{name}.json", asdict(report))
+    return report
+
+
+def _name(path: Path, folder: Path) -> str:
+    """The parts of a source's path under the folder, joined: unlike sources have unlike names."""
+    inside = path.relative_to(folder)
+    return "_".join((*inside.parts[:-1], inside.stem)).replace(".", "-")
+
+
+def _read_report(path: Path) -> SourceReport:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return SourceReport(**{**values, "dropped": [Dropped(**entry) for entry in values["dropped"]]})
+
+
+def _write_json(path: Path, values: object) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
+
+
+def _with_caption(header: dict[str, str], clip: dict[str, Tensor]) -> dict[str, str]:
+    return {"caption": describe(clip["blendshapes"]), **header}
+
+
+def _until(frames: Iterator[tuple[int, Tensor]], stop: int) -> Iterator[tuple[int, Tensor]]:
+    """Takes numbered frames up to the one before ``stop``, and leaves the rest."""
+    for index, frame in frames:
+        yield index, frame
+        if index + 1 >= stop:
+            return
+
+
+def _padded(speech: Tensor, count: int) -> Tensor:
+    missing = count - len(speech)
+    return F.pad(speech, (0, 0, 0, 0, 0, missing), mode="replicate") if missing > 0 else speech[:count]

@@ -1,0 +1,179 @@
+"""Training of the face mesh and of the reader of expressions, from a teacher's landmarks."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Gt
+from safetensors.torch import load_file
+from torch import Generator, Tensor, nn
+
+from ...config import FaceMeshConfig
+from ...face import topology as mesh
+from ...face.align import extract_crop, eye_distance
+from ...face.mesh import EYE_DISTANCE, frontal
+from ...models.face_mesh import ExpressionReader, FaceMesh
+from ...motion.geometry import EYE_LEFT, EYE_RIGHT, LIPS
+from ...types import Crop
+from ..data.clips import choose, open_clip, uniform
+from ..trainer import Batch, Draw, TrainerConfig, fit
+from .views import FaceSources, FaceViews, degraded, face_view, jittered, mirror_order
+
+EXACT = (*mesh.LIPS_INNER, *mesh.LIPS_OUTER, *mesh.IRIS_RIGHT, *mesh.IRIS_LEFT)
+EXACT += (*mesh.EYE_RIGHT_UPPER, *mesh.EYE_RIGHT_LOWER, *mesh.EYE_LEFT_UPPER, *mesh.EYE_LEFT_LOWER)
+WEIGHT = 3.0  # of the landmarks of lips and eyes
+DEPTH = 0.3  # weight of z, which no picture shows
+SMALL = 0.01  # eye distances: errors below count by their square
+GAPS = 1.0  # weight of the error of how far lips and lids are apart
+PRESENCE = 0.05
+SPEAKER_FRAMES, PORTRAIT_FRAMES = 60.0, 1.0  # how much a speaker, and a portrait, count among the expressions
+UPPER, LOWER = (sum((getattr(seam, side) for seam in (LIPS, EYE_RIGHT, EYE_LEFT)), ()) for side in ("upper", "lower"))
+
+
+@dataclass(frozen=True)
+class MeshTraining:
+    """absent: share of the samples that show no face."""
+
+    batch: Annotated[int, Gt(0)] = 32
+    absent: float = 0.08
+    views: FaceViews = field(default_factory=FaceViews)
+    seed: int = 0
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+def mesh_batches(sources: FaceSources, mean: Tensor, config: FaceMeshConfig, training: MeshTraining) -> Draw:
+    """Draws batches of ``crop`` (B, 3, S, S) in 0..1, ``points`` (B, 478, 3) in crop pixels, ``present`` (B,)."""
+    order = mirror_order(mean)
+
+    def draw(generator: Generator) -> Batch:
+        samples = []
+        for _ in range(training.batch):
+            image, landmarks = sources.pick(generator)
+            if uniform(0, 1, generator) < training.absent:
+                crop = _beside_face(image, landmarks, config.input_size, training.views, generator)
+                samples.append((crop, torch.zeros_like(landmarks), 0.0))
+            else:
+                view = face_view(image, landmarks, config.input_size, order, training.views, generator)
+                samples.append((*view, 1.0))
+        crops, points, present = zip(*samples, strict=True)
+        return {"crop": torch.stack(crops), "points": torch.stack(points), "present": torch.tensor(present)}
+
+    return draw
+
+
+def mesh_loss(model: FaceMesh, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+    """Smooth L1 of the landmarks in eye distances, lips and eyes counting most, of the gaps of lips and lids, and the
+    cross-entropy of whether there is a face."""
+    points, logits = model(batch["crop"])
+    present = batch["present"]
+    presence = F.binary_cross_entropy_with_logits(logits, present)
+    shown, wanted = points[present > 0], batch["points"][present > 0]
+    unit = EYE_DISTANCE * model.config.input_size
+    weight = wanted.new_ones(wanted.shape[1], 3)
+    weight[list(EXACT)] = WEIGHT
+    weight[:, 2] *= DEPTH
+    error = F.smooth_l1_loss(shown / unit, wanted / unit, reduction="none", beta=SMALL)
+    landmarks = (error * weight).sum((1, 2)).mean() / weight.sum()
+    gaps = F.smooth_l1_loss(_gaps(shown) / unit, _gaps(wanted) / unit, beta=SMALL)
+    nme = ((shown - wanted)[..., :2].norm(dim=-1).mean(1) / eye_distance(wanted)).mean()
+    return {
+        "loss": landmarks + GAPS * gaps + PRESENCE * presence,
+        "gaps": gaps.detach(),
+        "presence": presence.detach(),
+        "nme": nme.detach(),
+    }
+
+
+def _gaps(points: Tensor) -> Tensor:
+    return points[:, LOWER, :2] - points[:, UPPER, :2]
+
+
+def _beside_face(image: Tensor, landmarks: Tensor, size: int, views: FaceViews, generator: Generator) -> Tensor:
+    """A part of the picture in which a face is missing, cut off, or upside down: (3, size, size)."""
+    low, high = landmarks[:, :2].amin(0), landmarks[:, :2].amax(0)
+    side = float((high - low).max()) * float(uniform(0.3, 1.2, generator))
+    away = uniform(0, 6.2832, generator)
+    middle = (low + high) / 2 + torch.stack((away.cos(), away.sin())) * (high - low) * uniform(0.75, 1.2, generator)
+    linear = torch.eye(2) * (size / side)
+    matrix = torch.cat((linear, (size / 2 - linear @ middle)[:, None]), 1)
+    crop = jittered(Crop(matrix, size, (image.shape[-2], image.shape[-1])), views, generator)
+    view = extract_crop(image, crop)
+    if choose(4, generator) == 0:  # nothing but shapes and colours
+        cells = 2 + choose(16, generator)
+        view = F.interpolate(uniform(0, 1, generator, 1, 3, cells, cells), (size, size), mode="bicubic")[0].clamp(0, 1)
+    return degraded(view, generator)
+
+
+def train_mesh(
+    sources: FaceSources,
+    mean: Tensor,
+    config: FaceMeshConfig,
+    training: MeshTraining,
+    out: Path,
+    start: Path | None = None,
+) -> nn.Module:
+    """Into ``out``; returns the averaged network. mean: (478, 3), the average frontal face, in eye distances."""
+    torch.manual_seed(training.seed)
+    model = FaceMesh(config)
+    fill_template(model, mean)
+    if start is not None:
+        model.load_state_dict(load_file(start))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    draw = mesh_batches(sources, mean, config, training)
+    return fit(model, draw, mesh_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]
+
+
+def fill_template(model: FaceMesh, mean: Tensor) -> None:
+    """Lets a new network begin with the average face where the crop has it."""
+    from ...models.face_mesh import SPREAD
+
+    middle = mean.new_tensor((0, 0.36, 0))  # eye distances: what ``mesh_crop`` puts into the crop's middle
+    nn.init.normal_(model.points.weight, std=1e-3)
+    with torch.no_grad():
+        model.points.bias.copy_(((mean - middle) * EYE_DISTANCE / SPREAD).flatten())
+
+
+@dataclass(frozen=True)
+class ExpressionTraining:
+    """noise: eye distances, of the landmarks."""
+
+    batch: Annotated[int, Gt(0)] = 256
+    noise: float = 0.004
+    seed: int = 0
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+def train_expression(
+    clips: list[Path], mean: Tensor, config: FaceMeshConfig, training: ExpressionTraining, out: Path
+) -> nn.Module:
+    """The reader of expressions, from clips with a teacher's landmarks and blendshapes."""
+    torch.manual_seed(training.seed)
+    model = ExpressionReader(config)
+    model.mean.copy_(mean)
+    points = torch.cat([frontal(open_clip(path).landmarks, mean) for path in clips])
+    shapes = torch.cat([open_clip(path).blendshapes for path in clips])
+    # Every speaker counts alike, and every portrait as some frames: else the one with most clips would be all there is.
+    lengths = [len(open_clip(path)) for path in clips]
+    speakers = [path.stem.split("_")[0] if n > 1 else path.stem for path, n in zip(clips, lengths, strict=True)]
+    frames = {name: sum(n for s, n in zip(speakers, lengths, strict=True) if s == name) for name in set(speakers)}
+    weights = torch.tensor(
+        [
+            PORTRAIT_FRAMES if n == 1 else SPEAKER_FRAMES / frames[name]
+            for name, n in zip(speakers, lengths, strict=True)
+            for _ in range(n)
+        ]
+    )
+
+    def draw(generator: Generator) -> Batch:
+        rows = torch.multinomial(weights, training.batch, True, generator=generator)
+        noise = training.noise * torch.randn((len(rows), *mean.shape), generator=generator)
+        return {"points": points[rows] + noise, "shapes": shapes[rows]}
+
+    def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
+        shown = network(batch["points"])
+        error = (shown - batch["shapes"]).abs().mean()
+        return {"loss": error + 10 * F.mse_loss(shown, batch["shapes"]), "l1": error.detach()}
+
+    return fit(model, draw, loss, training.trainer, out, training.seed)

@@ -1,0 +1,147 @@
+"""What looks do to a talking portrait: how steady they are, who is still known, how near they come to their formula.
+
+Every look is given to the same frames, so its figures stand beside those of the video without a prompt.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ... import pipeline
+from ...compositing.compose import CropData
+from ...compositing.painter import Painter
+from ...face.detect import FaceProvider
+from ...face.select import find_face
+from ...media.audio import Audio
+from ...metrics.image import psnr, ssim
+from ...metrics.recognition import FaceRecognition
+from ...metrics.steady import flicker
+from ...motion.speech_to_motion import speech_to_motion
+from ...speech.features import encode_speech
+from ...text.networks import load_look_networks
+from ...types import Identity, SamplingSettings, Style
+from ...weights.model import Model
+from .formulas import LOOKS, render_look
+
+logger = logging.getLogger(__name__)
+
+FPS = 25.0
+LOOKED_AT = 3  # frames, evenly over the video, whose faces are recognised
+
+
+@dataclass(frozen=True)
+class LookFigures:
+    """flicker: in 1/255, of the face crop (``metrics.steady``). ratio: to that without a prompt. outside: the largest
+    change over time outside of the crop. likeness: cosine of dlib's embeddings with those of the same frames without a
+    prompt, None without dlib. psnr in dB and ssim: the portrait's crop against the look rendered by formula."""
+
+    look: str
+    flicker: float
+    ratio: float
+    outside: float
+    likeness: float | None
+    psnr: float
+    ssim: float
+
+
+@torch.no_grad()
+def check_looks(
+    model: Model,
+    portrait: Tensor,
+    audio: Audio,
+    provider: FaceProvider | None = None,
+    keep: Callable[[str, Tensor], None] = lambda look, frames: None,
+) -> Iterator[LookFigures]:
+    """Figures of every look. portrait: (3, H, W) in 0..1. keep: is handed the frames (F, 3, H, W) of each, by name."""
+    identity = pipeline.encode_identity(model, [portrait], provider=provider)
+    speech = encode_speech(audio, FPS, model.config.speech)
+    settings = SamplingSettings()
+    motion = speech_to_motion(model.motion_net, speech, settings.seed)
+    x0, y0, x1, y1 = CropData(identity.portrait, identity.crop).box
+    everywhere = torch.ones(1, y1 - y0, x1 - x0)
+
+    def frames_of(style: Style) -> Tensor:
+        return torch.cat(list(pipeline.animate(model, identity, speech, style, motion, settings)))
+
+    plain = frames_of(Style())
+    keep("", plain)
+    still = flicker(plain[:, :, y0:y1, x0:x1], everywhere)
+    recognise = FaceRecognition() if FaceRecognition.installed() else None
+    numbers = torch.linspace(0, len(plain) - 1, LOOKED_AT).round().int().tolist()
+    faces = [find_face(plain[number], provider=provider) for number in numbers]
+    for name in LOOKS:
+        style = _style(name)
+        shown = frames_of(style)
+        keep(name, shown)
+        moves = flicker(shown[:, :, y0:y1, x0:x1], everywhere)
+        beside = (shown - shown[:1]).abs()
+        beside[:, :, y0:y1, x0:x1] = 0
+        likeness = None
+        if recognise is not None:
+            pairs = [
+                F.cosine_similarity(recognise(plain[k], face), recognise(shown[k], face), dim=0)
+                for k, face in zip(numbers, faces, strict=True)
+            ]
+            likeness = torch.stack(pairs).mean().item()
+        painter = pipeline.painter_of(model, identity, style, 1.0)
+        assert painter is not None
+        wanted, got = _by_formula(name, identity, painter)[..., y0:y1, x0:x1], painter.portrait[None, :, y0:y1, x0:x1]
+        closeness = psnr(got, wanted), ssim(got, wanted)
+        figures = LookFigures(name, moves, moves / still, beside.max().item(), likeness, *closeness)
+        logger.info("%s", figures)
+        yield figures
+
+
+def _style(name: str) -> Style:
+    """The style that asks for one look, in full, whatever words would ask for it."""
+    names = load_look_networks().config.looks
+    return Style(name, look=torch.tensor([float(each == name) for each in names]))
+
+
+def _by_formula(name: str, identity: Identity, painter: Painter) -> Tensor:
+    """The portrait (1, 3, H, W) in a look, rendered as in training: on the same paper, with strokes as wide."""
+    height, width = identity.portrait.shape[-2:]
+    paper = F.interpolate(painter.paper, (height, width), mode="bicubic")
+    return render_look(name, identity.portrait[None], paper, 1 / painter.scale)
+
+
+class Sheet:
+    """A picture of many videos, a row each of a few of their frames."""
+
+    def __init__(self, size: int = 320, frames: int = 5) -> None:
+        self.size, self.frames = size, frames
+        self.rows: list[Tensor] = []
+
+    def add(self, name: str, frames: Tensor) -> None:
+        numbers = torch.linspace(0, len(frames) - 1, self.frames).round().int().tolist()
+        scale = self.size / max(frames.shape[-2:])
+        small = F.interpolate(frames[numbers], scale_factor=scale, mode="bilinear", antialias=True)
+        self.rows.append(torch.cat(list(small), -1))
+
+    def save(self, path: Path) -> None:
+        from PIL import Image
+
+        pixels = (torch.cat(self.rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.numpy()).save(path)
+
+
+def looks_table(figures: list[LookFigures]) -> str:
+    """A table in Markdown: of each look, the mean over the portraits."""
+    lines = [
+        "| look | flicker, times unprompted | likeness to unprompted | PSNR, dB | SSIM |",
+        "|---|---|---|---|---|",
+    ]
+    for name in LOOKS:
+        found = [row for row in figures if row.look == name]
+        known = [row.likeness for row in found if row.likeness is not None]
+        likeness = f"{sum(known) / len(known):.3f}" if known else "not measured"
+        ratio, near, alike = (sum(getattr(row, key) for row in found) / len(found) for key in ("ratio", "psnr", "ssim"))
+        lines.append(f"| {name} | {ratio:.2f} | {likeness} | {near:.1f} | {alike:.2f} |")
+    still = max(row.outside for row in figures)
+    return "\n".join([*lines, f"\nOutside of the face crop, pixels change by {still:.3f} at most over a video."])

@@ -1,0 +1,108 @@
+"""Speech with known phones in many voices and languages: python -m portraittalk.training.motion.synthesize --help
+
+The voices are Kokoro's (Apache-2.0). It decides how long each phone lasts before it makes any sound; an extra output of
+the graph gives those durations.
+``espeak-ng`` turns text into phones. Both, and ``onnx`` and ``onnxruntime``, are needed for training data only.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from ...speech.phones import Phone, phones_of_letters, write_phones
+
+SAMPLE_RATE = 24000
+DURATIONS = "/encoder/Clip_output_0"  # duration of each token, in steps of 600 samples
+STEP_SECONDS = 600 / SAMPLE_RATE
+LEAD_SECONDS = 0.06  # by which its sound is ahead of these durations: forced alignment of twelve voices agrees on it
+SPEEDS = (0.9, 1.3)
+ESPEAK_VOICES = {
+    "a": "en-us", "b": "en-gb", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt-br", "z": "cmn",
+}  # fmt: skip
+"""First letter of a Kokoro voice's name -> the espeak-ng voice that reads its language."""
+
+# Kokoro's alphabet has one letter for each diphthong and affricate, where espeak-ng writes two.
+_LETTERS = {
+    "eɪ": "A", "aɪ": "I", "oʊ": "O", "əʊ": "Q", "aʊ": "W", "ɔɪ": "Y", "dʒ": "ʤ", "tʃ": "ʧ",
+    "ts": "ʦ", "ɜː": "ɜɹ", "g": "ɡ", "ä": "a",
+}  # fmt: skip
+
+
+def spell(text: str, language: str) -> str:
+    """Text -> IPA in Kokoro's alphabet. language: a voice of espeak-ng."""
+    command = ["espeak-ng", "-q", "--ipa", "-b", "1", "-v", language, "--stdin"]  # -b 1: the text is UTF-8
+    lines = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    ipa = ", ".join(line.strip() for line in lines.splitlines() if line.strip()) + "."
+    ipa = re.sub(r"\([a-z-]+\)", "", ipa)  # where espeak-ng changes its language it names it
+    for two, one in _LETTERS.items():
+        ipa = ipa.replace(two, one)
+    return ipa
+
+
+class Kokoro:
+    """The Kokoro-82M voice model. model_path: its ONNX file; vocabulary: letter -> token id."""
+
+    def __init__(self, model_path: Path, vocabulary: dict[str, int]) -> None:
+        import onnx
+        import onnxruntime
+
+        graph = onnx.load(str(model_path))
+        graph.graph.output.append(onnx.helper.make_tensor_value_info(DURATIONS, onnx.TensorProto.FLOAT, None))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
+        self._vocabulary = vocabulary
+
+    def __call__(self, letters: str, voice_path: Path, speed: float = 1.0) -> tuple[np.ndarray, list[Phone]]:
+        """IPA -> sound (T,) float32 at 24 kHz, and its phones. voice_path: a Kokoro ``.bin`` of style vectors."""
+        letters = "".join(letter for letter in letters if letter in self._vocabulary)
+        styles = np.fromfile(voice_path, np.float32).reshape(-1, 256)
+        inputs = {
+            "tokens": np.array([[0, *(self._vocabulary[letter] for letter in letters), 0]], np.int64),
+            "style": styles[None, min(len(letters), len(styles) - 1)],
+            "speed": np.array([speed], np.float32),
+        }
+        sound, durations = self._session.run(["audio", DURATIONS], inputs)
+        seconds = [float(d) * STEP_SECONDS for d in durations.reshape(-1)]
+        seconds[0], seconds[-1] = seconds[0] - LEAD_SECONDS, seconds[-1] + LEAD_SECONDS  # pauses at either end
+        return sound.reshape(-1), phones_of_letters(" " + letters + " ", seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speak sentences in many voices, with a phone file beside each sound.")
+    parser.add_argument("--model", type=Path, required=True, help="Kokoro-82M as ONNX")
+    parser.add_argument("--vocabulary", type=Path, required=True, help="JSON: letter -> token id")
+    parser.add_argument("--voices", type=Path, required=True, help="folder of Kokoro's voices (.bin)")
+    parser.add_argument("--sentences", type=Path, required=True, help="folder of LANGUAGE.txt, one sentence a line")
+    parser.add_argument("--each", type=int, default=3, help="sentences a voice")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    random = np.random.default_rng(0)
+    kokoro = Kokoro(arguments.model, json.loads(arguments.vocabulary.read_text(encoding="utf-8")))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for voice in sorted(arguments.voices.glob("*.bin")):
+        language = ESPEAK_VOICES[voice.stem[0]]
+        lines = (arguments.sentences / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+        for index, line in enumerate(random.choice(lines, arguments.each, replace=False)):
+            sound, phones = kokoro(spell(line, language), voice, speed=random.uniform(*SPEEDS))
+            target = arguments.out / f"{voice.stem}_{index}.wav"
+            write_wav(target, sound)
+            write_phones(target.with_suffix(".phones"), phones)
+
+
+def write_wav(path: Path, sound: np.ndarray) -> None:
+    """Sound (T,) at 24 kHz -> a 16-bit file."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((sound.clip(-1, 1) * 32767).astype("<i2").tobytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""What shows between opening lips: the portrait's own mouth, another reference's, or nothing but stretched lip."""
+
+import torch
+from torch import Tensor
+
+from portraittalk.compositing.draw import mouth_opening
+from portraittalk.compositing.mouth import FURTHER, PARTED, lend_mouth, open_mouth, stretched_mouth, unstretched
+from portraittalk.face.manual import face_in_box
+from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
+from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
+from portraittalk.types import View
+
+SIZE = 256
+MIDDLE = (0, slice(None), 156, 128)  # of the mouth
+CLOSED = torch.tensor(0.0)
+
+
+def face(gap: float) -> Tensor:
+    """Landmarks (1, 478, 3) of a face whose lips are ``gap`` pixels apart."""
+    landmarks = face_in_box((48.0, 48.0, 208.0, 208.0)).landmarks.clone()[None]
+    landmarks[:, list(LIPS_INNER_LOWER[1:-1]), 1] = 150.0 + gap
+    landmarks[:, list(LIPS_INNER_UPPER), 1] = 150.0
+    return landmarks
+
+
+def pictures(*, light: float = 1.0) -> Tensor:
+    """A portrait of grey skin, and one in another light, whose open mouth is green."""
+    grey = torch.full((3, SIZE, SIZE), 0.4)
+    other = light * grey
+    other[:, 150:162, 100:156] = light * torch.tensor([0.1, 0.5, 0.1])[:, None, None]
+    return torch.stack((grey, other))
+
+
+def stretched(landmarks: Tensor, portrait_aperture: Tensor) -> Tensor:
+    return stretched_mouth(mouth_opening(landmarks, SIZE), landmarks, portrait_aperture)
+
+
+def test_only_what_closed_lips_are_stretched_over_is_replaced():
+    opened = face(gap=12.0)
+    replaced = stretched(opened, CLOSED)
+    assert replaced.shape == (1, 1, SIZE, SIZE)
+    assert replaced[0, 0, 154:158, 126:130].min() > 0.8  # the middle of the mouth
+    assert replaced[0, 0, :130].max() == 0 and replaced[0, 0, 180:].max() == 0
+    assert stretched(opened, lip_aperture(opened)[0]).max() == 0
+    assert stretched(face(gap=0.0), CLOSED).max() < 0.01
+
+
+def test_a_portrait_keeps_the_mouth_that_it_shows_and_closed_lips_leave_none():
+    opened = face(gap=12.0)
+    asked = lip_aperture(opened)[0]
+    ajar, wide = 0.4 * SHOWS_TEETH, 1.6 * SHOWS_TEETH
+    assert asked - ajar > PARTED and asked > 1.2 * wide
+    assert stretched(opened, torch.tensor(ajar))[MIDDLE] > 0.99
+    assert stretched(opened, torch.tensor(wide))[MIDDLE] > 0.99
+    share = stretched(opened, asked / (1 + (FURTHER - 1) / 2))[MIDDLE]
+    assert abs(share - 0.5) < 0.05
+
+
+def test_the_widest_mouth_of_the_references_is_found():
+    landmarks = torch.cat((face(0.0), face(4.0), face(12.0)))
+    references = torch.stack((*pictures(), pictures()[1]))
+    found = open_mouth(references, landmarks)
+    assert found is not None and torch.equal(found.landmarks, landmarks[2])
+    assert open_mouth(references[:1], landmarks[:1]) is None
+    assert open_mouth(references[:2], landmarks[[0, 0]]) is None  # none is open
+    assert open_mouth(references, landmarks[[2, 0, 1]]) is None  # the portrait's own is
+    assert open_mouth(references, landmarks[[2, 2, 2]]) is None  # and the others show no more
+
+
+def test_closed_lips_open_over_the_mouth_of_another_reference_in_the_portraits_light():
+    landmarks = torch.cat((face(0.0), face(12.0)))
+    references = pictures(light=0.6)
+    mouth, portrait = open_mouth(references, landmarks), View(references[0], landmarks[0])
+    assert mouth is not None
+    shown, lent = lend_mouth(references[:1], face(10.0), portrait, mouth, 64)
+    torch.testing.assert_close(shown[MIDDLE], torch.tensor([0.1, 0.5, 0.1]), atol=0.02, rtol=0)
+    assert lent[MIDDLE] > 0.99
+    torch.testing.assert_close(shown[..., :140, :], references[:1, :, :140])  # nothing but the mouth
+    shown, lent = lend_mouth(references[:1], face(0.0), portrait, mouth, 64)
+    assert lent.max() < 0.01
+    further = lend_mouth(references[:1], face(24.0), portrait, mouth, 64)[1][0, 0, :, 128]
+    assert further[152:161].min() > 0.9 and further[168:].max() < 0.1  # it shows half as much
+
+
+def mouth_of(*, dark: bool) -> Tensor:
+    """A picture (3, S, S) of a mouth from row 150 to 170, full of teeth or with a dark gap behind the upper ones."""
+    picture = torch.full((3, SIZE, SIZE), 0.4)
+    picture[:, 150:170] = 0.9
+    if dark:
+        picture[:, 160:164] = 0.1
+    return picture
+
+
+def test_a_mouth_that_opens_further_than_it_was_seen_keeps_its_height():
+    known, opened = face(gap=20.0)[0], face(gap=40.0)
+    down = ((torch.arange(SIZE) + 0.5 - 150) / 40).clamp(0, 1)
+    stretched = down[:, None].expand(1, 3, SIZE, SIZE)
+    shown, kept = unstretched(stretched, opened, View(mouth_of(dark=True), known))
+    column, kept = shown[0, 0, :, 128], kept[0, 0, :, 128]
+    upper, lower = slice(151, 150 + 10), slice(150 + 34, 189)
+    torch.testing.assert_close(column[upper], 2 * down[upper], atol=0.01, rtol=0)
+    torch.testing.assert_close(1 - column[lower], 2 * (1 - down[lower]), atol=0.01, rtol=0)
+    assert kept[upper].min() > 0.99 and kept[lower].min() > 0.99 and kept[172] < 0.01  # between them nothing is known
+    torch.testing.assert_close(column[:149], stretched[0, 0, :149, 128])
+    same = unstretched(stretched, opened, View(mouth_of(dark=True), face(gap=44.0)[0]))[0]
+    torch.testing.assert_close(same, stretched)
+
+
+def test_teeth_that_fill_a_mouth_are_not_cut():
+    known, opened = face(gap=20.0)[0], face(gap=40.0)
+    kept = unstretched(torch.zeros(1, 3, SIZE, SIZE), opened, View(mouth_of(dark=False), known))[1][0, 0, :, 128]
+    assert kept[151:170].min() > 0.99 and kept[175:189].max() < 0.01
+
+
+def test_a_portraits_own_teeth_are_not_drawn_out():
+    own, opened = face(gap=12.0), face(gap=24.0)
+    seen = pictures()[1:]
+    seen[:, :, 150:154] = 1.0  # teeth
+    portrait = View(seen[0], own[0])
+    warped = torch.nn.functional.interpolate(seen[:, :, 150:162], (24, SIZE), mode="nearest")
+    warped = torch.cat((seen[:, :, :150], warped, seen[:, :, 174:]), 2)
+    shown, lent = lend_mouth(warped, opened, portrait, None, 64)
+    assert warped[0, 0, 155:158, 128].min() > 0.9 and shown[0, 0, 155, 128] < 0.3
+    assert lent[0, 0, 151:155, 128].min() > 0.9 and lent[0, 0, 160, 128] < 0.1 and lent[0, 0, 170, 128] > 0.9
+    assert lend_mouth(seen, own, portrait, None, 64)[1].max() == 0
+    assert lend_mouth(seen, own, View(seen[0], face(0.0)[0]), None, 64)[1].max() == 0  # closed lips show none

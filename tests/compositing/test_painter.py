@@ -1,0 +1,92 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from portraittalk import pipeline
+from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing.compose import CropData, paste_back
+from portraittalk.compositing.painter import parts_of
+from portraittalk.compositing.structure import build_structure
+from portraittalk.motion.track import MotionTrack
+from portraittalk.text.networks import load_look_networks
+from portraittalk.types import SamplingSettings, Scales, Speech, Style
+
+SETTINGS = SamplingSettings(window=4, overlap=0)
+
+
+@pytest.fixture(scope="module")
+def identity(tiny_model, portrait, portrait_face):
+    return pipeline.encode_identity(tiny_model, [portrait], faces=[[portrait_face]])
+
+
+@pytest.fixture(scope="module")
+def animate(tiny_model, identity):
+    expression = torch.zeros(4, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = torch.linspace(0, 0.8, 4)
+    motion, speech = MotionTrack.of_expression(expression, 25.0), Speech(torch.zeros(4, 20, 80), 25.0, 4 / 25)
+
+    def run(style, settings=SETTINGS, output="full"):
+        return torch.cat(list(pipeline.animate(tiny_model, identity, speech, style, motion, settings, output)))
+
+    return run
+
+
+def style_of(name: str, weight: float = 1.0) -> Style:
+    names = load_look_networks().config.looks
+    look = torch.zeros(len(names))
+    look[names.index(name)] = weight
+    return Style(name, look=look)
+
+
+def test_without_text_a_look_changes_nothing(animate):
+    off = replace(SETTINGS, scales=Scales(text=0))
+    assert torch.equal(animate(style_of("oil painting"), off), animate(Style()))
+
+
+def test_a_look_is_steady_where_nothing_moves(animate, identity):
+    plain, shown = animate(Style()), animate(style_of("black and white photograph"))
+    x0, y0, x1, y1 = CropData(identity.portrait, identity.crop).box
+    still = (plain == plain[:1]).all(0).all(0)
+    still[y0:y1, x0:x1] = False
+    assert (shown == shown[:1])[:, :, still].all() and not torch.equal(plain, shown)
+    assert (shown.amax(1) - shown.amin(1)).mean() < 0.25 * (plain.amax(1) - plain.amin(1)).mean(), "grey all over"
+
+
+def test_strength_and_what_is_taken_away(animate):
+    def colour(frames):
+        return (frames.amax(1) - frames.amin(1)).mean()
+
+    name = "black and white photograph"
+    full, half, none, away = (colour(animate(style_of(name, w))) for w in (1.0, 0.5, 0.0, -1.0))
+    assert full < half < none < away
+
+
+def test_crops_are_pasted_back_in_the_look(tiny_model, animate, identity):
+    style = style_of("sepia photograph")
+    shown = pipeline.shown_portrait(tiny_model, identity, style)
+    pasted = paste_back(animate(style, output="crop"), CropData(shown.portrait, shown.crop))
+    assert (pasted - animate(style)).abs().mean() < 0.01
+    assert pipeline.shown_portrait(tiny_model, identity, style, 0.0) is identity
+
+
+def test_what_is_drawn_is_added_and_stretched_strokes_are_drawn_anew(tiny_model, identity):
+    expression = torch.zeros(2, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = 0.6
+    motion = MotionTrack.of_expression(expression, 25.0)
+    structure = build_structure(identity, motion, tiny_model.basis, tiny_model.config)
+    painter = pipeline.painter_of(tiny_model, identity, style_of("black and white photograph"), 1.0)
+    nothing, nowhere = torch.zeros_like(structure.warped), torch.zeros_like(structure.mask)
+    drawn = structure.warped.flip(-1)
+    change, mask, _ = painter.difference(structure, nothing, drawn, nowhere)
+    assert change.abs().max() == 0 and (mask >= structure.mask).all()
+    _, _, painted = painter.difference(structure, nothing, drawn, torch.ones_like(nowhere))
+    assert (painted.amax(1) - painted.amin(1)).mean() < 0.05
+    assert (painted.mean(1) - drawn.mean(1)).abs().mean() < 0.1  # what is drawn, not what is warped
+    brighter, _, _ = painter.difference(structure, nothing + 0.2, drawn, nowhere)
+    assert (brighter * structure.mask).sum() > 0 and (brighter * (1 - mask)).abs().sum() < 0.1 * brighter.abs().sum()
+
+
+def test_parts_of_a_mixture():
+    ((added, strength), (taken, away)) = parts_of(torch.tensor([0.5, 0.25, -1.0]))
+    assert added.tolist() == [1.0, 0.5, 0.0] and strength == 0.5 and taken.tolist() == [0, 0, 1] and away == -1

@@ -1,0 +1,175 @@
+"""The memory that a run needs, known before it: against what the same run really holds, and at full size."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_sd15 import random_model, tiny
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from portraittalk import pipeline
+from portraittalk.cli import machine
+from portraittalk.errors import SettingsError
+from portraittalk.media.audio import Audio
+from portraittalk.memory.estimate import Estimate, estimate, free_memory
+from portraittalk.memory.ledger import Ledger
+from portraittalk.memory.offload import Offload, hasten
+from portraittalk.models.animate_net import Conditions
+from portraittalk.motion.speech_to_motion import speech_to_motion
+from portraittalk.sampling.clip import clip_noise, reference_features, sample_clip
+from portraittalk.types import SamplingSettings
+from portraittalk.weights.layouts import ECHOMIMIC_ACC, LAYOUTS
+from portraittalk.weights.load import load_model
+from portraittalk.weights.model import build_reference_model
+from portraittalk.weights.sd15 import ANIMATEDIFF_CONFIG
+
+pytest.importorskip("transformers")
+
+SETTINGS = SamplingSettings(steps=1, window=6, overlap=1)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_echomimic):
+    model = build_reference_model(replace(tiny_echomimic, fast_decoder=True))
+    for module in model.modules().values():
+        module.eval().requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_ledger_counts_each_tensor_while_it_is_there(device):
+    layer = nn.Linear(10, 10, device=device)
+    with torch.no_grad(), Ledger(layer, device=device) as ledger:
+        first = torch.empty(100, 10, device=device)
+        assert ledger.held == 4000
+        second = layer(first)
+        seen = second.view(10, 100).t()
+        assert (ledger.held, ledger.turn()) == (8000, 8000)
+        del second
+        assert ledger.held == 8000  # a view of it is there still
+        del first, seen
+        assert ledger.held == 0
+        scaled_dot_product_attention(*torch.empty(3, 1, 2, 300, 8, device=device))
+        assert ledger.turn() < 2 * 300 * 300 * 4  # no matrix of scores
+        assert ledger.held == 0
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_the_stages_hold_what_a_real_run_holds(model, scale):
+    config, frames, settings = model.config, 9, replace(SETTINGS, guidance_scale=scale)
+    need = estimate(config, frames, settings, torch.float32, "cpu")
+    with torch.no_grad(), Ledger(*model.modules().values(), device="cpu") as ledger:
+        latents = model.autoencoder.encode(torch.rand(1, 3, 128, 128))
+        reference = reference_features(model.reference_net, latents)
+        held = {"reference": ledger.turn()}
+        model.speech_encoder(torch.randn(1, 80, 3000))
+        held["speech"] = ledger.turn()
+        given = Conditions(map=torch.rand(1, 1, 1, 128, 128), speech=torch.randn(1, frames, 50, 384))
+        given = replace(given, reference=reference)
+        noise = clip_noise(0, frames, (4, 16, 16), 1.5)
+        clean = sample_clip(model.animate_net, given, noise, settings)
+        held["denoise"] = ledger.turn()
+        model.autoencoder.decode(clean[0].transpose(0, 1)[: settings.chunk]).float().clamp(0, 1)
+        held["decode"] = ledger.turn()
+    for stage, size in held.items():
+        assert need.stages[stage] - need.weights - need.outside == pytest.approx(size, rel=0.2), stage
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_so_do_those_of_a_model_that_draws_by_a_prompt(portrait, portrait_face, scale):
+    layout = tiny(LAYOUTS["animatediff"], shallow=True)
+    wide = replace(layout.config, crop_size=192, structure=replace(layout.config.structure, map_size=192))
+    model = random_model(replace(layout, config=wide))
+    model.basis.load_state_dict(load_model().basis.state_dict())
+    settings = replace(SETTINGS, guidance_scale=scale, window=8)
+    need = estimate(wide, 14, settings, torch.float32, "cpu")
+    identity = pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+    speech = pipeline.hear(model, Audio(torch.zeros(1, 14 * 640), 16000), 25.0)
+    style, motion = pipeline.encode_style(model), speech_to_motion(model.motion_net, speech, 0)
+    with torch.no_grad(), Ledger(*model.modules().values(), device="cpu") as ledger:
+        for _ in pipeline.animate(model, identity, speech, style, motion, settings, "crop"):
+            pass
+    held = need.peak - need.weights - need.outside
+    assert held == pytest.approx(ledger.turn(), rel=0.2)
+    assert held == max(need.stages["denoise"], need.stages["decode"]) - need.weights - need.outside
+
+
+def test_512_pixels_fit_into_8_gb_and_the_options_make_it_less():
+    usual = estimate(ECHOMIMIC_ACC, 250, SamplingSettings(overlap=3), picture=(1024, 1024))
+    assert 4.3e9 < usual.weights < 4.6e9
+    assert usual.peak < 8e9
+    least = SamplingSettings(overlap=3, chunk=1)
+    assert estimate(ECHOMIMIC_ACC, 250, least, picture=(1024, 1024), offload=True).peak < 5e9
+    assert "GB at most" in str(usual)
+    drawn = estimate(ANIMATEDIFF_CONFIG, 250, replace(SamplingSettings(window=16), guidance_scale=6.0))
+    assert 5.0e9 < drawn.weights < drawn.peak < 12e9
+    assert drawn.peak - drawn.weights < 3e9
+
+
+def test_windows_pictures_and_precision_count(model):
+    def stages(dtype=torch.float16, offload=False, picture=(0, 0), references=1, **settings):
+        chosen = replace(SETTINGS, **settings)
+        return estimate(model.config, 20, chosen, dtype, "cpu", picture, references, offload).stages
+
+    usual, other = stages(), stages(window=12, chunk=1)
+    assert other["denoise"] > usual["denoise"] and other["decode"] < usual["decode"]
+    larger = stages(torch.float32, picture=(2000, 2000), references=3)
+    assert all(larger[stage] > size for stage, size in usual.items())
+    less = stages(offload=True, fast_decode=True)
+    assert all(less[stage] < usual[stage] for stage in ("reference", "speech", "denoise"))
+    assert less["decode"] != usual["decode"]
+
+
+def test_the_command_line_tells_and_warns(monkeypatch, capsys):
+    need, device = Estimate(10**9, {"reference": 10**9, "denoise": 2 * 10**9}, 10**8), torch.device("cpu")
+    for free, warned in ((10**11, False), (10**7, True), (None, False)):
+        monkeypatch.setattr(machine, "free_memory", lambda device, free=free: free)
+        machine.Machine().tell(need, device)
+        told = capsys.readouterr().err.replace("\n", " ")
+        assert "Memory: about 2.0 GB" in told and ("--low-memory" in told) == warned
+    with pytest.raises(SettingsError, match="fp8"):
+        machine.Machine(precision="fp8").dtype(device)
+    assert machine.Machine().dtype(device) == torch.float32
+    assert machine.Machine().dtype(torch.device("cuda")) == torch.float16
+
+
+def test_free_memory_is_some_or_unknown():
+    free = free_memory(torch.device("cpu"))
+    assert free is None or 1e8 < free < 1e14
+
+
+def test_offloaded_networks_are_where_they_work(model):
+    place = Offload(model, "meta")  # as good a place as any, but for the contents
+    copies = {name: module.state_dict() for name, module in model.modules().items()}
+    place("autoencoder", "animate_net")
+    where = {name: next(module.parameters()).device.type for name, module in model.modules().items()}
+    assert {name for name, device in where.items() if device == "meta"} == {"autoencoder", "animate_net"}
+    for name, module in model.modules().items():
+        module.load_state_dict(copies[name], assign=True)
+
+
+@torch.no_grad()
+def test_channels_last_and_compiled_networks_draw_the_same(tiny_echomimic):
+    narrow = replace(tiny_echomimic.animate_net, block_out_channels=(32, 64), layers_per_block=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_reference_model(replace(tiny_echomimic, animate_net=narrow))
+    for module in model.modules().values():
+        module.eval().requires_grad_(False)
+    net, side, drawn = model.animate_net, 16, torch.Generator().manual_seed(0)
+    given = net.prepare(
+        Conditions(
+            speech=torch.randn(1, 3, 50, 384, generator=drawn),
+            reference=model.reference_net(torch.randn(1, 4, side, side, generator=drawn)),
+        )
+    )
+    sample, step = torch.randn(1, 4, 3, side, side, generator=drawn), torch.tensor(500)
+    usual, picture = net(sample, step, given), model.autoencoder.decode(sample[:, :, 0])
+    hasten(model, channels_last=True)
+    assert net.unet.down_blocks[0].resnets[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(net(sample, step, given), usual, atol=1e-4, rtol=0)
+    torch.testing.assert_close(model.autoencoder.decode(sample[:, :, 0]), picture, atol=1e-4, rtol=0)
+    # Traced as one graph, which is what makes compiling worth while; the backend that compiles needs a C++ compiler.
+    traced = torch.compile(net, backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(sample, step, given), usual, atol=1e-4, rtol=0)

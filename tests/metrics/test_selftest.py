@@ -1,0 +1,52 @@
+"""The self-test, of what ships and of a tiny random checkpoint that cannot draw faces."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from portraittalk import cli
+from portraittalk.metrics import selftest as selftests
+from portraittalk.weights.public import convert
+
+
+@pytest.fixture
+def run(tmp_path):
+    """run(*arguments) -> (what was printed, the report); errors are raised."""
+
+    def call(*arguments):
+        out = tmp_path / "out"
+        arguments = ["weights", "selftest", *map(str, arguments), "--out-dir", str(out), "--device", "cpu"]
+        result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert (out / "clip.mp4").stat().st_size > 1000
+        columns = selftests.COLUMNS + 1
+        assert Image.open(out / "sheet.png").size == (columns * selftests.TILE, 2 * selftests.TILE)
+        return result.output, json.loads((out / "report.json").read_text())
+
+    return call
+
+
+def test_mini_passes(run):
+    told, report = run("mini", "--seconds", 1.6)
+    assert "sheet.png" in told and "lip correlation" in told
+    assert report["frames"] == 40 and report["finite"] and report["faces_found"] == 1
+    assert report["lip_correlation_best"] > 0.4 and abs(report["lip_lag_ms"]) <= 120
+    assert report["identity_cosine"] > 0.8 and report["outside_psnr"] > 30 and 0 < report["adfd"] <= 1
+    assert 0 < report["seconds_per_frame"] < 10 and report["peak_memory_mb"] > 100
+
+
+def test_networks_that_draw_no_face_are_reported_as_such(run, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(selftests, "SHORTEST", 0.2)
+    convert(checkpoint[0], checkpoint[2], tmp_path / "tiny.safetensors")
+    told, report = run("tiny", "--models-dir", tmp_path, "--seconds", 0.24, "--steps", 2)
+    assert report["model"] == "echomimic" and report["frames"] == 6 and report["settings"]["steps"] == 2
+    assert report["finite"] and report["adfd"] is None  # less than a second
+    assert torch.isfinite(torch.tensor(report["seconds_per_frame"])) and "echomimic" in told
+
+
+def test_too_short_is_refused(tmp_path):
+    result = CliRunner().invoke(cli.app, ["weights", "selftest", "mini", "--seconds", "0.5", "--device", "cpu"])
+    assert "at least 1 s" in str(result.exception)

@@ -1,0 +1,64 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.errors import MotionError
+from portraittalk.motion.track import MotionTrack
+from portraittalk.motion.transform import blend, resample, scale, smooth
+
+JAW = ARKIT_INDEX["jawOpen"]
+
+
+def track_of(jaw: torch.Tensor, fps: float = 25.0) -> MotionTrack:
+    expression = torch.zeros(len(jaw), 52)
+    expression[:, JAW] = jaw
+    return MotionTrack.of_expression(expression, fps)
+
+
+def test_smoothing_keeps_what_is_constant_and_does_not_delay():
+    constant = track_of(torch.full((40,), 0.3))
+    assert torch.allclose(smooth(constant, 0.1).expression, constant.expression, atol=1e-6)
+    peak = torch.zeros(41)
+    peak[20] = 1
+    smoothed = smooth(track_of(peak), 0.08).expression[:, JAW]
+    assert smoothed.argmax() == 20
+    assert torch.allclose(smoothed, smoothed.flip(0), atol=1e-6)
+    assert smoothed.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_smoothing_spares_blinks():
+    track = replace(track_of(torch.zeros(9)), blink=torch.eye(9)[4])
+    assert smooth(track, 0.2).blink[4] == 1
+    assert smooth(track, 0.0) is track
+
+
+def test_scaling_to_nothing_leaves_a_still_head():
+    track = replace(track_of(torch.rand(5)), rotation=torch.rand(5, 3), translation=torch.rand(5, 3))
+    still = scale(track, expression=0, head=0)
+    assert not still.expression.any() and not still.rotation.any() and not still.translation.any()
+    assert scale(track, expression=100).expression.max() <= 1
+
+
+def test_blending_runs_from_one_track_to_the_other():
+    first, second = track_of(torch.zeros(3)), track_of(torch.ones(3))
+    assert blend(first, second, torch.tensor([0, 0.25, 1])).expression[:, JAW].tolist() == [0, 0.25, 1]
+    with pytest.raises(MotionError, match="cannot be blended"):
+        blend(first, second[:2], 0.5)
+
+
+@pytest.mark.parametrize("fps", [12.5, 24.0, 30.0, 60.0])
+def test_resampling_keeps_the_time(fps):
+    ramp = track_of((torch.arange(50) + 0.5) / 50)
+    resampled = resample(ramp, fps)
+    assert len(resampled) == round(50 * fps / 25)
+    inside = ((torch.arange(len(resampled)) + 0.5) / len(resampled))[2:-2]
+    assert torch.allclose(resampled.expression[2:-2, JAW], inside, atol=1e-3)
+
+
+def test_a_rate_of_zero_is_refused():
+    with pytest.raises(MotionError, match="above 0"):
+        resample(track_of(torch.zeros(3)), 0)
+    with pytest.raises(MotionError, match="above 0"):
+        resample(track_of(torch.zeros(3)), float("nan"))

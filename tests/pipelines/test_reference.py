@@ -1,0 +1,110 @@
+"""From a picture and a sound to frames with a model of public weights: the real classes, tiny and random."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from portraittalk import pipeline
+from portraittalk.compositing.compose import crop_data
+from portraittalk.errors import SettingsError
+from portraittalk.face.align import from_crop
+from portraittalk.media.audio import Audio
+from portraittalk.sampling.render_clip import face_map
+from portraittalk.types import Face, SamplingSettings
+from portraittalk.weights.model import build_reference_model
+
+pytest.importorskip("transformers")
+
+FPS, FRAMES = 25.0, 6
+SETTINGS = SamplingSettings(steps=2, window=4, overlap=1)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_echomimic):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_reference_model(replace(tiny_echomimic, fast_decoder=True))
+    for module in model.modules().values():
+        module.eval().requires_grad_(False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def identity(model, portrait, portrait_face):
+    return pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+
+
+@pytest.fixture(scope="module")
+def speech(model):
+    time = torch.arange(int(16000 * FRAMES / FPS)) / 16000
+    return pipeline.hear(model, Audio(torch.sin(900 * time)[None], 16000), FPS)
+
+
+@pytest.fixture(scope="module")
+def animate(model, identity, speech):
+    def run(settings=SETTINGS, **changes):
+        arguments = {"identity": identity, "speech": speech, "output": "crop"} | changes
+        return torch.cat(list(pipeline.animate_by_speech(model, settings=settings, **arguments)))
+
+    return run
+
+
+def test_there_is_one_frame_for_each_of_the_speech_and_only_the_crop_differs(animate, speech, identity, portrait):
+    assert len(speech) == FRAMES
+    frames = animate(output="full")
+    assert frames.shape == (FRAMES, *portrait.shape)
+    assert frames.min() >= 0 and frames.max() <= 1
+    changed = (frames != portrait).any(0).any(0).nonzero()
+    x0, y0, x1, y1 = crop_data(identity).box
+    assert changed[:, 0].min() >= y0 and changed[:, 0].max() < y1
+    assert changed[:, 1].min() >= x0 and changed[:, 1].max() < x1
+
+
+def test_nothing_of_the_picture_stays_behind_the_middle_of_the_crop(animate, identity, speech):
+    frames = animate(output="full")
+    other = replace(identity, portrait=identity.portrait.flip(0))
+    x, y = from_crop(identity.landmarks, identity.crop)[:, :2].mean(0).tolist()
+    middle = (..., slice(int(y) - 20, int(y) + 20), slice(int(x) - 20, int(x) + 20))
+    torch.testing.assert_close(animate(identity=other, output="full")[middle], frames[middle], atol=0.03, rtol=0)
+
+
+def test_the_same_seed_gives_the_same_frames_and_speech_and_seed_matter(animate, speech):
+    first = animate()
+    assert torch.equal(first, animate())
+    assert not torch.allclose(first, animate(replace(SETTINGS, seed=1)), atol=1e-3)
+    assert not torch.allclose(first, animate(speech=replace(speech, features=-speech.features)), atol=1e-3)
+
+
+def test_fast_decoding_and_previews_are_those_of_the_fast_decoder(animate, model, identity, speech):
+    seen = []
+    animate(replace(SETTINGS, fast_decode=True), progress=seen.append)
+    assert [step.done for step in seen] == list(range(1, seen[0].total + 1))
+    assert all(step.preview.shape == (3, 128, 128) for step in seen)
+    slow = replace(model, config=replace(model.config, fast_decoder=False), fast_decoder=None)
+    with pytest.raises(SettingsError, match="fast"):
+        pipeline.animate_by_speech(slow, identity, speech, replace(SETTINGS, fast_decode=True))
+
+
+@pytest.mark.slow  # where bf16 is emulated
+def test_half_precision_gives_about_the_same_frames(animate, model, identity, speech):
+    speech = replace(speech, features=speech.features[:3], seconds=3 / FPS)
+    settings = replace(SETTINGS, steps=1)
+    exact = animate(settings, speech=speech)
+    coarse = replace(model, **{name: deepcopy(module).bfloat16() for name, module in model.modules().items()})
+    again = pipeline.encode_identity(
+        coarse, [identity.portrait], faces=[[Face(from_crop(identity.landmarks, identity.crop))]]
+    )
+    frames = torch.cat(list(pipeline.animate_by_speech(coarse, again, speech, settings, "crop")))
+    assert frames.dtype == torch.float32
+    assert (frames - exact).abs().mean() < 0.05
+
+
+def test_the_map_is_the_faces_box_a_little_enlarged():
+    landmarks = torch.zeros(478, 3)
+    landmarks[:, :2] = torch.tensor([20.0, 30.0])
+    landmarks[0, :2] = torch.tensor([60.0, 110.0])
+    drawn = face_map(landmarks, 128)[0]
+    assert drawn.sum() == 48 * 96
+    assert drawn[22:118, 16:64].all()
