@@ -17,10 +17,10 @@ from portraittalk.metrics.lips import closure
 from portraittalk.models.motion_net import MOTION_FPS
 from portraittalk.motion.geometry import asked_aperture
 from portraittalk.motion.speech_to_motion import SETTLED, speech_to_motion
+from portraittalk.pipelines.load import load_model
 from portraittalk.speech.features import encode_speech
 from portraittalk.speech.phones import read_phones
 from portraittalk.weights.files import BUILT_IN
-from portraittalk.weights.load import load_model
 
 OPEN = 0.03  # eye distances: lips that part further look open
 

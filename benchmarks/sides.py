@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from portraittalk import pipeline
 from portraittalk.compositing.cheeks import head_yaw
 from portraittalk.compositing.compose import Compositor
 from portraittalk.compositing.structure import structure_of_landmarks
@@ -29,9 +28,8 @@ from portraittalk.media.image import read_image, write_png
 from portraittalk.metrics.image import l1
 from portraittalk.motion.geometry import move_landmarks
 from portraittalk.motion.track import MotionTrack
-from portraittalk.sampling.render import render
+from portraittalk.pipelines.load import load_model
 from portraittalk.types import Identity, SamplingSettings, Speech, Style
-from portraittalk.weights.load import load_model
 
 TURN = 0.45  # radians, away from where the portrait looks already
 LIGHT = (0.85, 0.80, 0.70)  # of the second reference, over the portrait's
@@ -47,7 +45,7 @@ def still(expression: Tensor, yaw: float = 0.0) -> MotionTrack:
 @torch.no_grad()
 def compare(model, provider, photo: Tensor) -> tuple[list[Tensor], float, float]:
     """The pictures of a row, (3, SIDE, SIDE) each, and the errors by itself and with the second reference."""
-    front = pipeline.encode_identity(model, [photo], provider=provider)
+    front = model.encode_identity([photo], provider=provider)
     config, shapes = model.config, front.blendshapes
     turn = TURN if head_yaw(front.landmarks) < 0.05 else -TURN
     landmarks = move_landmarks(front.landmarks, shapes, still(shapes, turn), model.basis)
@@ -55,14 +53,14 @@ def compare(model, provider, photo: Tensor) -> tuple[list[Tensor], float, float]
     nothing = torch.zeros(1, 1, config.crop_size, config.crop_size)
     turned = Compositor(photo, front.crop)(flow, nothing.expand(-1, 3, -1, -1), nothing)[0]
     second = photo * torch.tensor(LIGHT)[:, None, None]
-    alone = pipeline.encode_identity(model, [turned], provider=provider)
-    both = pipeline.encode_identity(model, [turned, second], provider=provider)
+    alone = model.encode_identity([turned], provider=provider)
+    both = model.encode_identity([turned, second], provider=provider)
     target = to_crop(provider(photo)[0].landmarks, alone.crop)[None]
     speech = Speech(torch.zeros(1, config.speech.steps, config.speech.dim), 25.0, 1 / 25)
 
     def made(identity: Identity) -> tuple[Tensor, Tensor]:
         structure = structure_of_landmarks(identity, target, shapes[None], still(shapes), config)
-        frames = render(model, identity, speech, Style(), lambda _: structure, SamplingSettings(), "crop")
+        frames = model.render(identity, speech, Style(), lambda _: structure, SamplingSettings(), "crop")
         sized = interpolate(torch.cat(list(frames)), (SIDE, SIDE), mode="bilinear", antialias=True)
         return sized[0], interpolate(structure.lent, (SIDE, SIDE), mode="bilinear")[0]
 

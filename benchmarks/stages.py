@@ -31,10 +31,11 @@ from portraittalk.memory.offload import hasten
 from portraittalk.metrics.cost import peak_memory_mb
 from portraittalk.models.animate_net import Conditions
 from portraittalk.models.autoencoder import Autoencoder
-from portraittalk.sampling.clip import clip_noise, reference_features, sample_clip
+from portraittalk.models.reference_net import reference_features
+from portraittalk.pipelines.load import build_pipeline
+from portraittalk.pipelines.reference import clip_noise, sample_clip
 from portraittalk.types import SamplingSettings
 from portraittalk.weights.layouts import ECHOMIMIC_ACC
-from portraittalk.weights.model import build_reference_model
 
 Work = Callable[[], object]
 TEXT_TOKENS, TEXT_WIDTH = 77, 768  # what AnimateDiff attends to
@@ -72,7 +73,7 @@ class Bench:
         )
         if set(names) & set(OURS):
             with torch.device("meta"):
-                self.model = build_reference_model(self.config)
+                self.model = build_pipeline(self.config)
             for module in self.model.modules().values():
                 self.fill(module)
             if device != "meta":

@@ -2,11 +2,11 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host
 from .edit import IdentityEdit
 from .evaluate import Evaluate
+from .host import models
 from .identity import IdentityEncode
-from .load import LoadAudio, LoadPortrait
+from .load_media import LoadAudio, LoadPortrait
 from .model_loader import ModelLoader
 from .motion import LoadMotion, SaveMotion, SpeechToMotion
 from .paste_back import PasteBack
@@ -37,7 +37,7 @@ class PortraitTalkExtension(ComfyExtension):
     """Registers the model folder and the nodes."""
 
     async def on_load(self) -> None:
-        host.register_model_folder()
+        models.register_model_folder()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

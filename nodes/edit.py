@@ -11,15 +11,16 @@ from ..portraittalk.compositing.compose import CropData
 from ..portraittalk.face.align import aligned_crop, from_crop
 from ..portraittalk.models.animate_net import AnimateNet, Conditions
 from ..portraittalk.models.clip_net import MEAN
-from ..portraittalk.pipeline import image_size
+from ..portraittalk.pipelines.prompt import edit_picture
 from ..portraittalk.progress import Progress
-from ..portraittalk.sampling.edit import edit_picture
-from ..portraittalk.sampling.epsilon import epsilon_steps
 from ..portraittalk.sampling.settings import check_settings, usual_settings
-from ..portraittalk.types import Identity, Scales
+from ..portraittalk.sampling.steps import epsilon_steps
+from ..portraittalk.types import Identity, Scales, image_size
 from ..portraittalk.weights.editor import assemble_editor
-from . import convert, host
-from .types import CATEGORY, IdentitySocket
+from . import convert
+from .host import models
+from .host.progress import HostProgress
+from .sockets import CATEGORY, IdentitySocket
 
 FACE, WHOLE = "around the face", "whole picture"
 
@@ -27,7 +28,7 @@ FACE, WHOLE = "around the face", "whole picture"
 class IdentityEdit(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        adapters = host.list_adapters()
+        adapters = models.list_adapters()
         return io.Schema(
             node_id="PortraitTalkIdentityEdit",
             display_name="PortraitTalk Identity Edit",
@@ -114,7 +115,9 @@ class IdentityEdit(io.ComfyNode):
         steps: int,
         seed: int,
     ) -> io.NodeOutput:
-        editor = assemble_editor(host.unet_tensors(model), host.adapter_tensors(ip_adapter), host.unet_dtype(model))
+        editor = assemble_editor(
+            models.unet_tensors(model), models.adapter_tensors(ip_adapter), models.unet_dtype(model)
+        )
         settings = replace(
             usual_settings(editor.config),
             seed=seed,
@@ -124,18 +127,18 @@ class IdentityEdit(io.ComfyNode):
             scales=Scales(identity=identity_scale),
         )
         check_settings(settings, editor.config)
-        text, negative = (host.text_tokens(clip, words) for words in (prompt, negative_prompt))
-        nobody = torch.tensor(MEAN).expand(1, 224, 224, 3)  # what CLIP sees as zeros
-        people = [host.image_features(clip_vision, picture) for picture in (_shown(identity), nobody)]
+        text, negative = (models.text_tokens(clip, words) for words in (prompt, negative_prompt))
+        nothing = torch.tensor(MEAN).expand(1, 224, 224, 3)  # zeros, once CLIP has normalised it
+        people = [models.image_features(clip_vision, picture) for picture in (_shown(identity), nothing)]
         data = _recropped(identity, editor.config.crop_size, editor.config.crop_width)
-        patcher = host.managed(editor.net, data.crop.size**2)
+        patcher = models.managed(editor.net, data.crop.size**2)
         net: AnimateNet = patcher.model
         like = next(net.parameters())
-        person, stranger = (editor.tokens(features)[None].to(like) for features in people)
-        told = Conditions(text=text.to(like), identity=person)
-        without = Conditions(text=negative.to(like), identity=stranger)
+        person, no_person = (editor.tokens(features)[None].to(like) for features in people)
+        cond = Conditions(text=text.to(like), identity=person)
+        uncond = Conditions(text=negative.to(like), identity=no_person)
         total = len(epsilon_steps(net.config, steps, strength)) if strength else 0
-        progress, done = host.HostProgress(), 0
+        progress, done = HostProgress(), 0
 
         def on_step(clean: Tensor) -> None:
             nonlocal done
@@ -143,8 +146,8 @@ class IdentityEdit(io.ComfyNode):
             progress(Progress("edit", done, total))
 
         coder = _Coder(vae, like.device)
-        edited = edit_picture(net, coder, data, told, without, settings, redraw == WHOLE, on_step)
-        return io.NodeOutput(convert.to_comfy(edited[None], host.output_device()))
+        edited = edit_picture(net, coder, data, cond, uncond, settings, redraw == WHOLE, on_step)
+        return io.NodeOutput(convert.to_comfy(edited[None], models.output_device()))
 
 
 @dataclass(frozen=True)
@@ -155,10 +158,10 @@ class _Coder:
     device: torch.device
 
     def encode(self, images: Tensor) -> Tensor:
-        return host.SD15_LATENT_SCALE * self.vae.encode(convert.to_comfy(images)).float().to(self.device)
+        return models.SD15_LATENT_SCALE * self.vae.encode(convert.to_comfy(images)).float().to(self.device)
 
     def decode(self, latents: Tensor) -> Tensor:
-        return convert.to_library(self.vae.decode(latents / host.SD15_LATENT_SCALE))
+        return convert.to_library(self.vae.decode(latents / models.SD15_LATENT_SCALE))
 
 
 def _shown(identity: Identity) -> Tensor:

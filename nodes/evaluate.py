@@ -12,8 +12,10 @@ from ..portraittalk.metrics.dynamics import load_dynamics
 from ..portraittalk.metrics.judge import judge, looked_at
 from ..portraittalk.metrics.lip_sync import SIZE
 from ..portraittalk.metrics.metric_nets import load_metric_nets
-from . import convert, host
-from .types import CATEGORY
+from . import convert
+from .host import models
+from .host.progress import HostProgress
+from .sockets import CATEGORY
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ class Evaluate(io.ComfyNode):
     @classmethod
     def execute(cls, frames: Tensor, audio: dict[str, Any], fps: float) -> io.NodeOutput:
         sound, provider = convert.audio_to_library(audio), provider_named("own")
-        syncnet = load_metric_nets(host.metric_folders(), names=("syncnet",)).syncnet
-        held = None if syncnet is None else host.managed(syncnet, 4 * SIZE**2)
-        result = judge(Frames(frames, fps), sound, provider, load_dynamics(), host.HostProgress(), syncnet)
+        syncnet = load_metric_nets(models.metric_folders(), names=("syncnet",)).syncnet
+        held = None if syncnet is None else models.managed(syncnet, 4 * SIZE**2)
+        result = judge(Frames(frames, fps), sound, provider, load_dynamics(), HostProgress(), syncnet)
         del held
         report = result.sentences()
         return io.NodeOutput(result.dynamics.score, report, ui={"text": (report,)})

@@ -15,10 +15,11 @@ from ..portraittalk.face.align import from_crop
 from ..portraittalk.face.comfy_landmarks import faces_from_comfyui
 from ..portraittalk.face.select import FaceChoice
 from ..portraittalk.media.image import LARGEST_SIDE, limit_size
-from ..portraittalk.pipeline import encode_identity, image_size
-from ..portraittalk.types import Face, Identity
-from . import convert, host
-from .types import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
+from ..portraittalk.types import Face, Identity, image_size
+from . import convert
+from .host import models
+from .host.progress import HostProgress
+from .sockets import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
 
 LARGEST, NUMBER, BOX, MASK, LANDMARKS = "largest face", "face number", "box", "mask", "face landmarks"
 MAX_REFERENCES = 8
@@ -72,15 +73,15 @@ class IdentityEncode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: host.LoadedModel, references: dict[str, Tensor], face: dict[str, Any], max_side: int
+        cls, model: models.LoadedModel, references: dict[str, Tensor], face: dict[str, Any], max_side: int
     ) -> io.NodeOutput:
         given = [picture for image in references.values() for picture in convert.to_library(image)]
         pictures = [limit_size(picture, max_side) if max_side else picture for picture in given]
         choice = _choice(face, pictures[0], scale=pictures[0].shape[-1] / given[0].shape[-1])
         faces = _landmarked_faces(face["landmarks"], given, pictures) if face["face"] == LANDMARKS else None
-        progress = host.HostProgress()
-        identity = encode_identity(model.ready(), pictures, choice, faces=faces, progress=progress)
-        identity = identity.to(host.output_device())
+        progress = HostProgress()
+        identity = model.ready().encode_identity(pictures, choice, faces=faces, progress=progress)
+        identity = identity.to(models.output_device())
         return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(_marked(identity)[None]), cls=cls))
 
 

@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..portraittalk.weights.files import BUILT_IN
-from . import host
-from .types import CATEGORY, ModelSocket
+from .host import files, models
+from .sockets import CATEGORY, ModelSocket
 
 BUILT_IN_LABEL = f"{BUILT_IN} (built in)"
 
@@ -18,17 +18,17 @@ class ModelLoader(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Loads a PortraitTalk model: the small one that ships with the pack, or a file of "
-                f"models/{host.MODEL_FOLDER}. ComfyUI decides when it moves to the GPU and back."
+                f"models/{models.MODEL_FOLDER}. ComfyUI decides when it moves to the GPU and back."
             ),
             search_aliases=["talking head model", "lip sync model", "portrait talk", "checkpoint"],
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=[BUILT_IN_LABEL, *host.list_models()],
+                    options=[BUILT_IN_LABEL, *models.list_models()],
                     default=BUILT_IN_LABEL,
                     tooltip=(
                         f"'{BUILT_IN_LABEL}' needs no download and runs on a CPU. Other models are .safetensors files "
-                        f"in models/{host.MODEL_FOLDER}, or in a folder that extra_model_paths.yaml names for it; "
+                        f"in models/{models.MODEL_FOLDER}, or in a folder that extra_model_paths.yaml names for it; "
                         "Load PortraitTalk Model from Public Files makes them of what others published."
                     ),
                 ),
@@ -38,14 +38,14 @@ class ModelLoader(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model: str) -> bool | str:
-        if model == BUILT_IN_LABEL or model in host.list_models():
+        if model == BUILT_IN_LABEL or model in models.list_models():
             return True
-        return host.no_model(model)
+        return models.no_model(model)
 
     @classmethod
     def fingerprint_inputs(cls, model: str) -> str:
-        return BUILT_IN if model == BUILT_IN_LABEL else host.fingerprint(host.model_path(model))
+        return BUILT_IN if model == BUILT_IN_LABEL else files.fingerprint(models.model_path(model))
 
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
-        return io.NodeOutput(host.load(BUILT_IN if model == BUILT_IN_LABEL else host.model_path(model)))
+        return io.NodeOutput(models.load(BUILT_IN if model == BUILT_IN_LABEL else models.model_path(model)))

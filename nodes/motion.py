@@ -6,12 +6,11 @@ from comfy_api.latest import io
 
 from ..portraittalk.models.motion_net import MOTION_FPS
 from ..portraittalk.motion.prompted import with_style
-from ..portraittalk.motion.speech_to_motion import speech_to_motion
 from ..portraittalk.motion.track import MotionTrack
-from ..portraittalk.speech.features import encode_speech
-from ..portraittalk.weights.model import Model
-from . import convert, host
-from .types import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket
+from . import convert
+from .host import files, models
+from .host.progress import HostProgress
+from .sockets import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket
 
 SUFFIX = ".json"
 
@@ -73,18 +72,19 @@ class SpeechToMotion(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: host.LoadedModel,
+        model: models.LoadedModel,
         audio: dict[str, Any],
         head_motion: float,
         expression_strength: float,
         seed: int,
         style: StyleCondition | None = None,
     ) -> io.NodeOutput:
-        progress = host.HostProgress()
+        progress = HostProgress()
         loaded = model.ready()
-        mover = loaded if isinstance(loaded, Model) else host.built_in_model()
-        speech = encode_speech(convert.audio_to_library(audio), MOTION_FPS, mover.config.speech, progress)
-        motion = speech_to_motion(mover.motion_net, speech, seed, head_motion, expression_strength, progress)
+        moves = "motion_net" in loaded.modules()
+        mover = loaded if moves else models.built_in_model()
+        speech = mover.encode_speech(convert.audio_to_library(audio), MOTION_FPS, progress)
+        motion = mover.make_motion(speech, seed, head_motion, expression_strength, progress)
         asked = style or StyleCondition()
         return io.NodeOutput(with_style(motion, asked.style, asked.text_scale))
 
@@ -114,11 +114,11 @@ class SaveMotion(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str) -> bool | str:
-        return host.prefix_problem(filename_prefix) or True
+        return files.prefix_problem(filename_prefix) or True
 
     @classmethod
     def execute(cls, motion: MotionTrack, filename_prefix: str) -> io.NodeOutput:
-        place = host.output_place(filename_prefix)
+        place = files.output_place(filename_prefix)
         motion.save(place.path(SUFFIX))
         return io.NodeOutput(ui={"text": (f"{place.subfolder}/{place.path(SUFFIX).name}".lstrip("/"),)})
 
@@ -137,7 +137,7 @@ class LoadMotion(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=[*host.list_input_files(SUFFIX), *host.list_output_files(SUFFIX)],
+                    options=[*files.list_input_files(SUFFIX), *files.list_output_files(SUFFIX)],
                     tooltip="A .json file of the input folder, or of the output folder (marked [output]).",
                 ),
             ],
@@ -146,12 +146,12 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str) -> bool | str:
-        return host.stored_file_problem(file) or True
+        return files.stored_file_problem(file) or True
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> str:
-        return host.fingerprint(host.stored_file(file))
+        return files.fingerprint(files.stored_file(file))
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        return io.NodeOutput(MotionTrack.load(host.stored_file(file)))
+        return io.NodeOutput(MotionTrack.load(files.stored_file(file)))

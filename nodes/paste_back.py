@@ -7,8 +7,10 @@ from torch import Tensor
 
 from ..portraittalk.compositing.compose import CropData, paste_back
 from ..portraittalk.progress import Progress
-from . import convert, host
-from .types import CATEGORY, CropDataSocket
+from . import convert
+from .host import models
+from .host.progress import HostProgress
+from .sockets import CATEGORY, CropDataSocket
 
 PIXELS_AT_ONCE = 2**21  # of the frames pasted together, between two looks at Cancel
 
@@ -44,7 +46,7 @@ class PasteBack(io.ComfyNode):
 
     @classmethod
     def execute(cls, crops: Tensor, crop_data: CropData, scale: float) -> io.NodeOutput:
-        progress = host.HostProgress()
+        progress = HostProgress()
         height, width = crop_data.portrait.shape[-2:]
         at_once = max(int(PIXELS_AT_ONCE / (height * width * scale**2)), 1)
 
@@ -54,4 +56,4 @@ class PasteBack(io.ComfyNode):
                 progress(Progress("paste back", min(start + at_once, len(crops)), len(crops), frames[-1]))
                 yield frames
 
-        return io.NodeOutput(convert.frames_to_comfy(pasted(), len(crops), host.output_device()))
+        return io.NodeOutput(convert.frames_to_comfy(pasted(), len(crops), models.output_device()))

@@ -8,8 +8,9 @@ from comfy_api.latest import io
 from ..portraittalk.errors import WeightsError
 from ..portraittalk.weights.catalogue import PUBLIC, PublicFile, PublicModel, catalogue, shown_size
 from ..portraittalk.weights.public import convert, converted_name, layout_named
-from . import host
-from .types import CATEGORY, ModelSocket
+from .host import files, models
+from .host.progress import tell
+from .sockets import CATEGORY, ModelSocket
 
 NONE = "none"
 OPTIONAL = "taesd"
@@ -24,7 +25,8 @@ class PublicModelLoader(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Makes a model of weights that others have published. The first time they are converted into one file "
-                f"of models/{host.MODEL_FOLDER}, which takes a minute or two and 4 to 5 GB; later that file is loaded."
+                f"of models/{models.MODEL_FOLDER}, which takes a minute or two and 4 to 5 GB; later that file is "
+                "loaded."
             ),
             search_aliases=["echomimic", "aniportrait", "animatediff", "public weights", "checkpoint", "download"],
             inputs=[
@@ -48,7 +50,7 @@ class PublicModelLoader(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, model: dict[str, str]) -> str:
-        return "|".join([model["model"], *(host.fingerprint(path) for path in _places(model).values())])
+        return "|".join([model["model"], *(files.fingerprint(path) for path in _places(model).values())])
 
     @classmethod
     def execute(cls, model: dict[str, str]) -> io.NodeOutput:
@@ -56,12 +58,12 @@ class PublicModelLoader(io.ComfyNode):
         if problem:
             raise WeightsError(problem)
         public, places = talking_models()[model["model"]], _places(model)
-        out = host.model_folders()[0] / converted_name(public.name, places)
+        out = models.model_folders()[0] / converted_name(public.name, places)
         if not out.is_file():
-            host.tell(cls, f"The files are converted once, into {out.name}: this takes a minute or two.")
+            tell(cls, f"The files are converted once, into {out.name}: this takes a minute or two.")
             out.parent.mkdir(parents=True, exist_ok=True)
             convert(layout_named(public.layout), places, out)
-        return io.NodeOutput(host.load(out))
+        return io.NodeOutput(models.load(out))
 
 
 def talking_models() -> dict[str, PublicModel]:
@@ -74,16 +76,16 @@ def talking_models() -> dict[str, PublicModel]:
 
 def _places(chosen: dict[str, str]) -> dict[str, Path]:
     """chosen: the name of the model, as ``model``, and of the file for each role."""
-    return {role: host.public_path(name) for role, name in chosen.items() if role != "model" and name != NONE}
+    return {role: models.public_path(name) for role, name in chosen.items() if role != "model" and name != NONE}
 
 
 def _problem(chosen: dict[str, str]) -> str | None:
     """What is wrong with names that come from a workflow, or None."""
-    there, known = host.list_public_files(), catalogue()
+    there, known = models.list_public_files(), catalogue()
     model = talking_models().get(chosen["model"])
     if model is None:
         return f"There is no model '{chosen['model']}' of public files; choose one from the list."
-    missing = [file for file in model.beside if file.found(host.model_folders()) is None]
+    missing = [file for file in model.beside if file.found(models.model_folders()) is None]
     for role, usual in model.files.items():
         name = chosen.get(role, "")
         if name == NONE and role == OPTIONAL:
@@ -93,11 +95,11 @@ def _problem(chosen: dict[str, str]) -> str | None:
             return f"{name} is no part of {model.name}, which needs {usual.name} as {role}."
         if name not in there:
             if file is None:
-                return f"There is no file '{name}' in models/{host.MODEL_FOLDER}/{PUBLIC}; choose one from the list."
+                return f"There is no file '{name}' in models/{models.MODEL_FOLDER}/{PUBLIC}; choose one from the list."
             missing.append(file)
     if not missing:
         return None
-    wanted = ", ".join(file.wanted_in(host.model_folders()[0]) for file in missing)
+    wanted = ", ".join(file.wanted_in(models.model_folders()[0]) for file in missing)
     return f"Files are missing for {model.name}: {wanted}. Download them, or choose others."
 
 
@@ -105,10 +107,10 @@ def _file_input(role: str, file: PublicFile) -> io.Input:
     optional = role == OPTIONAL
     return io.Combo.Input(
         role,
-        options=[*([NONE] if optional else []), *host.list_public_files()],
+        options=[*([NONE] if optional else []), *models.list_public_files()],
         default=file.name,
         tooltip=(
             f"{file.purpose[:1].upper()}{file.purpose[1:]}: {file.name} ({shown_size(file.megabytes)}, {file.licence}) "
-            f"from {file.url}, in models/{host.MODEL_FOLDER}/{PUBLIC}." + (" May be left out." if optional else "")
+            f"from {file.url}, in models/{models.MODEL_FOLDER}/{PUBLIC}." + (" May be left out." if optional else "")
         ),
     )

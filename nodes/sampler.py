@@ -1,6 +1,5 @@
 """The frames of the talking portrait."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -13,24 +12,15 @@ from ..portraittalk.compositing.compose import crop_data
 from ..portraittalk.errors import SettingsError
 from ..portraittalk.media.audio import Audio, frame_count
 from ..portraittalk.media.video import write_video
-from ..portraittalk.motion.speech_to_motion import speech_to_motion
-from ..portraittalk.motion.track import MotionTrack, concatenate
-from ..portraittalk.motion.transform import resample
-from ..portraittalk.pipeline import (
-    Output,
-    animate,
-    animate_by_speech,
-    encode_style,
-    face_motion,
-    hear,
-    image_size,
-    shown_portrait,
-)
+from ..portraittalk.motion.track import MotionTrack
+from ..portraittalk.motion.transform import fit_to_speech
+from ..portraittalk.pipelines.base import Output
 from ..portraittalk.sampling.settings import check_fps, usual_settings
-from ..portraittalk.types import Identity, SamplingSettings, Scales, Speech
-from ..portraittalk.weights.model import Model, PromptModel, ReferenceModel
-from . import convert, host
-from .types import (
+from ..portraittalk.types import Identity, SamplingSettings, Scales, image_size
+from . import convert
+from .host import files, models
+from .host.progress import HostProgress, blocked, tell
+from .sockets import (
     CATEGORY,
     CropDataSocket,
     IdentitySocket,
@@ -150,7 +140,7 @@ class AnimateNetSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: host.LoadedModel,
+        model: models.LoadedModel,
         identity: Identity,
         audio: dict[str, Any],
         seed: int,
@@ -169,17 +159,16 @@ class AnimateNetSampler(io.ComfyNode):
         style = style or StyleCondition()
         mode = output["output"]
         shape: Output = "crop" if mode == CROPS else "full"
-        progress = host.HostProgress()
+        progress = HostProgress()
         sound = convert.audio_to_library(audio)
-        loaded = model.model  # where it waits: how much room it needs depends on the settings
-        config = loaded.config
-        hears = isinstance(loaded, ReferenceModel) and loaded.speech_encoder is not None
-        guided = isinstance(loaded, Model) or style.guidance_scale != NO_GUIDANCE
+        pipeline = model.model  # where it waits: how much room it needs depends on the settings
+        config = pipeline.config
+        guided = style.guidance_scale != NO_GUIDANCE and not pipeline.makes_motion
         settings = replace(
             usual_settings(config),
             seed=seed,
             steps=config.steps if steps == OWN_STEPS else steps,
-            guidance_scale=style.guidance_scale if guided and not hears else config.guidance_scale,
+            guidance_scale=style.guidance_scale if guided else config.guidance_scale,
             scales=Scales(identity_scale, style.text_scale, audio_scale, structure_scale),
             window=window,
             overlap=config.overlap if overlap == OWN_OVERLAP else overlap,
@@ -189,50 +178,31 @@ class AnimateNetSampler(io.ComfyNode):
         count = frame_count(sound.samples, sound.sample_rate, fps)
         picture = (0, 0) if mode == CROPS else image_size(identity.portrait)
         model.ready(window, model.working_memory(count, settings, picture, len(identity.references)))
-        speech = hear(loaded, sound, fps, progress)
-        if isinstance(loaded, ReferenceModel) and hears:
+        speech = pipeline.encode_speech(sound, fps, progress)
+        moved: MotionTrack | None = None
+        if pipeline.makes_motion:
             if style.style.prompt or style.style.negative_prompt:
                 raise SettingsError(f"The model '{config.name}' reads no prompts: disconnect or empty the text style.")
             if motion is not None:
-                host.tell(cls, f"The model '{config.name}' makes the motion itself: the motion track does not act.")
-            chunks = animate_by_speech(loaded, identity, speech, settings, shape, progress)
-            data = crop_data(identity)
+                tell(cls, f"The model '{config.name}' makes the motion itself: the motion track does not act.")
+        elif motion is None:
+            moved = pipeline.make_motion(speech, seed, progress=progress)
         else:
-            if isinstance(loaded, PromptModel) and style.style.tokens is None:
-                style = replace(style, style=encode_style(loaded))
-            moved = (
-                speech_to_motion(face_motion(loaded)[0], speech, seed, progress=progress)
-                if motion is None
-                else _fitted(motion, speech)
-            )
-            chunks = animate(loaded, identity, speech, style.style, moved, settings, shape, progress)
-            if isinstance(loaded, Model):
-                identity = shown_portrait(loaded, identity, style.style, style.text_scale)
-            data = crop_data(identity)
+            moved = fit_to_speech(motion, len(speech), speech.fps)
+        chunks = pipeline.animate(identity, speech, style.style, moved, settings, shape, progress)
+        data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
         if mode == VIDEO:
-            return io.NodeOutput(host.blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, data)
-        frames = convert.frames_to_comfy(chunks, len(speech), host.output_device())
+            return io.NodeOutput(blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, data)
+        frames = convert.frames_to_comfy(chunks, len(speech), models.output_device())
         video = InputImpl.VideoFromComponents(
             Types.VideoComponents(images=frames, audio=audio, frame_rate=Fraction(str(fps)))
         )
         return io.NodeOutput(frames, video, fps, data)
 
 
-def _fitted(motion: MotionTrack, speech: Speech) -> MotionTrack:
-    """The motion at the speech's frame rate.
-
-    Both lengths were rounded to whole frames, so up to one of the motion's own may be missing: the last is held.
-    """
-    fitted = resample(motion, speech.fps)
-    missing = len(speech) - len(fitted)
-    if 0 < missing <= math.ceil(speech.fps / motion.fps):
-        return concatenate([fitted, *[fitted[-1:]] * missing])
-    return fitted
-
-
 def _streamed(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
     """Frames and sound, written to the temp folder as they come."""
-    path = host.temp_place("PortraitTalk").path(".mp4")
+    path = files.temp_place("PortraitTalk").path(".mp4")
     write_video(chunks, path, fps, sound, kind="mp4")
     return InputImpl.VideoFromFile(str(path))
 

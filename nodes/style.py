@@ -2,9 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..portraittalk.pipeline import encode_style
-from . import host
-from .types import CATEGORY, ModelSocket, StyleCondition, StyleSocket
+from .host import models
+from .sockets import CATEGORY, ModelSocket, StyleCondition, StyleSocket
 
 
 class TextStyleCondition(io.ComfyNode):
@@ -68,7 +67,7 @@ class TextStyleCondition(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: host.LoadedModel, prompt: str, negative_prompt: str, text_scale: float, guidance_scale: float
+        cls, model: models.LoadedModel, prompt: str, negative_prompt: str, text_scale: float, guidance_scale: float
     ) -> io.NodeOutput:
-        style = encode_style(model.ready(), prompt, negative_prompt)
-        return io.NodeOutput(StyleCondition(style.to(host.output_device()), text_scale, guidance_scale))
+        style = model.ready().encode_style(prompt, negative_prompt)
+        return io.NodeOutput(StyleCondition(style.to(models.output_device()), text_scale, guidance_scale))

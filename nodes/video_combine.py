@@ -13,8 +13,10 @@ from ..portraittalk.media.reader import read_video
 from ..portraittalk.media.tags import GENERATED
 from ..portraittalk.media.video import write_video
 from ..portraittalk.progress import Progress
-from . import convert, host
-from .types import CATEGORY
+from . import convert
+from .host import files
+from .host.progress import HostProgress
+from .sockets import CATEGORY
 
 FRAMES, VIDEO = "frames", "video"
 MP4, WEBM, GIF, WEBP, PNG = "mp4", "webm", "gif", "webp", "png sequence"
@@ -95,15 +97,15 @@ class VideoCombine(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, filename_prefix: str, source: Any = None, format: Any = None) -> bool | str:
         # ComfyUI passes inputs that change with a mode whether they are asked for or not.
-        return host.prefix_problem(filename_prefix) or True
+        return files.prefix_problem(filename_prefix) or True
 
     @classmethod
     def execute(cls, source: dict[str, Any], format: dict[str, Any], filename_prefix: str) -> io.NodeOutput:
         video = _video(source)
         kind = KINDS[format["format"]]
-        place = host.output_place(filename_prefix, *video.get_dimensions())
+        place = files.output_place(filename_prefix, *video.get_dimensions())
         path = place.path("" if kind == "png" else f".{kind}")
-        metadata = host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
+        metadata = files.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         if kind == "mp4" and not isinstance(video, InputImpl.VideoFromComponents):
             _remux(video, path, metadata)
         else:
@@ -147,7 +149,7 @@ def _encode(video: Input.Video, path: Path, kind: str, quality: int | None, meta
         write_video(_watched(_chunks(parts.images), len(parts.images)), path, parts.frame_rate, sound, **options)
         return
     # Through a file of its own, so that core applies a trim and a video of any make can be read frame by frame.
-    copy = host.temp_place("PortraitTalk").path(".mp4")
+    copy = files.temp_place("PortraitTalk").path(".mp4")
     try:
         _remux(video, copy, {})
         reader = read_video(copy)
@@ -165,7 +167,7 @@ def _chunks(images: Tensor) -> Iterator[Tensor]:
 
 def _watched(chunks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
     """The chunks of about ``count`` frames, with the progress shown and Cancel heeded after each."""
-    progress = host.HostProgress()
+    progress = HostProgress()
     done = 0
     for chunk in chunks:
         done += len(chunk)

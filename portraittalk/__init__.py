@@ -1,0 +1,58 @@
+"""PortraitTalk: one portrait, one speech clip and an optional prompt become a talking-face video.
+
+    model = portraittalk.load_model("mini")
+    audio = portraittalk.read_audio("speech.wav")
+    frames = portraittalk.talk(model, ["portrait.jpg"], audio, prompt="a wide smile")
+    portraittalk.write_video(frames, "talking.mp4", frames.fps, audio)
+
+Everything here is imported when it is first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .errors import PortraitTalkError as PortraitTalkError
+    from .face.select import FaceChoice as FaceChoice
+    from .media.audio import Audio as Audio
+    from .media.audio import read_audio as read_audio
+    from .media.image import read_image as read_image
+    from .media.video import write_video as write_video
+    from .motion.track import MotionTrack as MotionTrack
+    from .pipelines.load import load_model as load_model
+    from .pipelines.talk import TalkingFrames as TalkingFrames
+    from .pipelines.talk import talk as talk
+    from .sampling.settings import usual_settings as usual_settings
+    from .types import Identity as Identity
+    from .types import SamplingSettings as SamplingSettings
+    from .types import Scales as Scales
+
+_HOME = {
+    "Audio": "media.audio",
+    "FaceChoice": "face.select",
+    "Identity": "types",
+    "MotionTrack": "motion.track",
+    "PortraitTalkError": "errors",
+    "SamplingSettings": "types",
+    "Scales": "types",
+    "TalkingFrames": "pipelines.talk",
+    "load_model": "pipelines.load",
+    "read_audio": "media.audio",
+    "read_image": "media.image",
+    "talk": "pipelines.talk",
+    "usual_settings": "sampling.settings",
+    "write_video": "media.video",
+}
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -185,6 +185,18 @@ class PortraitTalkConfig:
     animate_net: AnimateNetConfig = field(default_factory=AnimateNetConfig)
 
     @property
+    def kind(self) -> str:
+        """Which pipeline runs the model: "mini", "reference" (reference attention) or "prompt" (Stable Diffusion)."""
+        if self.animate_net.reference_attention:
+            return "reference"
+        return "mini" if self.clip is None else "prompt"
+
+    @property
+    def makes_motion(self) -> bool:
+        """Whether the denoiser makes the motion from speech itself, so that prompts and motion tracks do not act."""
+        return self.kind == "reference" and "speech" in self.animate_net.branches
+
+    @property
     def latent_size(self) -> int:
         return self.crop_size // self.autoencoder.factor
 

@@ -83,6 +83,7 @@ class Identity(Movable):
     blendshapes: (52,) ARKit weights that the portrait itself shows. references: (N, 3, S, S) aligned crops.
     latents: (N, C, h, w) reference latents. tokens: (N * T, D) identity tokens, from frozen identity features.
     reference: per transformer block of a model with reference attention, what it sees of the references (1, P, C).
+    uncond_tokens: (T, D), tokens of no person, which models that draw by a prompt are guided away from.
     open_mouth: what is behind the lips of a portrait that keeps them closed, where a further reference shows it, in the
     portrait's light. sides: references that are turned further to the left or to the right than the portrait.
     """
@@ -97,6 +98,7 @@ class Identity(Movable):
     reference: dict[str, Tensor] = field(default_factory=dict)
     open_mouth: View | None = None
     sides: tuple[View, ...] = ()
+    uncond_tokens: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -182,3 +184,8 @@ class SamplingSettings:
     fast_decode: bool = False
     strength: float = 1.0
     chunk: int = 4
+
+
+def image_size(image: Tensor) -> tuple[int, int]:
+    """(height, width) of a picture (..., H, W)."""
+    return image.shape[-2], image.shape[-1]

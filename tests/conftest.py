@@ -17,9 +17,10 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
     from torch import Tensor
 
     from portraittalk.config import PortraitTalkConfig
+    from portraittalk.pipelines.mini import MiniPipeline
+    from portraittalk.pipelines.reference import ReferencePipeline
     from portraittalk.types import Face
     from portraittalk.weights.layouts import Layout
-    from portraittalk.weights.model import Model, ReferenceModel
 
 pytest_plugins = ["portrait_fixtures"]
 
@@ -73,11 +74,11 @@ def portrait_face(portrait: Tensor) -> Face:
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> Model:
+def tiny_model() -> MiniPipeline:
     """The real classes at a tiny size, with random weights; the expression basis is the one that ships."""
     from portraittalk import config
     from portraittalk.models.face_basis import load_basis
-    from portraittalk.weights.model import build_model
+    from portraittalk.pipelines.load import build_pipeline
 
     tiny = config.PortraitTalkConfig(
         name="tiny",
@@ -91,7 +92,7 @@ def tiny_model() -> Model:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_model(tiny)
+        model = build_pipeline(tiny)
     model.basis.load_state_dict(load_basis().state_dict())
     for module in model.modules().values():
         module.eval().requires_grad_(False)
@@ -125,10 +126,10 @@ def tiny_aniportrait() -> PortraitTalkConfig:
 
 
 @pytest.fixture(scope="session")
-def golden_echomimic(goldens, tiny_echomimic) -> ReferenceModel:
+def golden_echomimic(goldens, tiny_echomimic) -> ReferencePipeline:
     """The networks with the golden tensors' weights, by way of the layout; the others are random."""
+    from portraittalk.pipelines.load import build_pipeline
     from portraittalk.weights.layouts import LAYOUTS
-    from portraittalk.weights.model import build_reference_model
     from portraittalk.weights.public import mapped
 
     weights = {key: value.float() for key, value in goldens("echomimic_tiny_weights").items()}
@@ -138,7 +139,7 @@ def golden_echomimic(goldens, tiny_echomimic) -> ReferenceModel:
         files.setdefault("motion_module" if "motion_modules." in key else network, {})[rest] = value
     layout = LAYOUTS["echomimic"]
     sources = tuple(source for source in layout.sources if set(source.files) <= set(files))
-    model = build_reference_model(tiny_echomimic)
+    model = build_pipeline(tiny_echomimic)
     wanted = {"animate_net": model.animate_net, "reference_net": model.reference_net}
     for name, state in mapped(replace(layout, sources=sources), wanted, files).items():
         wanted[name].load_state_dict(state)
@@ -148,7 +149,7 @@ def golden_echomimic(goldens, tiny_echomimic) -> ReferenceModel:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tiny_echomimic, tmp_path_factory) -> tuple[Layout, ReferenceModel, dict[str, Path]]:
+def checkpoint(tiny_echomimic, tmp_path_factory) -> tuple[Layout, ReferencePipeline, dict[str, Path]]:
     """A tiny layout with random networks, and these networks as public files: some safetensors, most pickled."""
     from tiny_public import random_reference_model, write_public
 

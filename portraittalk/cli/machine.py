@@ -1,18 +1,16 @@
 """How the command line runs a model on this machine: where, in which precision, with how much memory, how fast."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
-from ..memory.estimate import Estimate, estimate, free_memory
-from ..memory.offload import Offload, hasten
+from ..memory.estimate import Estimate, free_memory
+from ..memory.offload import Offload, speed_up
+from ..pipelines.load import AnyPipeline, load_model, pipeline_class
 from ..types import SamplingSettings
-from ..weights.load import load_networks
-from ..weights.model import Model, PromptModel, ReferenceModel
 from .terminal import choose_device, messages
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -35,27 +33,29 @@ class Machine:
         config: PortraitTalkConfig,
         settings: SamplingSettings,
         frames: int,
-        frame: tuple[int, int],
+        picture: tuple[int, int],
         references: int,
-    ) -> tuple[Model | ReferenceModel | PromptModel, Callable[..., None]]:
-        """The networks of a file with this configuration, and what moves some of them, by name, to where they work.
+    ) -> AnyPipeline:
+        """The model in a file of this configuration, set up as the options say.
 
-        Says first what memory a run over ``frames`` frames will need, and warns where less is free. frame: (height,
-        width) of the frames, (0, 0) for crops. Raises SettingsError for options that the model has no use for.
+        Prints first what memory a run over ``frames`` frames will need, and a warning where less is free. picture:
+        (height, width) of the frames, (0, 0) for crops. Raises SettingsError for options that have no effect.
         """
-        device = choose_device(self.device)
-        if not config.animate_net.reference_attention and config.clip is None:
+        device, kind = choose_device(self.device), pipeline_class(config)
+        if kind.own_precision:
             if self.low_memory or self.channels_last or self.compiled or self.precision != "auto":
                 raise SettingsError(
                     f"The model '{config.name}' has no use for options of memory, precision and compiling: leave them "
                     "out."
                 )
-            return load_networks(path, device), lambda *names: None
+            return load_model(path, device)
         dtype = self.dtype(device)
-        self.tell(estimate(config, frames, settings, dtype, device.type, frame, references, self.low_memory), device)
-        networks = load_networks(path, "cpu" if self.low_memory else device, dtype=dtype)
-        hasten(networks, self.channels_last, self.compiled)
-        return networks, Offload(networks, device) if self.low_memory else (lambda *names: None)
+        need = kind.memory(config, frames, settings, dtype, device.type, picture, references, self.low_memory)
+        if need is not None:
+            self.print_estimate(need, device)
+        pipeline = load_model(path, "cpu" if self.low_memory else device, dtype=dtype)
+        speed_up(pipeline.modules(), self.channels_last, self.compiled)
+        return replace(pipeline, place=Offload(pipeline.modules(), device)) if self.low_memory else pipeline
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Raises SettingsError for a precision that there is not."""
@@ -65,8 +65,8 @@ class Machine:
             raise SettingsError(f"There is no precision '{self.precision}'; use auto, {', '.join(PRECISIONS)}.")
         return PRECISIONS[self.precision]
 
-    def tell(self, need: Estimate, device: torch.device) -> None:
-        """Prints what a run will need, and a warning where less is free."""
+    def print_estimate(self, need: Estimate, device: torch.device) -> None:
+        """Print what a run will need, and a warning where less is free."""
         messages.print(f"Memory: about {need}", highlight=False)
         free = free_memory(device)
         if free is not None and need.peak > free:

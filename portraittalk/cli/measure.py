@@ -1,27 +1,25 @@
 """``portraittalk evaluate | benchmark | check-prompts``: what a model's videos are worth."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import SettingsError
+from .options import Device, Landmarker, Model, ModelsDir, Steps
 
 if TYPE_CHECKING:
     import torch
 
+    from ..config import PortraitTalkConfig
     from ..metrics.metric_nets import MetricNets
+    from ..types import SamplingSettings
 
 app = typer.Typer()
 
-Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
-Landmarker = Annotated[str, typer.Option(help="What finds the face: own, or mediapipe (an extra).")]
-ModelsDir = Annotated[Path | None, typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of further models.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same figures.")]
-Steps = Annotated[int, typer.Option(help="Denoising steps; mini is trained for one to four.")]
 MetricWeights = Annotated[
     Path | None,
     typer.Option(help="Folder of weights of SyncNet (LSE-C, LSE-D), LPIPS, FID and FVD; adds what is there."),
@@ -40,7 +38,7 @@ def evaluate(
         int, typer.Option(min=1, help="Pictures of the person: of a clip, its first frame, then its widest mouths.")
     ] = 1,
     seed: Seed = 0,
-    steps: Steps = 1,
+    steps: Steps = None,
     model: Model = "mini",
     models_dir: ModelsDir = None,
     device: Device = "auto",
@@ -57,14 +55,14 @@ def evaluate(
     from ..metrics.figures import as_json as to_json
     from ..metrics.figures import table
     from ..metrics.recognition import FaceRecognition
-    from ..types import SamplingSettings
-    from ..weights.load import load_model
+    from ..pipelines.load import load_model
+    from ..weights.files import model_folders
     from .terminal import choose_device
 
     nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips"))
-    networks = load_model(model, choose_device(device), folders=[] if models_dir is None else [models_dir])
+    networks = load_model(model, choose_device(device), model_folders(models_dir))
     recognition = FaceRecognition() if FaceRecognition.installed() else None
-    settings, provider = SamplingSettings(seed, steps), provider_named(landmarker)
+    settings, provider = _settings(networks.config, seed, steps), provider_named(landmarker)
     out_dir.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in subjects:
@@ -85,7 +83,7 @@ def benchmark(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the report: report.html, .json, .tsv, .md, and the videos.")],
     seed: Seed = 0,
-    steps: Steps = 1,
+    steps: Steps = None,
     model: Model = "mini",
     models_dir: ModelsDir = None,
     device: Device = "auto",
@@ -99,15 +97,15 @@ def benchmark(
     from ..metrics.evaluate import Evaluation, Subject
     from ..metrics.evaluate import evaluate as measure
     from ..metrics.recognition import FaceRecognition
-    from ..types import SamplingSettings
-    from ..weights.load import load_model
+    from ..pipelines.load import load_model
+    from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
     subjects = subjects_in(folder)
     nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips", "inception", "i3d"))
-    networks = load_model(model, choose_device(device), folders=[] if models_dir is None else [models_dir])
+    networks = load_model(model, choose_device(device), model_folders(models_dir))
     recognition = FaceRecognition() if FaceRecognition.installed() else None
-    settings, provider = SamplingSettings(seed, steps), provider_named(landmarker)
+    settings, provider = _settings(networks.config, seed, steps), provider_named(landmarker)
 
     def measured(subject: Subject, video: Path) -> Evaluation:
         return measure(networks, subject, video, provider, recognition, settings, nets)
@@ -139,10 +137,11 @@ def check_prompts(
     from ..media.image import read_image
     from ..metrics.prompt_check import check_prompts as check
     from ..metrics.prompt_check import prompts_table
-    from ..weights.load import load_model
+    from ..pipelines.load import load_model
+    from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
-    networks = load_model(model, choose_device(device), folders=[] if models_dir is None else [models_dir])
+    networks = load_model(model, choose_device(device), model_folders(models_dir))
     sound, readers = read_audio(audio, duration=seconds), provider_named(reader)
     results = {}
     with ProgressBars() as progress:
@@ -152,6 +151,16 @@ def check_prompts(
         typer.echo(json.dumps({name: [asdict(row) for row in rows] for name, rows in results.items()}, indent=1))
     else:
         typer.echo("\n".join(f"{name}\n{prompts_table(rows)}" for name, rows in results.items()))
+
+
+def _settings(config: "PortraitTalkConfig", seed: int, steps: int | None) -> "SamplingSettings":
+    """Those that the model is best run with, but for what the user asks. Raises SettingsError."""
+    from ..sampling.settings import check_settings, usual_settings
+
+    settings = replace(usual_settings(config), seed=seed)
+    settings = settings if steps is None else replace(settings, steps=steps)
+    check_settings(settings, config)
+    return settings
 
 
 def _nets(folder: Path | None, device: "torch.device", names: tuple[str, ...]) -> "MetricNets | None":

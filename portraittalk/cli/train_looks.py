@@ -74,10 +74,10 @@ def check(
     """Measure every look on talking portraits: flicker, likeness, and how near it comes to its formula."""
     from ..media.audio import read_audio
     from ..media.image import read_image
+    from ..pipelines.load import load_model
     from ..training.looks.check import Sheet, check_looks, looks_table
-    from ..weights.load import load_model
 
-    model, sound, rows = load_model("mini"), read_audio(audio, duration=seconds), []
+    model, sound, rows = load_model(), read_audio(audio, duration=seconds), []
     for path in portraits:
         sheet = Sheet()
         rows += list(check_looks(model, read_image(path).flattened(), sound, keep=sheet.add))

@@ -164,13 +164,12 @@ def selftest_weights(
 ) -> None:
     """Try a model on this machine: a short clip of the demo, its figures, and a contact sheet for a report."""
     from ..metrics.selftest import selftest
+    from ..pipelines.load import load_model
     from ..sampling.settings import check_settings, usual_settings
-    from ..weights.files import usual_folder
-    from ..weights.load import load_networks
+    from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
-    folder = models_dir or usual_folder()
-    model = load_networks(name, choose_device(device), folders=[] if folder is None else [folder])
+    model = load_model(name, choose_device(device), model_folders(models_dir))
     config = model.config
     settings = replace(usual_settings(config), fast_decode=fast_decode)
     settings = settings if steps is None else replace(settings, steps=steps)

@@ -127,6 +127,12 @@ def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
     return frames
 
 
+def pasted_crops(crops: Tensor, data: CropData) -> Tensor:
+    """Crops (n, 3, S, S) in the picture, at its own resolution, so that no detail of it stays behind."""
+    side = max(data.native_size, data.crop.size)
+    return paste_back(F.interpolate(crops, (side, side), mode="bicubic").clamp(0, 1), data)
+
+
 class _Placement:
     """Takes fields (F, C, n, n) over the crop's square, of any n, to the pixels of its box in the picture.
 

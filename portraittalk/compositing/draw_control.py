@@ -84,3 +84,20 @@ def _draw(points: list[list[float]], size: int, lines: Lines, pupils: Pupils, li
         x, y = int(points[centre][0]), int(points[centre][1])
         pen.rectangle((x - half, y - half, x + half - 1, y + half - 1), colour)
     return np.asarray(picture)
+
+
+MARGIN = 0.1  # by which the face's box grows on each side, in parts of its own
+
+
+def face_box_map(landmarks: Tensor, size: int) -> Tensor:
+    """EchoMimic's face map, (1, size, size): 1 in the face's box, a little enlarged, and 0 around it.
+
+    landmarks: (478, 3) in crop pixels.
+    """
+    low, high = landmarks[:, :2].amin(0), landmarks[:, :2].amax(0)
+    grown = MARGIN * (high - low)
+    left, top = (low - grown).round().clamp(0, size).long().tolist()
+    right, bottom = (high + grown).round().clamp(0, size).long().tolist()
+    drawn = torch.zeros(1, size, size)
+    drawn[:, top:bottom, left:right] = 1
+    return drawn

@@ -6,6 +6,7 @@ face, and nothing flickers where nothing moves. What AnimateNet adds to a frame 
 makes to the frame in that look. Strokes that stretch over a mouth that opens are drawn anew.
 """
 
+import copy
 import math
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ..face.align import extract_crop, scale_of
 from ..models.look_net import LookNet, colour_maps, recoloured
+from ..text.networks import load_look_networks
 from ..types import Crop, Structure
 from .warp import warp
 
@@ -70,6 +72,16 @@ class Painter:
             maps = strength * colour_maps(self.net, small, mixture, paper)
             result = result + _in_strips(pictures, maps) - pictures
         return result.clamp(0, 1)
+
+
+def painter_for(
+    portrait: Tensor, crop: Crop, look: Tensor | None, text_scale: float, device: torch.device
+) -> Painter | None:
+    """The painter of a look (L,), times the text scale, for a portrait (3, H, W); None without a look."""
+    if look is None or not text_scale:
+        return None
+    net = copy.deepcopy(load_look_networks().net).to(device)
+    return Painter(net, text_scale * look.to(device), portrait.to(device), crop)
 
 
 def parts_of(look: Tensor) -> list[tuple[Tensor, float]]:

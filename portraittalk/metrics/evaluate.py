@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import pipeline
 from ..compositing.structure import build_structure
 from ..errors import MediaError
 from ..face.detect import FaceProvider
@@ -21,12 +20,12 @@ from ..media.image import read_image
 from ..media.reader import read_video
 from ..media.video import write_video
 from ..motion.geometry import lip_aperture
-from ..motion.speech_to_motion import speech_to_motion
+from ..pipelines.load import AnyPipeline
+from ..pipelines.talk import TalkingFrames, talk
+from ..sampling.settings import usual_settings
 from ..sampling.windows import plan_windows
-from ..speech.features import encode_speech
 from ..speech.phones import Phone, read_phones
-from ..types import SamplingSettings, Style
-from ..weights.model import Model
+from ..types import SamplingSettings
 from .adfd import adfd, score
 from .dynamics import FPS, load_dynamics, measures_of_faces
 from .figures import Figures
@@ -77,7 +76,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model,
+    model: AnyPipeline,
     subject: Subject,
     out: Path,
     provider: FaceProvider,
@@ -86,14 +85,14 @@ def evaluate(
     nets: MetricNets | None = None,
 ) -> Evaluation:
     """Makes the subject's video ``out`` and measures it. Raises PortraitTalkError where a file cannot be used."""
-    settings, nets = settings or SamplingSettings(), nets or MetricNets()
+    settings, nets = settings or usual_settings(model.config), nets or MetricNets()
     made_features, real_features = (FeatureReader(nets.inception, nets.i3d) for _ in range(2))
     replays = subject.portrait == subject.real
     clip = None if subject.real is None else read_video(subject.real, FPS)
     portrait = next(iter(clip)) if clip is not None and replays else read_image(subject.portrait).flattened()
     phones = [] if subject.phones is None else _phones(subject.phones)
     sound = read_audio(subject.speech)
-    identity = pipeline.encode_identity(model, [portrait], provider=provider)
+    identity = model.encode_identity([portrait], provider=provider)
     real, counts = None, None
     if clip is not None:
         crop = identity.crop if replays else first_crop(clip, identity.crop.size, provider)
@@ -104,13 +103,12 @@ def evaluate(
             if len(further) < wanted or not counts.any():
                 raise MediaError(f"{subject.portrait.name} is too short for {wanted + 1} references: give fewer.")
             pictures = [frame.clone() for number, frame in enumerate(clip) if number in further]
-            identity = pipeline.encode_identity(model, [portrait, *pictures], provider=provider)
+            identity = model.encode_identity([portrait, *pictures], provider=provider)
     started = time.perf_counter()
-    heard = encode_speech(sound, FPS, model.config.speech)
-    motion = speech_to_motion(model.motion_net, heard, settings.seed)
-    write_video(pipeline.animate(model, identity, heard, Style(), motion, settings), out, FPS, sound)
+    frames = talk(model, identity, sound, settings=settings, fps=FPS)
+    write_video(frames, out, FPS, sound)
     took = time.perf_counter() - started
-    asked = lip_aperture(build_structure(identity, motion, model.basis, model.config).landmarks)[: len(heard)]
+    asked = _asked_aperture(model, frames)
     video, watching = read_video(out, FPS), None if clip is None else made_features
     seen = look(video, identity.crop, provider, identity.portrait, recognition, identity, watching)
     if not any(seen.faces):
@@ -119,13 +117,14 @@ def evaluate(
     net = load_dynamics()
     expected, found = net.curves_of(sound), measures_of_faces(seen.faces)
     follows = adfd(found, expected, net)
-    windows = plan_windows(len(heard), settings.window, settings.overlap)
+    # Whole clips are sampled in windows that move on at every step, so that their seams lie nowhere.
+    windows = plan_windows(len(frames), settings.window, settings.overlap) if model.follows_structure else []
     around = still_region(identity.landmarks, identity.crop.size, SMALL_SIZE)
     row: dict[str, float | int | None] = {
         "adfd": score(follows),
         "adfd_spatial": None if follows is None else follows.spatial,
         "adfd_temporal": None if follows is None else follows.temporal,
-        "lips_asked": correlation(asked, lips),
+        "lips_asked": None if asked is None else correlation(asked, lips),
         "closure": closure(lips, phones, FPS),
         "identity": seen.distance,
         "identity_cosine": seen.cosine,
@@ -134,11 +133,11 @@ def evaluate(
         "flicker": flicker(seen.small, around),
         "drift": drift(seen.small, around),
         "blinks": blinks_per_minute(seen.faces, FPS),
-        "speed": took / heard.seconds,
+        "speed": took / frames.speech.seconds,
     }
     if nets.syncnet is not None and (sync := lip_sync(nets.syncnet, video, seen.faces, sound)) is not None:
         row |= {"lse_c": sync.lse_c, "lse_d": sync.lse_d, "sync_offset": sync.offset}
-    curves = {"asked": asked, "found": lips}
+    curves = {"found": lips} if asked is None else {"asked": asked, "found": lips}
     if clip is not None and real is not None:
         curves["real"] = apertures(real.faces)[: len(lips)]  # a clip's sound may be shorter or longer
         row |= _beside(seen, real, lips, curves["real"])
@@ -149,7 +148,8 @@ def evaluate(
             row |= {"lse_c_real": sync.lse_c, "lse_d_real": sync.lse_d}
         if replays:
             row |= {"flicker_real": flicker(real.small, around), "drift_real": drift(real.small, around)}
-            drawn, warped = reenact(model, identity, heard, clip, real.faces, settings, counts, nets.lpips)
+        if replays and model.follows_structure:
+            drawn, warped = reenact(model, identity, frames.speech, clip, real.faces, settings, counts, nets.lpips)
             row |= {"mouth": drawn.l1, "mouth_psnr": drawn.psnr, "ssim": drawn.ssim, "lpips": drawn.lpips}
             row |= {"mouth_warp": warped.l1, "mouth_psnr_warp": warped.psnr, "ssim_warp": warped.ssim}
             row["lpips_warp"] = warped.lpips
@@ -157,6 +157,14 @@ def evaluate(
     figures = Figures(subject.name, **{name: row.get(name) for name in names})  # type: ignore[arg-type]
     features = None if clip is None else (made_features.features(), real_features.features())
     return Evaluation(subject, figures, curves, out, features)
+
+
+def _asked_aperture(model: AnyPipeline, frames: TalkingFrames) -> Tensor | None:
+    """The lip aperture (F,) that the motion asks for; None for a model that makes its motion itself."""
+    if frames.motion is None:
+        return None
+    basis = model.face_motion()[1]
+    return lip_aperture(build_structure(frames.identity, frames.motion, basis, model.config).landmarks)[: len(frames)]
 
 
 def _widest(lips: Tensor, count: int) -> tuple[list[int], Tensor]:

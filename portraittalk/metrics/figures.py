@@ -37,7 +37,7 @@ class Figures:
     sync_offset: int | None
     lse_c_real: float | None
     lse_d_real: float | None
-    lips_asked: float
+    lips_asked: float | None
     lips_real: float | None
     lips_real_best: float | None
     lag: int | None

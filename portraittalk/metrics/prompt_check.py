@@ -11,17 +11,16 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from .. import pipeline
 from ..arkit import ARKIT_INDEX
 from ..errors import FaceError
 from ..face.detect import FaceProvider
 from ..face.topology import EYE_LEFT_UPPER, EYE_RIGHT_UPPER, IRIS_LEFT, IRIS_RIGHT
 from ..media.audio import Audio
-from ..motion.speech_to_motion import speech_to_motion
+from ..pipelines.load import AnyPipeline
+from ..pipelines.talk import talk
 from ..progress import Progress, ProgressCallback, ignore_progress
-from ..speech.features import encode_speech
+from ..sampling.settings import usual_settings
 from ..types import Face, SamplingSettings
-from ..weights.model import Model
 from .dynamics import FPS
 
 LAST = 10  # frames that are read
@@ -66,7 +65,7 @@ class PromptResult:
 
 
 def check_prompts(
-    model: Model,
+    model: AnyPipeline,
     portrait: Tensor,
     audio: Audio,
     reader: FaceProvider,
@@ -77,14 +76,13 @@ def check_prompts(
 ) -> list[PromptResult]:
     """portrait: (3, H, W) in 0..1. reader: reads the made frames; one with blendshapes. provider: finds the portrait's
     face. Raises FaceError where the reader sees no face, or no expression, in the made frames."""
-    settings = settings or SamplingSettings()
-    identity = pipeline.encode_identity(model, [portrait], provider=provider)
-    speech = encode_speech(audio, FPS, model.config.speech)
-    motion = speech_to_motion(model.motion_net, speech, settings.seed)
+    settings = settings or usual_settings(model.config)
+    identity = model.encode_identity([portrait], provider=provider)
+    speech = model.encode_speech(audio, FPS)
+    motion = model.make_motion(speech, settings.seed)
 
     def reading(prompt: str) -> dict[str, float]:
-        style = pipeline.encode_style(model, prompt)
-        chunks = pipeline.animate(model, identity, speech, style, motion, settings, "crop")
+        chunks = talk(model, identity, speech, prompt, motion, settings, output="crop")
         frames = list(chain.from_iterable(chunks))[-LAST:]
         return read_expression([face for frame in frames for face in reader(frame)[:1]])
 

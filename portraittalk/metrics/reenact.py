@@ -12,9 +12,8 @@ from ..errors import MediaError
 from ..face.align import extract_crop, to_crop
 from ..media.reader import VideoReader
 from ..motion.read import motion_of_faces
-from ..sampling.render import render
-from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
-from ..weights.model import Model
+from ..pipelines.load import AnyPipeline
+from ..types import Face, Identity, SamplingSettings, Speech, Structure
 from .image import l1, mouth_region, psnr, ssim
 from .lpips import Lpips, lpips
 
@@ -31,7 +30,7 @@ class Likeness:
 
 
 def reenact(
-    model: Model,
+    model: AnyPipeline,
     identity: Identity,
     speech: Speech,
     clip: VideoReader,
@@ -51,7 +50,7 @@ def reenact(
         raise MediaError(f"{clip.path.name} has frames without a face: re-enactment needs one in every frame.")
     landmarks = to_crop(torch.stack([face.landmarks for face in known]), identity.crop)
     shapes = [torch.zeros(52) if face.blendshapes is None else face.blendshapes for face in known]
-    track = motion_of_faces(list(known), speech.fps, model.basis)
+    track = motion_of_faces(list(known), speech.fps, model.face_motion()[1])
 
     @torch.no_grad()
     def structure_of(frames: slice) -> Structure:
@@ -71,7 +70,8 @@ def reenact(
         looks = None if lpips_net is None else lpips(lpips_net, *seen)
         return Likeness(255 * l1(*seen, mouth[chosen]), psnr(*seen, mouth[chosen]), ssim(*seen), looks)
 
-    drawn = torch.cat(list(render(model, identity, spoken, Style(), structure_of, settings, "crop")))
+    crops = model.render(identity, spoken, model.encode_style(), structure_of, settings, "crop")
+    drawn = torch.cat(list(crops))
     whole = structure_of(slice(0, count))
     warped = Compositor(identity.portrait, identity.crop).crops(whole.flow, torch.zeros_like(whole.warped), whole.mask)
     return likeness(drawn), likeness(warped)

@@ -17,21 +17,19 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .. import pipeline
 from ..errors import SettingsError
 from ..face.align import aligned_crop, extract_crop
 from ..face.mesh import MeshProvider
 from ..face.topology import LIPS_OUTER
 from ..media.audio import read_audio
-from ..media.image import read_image
 from ..media.reader import read_video
 from ..media.video import write_video
-from ..motion.speech_to_motion import speech_to_motion
+from ..pipelines.load import AnyPipeline, load_model
+from ..pipelines.mini import MiniPipeline
+from ..pipelines.talk import talk
 from ..progress import ProgressCallback, ignore_progress
 from ..sampling.settings import usual_settings
-from ..types import Face, Identity, SamplingSettings
-from ..weights.load import load_model
-from ..weights.model import ReferenceModel
+from ..types import Face, Identity, SamplingSettings, image_size
 from .adfd import adfd, score
 from .cost import peak_memory_mb
 from .dynamics import FPS, MEASURES, load_dynamics, measures_of_faces
@@ -92,7 +90,7 @@ class Selftest:
 
 
 def selftest(
-    model: pipeline.AnyModel,
+    model: AnyPipeline,
     folder: Path,
     settings: SamplingSettings | None = None,
     seconds: float = 3.0,
@@ -112,20 +110,14 @@ def selftest(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     started = time.perf_counter()
-    identity = pipeline.encode_identity(model, [read_image(DEMO / "portrait.jpg").flattened()], progress=progress)
-    speech = pipeline.hear(model, sound, FPS, progress)
+    frames = talk(model, DEMO / "portrait.jpg", sound, settings=settings, fps=FPS, progress=progress)
+    identity = frames.identity
     prepared = time.perf_counter()
-    if isinstance(model, ReferenceModel) and model.speech_encoder is not None:
-        chunks = pipeline.animate_by_speech(model, identity, speech, settings, progress=progress)
-    else:
-        motion = speech_to_motion(pipeline.face_motion(model)[0], speech, settings.seed, progress=progress)
-        style = pipeline.encode_style(model)
-        chunks = pipeline.animate(model, identity, speech, style, motion, settings, progress=progress)
     finite = True
 
     def watched() -> Iterator[Tensor]:
         nonlocal finite
-        for chunk in chunks:
+        for chunk in frames:
             finite = finite and bool(chunk.isfinite().all())
             yield chunk.nan_to_num()
 
@@ -146,9 +138,9 @@ def selftest(
         system=platform.platform(),
         packages={name: _version(name) for name in PACKAGES},
         settings={k: v for k, v in asdict(settings).items() if not isinstance(v, dict)},
-        frames=len(speech),
+        frames=len(frames),
         fps=FPS,
-        seconds_per_frame=took / len(speech),
+        seconds_per_frame=took / len(frames),
         seconds_to_prepare=prepared - started,
         peak_memory_mb=memory,
         finite=finite,
@@ -170,10 +162,11 @@ def selftest(
 def identity_cosine(identity: Identity, video: Path, faces: list[Face | None]) -> float | None:
     """Mean cosine of mini's identity features of the portrait and of every fifth frame that shows a face."""
     mini = load_model()
+    assert isinstance(mini, MiniPipeline)
     net = mini.identity_net.encoder
 
     def embedded(image: Tensor, face: Face) -> Tensor:
-        crop = aligned_crop(face.landmarks, pipeline.image_size(image), mini.config.crop_size)
+        crop = aligned_crop(face.landmarks, image_size(image), mini.config.crop_size)
         return net.embed(net(extract_crop(image, crop, mini.config.crop_size)[None]))[0]
 
     portrait = embedded(identity.portrait.cpu(), face_of(identity.to("cpu")))

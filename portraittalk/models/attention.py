@@ -27,7 +27,6 @@ class Attended:
     see the same; a branch that is absent adds nothing. scales: per branch, the factor of its result.
     reference: per layer, keys and values (N the batch) that its self-attention sees as well.
     guides: features (N, C, h, w) that are added to what leaves each down block, where a pose guider makes them.
-    recorded: per layer, where a reference network leaves what stands before its self-attention (N, P, C).
     audio, regions: for audio modules, by their names, the keys and values of each region; and where these are, (N or 1,
     3, m, n) in 0..1.
     """
@@ -36,7 +35,6 @@ class Attended:
     scales: dict[str, float]
     reference: dict[str, KeysValues] = field(default_factory=dict)
     guides: tuple[Tensor, ...] = ()
-    recorded: dict[str, Tensor] = field(default_factory=dict)
     audio: dict[str, tuple[KeysValues, ...]] = field(default_factory=dict)
     regions: Tensor | None = None
 
@@ -105,17 +103,6 @@ class ReferenceSelfAttention:
             key, value = torch.cat((key, other[0]), 2), torch.cat((value, other[1]), 2)
         found = F.scaled_dot_product_attention(query, key, value)
         return attn.to_out[0](found.transpose(1, 2).flatten(2))
-
-
-class RecordingSelfAttention(ReferenceSelfAttention):
-    """The processor of a reference network's self-attention: leaves what it is given in ``Attended.recorded``."""
-
-    def __call__(  # type: ignore[no-untyped-def]
-        self, attn, hidden_states: Tensor, encoder_hidden_states: Attended, attention_mask=None, temb=None
-    ) -> Tensor:
-        attended = super().__call__(attn, hidden_states, encoder_hidden_states)
-        encoder_hidden_states.recorded[self.block] = hidden_states
-        return attended
 
 
 def project(attn: Attention, tokens: Tensor) -> KeysValues:

@@ -105,7 +105,6 @@ class ClipIdentityNet(nn.Module):
             config.resampler_heads,
             config.tokens,
         )
-        self._nobody: Tensor | None = None
         self.image_size = config.image_size
 
     def forward(self, references: Tensor) -> Tensor:
@@ -122,12 +121,10 @@ class ClipIdentityNet(nn.Module):
         """Features (N, P, C) -> tokens (N, T, D)."""
         return self.resampler(features)
 
-    def nobody(self) -> Tensor:
-        """The tokens (T, D) that stand for no picture: those of pixels that are all zero, as IP-Adapter has it."""
-        if self._nobody is None:  # they are the same for every picture, and the encoder is large
-            example = self.resampler.proj_in.weight
-            self._nobody = self.tokens(self.features(example.new_zeros(1, 3, self.image_size, self.image_size)))[0]
-        return self._nobody
+    def uncond_tokens(self) -> Tensor:
+        """The tokens (T, D) that guidance moves away from: those of pixels that are all zero, as in IP-Adapter."""
+        example = self.resampler.proj_in.weight
+        return self.tokens(self.features(example.new_zeros(1, 3, self.image_size, self.image_size)))[0]
 
 
 def clip_pixels(pictures: Tensor, size: int) -> Tensor:

@@ -5,6 +5,9 @@ al. 2024, arXiv 2311.17117, section 3.2). What stands before each self-attention
 the same in diffusers' ``UNet2DConditionModel`` and ``UNetMotionModel``.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
@@ -13,7 +16,7 @@ from ..config import AnimateNetConfig
 from .attention import (
     Attended,
     DecoupledCrossAttention,
-    RecordingSelfAttention,
+    ReferenceSelfAttention,
     set_reference_attention,
     spatial_blocks,
 )
@@ -48,7 +51,7 @@ class ReferenceNet(nn.Module):
                 block.attn2.set_processor(cross)
             else:
                 block.attn2, block.norm2 = None, None
-        set_reference_attention(self.unet, RecordingSelfAttention)
+        set_reference_attention(self.unet, ReferenceSelfAttention)
 
     def forward(self, latents: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
         """latents: (N, C, h, w). tokens: (N, L, D), of the pictures, where the blocks have a cross-attention."""
@@ -60,5 +63,34 @@ class ReferenceNet(nn.Module):
         }
         seen = Attended(branches, {BRANCH: 1.0})
         timestep = torch.zeros((), dtype=torch.long, device=latents.device)
-        self.unet(latents, timestep, encoder_hidden_states=seen)
-        return {name: features.flatten(0, 1)[None] for name, features in seen.recorded.items()}
+        with _inputs_of_self_attention(self.unet) as found:
+            self.unet(latents, timestep, encoder_hidden_states=seen)
+        return {name: features.flatten(0, 1)[None] for name, features in found.items()}
+
+
+@torch.no_grad()
+def reference_features(net: ReferenceNet, latents: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
+    """``Conditions.reference`` of reference latents (N, C, h, w), rounded to half precision.
+
+    EchoMimic's code hands the features on in half precision whatever it computes in; it shows in the fourth digit.
+    """
+    return {name: features.half().to(features.dtype) for name, features in net(latents, tokens).items()}
+
+
+@contextmanager
+def _inputs_of_self_attention(unet: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """While entered, collects what enters the self-attention of every spatial block, (N, P, C), by the block's name."""
+    found: dict[str, Tensor] = {}
+
+    def collect(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found[name] = inputs[0]
+
+        return hook
+
+    handles = [block.attn1.register_forward_pre_hook(collect(name)) for name, block in spatial_blocks(unet)]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,5 +1,6 @@
 """Changes to whole motion tracks: smoothing, scaling, blending, another frame rate."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import MotionError
-from .track import TENSORS, MotionTrack
+from .track import TENSORS, MotionTrack, concatenate
 
 
 def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
@@ -71,6 +72,19 @@ def resample(track: MotionTrack, fps: float) -> MotionTrack:
         return torch.lerp(values[before], values[after], part)
 
     return replace(track.each(read), fps=fps)
+
+
+def fit_to_speech(track: MotionTrack, frames: int, fps: float) -> MotionTrack:
+    """The track at the frame rate of a speech of ``frames`` frames.
+
+    Both lengths were rounded to whole frames, so that up to one frame of the track may be missing at its end: then the
+    last one is held. A track that is shorter still stays so. Raises MotionError for fps <= 0.
+    """
+    fitted = resample(track, fps)
+    missing = frames - len(fitted)
+    if 0 < missing <= math.ceil(fps / track.fps):
+        return concatenate([fitted, *[fitted[-1:]] * missing])
+    return fitted
 
 
 def _gaussian(values: Tensor, sigma: float) -> Tensor:

@@ -5,9 +5,8 @@ from dataclasses import fields
 
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
-from ..types import Identity, SamplingSettings
-from .epsilon import LCM_STEPS
-from .schedule import TRAINING_STEPS
+from ..types import SamplingSettings
+from .steps import LCM_STEPS, TRAINING_STEPS
 
 MAX_SEED = 2**64 - 1
 
@@ -57,20 +56,6 @@ def check_complete(config: PortraitTalkConfig) -> None:
         raise SettingsError(
             f"The model '{config.name}' knows people by ArcFace, whose weights are for research only, and hears with "
             "wav2vec 2.0: neither is part of this version, which can convert its file but not run it; choose another."
-        )
-
-
-def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
-    """Raises SettingsError for an identity that another model has encoded."""
-    net, tokens = config.animate_net, identity.tokens.shape[-1]
-    if identity.crop.size != config.crop_size:
-        raise SettingsError(
-            f"The identity was made for crops of {identity.crop.size} pixels, the model '{config.name}' works on "
-            f"{config.crop_size}: encode the identity with the model that animates it."
-        )
-    if tokens != net.token_dim or bool(identity.reference) != net.reference_attention:
-        raise SettingsError(
-            f"The identity is of another kind than the model '{config.name}' works with: encode it with this model."
         )
 
 

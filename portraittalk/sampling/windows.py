@@ -4,11 +4,15 @@ Windows arrive one after another. Frames that the next window does not see are f
 are carried over and anchor it, so that nothing but the overlap is ever held.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+WindowPolicy = Callable[[int, int], list[Tensor] | list[slice]]
+"""(number of the step, frames of the clip) -> the frame indices of each window that this step samples."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,30 @@ def plan_windows(frames: int, window: int, overlap: int) -> list[Window]:
     return [Window(*bounds) for bounds in zip(starts, stops, shared, strict=True)]
 
 
-def ring_windows(frames: int, window: int, overlap: int, shift: int = 0) -> list[Tensor]:
-    """The frames' numbers, window by window, where first and last frame are neighbours; all of them moved by ``shift``.
+def whole_clip(step: int, frames: int) -> list[slice]:
+    """The policy of one window over all frames."""
+    return [slice(None)]
 
-    One window starts every ``window - overlap`` frames; a clip no longer than one window is a single one. Moved on at
-    each step, the seams between windows lie elsewhere in each.
+
+@dataclass(frozen=True)
+class RingWindows:
+    """The policy of windows of ``window`` frames over a clip whose first and last frame are neighbours.
+
+    A window starts every ``window - overlap`` frames; a clip no longer than one window is a single one. With every step
+    all of them move on by ``shift`` frames, so that their seams lie elsewhere.
     """
-    starts = range(0, frames, window - overlap) if frames > window else range(1)
-    return [(torch.arange(start, start + min(window, frames)) + shift) % frames for start in starts]
+
+    window: int
+    overlap: int
+    shift: int = 0
+
+    def __call__(self, step: int, frames: int) -> list[Tensor]:
+        window, offset = min(self.window, frames), self.shift * step
+        return [(torch.arange(start, start + window) + offset) % frames for start in self.starts(frames)]
+
+    def starts(self, frames: int) -> range:
+        """The first frame of each window before they are moved."""
+        return range(0, frames, self.window - self.overlap) if frames > self.window else range(1)
 
 
 def arrival_weights(shared: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..config import ClipConfig
 from ..errors import WeightsError
-from ..weights.model import PromptModel
+from ..models.clip_net import TextEncoder
 
 FILES = ("vocab.json", "merges.txt")
 
@@ -20,12 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def prompt_tokens(model: PromptModel, prompt: str) -> Tensor:
-    """(L, D) text tokens. Raises WeightsError where the vocabulary is not there."""
-    assert model.config.clip is not None
-    pieces = word_pieces(prompt, model.config.clip, model.vocabulary)
-    device = next(model.text_encoder.parameters()).device  # the other networks may be elsewhere
-    return model.text_encoder(pieces[None].to(device))[0].float()
+def encode_prompt(encoder: TextEncoder, prompt: str, config: ClipConfig, vocabulary: Path) -> Tensor:
+    """Text tokens (L, D) of a prompt. vocabulary: the tokenizer's folder. Raises WeightsError where it is not there."""
+    pieces = word_pieces(prompt, config, vocabulary)
+    device = next(encoder.parameters()).device  # the other networks may be elsewhere
+    return encoder(pieces[None].to(device))[0].float()
 
 
 def word_pieces(prompt: str, config: ClipConfig, folder: Path) -> Tensor:

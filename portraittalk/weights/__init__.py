@@ -1,3 +1,0 @@
-from .load import load_model
-
-__all__ = ["load_model"]

@@ -13,7 +13,7 @@ from ..models.animate_net import AnimateNet
 from ..tensor_files import fill
 from .layout import Layout
 from .layouts import LAYOUTS
-from .model import networks_of
+from .networks import build_networks
 from .public import gathered
 
 PARTS = ("checkpoint", "ip_adapter")
@@ -49,7 +49,7 @@ def assemble_editor(unet: Mapping[str, Tensor], adapter: Mapping[str, Tensor], d
     sources = tuple(s for s in whole.sources if s.files[0] in PARTS and s.ours.startswith(("animate_net", "identity")))
     layout = Layout(whole.config, sources)
     with torch.device("meta"):
-        networks = networks_of(layout.config)
+        networks = build_networks(layout.config)
     found = gathered(layout, {"checkpoint": unet, "ip_adapter": adapter}, networks)
     net, resampler = networks["animate_net"], networks["identity_net"].get_submodule("resampler")
     assert isinstance(net, AnimateNet) and isinstance(resampler, IPAdapterPlusImageProjection)

@@ -34,3 +34,9 @@ def usual_folder(package: Path = _ASSETS.parent) -> Path | None:
     """ComfyUI's folder of models for us, where the package lies in a pack inside of a ComfyUI; else None."""
     packs = package.absolute().parents[1]
     return packs.parent / "models" / "portraittalk" if packs.name == "custom_nodes" else None
+
+
+def model_folders(chosen: Path | None = None) -> list[Path]:
+    """Where further models are looked for: in the folder that the user chose, else in ComfyUI's, if there is one."""
+    folder = chosen or usual_folder()
+    return [] if folder is None else [folder]

@@ -2,79 +2,39 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
 from ..tensor_files import check_tensors, fill, listed, read_shapes, read_tensors
-from .files import BUILT_IN, find_weights
-from .model import FACE_MOTION, Model, Networks, PromptModel, ReferenceModel, build, networks_of
+from .networks import build_networks
 
 FORMAT = "portraittalk"
 
 logger = logging.getLogger(__name__)
 
 
-def load_model(
-    name_or_path: str | Path = BUILT_IN,
-    device: torch.device | str = "cpu",
-    folders: Sequence[Path] = (),
-) -> Model:
-    """A model by its name (str: one that ships, or a file of ``folders``) or from a file (Path), in single
-    precision and evaluation mode.
+def load_networks(path: Path) -> tuple[PortraitTalkConfig, dict[str, nn.Module]]:
+    """The configuration and the networks that a PortraitTalk file holds, on the CPU, as the file has them.
 
     Raises WeightsError where the file is missing, corrupt, made for something else, or does not fit its own header.
     """
-    model = load_networks(name_or_path, device, folders)
-    if not isinstance(model, Model):
-        raise WeightsError(
-            f"'{model.config.name}' is made of public weights, which cannot be used here; choose another."
-        )
-    return model
-
-
-def load_networks(
-    name_or_path: str | Path = BUILT_IN,
-    device: torch.device | str = "cpu",
-    folders: Sequence[Path] = (),
-    dtype: torch.dtype | None = None,
-) -> Model | ReferenceModel | PromptModel:
-    """As ``load_model``, of any kind: our own, or one converted from public weights, which are large.
-
-    dtype: by default single precision, but for public weights on a GPU half precision.
-    """
-    path = find_weights(name_or_path, folders) if isinstance(name_or_path, str) else name_or_path
     config, tensors = read_weights(path)
     with torch.device("meta"):
-        model = build(config, path.parent)
-    networks = model.modules()
-    strangers = [key for key in tensors if key.partition(".")[0] not in networks]
-    if strangers:
-        raise WeightsError(f"{path.name} has the unknown {listed(strangers)}: the file does not fit this version.")
+        networks = build_networks(config)
+    unexpected = [key for key in tensors if key.partition(".")[0] not in networks]
+    if unexpected:
+        raise WeightsError(f"{path.name} has unexpected keys: {listed(unexpected)}. It does not fit this version.")
     for name, module in networks.items():
         fill(module, _under(name, tensors), f"{path.name}: {name}")
-    settle(model, device, dtype)
     logger.info("Loaded %s from %s", config.name, path)
-    return model
-
-
-def settle(model: Networks, device: torch.device | str, dtype: torch.dtype | None = None) -> None:
-    """Puts filled networks to where they run, in evaluation mode. dtype: as ``load_networks`` has it.
-
-    What moves landmarks, and is no larger than in ``mini``, stays in single precision.
-    """
-    if dtype is None:
-        small = isinstance(model, Model) or torch.device(device).type == "cpu"
-        dtype = torch.float32 if small else torch.float16
-    for name, module in model.modules().items():
-        own = torch.float32 if not isinstance(model, Model) and name in FACE_MOTION else dtype
-        module.to(device, own).eval().requires_grad_(False)
+    return config, networks
 
 
 def read_config(path: Path) -> PortraitTalkConfig:
@@ -104,7 +64,7 @@ def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Map
     Raises WeightsError where a network is missing or does not fit ``config``, or the file cannot be written.
     """
     with torch.device("meta"):
-        wanted = networks_of(config)
+        wanted = build_networks(config)
     if set(parts) != set(wanted):
         raise WeightsError(f"A model needs the parts {', '.join(wanted)}; given were {', '.join(parts)}.")
     for name, module in wanted.items():

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from ..tensor_files import fill, read_tensors, unfit
+from ..tensor_files import read_tensors, unfit
 from .files import BUILT_IN, SUFFIX, find_weights
 from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
-from .load import save_weights, settle
+from .load import save_weights
 from .lora import merged
-from .model import PromptModel, ReferenceModel, build, networks_of
+from .networks import build_networks
 
 POSITIONS = "pos_embed.pe"  # computed, not trained: a file may lack them
 WRAPPINGS = ("model_state_dict", "state_dict")  # where OpenAI's Whisper, and AnimateDiff's training, have the tensors
@@ -39,32 +39,10 @@ def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
     """
     layout = extended(layout, files)
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
     found = gathered(layout, {name: read_public(path) for name, path in files.items()}, wanted)
     parts = {network: {key: half(value) for key, value in state.items()} for network, state in found.items()}
     save_weights(out, layout.config, parts)
-
-
-def assembled(
-    layout: Layout,
-    tensors: Mapping[str, Mapping[str, Tensor]],
-    folder: Path,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
-) -> PromptModel | ReferenceModel:
-    """A model straight from the tensors of public files (name in the layout -> key -> tensor), with none written.
-
-    folder: of the user's files. Raises WeightsError as ``convert`` does.
-    """
-    layout = extended(layout, tensors)
-    with torch.device("meta"):
-        model = build(layout.config, folder)
-    found = gathered(layout, tensors, model.modules())
-    assert isinstance(model, PromptModel | ReferenceModel)
-    for name, module in model.modules().items():
-        fill(module, found[name], name)
-    settle(model, device, dtype)
-    return model
 
 
 def extended(layout: Layout, files: Collection[str]) -> Layout:

@@ -13,7 +13,7 @@ from .download import received, sha256_of
 from .files import SUFFIX, available_weights
 from .layouts import FAST_DECODER, with_fast_decoder
 from .load import config_in
-from .model import networks_of
+from .networks import build_networks
 from .public import layout_named, mapped, read_public
 
 TOLERANCE = 0.05  # by which a file's size may differ from what is about known of it
@@ -68,7 +68,7 @@ def check_keys(public: PublicModel, folders: Sequence[Path]) -> Iterator[Finding
         layout = with_fast_decoder(layout)
     places = {role: path for role, file in public.files.items() if (path := file.found(folders)) is not None}
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
     for files in dict.fromkeys(source.files for source in layout.sources):
         if set(files) <= set(places):
             sources = tuple(source for source in layout.sources if source.files == files)
@@ -87,7 +87,7 @@ def check_model(name: str, path: Path) -> Finding:
         with torch.device("meta"):
             wanted = {
                 f"{network}.{key}": value
-                for network, module in networks_of(config_in(header, path)).items()
+                for network, module in build_networks(config_in(header, path)).items()
                 for key, value in module.state_dict().items()
             }
         check_tensors(wanted, tensors, path.name)

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from portraittalk import cli
 from portraittalk.errors import SettingsError, WeightsError
 from portraittalk.models.autoencoder import FastDecoder
+from portraittalk.pipelines.load import load_model
+from portraittalk.pipelines.prompt import VOCABULARY
 from portraittalk.weights import public
 from portraittalk.weights.catalogue import catalogue
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.load import load_networks
-from portraittalk.weights.model import VOCABULARY
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_model_is_downloaded_made_and_listed(run, tiny, tmp_path):
     assert told.count("echomimic: ") == 7  # the model, and its files, of which the denoiser's two are judged together
     assert "echomimic-acc: " in told and "BROKEN" not in told
     assert "present" in run("list", "--models-dir", folder)
-    assert load_networks("echomimic", folders=[folder]).config.fast_decoder
+    assert load_model("echomimic", folders=[folder]).config.fast_decoder
     assert "is there already" in run("get", "echomimic", *place, "--remove-files")
     (folder / "echomimic.safetensors").unlink()
     asked = len(tiny.asked)

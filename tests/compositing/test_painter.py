@@ -3,10 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from portraittalk import pipeline
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.compose import CropData, paste_back
-from portraittalk.compositing.painter import parts_of
+from portraittalk.compositing.painter import painter_for, parts_of
 from portraittalk.compositing.structure import build_structure
 from portraittalk.motion.track import MotionTrack
 from portraittalk.text.networks import load_look_networks
@@ -17,7 +16,7 @@ SETTINGS = SamplingSettings(window=4, overlap=0)
 
 @pytest.fixture(scope="module")
 def identity(tiny_model, portrait, portrait_face):
-    return pipeline.encode_identity(tiny_model, [portrait], faces=[[portrait_face]])
+    return tiny_model.encode_identity([portrait], faces=[[portrait_face]])
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def animate(tiny_model, identity):
     motion, speech = MotionTrack.of_expression(expression, 25.0), Speech(torch.zeros(4, 20, 80), 25.0, 4 / 25)
 
     def run(style, settings=SETTINGS, output="full"):
-        return torch.cat(list(pipeline.animate(tiny_model, identity, speech, style, motion, settings, output)))
+        return torch.cat(list(tiny_model.animate(identity, speech, style, motion, settings, output)))
 
     return run
 
@@ -64,10 +63,10 @@ def test_strength_and_what_is_taken_away(animate):
 
 def test_crops_are_pasted_back_in_the_look(tiny_model, animate, identity):
     style = style_of("sepia photograph")
-    shown = pipeline.shown_portrait(tiny_model, identity, style)
+    shown = tiny_model.shown_portrait(identity, style)
     pasted = paste_back(animate(style, output="crop"), CropData(shown.portrait, shown.crop))
     assert (pasted - animate(style)).abs().mean() < 0.01
-    assert pipeline.shown_portrait(tiny_model, identity, style, 0.0) is identity
+    assert tiny_model.shown_portrait(identity, style, 0.0) is identity
 
 
 def test_what_is_drawn_is_added_and_stretched_strokes_are_drawn_anew(tiny_model, identity):
@@ -75,7 +74,9 @@ def test_what_is_drawn_is_added_and_stretched_strokes_are_drawn_anew(tiny_model,
     expression[:, ARKIT_INDEX["jawOpen"]] = 0.6
     motion = MotionTrack.of_expression(expression, 25.0)
     structure = build_structure(identity, motion, tiny_model.basis, tiny_model.config)
-    painter = pipeline.painter_of(tiny_model, identity, style_of("black and white photograph"), 1.0)
+    painter = painter_for(
+        identity.portrait, identity.crop, style_of("black and white photograph").look, 1.0, tiny_model.device
+    )
     nothing, nowhere = torch.zeros_like(structure.warped), torch.zeros_like(structure.mask)
     drawn = structure.warped.flip(-1)
     change, mask, _ = painter.difference(structure, nothing, drawn, nowhere)

@@ -8,20 +8,19 @@ from tiny_sd15 import random_model, tiny
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from portraittalk import pipeline
 from portraittalk.cli import machine
 from portraittalk.errors import SettingsError
 from portraittalk.media.audio import Audio
-from portraittalk.memory.estimate import Estimate, estimate, free_memory
+from portraittalk.memory.estimate import Estimate, free_memory
 from portraittalk.memory.ledger import Ledger
-from portraittalk.memory.offload import Offload, hasten
+from portraittalk.memory.offload import STAGES, Offload
 from portraittalk.models.animate_net import Conditions
+from portraittalk.models.reference_net import reference_features
 from portraittalk.motion.speech_to_motion import speech_to_motion
-from portraittalk.sampling.clip import clip_noise, reference_features, sample_clip
+from portraittalk.pipelines.load import build_pipeline, load_model, pipeline_class
+from portraittalk.pipelines.reference import clip_noise, sample_clip
 from portraittalk.types import SamplingSettings
 from portraittalk.weights.layouts import ECHOMIMIC_ACC, LAYOUTS
-from portraittalk.weights.load import load_model
-from portraittalk.weights.model import build_reference_model
 from portraittalk.weights.sd15 import ANIMATEDIFF_CONFIG
 
 pytest.importorskip("transformers")
@@ -29,9 +28,13 @@ pytest.importorskip("transformers")
 SETTINGS = SamplingSettings(steps=1, window=6, overlap=1)
 
 
+def estimate(config, *arguments, **options):
+    return pipeline_class(config).memory(config, *arguments, **options)
+
+
 @pytest.fixture(scope="module")
 def model(tiny_echomimic):
-    model = build_reference_model(replace(tiny_echomimic, fast_decoder=True))
+    model = build_pipeline(replace(tiny_echomimic, fast_decoder=True))
     for module in model.modules().values():
         module.eval().requires_grad_(False)
     return model
@@ -84,11 +87,11 @@ def test_so_do_those_of_a_model_that_draws_by_a_prompt(portrait, portrait_face, 
     model.basis.load_state_dict(load_model().basis.state_dict())
     settings = replace(SETTINGS, guidance_scale=scale, window=8)
     need = estimate(wide, 14, settings, torch.float32, "cpu")
-    identity = pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
-    speech = pipeline.hear(model, Audio(torch.zeros(1, 14 * 640), 16000), 25.0)
-    style, motion = pipeline.encode_style(model), speech_to_motion(model.motion_net, speech, 0)
+    identity = model.encode_identity([portrait], faces=[[portrait_face]])
+    speech = model.encode_speech(Audio(torch.zeros(1, 14 * 640), 16000), 25.0)
+    style, motion = model.encode_style(), speech_to_motion(model.motion_net, speech, 0)
     with torch.no_grad(), Ledger(*model.modules().values(), device="cpu") as ledger:
-        for _ in pipeline.animate(model, identity, speech, style, motion, settings, "crop"):
+        for _ in model.animate(identity, speech, style, motion, settings, "crop"):
             pass
     held = need.peak - need.weights - need.outside
     assert held == pytest.approx(ledger.turn(), rel=0.2)
@@ -125,7 +128,7 @@ def test_the_command_line_tells_and_warns(monkeypatch, capsys):
     need, device = Estimate(10**9, {"reference": 10**9, "denoise": 2 * 10**9}, 10**8), torch.device("cpu")
     for free, warned in ((10**11, False), (10**7, True), (None, False)):
         monkeypatch.setattr(machine, "free_memory", lambda device, free=free: free)
-        machine.Machine().tell(need, device)
+        machine.Machine().print_estimate(need, device)
         told = capsys.readouterr().err.replace("\n", " ")
         assert "Memory: about 2.0 GB" in told and ("--low-memory" in told) == warned
     with pytest.raises(SettingsError, match="fp8"):
@@ -140,36 +143,10 @@ def test_free_memory_is_some_or_unknown():
 
 
 def test_offloaded_networks_are_where_they_work(model):
-    place = Offload(model, "meta")  # as good a place as any, but for the contents
+    place = Offload(model.modules(), "meta")  # as good a place as any, but for the contents
     copies = {name: module.state_dict() for name, module in model.modules().items()}
-    place("autoencoder", "animate_net")
+    place("denoise")
     where = {name: next(module.parameters()).device.type for name, module in model.modules().items()}
-    assert {name for name, device in where.items() if device == "meta"} == {"autoencoder", "animate_net"}
+    assert {name for name, device in where.items() if device == "meta"} == {*STAGES["denoise"]} & {*where}
     for name, module in model.modules().items():
         module.load_state_dict(copies[name], assign=True)
-
-
-@torch.no_grad()
-def test_channels_last_and_compiled_networks_draw_the_same(tiny_echomimic):
-    narrow = replace(tiny_echomimic.animate_net, block_out_channels=(32, 64), layers_per_block=1)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_reference_model(replace(tiny_echomimic, animate_net=narrow))
-    for module in model.modules().values():
-        module.eval().requires_grad_(False)
-    net, side, drawn = model.animate_net, 16, torch.Generator().manual_seed(0)
-    given = net.prepare(
-        Conditions(
-            speech=torch.randn(1, 3, 50, 384, generator=drawn),
-            reference=model.reference_net(torch.randn(1, 4, side, side, generator=drawn)),
-        )
-    )
-    sample, step = torch.randn(1, 4, 3, side, side, generator=drawn), torch.tensor(500)
-    usual, picture = net(sample, step, given), model.autoencoder.decode(sample[:, :, 0])
-    hasten(model, channels_last=True)
-    assert net.unet.down_blocks[0].resnets[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(net(sample, step, given), usual, atol=1e-4, rtol=0)
-    torch.testing.assert_close(model.autoencoder.decode(sample[:, :, 0]), picture, atol=1e-4, rtol=0)
-    # Traced as one graph, which is what makes compiling worth while; the backend that compiles needs a C++ compiler.
-    traced = torch.compile(net, backend="eager", fullgraph=True)
-    torch.testing.assert_close(traced(sample, step, given), usual, atol=1e-4, rtol=0)

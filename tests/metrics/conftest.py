@@ -9,7 +9,6 @@ import pytest
 import torch
 from seeded import seeded
 
-from portraittalk import pipeline
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.structure import build_structure
 from portraittalk.media.audio import read_audio
@@ -28,7 +27,7 @@ def clip(tiny_model, portrait, portrait_face, tmp_path_factory):
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         noise = torch.randn(8000 * FRAMES // 25, generator=torch.Generator().manual_seed(0))
         file.writeframes((3000 * noise).short().numpy().tobytes())
-    identity = pipeline.encode_identity(tiny_model, [portrait], faces=[[portrait_face]])
+    identity = tiny_model.encode_identity([portrait], faces=[[portrait_face]])
     expression = torch.zeros(FRAMES, 52)
     expression[:, ARKIT_INDEX["jawOpen"]] = 0.3 - 0.3 * torch.linspace(0, 4 * math.pi, FRAMES).cos()
     structure = build_structure(

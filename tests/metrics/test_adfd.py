@@ -89,7 +89,7 @@ def test_weights_come_back_and_foreign_ones_are_refused(net, heard, speech, repo
 
 
 def test_it_shares_nothing_with_the_generator(net):
-    from portraittalk.weights.load import load_model
+    from portraittalk.pipelines.load import load_model
 
     theirs = {tuple(p.shape): p for p in load_model("mini").motion_net.parameters()}
     assert not any(tuple(p.shape) in theirs and torch.equal(p, theirs[tuple(p.shape)]) for p in net.parameters())

@@ -10,7 +10,7 @@ from portraittalk.errors import FaceError
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.media.audio import read_audio
 from portraittalk.metrics.prompt_check import GAZE, PROMPTS, ROLL, check_prompts, prompts_table, read_expression
-from portraittalk.weights.load import load_model
+from portraittalk.pipelines.load import load_model
 
 
 def test_readings_of_a_turned_head_and_of_irises(portrait_face):

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, interpolate
 
-from portraittalk import pipeline
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.media.reader import read_video
 from portraittalk.metrics.recognition import FaceRecognition
@@ -31,7 +30,7 @@ def test_one_person_is_near_and_another_far(recognition, portrait, portrait_face
 
 
 def test_a_video_of_the_person_is_told_from_one_of_another(recognition, tiny_model, portrait, portrait_face, clip):
-    identity = pipeline.encode_identity(tiny_model, [portrait], faces=[[portrait_face]])
+    identity = tiny_model.encode_identity([portrait], faces=[[portrait_face]])
     seen = look(read_video(clip), identity.crop, MeshProvider(), None, recognition, identity)
     assert seen.distance is not None and seen.cosine is not None
     assert seen.distance < 0.5

@@ -8,7 +8,8 @@ import torch
 
 from portraittalk.models.animate_net import AnimateNet, Conditions
 from portraittalk.models.audio_modules import AudioModule, FaceProjection
-from portraittalk.sampling import clip
+from portraittalk.pipelines.reference import sample_clip
+from portraittalk.sampling import conditioning
 from portraittalk.types import SamplingSettings, Scales
 from portraittalk.weights.hallo import CONFIG
 
@@ -109,7 +110,7 @@ def test_windows_of_a_clip_hear_the_same_whether_what_is_heard_is_held_or_not(ne
     settings = SamplingSettings(steps=2, guidance_scale=2.0, window=3, overlap=1)
     noise, speech = draw(1, 4, 5, 8, 8), draw(1, 5, 4, 8)
     given = replace(conditions, speech=speech)
-    held = clip.sample_clip(net, given, noise, settings)
-    assert not torch.allclose(held, clip.sample_clip(net, replace(given, speech=-speech), noise, settings), atol=1e-4)
-    monkeypatch.setattr(clip, "HELD", 2)
-    torch.testing.assert_close(clip.sample_clip(net, given, noise, settings), held, atol=2e-5, rtol=0)
+    held = sample_clip(net, given, noise, settings)
+    assert not torch.allclose(held, sample_clip(net, replace(given, speech=-speech), noise, settings), atol=1e-4)
+    monkeypatch.setattr(conditioning, "CACHED_FRAMES", 2)
+    torch.testing.assert_close(sample_clip(net, given, noise, settings), held, atol=2e-5, rtol=0)

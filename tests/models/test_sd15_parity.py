@@ -19,13 +19,12 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
 )
-from tiny_sd15 import CLIP, public_tensors, random_model, tiny
+from tiny_sd15 import CLIP, assembled, public_tensors, random_model, tiny
 
 from portraittalk.models.animate_net import AnimateNet, Conditions
-from portraittalk.sampling.guided import sample_guided
+from portraittalk.pipelines.prompt import sample_prompt
 from portraittalk.types import SamplingSettings, Scales
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.public import assembled
 
 transformers = pytest.importorskip("transformers")
 
@@ -155,12 +154,12 @@ def test_editing_is_diffusers_image_to_image_with_an_ip_adapter(
         without = Conditions(text=negative, identity=net.nobody()[None])
     settings = SamplingSettings(steps=5, guidance_scale=guidance, strength=strength, scales=Scales(identity=scale))
     noise = draw(1, 4, 8, 8, seed=3)[:, :, None]
-    found = sample_guided(identity_model.animate_net, start[:, :, None], told, without, settings, lambda _: noise)
+    found = sample_prompt(identity_model.animate_net, start[:, :, None], told, without, settings, lambda _: noise)
     with torch.no_grad():
         picture = identity_model.autoencoder.decode(found[:, :, 0]).clamp(0, 1)
     assert picture.std() > 0.01
     torch.testing.assert_close(picture, expected, **CLOSE)
-    untold = sample_guided(identity_model.animate_net, start[:, :, None], without, without, settings, lambda _: noise)
+    untold = sample_prompt(identity_model.animate_net, start[:, :, None], without, without, settings, lambda _: noise)
     assert (untold - found).abs().max() > 0.01
 
 

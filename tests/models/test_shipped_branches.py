@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from portraittalk import pipeline
 from portraittalk.compositing.structure import build_structure
 from portraittalk.media.audio import read_audio
 from portraittalk.media.image import read_image
 from portraittalk.metrics.image import l1, mouth_region
 from portraittalk.motion.speech_to_motion import speech_to_motion
+from portraittalk.pipelines.load import load_model
 from portraittalk.speech.features import encode_speech
 from portraittalk.types import Identity, SamplingSettings, Scales, Speech, Style
-from portraittalk.weights.load import load_model
 
 HERE, ELSEWHERE = slice(30, 54), slice(100, 124)  # frames of the demo speech, 0.96 s each
 SIZE = 256
@@ -47,16 +46,16 @@ def demo(repository: Path) -> Demo:
     data = pytest.importorskip("skimage.data")
     model = load_model()
     folder = repository / "portraittalk" / "assets" / "demo"
-    identity = pipeline.encode_identity(model, [read_image(folder / "portrait.jpg").flattened()])
+    identity = model.encode_identity([read_image(folder / "portrait.jpg").flattened()])
     astronaut = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
-    tokens = pipeline.encode_identity(model, [astronaut]).tokens
+    tokens = model.encode_identity([astronaut]).tokens
     speech = encode_speech(read_audio(folder / "speech.wav"), 25, model.config.speech)
     here, elsewhere = (replace(speech, features=speech.features[part], seconds=0.96) for part in (HERE, ELSEWHERE))
     motion = speech_to_motion(model.motion_net, speech)[HERE]
 
     def animate(identity: Identity = identity, speech: Speech = here, **settings: object) -> Tensor:
         chosen = SamplingSettings(**settings)  # type: ignore[arg-type]
-        frames = torch.cat(list(pipeline.animate(model, identity, speech, Style(), motion, chosen, "crop")))
+        frames = torch.cat(list(model.animate(identity, speech, Style(), motion, chosen, "crop")))
         return interpolate(frames, (SIZE, SIZE), mode="bilinear", antialias=True)
 
     landmarks = build_structure(identity, motion, model.basis, model.config).landmarks

@@ -81,14 +81,14 @@ def host(pack: ModuleType, nodes) -> ModuleType:
 @pytest.fixture(scope="session")
 def untrained(library, tmp_path_factory) -> Path:
     """A weights file of the shipped size with random weights: the nodes do not mind."""
-    model = library("weights.model")
+    config = library("config").MINI
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        networks = model.build_model(library("config").MINI)
+        networks = library("weights.networks").build_networks(config)
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    parts = {name: module.state_dict() for name, module in networks.modules().items()}
+    parts = {name: module.state_dict() for name, module in networks.items()}
     parts["basis"] = library("models.face_basis").load_basis().state_dict()
-    library("weights.load").save_weights(path, networks.config, parts)
+    library("weights.load").save_weights(path, config, parts)
     return path
 
 
@@ -140,7 +140,7 @@ def cancel_after(host, monkeypatch):
     """cancel_after(n): presses Cancel when a node shows that it has done more than n steps."""
     import comfy.model_management as management
 
-    show = host.HostProgress.__call__
+    show = host.progress.HostProgress.__call__
 
     def arm(steps: int) -> None:
         def press(self: Any, progress: Any) -> None:
@@ -148,6 +148,6 @@ def cancel_after(host, monkeypatch):
                 management.interrupt_current_processing()
             show(self, progress)
 
-        monkeypatch.setattr(host.HostProgress, "__call__", press)
+        monkeypatch.setattr(host.progress.HostProgress, "__call__", press)
 
     return arm

@@ -66,7 +66,7 @@ def core(comfyui_in_process, small, library):
     vae = comfy.sd.VAE(sd=taesd.state_dict())
     vision = comfy.clip_vision.ClipVisionModel(VISION)
     randomise(vision.model)
-    networks = library("weights.model").networks_of(small.config)
+    networks = library("weights.networks").build_networks(small.config)
     states = {f"{name}.{key}": v for name, net in networks.items() for key, v in net.state_dict().items()}
     adapter = {}
     for source in small.sources:
@@ -117,8 +117,8 @@ def test_the_denoiser_is_cores_own_with_its_patches(core, small, library, host, 
     model = core.model().clone()
     key = "diffusion_model.input_blocks.0.0.weight"
     model.add_patches({key: ("diff", (torch.ones(32, 4, 3, 3),))}, 0.1)
-    given = host.unet_tensors(model)
-    editor = library("weights.editor").assemble_editor(given, core.adapter, host.unet_dtype(model))
+    given = host.models.unet_tensors(model)
+    editor = library("weights.editor").assemble_editor(given, core.adapter, host.models.unet_dtype(model))
     sample, text, step = torch.randn(1, 4, 8, 8), torch.randn(1, 77, TOKENS), torch.tensor([321])
     told = library("models.animate_net").Conditions(text=text)
     found = editor.net(sample[:, :, None], step[0], told)[:, :, 0]

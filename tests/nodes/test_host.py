@@ -19,36 +19,36 @@ def secret(folders):
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_name_does_not_lead_out_of_the_input_folder(host, library, secret, name):
     with pytest.raises(library("errors").MediaError, match=r"There is no file .* in ComfyUI's input folder"):
-        host.stored_file(name)
-    assert host.stored_file_problem(name).endswith("upload it or choose another.")
+        host.files.stored_file(name)
+    assert host.files.stored_file_problem(name).endswith("upload it or choose another.")
 
 
 def test_a_link_does_not_lead_out_either(host, library, folders, secret):
     os.symlink(secret, folders["input"] / "link.wav")
     with pytest.raises(library("errors").MediaError):
-        host.stored_file("link.wav")
+        host.files.stored_file("link.wav")
 
 
 def test_files_are_found_in_the_folder_that_the_name_says(host, folders):
     for folder in ("input", "output", "temp"):
         (folders[folder] / "sub").mkdir()
         (folders[folder] / "sub" / "a.wav").write_bytes(folder.encode())
-    assert host.stored_file("sub/a.wav").read_bytes() == b"input"
-    assert host.stored_file("sub/a.wav [output]").read_bytes() == b"output"
-    assert host.stored_file("sub/a.wav [temp]").read_bytes() == b"temp"
+    assert host.files.stored_file("sub/a.wav").read_bytes() == b"input"
+    assert host.files.stored_file("sub/a.wav [output]").read_bytes() == b"output"
+    assert host.files.stored_file("sub/a.wav [temp]").read_bytes() == b"temp"
 
 
 @pytest.mark.parametrize("prefix", ["../up", "/tmp/absolute", "a/../../up", "a\0b", "", "   ", "folder/", "."])
 def test_a_prefix_does_not_lead_out_of_the_output_folder(host, library, folders, prefix):
     with pytest.raises(library("errors").MediaError, match="file name prefix"):
-        host.output_place(prefix)
+        host.files.output_place(prefix)
     assert not list(folders["output"].iterdir())
 
 
 def test_places_to_save_are_numbered(host, folders):
-    first = host.output_place("video/talk").path(".mp4")
+    first = host.files.output_place("video/talk").path(".mp4")
     first.write_bytes(b"")
-    second = host.output_place("video/talk").path(".mp4")
+    second = host.files.output_place("video/talk").path(".mp4")
     assert first == folders["output"] / "video" / "talk_00001_.mp4"
     assert second.name == "talk_00002_.mp4"
 
@@ -56,10 +56,10 @@ def test_places_to_save_are_numbered(host, folders):
 def test_a_file_that_changes_has_another_fingerprint(host, folders):
     file = folders["input"] / "a.wav"
     file.write_bytes(b"a")
-    before = host.fingerprint(file)
-    assert host.fingerprint(file) == before
+    before = host.files.fingerprint(file)
+    assert host.files.fingerprint(file) == before
     file.write_bytes(b"ab")
-    assert host.fingerprint(file) != before
+    assert host.files.fingerprint(file) != before
 
 
 def test_the_model_folder_keeps_what_extra_model_paths_names(host, monkeypatch):
@@ -67,7 +67,7 @@ def test_the_model_folder_keeps_what_extra_model_paths_names(host, monkeypatch):
 
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk", (["/elsewhere"], set()))
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "portraittalk_public", ([], set()))
-    host.register_model_folder()
+    host.models.register_model_folder()
     paths, suffixes = folder_paths.folder_names_and_paths["portraittalk"]
     assert paths == ["/elsewhere", os.path.join(folder_paths.models_dir, "portraittalk")]
     assert suffixes == {".safetensors"}
@@ -81,15 +81,15 @@ def test_only_safetensors_are_listed(host, folders):
 
     for name in ("a.safetensors", "b.pth", "c.ckpt", "d.pkl"):
         (folders["models"] / name).write_bytes(b"")
-    assert host.list_models() == ["a.safetensors"]
+    assert host.models.list_models() == ["a.safetensors"]
     for folder in ("public", "metrics"):
         (folders["models"] / folder).mkdir()
         for name in ("e.safetensors", "f.pth", "g.txt"):
             (folders["models"] / folder / name).write_bytes(b"")
     folder_paths.filename_list_cache.pop("portraittalk", None)
-    assert host.list_models() == ["a.safetensors"]
-    assert host.list_public_files() == ["e.safetensors", "f.pth"]
-    assert host.metric_folders() == [folders["models"] / "metrics"]
+    assert host.models.list_models() == ["a.safetensors"]
+    assert host.models.list_public_files() == ["e.safetensors", "f.pth"]
+    assert host.models.metric_folders() == [folders["models"] / "metrics"]
 
 
 def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):
@@ -100,7 +100,7 @@ def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):
     monkeypatch.setattr(
         comfy.utils, "PROGRESS_BAR_HOOK", lambda done, total, preview, **_: shown.append((done, total, preview))
     )
-    progress = host.HostProgress()
+    progress = host.progress.HostProgress()
     step = library("progress").Progress
     progress(step("animate", 1, 4, preview=torch.rand(3, 1200, 900)))
     done, total, (kind, picture, side) = shown[-1]
@@ -114,9 +114,9 @@ def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):
 def test_the_workflow_is_left_out_where_the_user_says_so(host, monkeypatch):
     from comfy.cli_args import args
 
-    assert host.workflow_metadata({"1": {}}, {"workflow": {"nodes": []}}) == {
+    assert host.files.workflow_metadata({"1": {}}, {"workflow": {"nodes": []}}) == {
         "prompt": {"1": {}},
         "workflow": {"nodes": []},
     }
     monkeypatch.setattr(args, "disable_metadata", True)
-    assert host.workflow_metadata({"1": {}}, {"workflow": {}}) == {}
+    assert host.files.workflow_metadata({"1": {}}, {"workflow": {}}) == {}

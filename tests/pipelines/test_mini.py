@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from portraittalk import pipeline
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.compose import CropData
 from portraittalk.compositing.draw import mouth_opening
@@ -21,7 +20,7 @@ SETTINGS = SamplingSettings(steps=2, window=8, overlap=2)
 
 @pytest.fixture(scope="module")
 def identity(tiny_model, portrait, portrait_face):
-    return pipeline.encode_identity(tiny_model, [portrait], faces=[[portrait_face]])
+    return tiny_model.encode_identity([portrait], faces=[[portrait_face]])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def motion():
 def animate(tiny_model, identity, speech, motion):
     def run(settings=SETTINGS, **changes):
         arguments = dict(identity=identity, speech=speech, style=Style(), motion=motion, settings=settings) | changes
-        return pipeline.animate(tiny_model, **arguments)
+        return tiny_model.animate(**arguments)
 
     return run
 
@@ -53,16 +52,16 @@ def test_identity_of_one_and_of_several_pictures(tiny_model, portrait, portrait_
     assert identity.tokens.shape == (4, 32) and identity.references.shape == (1, 3, 64, 64)
     assert torch.equal(identity.portrait, portrait) and identity.blendshapes.shape == (52,)
     assert identity.landmarks[:, :2].mean(0).sub(32).abs().max() < 8  # the face fills the crop
-    darker = pipeline.encode_identity(tiny_model, [portrait, portrait * 0.8], faces=[[portrait_face]] * 2)
+    darker = tiny_model.encode_identity([portrait, portrait * 0.8], faces=[[portrait_face]] * 2)
     assert darker.tokens.shape == (8, 32) and darker.latents.shape[0] == 2
     assert torch.allclose(darker.tokens[:4], identity.tokens, atol=1e-5)
 
 
 def test_no_picture_and_no_face_are_refused(tiny_model, portrait):
     with pytest.raises(FaceError):
-        pipeline.encode_identity(tiny_model, [])
+        tiny_model.encode_identity([])
     with pytest.raises(FaceError):
-        pipeline.encode_identity(tiny_model, [portrait], faces=[[]])
+        tiny_model.encode_identity([portrait], faces=[[]])
 
 
 def test_there_is_one_frame_for_each_of_the_speech_and_only_the_face_differs(animate, identity, portrait):
@@ -137,7 +136,7 @@ def test_cancelling_at_any_step_ends_the_run(animate):
 def test_between_lips_that_the_portrait_keeps_closed_a_mouth_is_painted(tiny_model, identity, speech, motion):
     def frames(painted):
         model = replace(tiny_model, config=replace(tiny_model.config, painted_mouth=painted))
-        return torch.cat(list(pipeline.animate(model, identity, speech, Style(), motion, SETTINGS, output="crop")))
+        return torch.cat(list(model.animate(identity, speech, Style(), motion, SETTINGS, output="crop")))
 
     bare, painted = frames(0.0), frames(1.0)
     size = tiny_model.config.crop_size
@@ -152,8 +151,8 @@ def test_between_lips_that_the_portrait_keeps_closed_a_mouth_is_painted(tiny_mod
 
 def test_a_black_and_white_portrait_speaks_in_black_and_white(tiny_model, portrait, portrait_face, speech, motion):
     grey = portrait.mean(0, keepdim=True).expand(3, -1, -1)
-    identity = pipeline.encode_identity(tiny_model, [grey], faces=[[portrait_face]])
-    frames = torch.cat(list(pipeline.animate(tiny_model, identity, speech, Style(), motion, SETTINGS)))
+    identity = tiny_model.encode_identity([grey], faces=[[portrait_face]])
+    frames = torch.cat(list(tiny_model.animate(identity, speech, Style(), motion, SETTINGS)))
     assert (frames.amax(1) - frames.amin(1)).max() < 0.02
     assert (frames - grey).abs().max() > 0.1
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from portraittalk import cli, pipeline
+from portraittalk import cli
 from portraittalk.compositing.draw_control import draw_pose
-from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.errors import MotionError, WeightsError
 from portraittalk.face import topology
 from portraittalk.media.audio import Audio
 from portraittalk.media.reader import read_video
 from portraittalk.motion.speech_to_motion import speech_to_motion
+from portraittalk.pipelines.load import load_model
 from portraittalk.types import SamplingSettings, Style
-from portraittalk.weights.load import load_networks
 from portraittalk.weights.public import convert
 
 pytest.importorskip("transformers")
@@ -42,16 +42,16 @@ def models(layout, files, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(models):
-    return load_networks("aniportrait", folders=[models])
+    return load_model("aniportrait", folders=[models])
 
 
 @pytest.fixture(scope="module")
 def scene(model, portrait, portrait_face):
     """Identity, speech and motion."""
-    identity = pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+    identity = model.encode_identity([portrait], faces=[[portrait_face]])
     time = torch.arange(int(16000 * FRAMES / FPS)) / 16000
-    speech = pipeline.hear(model, Audio(torch.sin(900 * time)[None], 16000), FPS)
-    return identity, speech, speech_to_motion(pipeline.face_motion(model)[0], speech)
+    speech = model.encode_speech(Audio(torch.sin(900 * time)[None], 16000), FPS)
+    return identity, speech, speech_to_motion(model.face_motion()[0], speech)
 
 
 def test_its_files_are_named_where_one_is_missing(layout, files, tmp_path):
@@ -68,7 +68,7 @@ def test_poses_person_and_seed_reach_the_frames(model, scene):
     identity, speech, motion = scene
 
     def frames(identity=identity, motion=motion, settings=SETTINGS):
-        return torch.cat(list(pipeline.animate(model, identity, speech, Style(), motion, settings, "crop")))
+        return torch.cat(list(model.animate(identity, speech, Style(), motion, settings, "crop")))
 
     usual = frames()
     assert usual.shape == (FRAMES, 3, 128, 128) and torch.equal(usual, frames())
@@ -83,8 +83,8 @@ def test_poses_person_and_seed_reach_the_frames(model, scene):
 
 def test_what_it_cannot_do_is_said(model, scene):
     identity, speech, _ = scene
-    with pytest.raises(SettingsError, match="aniportrait"):
-        pipeline.animate_by_speech(model, identity, speech, SETTINGS)
+    with pytest.raises(MotionError, match="aniportrait"):
+        model.animate(identity, speech)
 
 
 def test_the_command_line_makes_a_video(models, repository, tmp_path):

@@ -7,17 +7,16 @@ import pytest
 import torch
 from tiny_sd15 import random_model, tiny, write_vocabulary
 
-from portraittalk import pipeline
 from portraittalk.compositing.compose import crop_data
 from portraittalk.errors import SettingsError, WeightsError
 from portraittalk.media.audio import Audio
 from portraittalk.models.autoencoder import FastDecoder
 from portraittalk.motion.speech_to_motion import speech_to_motion
+from portraittalk.pipelines.load import load_model
 from portraittalk.sampling.settings import usual_settings
 from portraittalk.sampling.windows import plan_windows
 from portraittalk.types import SamplingSettings, Scales
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.load import load_model
 
 pytest.importorskip("transformers")
 
@@ -37,23 +36,23 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def identity(model, portrait, portrait_face):
-    return pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+    return model.encode_identity([portrait], faces=[[portrait_face]])
 
 
 @pytest.fixture(scope="module")
 def speech(model):
     time = torch.arange(int(16000 * FRAMES / FPS)) / 16000
-    return pipeline.hear(model, Audio(torch.sin(900 * time)[None], 16000), FPS)
+    return model.encode_speech(Audio(torch.sin(900 * time)[None], 16000), FPS)
 
 
 @pytest.fixture(scope="module")
 def animate(model, identity, speech):
     motion = speech_to_motion(model.motion_net, speech, 0)
-    plain = pipeline.encode_style(model)
+    plain = model.encode_style()
 
     def run(settings=SETTINGS, model=model, style=plain, **changes):
         arguments = {"identity": identity, "speech": speech, "motion": motion, "output": "crop"} | changes
-        return torch.cat(list(pipeline.animate(model, style=style, settings=settings, **arguments)))
+        return torch.cat(list(model.animate(style=style, settings=settings, **arguments)))
 
     return run
 
@@ -81,10 +80,10 @@ def test_the_same_seed_gives_the_same_frames_and_another_does_not(animate, model
 
 
 def test_windows_hand_on_frames_before_the_speech_is_over(model, identity, speech):
-    motion, style = speech_to_motion(model.motion_net, speech, 0), pipeline.encode_style(model)
+    motion, style = speech_to_motion(model.motion_net, speech, 0), model.encode_style()
     fast = replace(model, config=replace(model.config, fast_decoder=True), fast_decoder=FastDecoder().eval())
     settings, seen = replace(SETTINGS, guidance_scale=1.0, fast_decode=True), []
-    frames = pipeline.animate(fast, identity, speech, style, motion, settings, "crop", seen.append)
+    frames = fast.animate(identity, speech, style, motion, settings, "crop", seen.append)
     next(frames)
     assert len(plan_windows(FRAMES, 4, 1)) == 2
     assert 0 < len(seen) < seen[0].total * 0.6
@@ -112,12 +111,12 @@ def test_each_scale_reaches_the_frames(animate, change):
 
 
 def test_the_prompt_acts_inside_of_the_denoiser_and_on_the_face(animate, model):
-    style, without = pipeline.encode_style(model, "old woman"), pipeline.encode_style(model)
+    style, without = model.encode_style("old woman"), model.encode_style()
     assert style.tokens.shape == (77, 32) and not torch.equal(style.tokens, without.tokens)
     assert torch.equal(style.negative_tokens, without.tokens)
     frames, plain = animate(style=replace(style, expression=None)), animate()
     assert not torch.allclose(frames, plain, atol=1e-3)
-    assert pipeline.encode_style(model, "smiling").expression.abs().max() > 0.1
+    assert model.encode_style("smiling").expression.abs().max() > 0.1
 
 
 def test_without_strength_frames_are_the_warped_reference_decoded(animate, model):
@@ -130,18 +129,18 @@ def test_without_strength_frames_are_the_warped_reference_decoded(animate, model
 
 def test_several_references_give_the_tokens_of_each(model, portrait, portrait_face):
     faces = [[portrait_face], [portrait_face]]
-    both = pipeline.encode_identity(model, [portrait, portrait], faces=faces)
+    both = model.encode_identity([portrait, portrait], faces=faces)
     assert both.tokens.shape == (2 * model.config.clip.tokens, 32)
     torch.testing.assert_close(both.tokens[:4], both.tokens[4:])
 
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_an_edit_changes_the_face_or_all_of_the_portrait(model, identity, portrait, whole):
-    style = pipeline.encode_style(model, "old")
+    style = model.encode_style("old")
 
     def edit(strength, **changes):
         settings = replace(SETTINGS, steps=4, strength=strength, **changes)
-        return pipeline.edit_portrait(model, identity, style, settings, whole)
+        return model.edit_portrait(identity, style, settings, whole)
 
     assert torch.equal(edit(0.0), portrait)
     little, much = edit(0.3), edit(1.0)
@@ -163,9 +162,9 @@ def test_an_edit_with_motion_modules_is_that_of_the_image_model(model, identity)
     alone = replace(still, **changes)
     net = replace(model.config.animate_net, curve="scaled_linear")
     model.animate_net.config = net
-    style = pipeline.encode_style(model)
+    style = model.encode_style()
     pictures = [
-        pipeline.edit_portrait(one, identity, style, SETTINGS)
+        one.edit_portrait(identity, style, SETTINGS)
         for one in (replace(model, config=replace(model.config, animate_net=net)), alone)
     ]
     model.animate_net.config = model.config.animate_net
@@ -184,18 +183,16 @@ def test_half_precision_gives_about_the_same_frames(animate, model, identity):
 
 def test_what_cannot_work_is_said_in_a_sentence(model, identity, speech, tmp_path):
     lost = replace(model, vocabulary=tmp_path / "clip-tokenizer")
-    assert pipeline.encode_style(lost).tokens.shape == (77, 32)
+    assert lost.encode_style().tokens.shape == (77, 32)
     with pytest.raises(WeightsError, match=r"vocab\.json and merges\.txt .*clip-tokenizer"):
-        pipeline.encode_style(lost, "old")
+        lost.encode_style("old")
     still = random_model(tiny(LAYOUTS["identity"], shallow=True))
     with pytest.raises(SettingsError, match="edits pictures"):
-        pipeline.face_motion(still)
+        still.face_motion()
     few = replace(model.config, animate_net=replace(model.config.animate_net, sampler="lcm"))
     for config, settings in ((few, {"steps": 51}), (model.config, {"strength": 1.5}), (model.config, {"window": 33})):
         with pytest.raises(SettingsError):
-            pipeline.edit_portrait(
-                replace(model, config=config), identity, pipeline.encode_style(model), replace(SETTINGS, **settings)
-            )
+            replace(model, config=config).edit_portrait(identity, model.encode_style(), replace(SETTINGS, **settings))
 
 
 def test_usual_settings_are_the_configurations():

@@ -6,14 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from portraittalk import pipeline
 from portraittalk.compositing.compose import crop_data
+from portraittalk.compositing.draw_control import face_box_map
 from portraittalk.errors import SettingsError
 from portraittalk.face.align import from_crop
 from portraittalk.media.audio import Audio
-from portraittalk.sampling.render_clip import face_map
+from portraittalk.pipelines.load import build_pipeline
 from portraittalk.types import Face, SamplingSettings
-from portraittalk.weights.model import build_reference_model
 
 pytest.importorskip("transformers")
 
@@ -25,7 +24,7 @@ SETTINGS = SamplingSettings(steps=2, window=4, overlap=1)
 def model(tiny_echomimic):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_reference_model(replace(tiny_echomimic, fast_decoder=True))
+        model = build_pipeline(replace(tiny_echomimic, fast_decoder=True))
     for module in model.modules().values():
         module.eval().requires_grad_(False)
     return model
@@ -33,20 +32,20 @@ def model(tiny_echomimic):
 
 @pytest.fixture(scope="module")
 def identity(model, portrait, portrait_face):
-    return pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+    return model.encode_identity([portrait], faces=[[portrait_face]])
 
 
 @pytest.fixture(scope="module")
 def speech(model):
     time = torch.arange(int(16000 * FRAMES / FPS)) / 16000
-    return pipeline.hear(model, Audio(torch.sin(900 * time)[None], 16000), FPS)
+    return model.encode_speech(Audio(torch.sin(900 * time)[None], 16000), FPS)
 
 
 @pytest.fixture(scope="module")
 def animate(model, identity, speech):
     def run(settings=SETTINGS, **changes):
         arguments = {"identity": identity, "speech": speech, "output": "crop"} | changes
-        return torch.cat(list(pipeline.animate_by_speech(model, settings=settings, **arguments)))
+        return torch.cat(list(model.animate(settings=settings, **arguments)))
 
     return run
 
@@ -84,7 +83,7 @@ def test_fast_decoding_and_previews_are_those_of_the_fast_decoder(animate, model
     assert all(step.preview.shape == (3, 128, 128) for step in seen)
     slow = replace(model, config=replace(model.config, fast_decoder=False), fast_decoder=None)
     with pytest.raises(SettingsError, match="fast"):
-        pipeline.animate_by_speech(slow, identity, speech, replace(SETTINGS, fast_decode=True))
+        slow.animate(identity, speech, settings=replace(SETTINGS, fast_decode=True))
 
 
 @pytest.mark.slow  # where bf16 is emulated
@@ -93,10 +92,8 @@ def test_half_precision_gives_about_the_same_frames(animate, model, identity, sp
     settings = replace(SETTINGS, steps=1)
     exact = animate(settings, speech=speech)
     coarse = replace(model, **{name: deepcopy(module).bfloat16() for name, module in model.modules().items()})
-    again = pipeline.encode_identity(
-        coarse, [identity.portrait], faces=[[Face(from_crop(identity.landmarks, identity.crop))]]
-    )
-    frames = torch.cat(list(pipeline.animate_by_speech(coarse, again, speech, settings, "crop")))
+    again = coarse.encode_identity([identity.portrait], faces=[[Face(from_crop(identity.landmarks, identity.crop))]])
+    frames = torch.cat(list(coarse.animate(again, speech, settings=settings, output="crop")))
     assert frames.dtype == torch.float32
     assert (frames - exact).abs().mean() < 0.05
 
@@ -105,6 +102,6 @@ def test_the_map_is_the_faces_box_a_little_enlarged():
     landmarks = torch.zeros(478, 3)
     landmarks[:, :2] = torch.tensor([20.0, 30.0])
     landmarks[0, :2] = torch.tensor([60.0, 110.0])
-    drawn = face_map(landmarks, 128)[0]
+    drawn = face_box_map(landmarks, 128)[0]
     assert drawn.sum() == 48 * 96
     assert drawn[22:118, 16:64].all()

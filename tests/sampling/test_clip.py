@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from portraittalk.models.animate_net import Conditions
-from portraittalk.sampling.clip import clip_noise, reference_features, sample_clip
-from portraittalk.sampling.schedule import counted_steps, noise_schedule
-from portraittalk.sampling.windows import ring_windows
+from portraittalk.models.reference_net import reference_features
+from portraittalk.pipelines.reference import clip_noise, sample_clip
+from portraittalk.sampling.steps import noise_schedule, strided_velocity_steps
+from portraittalk.sampling.windows import RingWindows
 from portraittalk.types import SamplingSettings
 
 BETAS = (0.00085, 0.012)
@@ -36,15 +37,15 @@ def test_every_step_is_upstreams(goldens, golden_echomimic, inputs, outputs, gui
 def test_the_schedule_and_the_windows_are_upstreams(goldens):
     golden = goldens("echomimic_acc")
     torch.testing.assert_close(noise_schedule(BETAS).alphas_cumprod, golden["alphas_cumprod"])
-    assert [step.timestep for step in counted_steps(6, BETAS)] == golden["timesteps"].tolist()
+    assert [step.timestep for step in strided_velocity_steps(6, BETAS)] == golden["timesteps"].tolist()
     for name, frames in (("windows", 22), ("short.windows", 10)):
         for number, windows in enumerate(golden[name]):
-            assert torch.equal(torch.stack(ring_windows(frames, 12, 3, 2 * number)), windows)
+            assert torch.equal(torch.stack(RingWindows(12, 3, shift=2)(number, frames)), windows)
 
 
 @pytest.mark.parametrize("frames", [1, 5, 12, 13, 30])
 def test_windows_on_a_ring_hold_every_frame_and_none_twice(frames):
-    windows = ring_windows(frames, 12, 3, shift=7)
+    windows = RingWindows(12, 3, shift=7)(1, frames)
     assert torch.cat(windows).unique().tolist() == list(range(frames))
     assert all(len(window.unique()) == len(window) == min(12, frames) for window in windows)
     for before, after in pairwise(windows):
@@ -52,17 +53,18 @@ def test_windows_on_a_ring_hold_every_frame_and_none_twice(frames):
 
 
 def test_counted_steps_start_at_pure_noise_and_end_one_stride_below_the_last_timestep():
-    six = counted_steps(6, BETAS)
+    six = strided_velocity_steps(6, BETAS)
     assert (six[0].signal, six[0].noise) == (0.0, 1.0)
     kept = noise_schedule(BETAS).alphas_cumprod[0].double()
     assert six[-1].next_signal == pytest.approx(kept.sqrt().item()) and six[-1].next_noise > 0.02
-    assert (counted_steps(30, BETAS)[-1].next_signal, counted_steps(30, BETAS)[-1].next_noise) == (1.0, 0.0)
+    last = strided_velocity_steps(30, BETAS)[-1]
+    assert (last.next_signal, last.next_noise) == (1.0, 0.0)
 
 
 def test_a_true_velocity_leads_to_what_the_last_step_leaves():
     clean, eps = torch.randn(1, 4, 2, 3, 3), torch.randn(1, 4, 2, 3, 3)
     sample = eps
-    for step in counted_steps(4, BETAS):
+    for step in strided_velocity_steps(4, BETAS):
         sample = step.advance(sample, step.signal * eps - step.noise * clean)
     torch.testing.assert_close(sample, step.next_signal * clean + step.next_noise * eps, atol=1e-5, rtol=0)
 

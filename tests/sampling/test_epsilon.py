@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, LCMScheduler
 
-from portraittalk.sampling.epsilon import epsilon_steps
+from portraittalk.sampling.steps import epsilon_steps
 from portraittalk.sampling.windows import frame_noise
 from portraittalk.weights.layouts import LAYOUTS
 
@@ -27,7 +27,7 @@ def test_ddim_steps_are_those_of_diffusers(count, strength, taken, curve):
     steps = epsilon_steps(replace(NET, curve=curve), count, strength)
     assert [step.timestep for step in steps] == schedule.timesteps[-taken:].tolist()
     noise, clean = draw(0), draw(1)
-    found = steps[0].start(clean, noise)
+    found = steps[0].add_noise(clean, noise)
     sample = schedule.add_noise(clean, noise, schedule.timesteps[-taken:][:1])
     torch.testing.assert_close(found, sample)
     for number, step in enumerate(steps):
@@ -59,11 +59,11 @@ def test_true_noise_leads_back_to_the_picture():
     clean, noise = draw(0), draw(1)
     for net in (NET, LCM):
         steps = epsilon_steps(net, 4)
-        sample = steps[0].start(clean, noise)
+        sample = steps[0].add_noise(clean, noise)
         for step in steps:
             eps = (sample - step.signal * clean) / step.noise
             sample = step.advance(sample, eps, noise)
-        torch.testing.assert_close(sample, steps[-1].noised(clean, noise), atol=1e-2, rtol=1e-2)
+        torch.testing.assert_close(sample, steps[-1].add_next_noise(clean, noise), atol=1e-2, rtol=1e-2)
 
 
 def test_each_draw_of_noise_is_another_and_belongs_to_the_frame():

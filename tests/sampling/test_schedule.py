@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from portraittalk.sampling.schedule import denoising_steps, noise_schedule
+from portraittalk.sampling.steps import noise_schedule, velocity_steps
 
 
 def test_last_training_step_is_pure_noise():
@@ -15,12 +15,12 @@ def test_true_velocities_lead_back_to_the_clean_latents(count):
     schedule = noise_schedule()
     clean, eps = torch.randn(1, 8, generator=torch.manual_seed(0)), torch.randn(1, 8)
     sample = eps
-    steps = denoising_steps(count)
+    steps = velocity_steps(count)
     assert len(steps) == count and steps[0].timestep == 999
     for step in steps:
         velocity = schedule.get_velocity(clean, eps, torch.tensor([step.timestep]))
         sample = step.advance(sample, velocity)
-        assert torch.allclose(sample, step.noised(clean, eps), atol=1e-4)
+        assert torch.allclose(sample, step.add_next_noise(clean, eps), atol=1e-4)
     assert torch.allclose(sample, clean, atol=1e-4)
 
 
@@ -29,6 +29,6 @@ def test_a_step_is_that_of_diffusers(count):
     schedule = noise_schedule()
     schedule.set_timesteps(count)
     sample, velocity = torch.randn(1, 8), torch.randn(1, 8)
-    for step in denoising_steps(count):
+    for step in velocity_steps(count):
         expected = schedule.step(velocity, step.timestep, sample).prev_sample
         assert torch.allclose(step.advance(sample, velocity), expected, atol=1e-5)

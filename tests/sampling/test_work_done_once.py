@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from portraittalk import pipeline
 from portraittalk.models.animate_net import Conditions
 from portraittalk.models.attention import DecoupledCrossAttention, spatial_blocks
-from portraittalk.sampling import clip
-from portraittalk.sampling.clip import sample_clip
-from portraittalk.sampling.sample import sample_window
+from portraittalk.pipelines.load import build_pipeline
+from portraittalk.pipelines.mini import sample_window
+from portraittalk.pipelines.reference import sample_clip
+from portraittalk.sampling import conditioning
 from portraittalk.types import SamplingSettings, Speech
-from portraittalk.weights.model import build_reference_model
 
 pytest.importorskip("transformers")
 
@@ -28,7 +27,7 @@ WINDOWS = 3  # of 4 frames, one beginning every 3
 def model(tiny_echomimic):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_reference_model(replace(tiny_echomimic, fast_decoder=True))
+        model = build_pipeline(replace(tiny_echomimic, fast_decoder=True))
     for module in model.modules().values():
         module.eval().requires_grad_(False)
     return model
@@ -36,7 +35,7 @@ def model(tiny_echomimic):
 
 @pytest.fixture(scope="module")
 def identity(model, portrait, portrait_face):
-    return pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+    return model.encode_identity([portrait], faces=[[portrait_face]])
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +79,11 @@ def layers(net):
 
 def test_the_reference_network_runs_once_for_an_identity_and_never_for_a_video(model, portrait, portrait_face):
     with counted(reference=model.reference_net, encoder=model.autoencoder.kl.encoder) as (calls, _):
-        identity = pipeline.encode_identity(model, [portrait], faces=[[portrait_face]])
+        identity = model.encode_identity([portrait], faces=[[portrait_face]])
         assert calls == {"reference": 1, "encoder": 1}
         speech = Speech(torch.randn(2, 50, 384), 25.0, 0.08)
         for seed in range(2):
-            list(pipeline.animate_by_speech(model, identity, speech, replace(SETTINGS, seed=seed), "crop"))
+            list(model.animate(identity, speech, replace(SETTINGS, seed=seed), "crop"))
     assert calls == {"reference": 1, "encoder": 1}
 
 
@@ -103,7 +102,7 @@ def test_of_a_long_clip_those_of_frames_are_computed_window_by_window_and_the_re
 ):
     net = model.animate_net
     held = sample_clip(net, conditions, noise(), SETTINGS)
-    monkeypatch.setattr(clip, "HELD", 3)
+    monkeypatch.setattr(conditioning, "CACHED_FRAMES", 3)
     with counted(**layers(net)) as (calls, rows):
         found = sample_clip(net, conditions, noise(), SETTINGS)
     torch.testing.assert_close(found, held, atol=2e-5, rtol=0)
@@ -172,7 +171,7 @@ def test_no_attention_makes_a_matrix_of_scores(model, identity):
         model.autoencoder.encode(identity.references)
         model.reference_net(identity.latents)
         model.speech_encoder(torch.randn(1, 80, 3000))
-        list(pipeline.animate_by_speech(model, identity, speech, replace(SETTINGS, steps=1), "crop"))
+        list(model.animate(identity, speech, replace(SETTINGS, steps=1), "crop"))
     fused = [name for name in seen.names if "scaled_dot_product" in name]
     assert sum(seen.names[name] for name in fused) > 60
     assert not [name for name in seen.names if "softmax" in name]

@@ -5,7 +5,6 @@ import re
 import pytest
 import torch
 
-from portraittalk import pipeline
 from portraittalk.text.networks import load_look_networks
 from portraittalk.text.prompt import read_prompt
 from portraittalk.training.looks.formulas import LOOKS, NO_LOOK
@@ -81,13 +80,13 @@ def test_a_look_is_no_expression(prompt):
 
 def test_weights_and_negative_prompts(tiny_model):
     assert looks("(oil painting:0.5), a smile")["oil painting"] == 0.5
-    assert pipeline.encode_style(tiny_model, "oil painting", "oil painting").look is None
-    assert pipeline.encode_style(tiny_model, "a smile", "pencil sketch").look is None
-    assert pipeline.encode_style(tiny_model, "", "black and white").look.min() == -1
+    assert tiny_model.encode_style("oil painting", "oil painting").look is None
+    assert tiny_model.encode_style("a smile", "pencil sketch").look is None
+    assert tiny_model.encode_style("", "black and white").look.min() == -1
 
 
 def test_what_was_not_learnt_is_named(tiny_model, caplog):
-    assert pipeline.encode_style(tiny_model, "a smile, a red car").look is None
+    assert tiny_model.encode_style("a smile, a red car").look is None
     assert "'a red car' is left out" in caplog.text
     assert "stained glass" in dict(read_prompt("stained glass").unread)
     assert torch.equal(read_prompt("a red car").look, torch.zeros(len(NAMES)))

@@ -5,7 +5,6 @@ import re
 import pytest
 import torch
 
-from portraittalk import pipeline
 from portraittalk.arkit import EXPRESSION_NAMES
 from portraittalk.errors import SettingsError, WeightsError
 from portraittalk.motion.prompted import with_expression, with_style
@@ -142,17 +141,17 @@ def test_strengths_weights_and_combinations():
 
 def test_what_asks_for_nothing_known_is_named_or_refused(tiny_model, caplog):
     assert [clause for clause, _ in read_prompt("a red car, smiling").unread] == ["a red car"]
-    style = pipeline.encode_style(tiny_model, "a red car, smiling")
+    style = tiny_model.encode_style("a red car, smiling")
     assert "'a red car' is left out" in caplog.text and style.expression.norm() > 0.3
     with pytest.raises(SettingsError, match=r"names no expression.*no look.*describe what the face does"):
-        pipeline.encode_style(tiny_model, "a red car")
-    assert pipeline.encode_style(tiny_model, " ", "\n") == Style()
+        tiny_model.encode_style("a red car")
+    assert tiny_model.encode_style(" ", "\n") == Style()
 
 
 def test_a_negative_prompt_takes_away(tiny_model):
-    style = pipeline.encode_style(tiny_model, "", "smiling")
+    style = tiny_model.encode_style("", "smiling")
     assert style.expression[EXPRESSION_NAMES.index("mouthSmileLeft")] < -0.3
-    assert pipeline.encode_style(tiny_model, "smiling", "smiling").expression.abs().max() == 0
+    assert tiny_model.encode_style("smiling", "smiling").expression.abs().max() == 0
 
 
 def test_a_motion_takes_an_expression_on():

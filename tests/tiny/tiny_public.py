@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from portraittalk.config import ClipConfig, PortraitTalkConfig
+from portraittalk.pipelines.load import build_pipeline
+from portraittalk.pipelines.reference import ReferencePipeline
 from portraittalk.weights.layout import SHIPPED, Layout
 from portraittalk.weights.layouts import ANIPORTRAIT, ECHOMIMIC
-from portraittalk.weights.model import ReferenceModel, build_reference_model
 from portraittalk.weights.public import public_names
 
 
@@ -40,13 +41,15 @@ def tiny_aniportrait() -> PortraitTalkConfig:
     )
 
 
-def random_reference_model(layout: Layout) -> ReferenceModel:
+def random_reference_model(layout: Layout) -> ReferencePipeline:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_reference_model(layout.config)
+        return build_pipeline(layout.config)
 
 
-def write_public(layout: Layout, model: ReferenceModel, folder: Path, pickled: Collection[str] = ()) -> dict[str, Path]:
+def write_public(
+    layout: Layout, model: ReferencePipeline, folder: Path, pickled: Collection[str] = ()
+) -> dict[str, Path]:
     """The model's networks in one file for each role of the layout; those of ``pickled`` roles are, as most are
     published."""
     states = {f"{name}.{key}": v for name, net in model.modules().items() for key, v in net.state_dict().items()}

@@ -10,9 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from portraittalk.config import ClipConfig, PortraitTalkConfig
+from portraittalk.pipelines.load import build_pipeline
+from portraittalk.pipelines.prompt import PromptPipeline
+from portraittalk.tensor_files import fill
 from portraittalk.weights.layout import SHIPPED, Layout, Source
-from portraittalk.weights.model import PromptModel, build_prompt_model
-from portraittalk.weights.public import public_names
+from portraittalk.weights.networks import build_networks, settle
+from portraittalk.weights.public import extended, gathered, public_names
 
 CLIP = ClipConfig(
     words=300,
@@ -58,11 +61,11 @@ def tiny(layout: Layout, shallow: bool = False) -> Layout:
     return replace(layout, config=small)
 
 
-def random_model(layout: Layout) -> PromptModel:
+def random_model(layout: Layout) -> PromptPipeline:
     """Networks with random weights, those included that training begins at zero."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_prompt_model(layout.config)
+        model = build_pipeline(layout.config)
         for module in model.modules().values():
             for parameter in module.parameters():
                 if not parameter.any():
@@ -71,7 +74,7 @@ def random_model(layout: Layout) -> PromptModel:
     return model
 
 
-def public_tensors(layout: Layout, model: PromptModel) -> dict[str, dict[str, Tensor]]:
+def public_tensors(layout: Layout, model: PromptPipeline) -> dict[str, dict[str, Tensor]]:
     """File -> public key -> tensor: the model's networks under the names of the layout."""
     states = {f"{name}.{key}": v for name, net in model.modules().items() for key, v in net.state_dict().items()}
     files: dict[str, dict[str, Tensor]] = {file: {} for file in layout.files}
@@ -96,7 +99,7 @@ def _meant(source: Source, states: dict[str, Tensor]) -> list[str]:
     return [key for key in begun if re.match(source.only, key.removeprefix(source.ours))]
 
 
-def public_files(layout: Layout, model: PromptModel, folder: Path) -> dict[str, Path]:
+def public_files(layout: Layout, model: PromptPipeline, folder: Path) -> dict[str, Path]:
     """These tensors in files: motion as AnimateDiff pickles it, the IP-Adapter as tables in a table."""
     paths = {}
     for name, state in public_tensors(layout, model).items():
@@ -135,3 +138,15 @@ def write_vocabulary(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+
+
+def assembled(layout: Layout, tensors: dict[str, dict[str, Tensor]], folder: Path) -> PromptPipeline:
+    """A pipeline straight from the tensors of public files, by name in the layout; ``folder`` has the tokenizer."""
+    layout = extended(layout, tensors)
+    with torch.device("meta"):
+        networks = build_networks(layout.config)
+    found = gathered(layout, tensors, networks)
+    for name, module in networks.items():
+        fill(module, found[name], name)
+    settle(layout.config, networks, "cpu")
+    return PromptPipeline.build(layout.config, networks, folder)

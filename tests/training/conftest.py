@@ -30,20 +30,19 @@ def tiny():
 @pytest.fixture(scope="session")
 def film(tmp_path_factory):
     """The demo portrait, speaking for a second, as a video with sound."""
-    from portraittalk import pipeline
     from portraittalk.media.audio import read_audio
     from portraittalk.media.image import read_image
     from portraittalk.media.video import write_video
     from portraittalk.motion.speech_to_motion import speech_to_motion
+    from portraittalk.pipelines.load import load_model
     from portraittalk.speech.features import encode_speech
-    from portraittalk.weights.load import load_model
 
     model = load_model("mini")
     sound = read_audio(ASSETS / "speech.wav", 0.4, SECONDS)
-    identity = pipeline.encode_identity(model, [read_image(ASSETS / "portrait.jpg", 320).flattened()])
+    identity = model.encode_identity([read_image(ASSETS / "portrait.jpg", 320).flattened()])
     speech = encode_speech(sound, 25.0, model.config.speech)
     motion = speech_to_motion(model.motion_net, speech, seed=0)
-    frames = pipeline.animate(model, identity, speech, pipeline.encode_style(model, ""), motion)
+    frames = model.animate(identity, speech, model.encode_style(""), motion)
     path = tmp_path_factory.mktemp("film") / "anna_talks.mp4"
     write_video(frames, path, 25.0, sound)
     return path

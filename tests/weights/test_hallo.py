@@ -8,11 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from portraittalk import pipeline
 from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.pipelines.load import build_pipeline, load_model
 from portraittalk.weights.hallo import HALLO
-from portraittalk.weights.load import load_networks
-from portraittalk.weights.model import build_reference_model, networks_of
+from portraittalk.weights.networks import build_networks
 from portraittalk.weights.public import convert, mapped, public_names
 
 
@@ -35,7 +34,7 @@ def public_state(layout, modules):
 
 def test_every_key_at_full_size_has_its_place_and_shape(published):
     with torch.device("meta"):
-        wanted = networks_of(HALLO.config)
+        wanted = build_networks(HALLO.config)
         net = {key: torch.empty(shape) for key, shape in published.items()}
     states = mapped(HALLO, wanted, {"net": net, "vae": public_state(HALLO, wanted)["vae"]})
     for network, module in wanted.items():
@@ -57,18 +56,18 @@ def test_its_file_is_converted_and_loads_but_does_not_run_yet(tiny_echomimic, po
     layout = replace(HALLO, config=config)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_reference_model(config)
+        model = build_pipeline(config)
     paths = {}
     for file, state in public_state(layout, model.modules()).items():
         paths[file] = tmp_path / f"{file}.pth"
         torch.save(state, paths[file]) if file == "net" else save_file(state, paths[file].with_suffix(".safetensors"))
     paths["vae"] = paths["vae"].with_suffix(".safetensors")
     convert(layout, paths, tmp_path / "hallo.safetensors")
-    loaded = load_networks("hallo", folders=[tmp_path])
+    loaded = load_model("hallo", folders=[tmp_path])
     for name, module in model.modules().items():
         state = loaded.modules()[name].state_dict()
         for key, value in module.state_dict().items():
             torch.testing.assert_close(state[key], value, atol=2e-3, rtol=1e-3)
     with pytest.raises(SettingsError, match="ArcFace") as refused:
-        pipeline.encode_identity(loaded, [portrait], faces=[[portrait_face]])
+        loaded.encode_identity([portrait], faces=[[portrait_face]])
     assert "hallo" in str(refused.value) and "\n" not in str(refused.value)

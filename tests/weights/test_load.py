@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from portraittalk.errors import WeightsError
-from portraittalk.weights.load import load_model, pack, save_weights
+from portraittalk.pipelines.load import load_model
+from portraittalk.weights.load import pack, save_weights
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 
 from portraittalk.errors import WeightsError
 from portraittalk.models.autoencoder import FastDecoder
+from portraittalk.pipelines.load import load_model
 from portraittalk.tensor_files import read_tensors
 from portraittalk.weights.files import find_weights
 from portraittalk.weights.layout import SHIPPED
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.load import load_model, load_networks
-from portraittalk.weights.model import networks_of
+from portraittalk.weights.networks import build_networks
 from portraittalk.weights.public import convert, layout_named, mapped, public_names
 
 pytest.importorskip("transformers")
@@ -54,7 +54,7 @@ def empty_files(layout, wanted, published):
 def test_every_key_at_full_size_has_its_place_and_shape(name, published):
     layout = LAYOUTS[name]
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
     states = mapped(layout, wanted, empty_files(layout, wanted, published))
     for network, module in wanted.items():
         shapes = {key: value.shape for key, value in module.state_dict().items()}
@@ -64,7 +64,7 @@ def test_every_key_at_full_size_has_its_place_and_shape(name, published):
 def test_what_does_not_fit_is_named_as_the_public_file_names_it(published, caplog):
     layout = LAYOUTS["echomimic"]
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
     files = empty_files(layout, wanted, published)
     lacking = "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.1.to_q.weight"
     del files["motion_module"][lacking]
@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_named_as_the_public_file_names_it(published, caplo
 def test_positions_are_computed_where_a_file_lacks_them(published):
     layout = LAYOUTS["echomimic"]
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
     files = empty_files(layout, wanted, published)
     files["motion_module"] = {key: value for key, value in files["motion_module"].items() if not key.endswith(".pe")}
     positions = mapped(layout, wanted, files)["animate_net"][
@@ -95,7 +95,7 @@ def test_positions_are_computed_where_a_file_lacks_them(published):
 def test_public_files_become_one_file_that_loads(checkpoint, tmp_path):
     layout, model, paths = checkpoint
     convert(layout, paths, tmp_path / "echo.safetensors")
-    loaded = load_networks("echo", folders=[tmp_path])
+    loaded = load_model("echo", folders=[tmp_path])
     assert loaded.config == layout.config
     for name, module in model.modules().items():
         state = loaded.modules()[name].state_dict()
@@ -109,7 +109,7 @@ def test_public_files_become_one_file_that_loads(checkpoint, tmp_path):
 def test_one_file_may_hold_several_networks_behind_prefixes(published):
     layout = LAYOUTS["echomimic"]
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
     files = empty_files(layout, wanted, published)
     denoiser, reference = {**files["motion_module"], **files["denoising_unet"]}, files["reference_unet"]
     net = {f"denoising_unet.{key}": value for key, value in denoiser.items()}
@@ -131,7 +131,7 @@ def test_taesd_may_come_along(checkpoint, tmp_path):
     state = FastDecoder().tiny.state_dict()
     save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "taesd.safetensors")
     convert(layout, paths | {"taesd": tmp_path / "taesd.safetensors"}, tmp_path / "fast.safetensors")
-    loaded = load_networks("fast", folders=[tmp_path])
+    loaded = load_model("fast", folders=[tmp_path])
     assert loaded.config.fast_decoder
     pictures = loaded.fast_decoder.decode(torch.randn(1, 4, 8, 8))
     assert pictures.shape == (1, 3, 64, 64) and pictures.min() >= 0 and pictures.max() <= 1

@@ -8,16 +8,16 @@ import torch
 from diffusers import ControlNetModel, MotionAdapter, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
-from tiny_sd15 import public_files, public_tensors, random_model, tiny
+from tiny_sd15 import assembled, public_files, public_tensors, random_model, tiny
 
 from portraittalk.errors import WeightsError
 from portraittalk.models.animate_net import Conditions
+from portraittalk.pipelines.load import build_pipeline, load_model
 from portraittalk.weights import public
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.load import load_networks
 from portraittalk.weights.lora import merged
-from portraittalk.weights.model import build, networks_of
-from portraittalk.weights.public import assembled, convert, public_names, read_public
+from portraittalk.weights.networks import build_networks
+from portraittalk.weights.public import convert, public_names, read_public
 
 transformers = pytest.importorskip("transformers")
 
@@ -39,7 +39,7 @@ def files(layout, model):
 
 def gathered(layout, tensors):
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
     return public.gathered(layout, tensors, wanted)
 
 
@@ -50,7 +50,7 @@ def shapes(state):
 def test_at_full_size_the_keys_are_those_that_diffusers_and_transformers_know():
     layout = LAYOUTS["animatediff"]
     with torch.device("meta"):
-        wanted = networks_of(layout.config)
+        wanted = build_networks(layout.config)
         unet = UNet2DConditionModel(cross_attention_dim=768).state_dict()  # the defaults are Stable Diffusion 1.5's
         motion, control = MotionAdapter().state_dict(), ControlNetModel(cross_attention_dim=768).state_dict()
         eyes = transformers.CLIPVisionModelWithProjection(
@@ -84,7 +84,7 @@ def test_at_full_size_the_keys_are_those_that_diffusers_and_transformers_know():
 
 def test_sizes_are_those_of_the_published_files():
     with torch.device("meta"):
-        wanted = networks_of(LAYOUTS["animatediff"].config)
+        wanted = build_networks(LAYOUTS["animatediff"].config)
 
     def count(state, part=""):
         return sum(value.numel() for key, value in state.items() if part in key)
@@ -99,7 +99,7 @@ def test_sizes_are_those_of_the_published_files():
 @pytest.mark.parametrize("name", ["identity", "animatediff"])
 def test_at_full_size_everything_fits_together(name):
     with torch.device("meta"):
-        model = build(LAYOUTS[name].config)
+        model = build_pipeline(LAYOUTS[name].config)
         moves = model.motion_net is not None
         frames, side = 2 if moves else 1, model.config.crop_size
         sample, person = torch.empty(1, 4, frames, 64, 64), model.identity_net.features(torch.empty(2, 3, 224, 224))
@@ -114,13 +114,13 @@ def test_at_full_size_everything_fits_together(name):
 def test_public_files_become_one_file_that_loads(layout, model, tmp_path):
     paths = public_files(layout, model, tmp_path)
     convert(layout, paths, tmp_path / "moving.safetensors")
-    loaded = load_networks("moving", folders=[tmp_path])
+    loaded = load_model("moving", folders=[tmp_path])
     assert loaded.config == layout.config and loaded.vocabulary == tmp_path / "clip-tokenizer"
     for name in ("autoencoder", "animate_net", "identity_net", "text_encoder"):
         state = loaded.modules()[name].state_dict()
         for key, value in model.modules()[name].state_dict().items():
             torch.testing.assert_close(state[key], value, atol=2e-3, rtol=1e-3)
-    shipped = load_networks("mini")
+    shipped = load_model("mini")
     for name in ("motion_net", "basis"):
         for key, value in shipped.modules()[name].state_dict().items():
             torch.testing.assert_close(loaded.modules()[name].state_dict()[key], value)

@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from ...config import PortraitTalkConfig
 from ...errors import SettingsError
 from ...models.animate_net import AnimateNet, Conditions
-from ...sampling.schedule import Step, denoising_steps
+from ...sampling.steps import Step, velocity_steps
 from ..data.clips import choose
 from ..trainer import Batch, TrainerConfig, Validate, fit
 from .stages import MOUTH, STILL, AnimateTraining, Networks, batches, mouth_cells
@@ -76,7 +76,7 @@ def distil_loss(
     chosen = choose(training.steps, noise)
     with torch.no_grad():
         seen, end = teacher_way(teacher.animate_net, eps, conditions, training, chosen)
-    step = denoising_steps(training.steps)[chosen]
+    step = velocity_steps(training.steps)[chosen]
     clean = predicted_clean(student.animate_net, step, seen, conditions)
     error = (clean - end).square()
     weight = (STILL + batch["mask"] + MOUTH * mouth_cells(batch["map"], warped.shape[-1])).expand_as(error)
@@ -88,7 +88,7 @@ def teacher_way(
 ) -> tuple[Tensor, Tensor]:
     """Noise (B, C, F, h, w) -> the teacher's sample where the student's step number ``chosen`` begins, and its end."""
     sample = seen = eps
-    for number, step in enumerate(denoising_steps(training.teacher_steps)):
+    for number, step in enumerate(velocity_steps(training.teacher_steps)):
         if number == chosen * training.teacher_steps // training.steps:
             seen = sample
         velocity = net(sample, torch.tensor(step.timestep, device=eps.device), conditions)

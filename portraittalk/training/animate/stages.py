@@ -24,7 +24,7 @@ from ...compositing.draw import MAP_CHANNELS, drawn_share
 from ...config import PortraitTalkConfig
 from ...models.animate_net import AnimateNet, Conditions
 from ...models.identity_net import IdentityNet
-from ...sampling.schedule import TRAINING_STEPS, noise_schedule
+from ...sampling.steps import TRAINING_STEPS, noise_schedule
 from ..data.clips import choose, one_of, span_about, split_speakers, uniform
 from ..trainer import Batch, Draw, TrainerConfig, Validate, fit, stacked
 from .pairs import Kind

@@ -12,20 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ... import pipeline
 from ...compositing.compose import CropData
-from ...compositing.painter import Painter
+from ...compositing.painter import Painter, painter_for
 from ...face.detect import FaceProvider
 from ...face.select import find_face
 from ...media.audio import Audio
 from ...metrics.image import psnr, ssim
 from ...metrics.recognition import FaceRecognition
 from ...metrics.steady import flicker
-from ...motion.speech_to_motion import speech_to_motion
-from ...speech.features import encode_speech
+from ...pipelines.load import AnyPipeline
+from ...sampling.settings import usual_settings
 from ...text.networks import load_look_networks
-from ...types import Identity, SamplingSettings, Style
-from ...weights.model import Model
+from ...types import Identity, Style
 from .formulas import LOOKS, render_look
 
 logger = logging.getLogger(__name__)
@@ -51,22 +49,22 @@ class LookFigures:
 
 @torch.no_grad()
 def check_looks(
-    model: Model,
+    model: AnyPipeline,
     portrait: Tensor,
     audio: Audio,
     provider: FaceProvider | None = None,
     keep: Callable[[str, Tensor], None] = lambda look, frames: None,
 ) -> Iterator[LookFigures]:
     """Figures of every look. portrait: (3, H, W) in 0..1. keep: is handed the frames (F, 3, H, W) of each, by name."""
-    identity = pipeline.encode_identity(model, [portrait], provider=provider)
-    speech = encode_speech(audio, FPS, model.config.speech)
-    settings = SamplingSettings()
-    motion = speech_to_motion(model.motion_net, speech, settings.seed)
+    identity = model.encode_identity([portrait], provider=provider)
+    speech = model.encode_speech(audio, FPS)
+    settings = usual_settings(model.config)
+    motion = model.make_motion(speech, settings.seed)
     x0, y0, x1, y1 = CropData(identity.portrait, identity.crop).box
     everywhere = torch.ones(1, y1 - y0, x1 - x0)
 
     def frames_of(style: Style) -> Tensor:
-        return torch.cat(list(pipeline.animate(model, identity, speech, style, motion, settings)))
+        return torch.cat(list(model.animate(identity, speech, style, motion, settings)))
 
     plain = frames_of(Style())
     keep("", plain)
@@ -88,7 +86,7 @@ def check_looks(
                 for k, face in zip(numbers, faces, strict=True)
             ]
             likeness = torch.stack(pairs).mean().item()
-        painter = pipeline.painter_of(model, identity, style, 1.0)
+        painter = painter_for(identity.portrait, identity.crop, style.look, 1.0, model.device)
         assert painter is not None
         wanted, got = _by_formula(name, identity, painter)[..., y0:y1, x0:x1], painter.portrait[None, :, y0:y1, x0:x1]
         closeness = psnr(got, wanted), ssim(got, wanted)

@@ -7,8 +7,9 @@ from comfy_api.latest import io, ui
 
 from ..portraittalk.media.audio import read_audio
 from ..portraittalk.media.image import read_image
-from . import convert, host
-from .types import CATEGORY
+from . import convert
+from .host import files, models
+from .sockets import CATEGORY
 
 DEMO = Path(__file__).parents[1] / "portraittalk" / "assets" / "demo"
 DEMO_SPEECH, DEMO_SPEECH_FILE = "demo speech (built in)", DEMO / "speech.wav"
@@ -30,7 +31,7 @@ class LoadAudio(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "audio",
-                    options=[DEMO_SPEECH, *host.list_input_files("audio", "video")],
+                    options=[DEMO_SPEECH, *files.list_input_files("audio", "video")],
                     upload=io.UploadType.audio,
                     default=DEMO_SPEECH,
                     tooltip="Any sound file, or a video whose sound is used: wav, mp3, m4a, flac, ogg, mp4 and more.",
@@ -59,11 +60,11 @@ class LoadAudio(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, audio: str) -> bool | str:
-        return True if audio == DEMO_SPEECH else host.stored_file_problem(audio) or True
+        return True if audio == DEMO_SPEECH else files.stored_file_problem(audio) or True
 
     @classmethod
     def fingerprint_inputs(cls, audio: str, start: float, duration: float) -> str:
-        return host.fingerprint(_path(audio, DEMO_SPEECH, DEMO_SPEECH_FILE))
+        return files.fingerprint(_path(audio, DEMO_SPEECH, DEMO_SPEECH_FILE))
 
     @classmethod
     def execute(cls, audio: str, start: float, duration: float) -> io.NodeOutput:
@@ -86,7 +87,7 @@ class LoadPortrait(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "image",
-                    options=[DEMO_PORTRAIT, *host.list_input_files("image")],
+                    options=[DEMO_PORTRAIT, *files.list_input_files("image")],
                     upload=io.UploadType.image,
                     default=DEMO_PORTRAIT,
                     tooltip=(
@@ -107,16 +108,16 @@ class LoadPortrait(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, image: str) -> bool | str:
-        return True if image == DEMO_PORTRAIT else host.stored_file_problem(image) or True
+        return True if image == DEMO_PORTRAIT else files.stored_file_problem(image) or True
 
     @classmethod
     def fingerprint_inputs(cls, image: str) -> str:
-        return host.fingerprint(_path(image, DEMO_PORTRAIT, DEMO_PORTRAIT_FILE))
+        return files.fingerprint(_path(image, DEMO_PORTRAIT, DEMO_PORTRAIT_FILE))
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
         picture = read_image(_path(image, DEMO_PORTRAIT, DEMO_PORTRAIT_FILE), max_side=None)
-        device = host.output_device()
+        device = models.output_device()
         pixels = convert.to_comfy(picture.pixels[None], device)
         opaque = torch.ones(1, *pixels.shape[1:3]) if picture.alpha is None else picture.alpha
         # The front end shows pictures of the input folder by itself, before the run; the demo is not among them.
@@ -125,4 +126,4 @@ class LoadPortrait(io.ComfyNode):
 
 
 def _path(name: str, demo: str, demo_file: Path) -> Path:
-    return demo_file if name == demo else host.stored_file(name)
+    return demo_file if name == demo else files.stored_file(name)

@@ -1,6 +1,6 @@
 import torch
 
-from portraittalk.sampling.render import active_cells
+from portraittalk.compositing.layers import active_cells
 
 
 def test_active_cells_hold_the_whole_mask_and_a_rim():

@@ -8,7 +8,7 @@ from ..portraittalk.types import Style
 
 CATEGORY = "PortraitTalk"
 
-ModelSocket = io.Custom("PORTRAITTALK_MODEL")  # host.LoadedModel
+ModelSocket = io.Custom("PORTRAITTALK_MODEL")  # models.LoadedModel
 IdentitySocket = io.Custom("PORTRAITTALK_IDENTITY")  # portraittalk.types.Identity
 StyleSocket = io.Custom("PORTRAITTALK_STYLE")  # StyleCondition
 MotionSocket = io.Custom("PORTRAITTALK_MOTION")  # portraittalk.motion.track.MotionTrack

@@ -1,0 +1,1 @@
+"""Everything that PortraitTalk needs of ComfyUI itself. The only folder that imports ``comfy`` and ``folder_paths``."""

@@ -1,0 +1,303 @@
+"""The protocol that every kind of model meets, and what all kinds share."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from ..arkit import ARKIT_NAMES
+from ..compositing.cheeks import other_sides
+from ..compositing.mouth import open_mouth
+from ..config import PortraitTalkConfig
+from ..errors import FaceError, MotionError, SettingsError
+from ..face.align import aligned_crop, extract_crop, to_crop
+from ..face.detect import FaceProvider
+from ..face.select import LARGEST, FaceChoice, choose_face, find_face
+from ..media.audio import Audio
+from ..memory.estimate import Estimate
+from ..memory.offload import Stage
+from ..models.animate_net import AnimateNet
+from ..models.autoencoder import Autoencoder
+from ..models.face_basis import FaceBasis
+from ..models.motion_net import MotionNet
+from ..motion.prompted import with_style
+from ..motion.speech_to_motion import speech_to_motion
+from ..motion.track import MotionTrack
+from ..progress import Progress, ProgressCallback, ignore_progress
+from ..sampling.settings import check_complete, check_settings, usual_settings
+from ..speech.features import encode_speech
+from ..text.style import read_style
+from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
+
+Output = Literal["full", "crop"]
+StructureOf = Callable[[slice], Structure]
+
+
+class Pipeline(Protocol):
+    """One kind of model, with its networks: portrait, speech, prompt and motion become frames.
+
+    ``portraittalk.talk`` calls these in order; the nodes call them one by one.
+    """
+
+    @property
+    def config(self) -> PortraitTalkConfig: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def modules(self) -> dict[str, nn.Module]: ...
+
+    @classmethod
+    def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self: ...
+
+    @classmethod
+    def memory(
+        cls,
+        config: PortraitTalkConfig,
+        frames: int,
+        settings: SamplingSettings,
+        dtype: torch.dtype = torch.float16,
+        device: str = "cuda",
+        picture: tuple[int, int] = (0, 0),
+        references: int = 1,
+        offload: bool = False,
+    ) -> Estimate | None: ...
+
+    def encode_identity(
+        self,
+        images: list[Tensor],
+        choice: FaceChoice = LARGEST,
+        provider: FaceProvider | None = None,
+        faces: list[list[Face]] | None = None,
+        progress: ProgressCallback = ignore_progress,
+    ) -> Identity: ...
+
+    def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech: ...
+
+    def encode_style(self, prompt: str = "", negative_prompt: str = "") -> Style: ...
+
+    def make_motion(
+        self,
+        speech: Speech,
+        seed: int = 0,
+        head_motion: float = 1.0,
+        expression_strength: float = 1.0,
+        progress: ProgressCallback = ignore_progress,
+    ) -> MotionTrack: ...
+
+    def animate(
+        self,
+        identity: Identity,
+        speech: Speech,
+        style: Style | None = None,
+        motion: MotionTrack | None = None,
+        settings: SamplingSettings | None = None,
+        output: Output = "full",
+        progress: ProgressCallback = ignore_progress,
+    ) -> Iterator[Tensor]: ...
+
+
+def _stay(stage: Stage) -> None:
+    """Leave the networks where they are."""
+
+
+@dataclass(frozen=True)
+class PipelineBase:
+    """The networks that every kind has, and the arrows that are the same for several kinds.
+
+    place: called before each stage of a run, to move the networks that work in it (``memory.offload``).
+    """
+
+    config: PortraitTalkConfig
+    autoencoder: Autoencoder
+    animate_net: AnimateNet
+    place: Callable[[Stage], None] = field(default=_stay, kw_only=True, compare=False, repr=False)
+
+    edits_pictures: ClassVar[bool] = False  # whether ``edit_portrait`` works
+    follows_structure: ClassVar[bool] = False  # whether it has ``render``, which draws any given structure
+    own_precision: ClassVar[bool] = False  # whether precision, offloading and compiling are left to the user
+
+    @classmethod
+    def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self:
+        """The pipeline of networks by name. folder: that of the weights file, for what lies beside it."""
+        return cls(config=config, **networks)  # type: ignore[arg-type]  # each name is a field of its type
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks by name, which is also the prefix of their keys in a weights file."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
+
+    @property
+    def device(self) -> torch.device:
+        """The device of AnimateNet's parameters, where frames are sampled."""
+        return next(self.animate_net.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of AnimateNet's parameters."""
+        return next(self.animate_net.parameters()).dtype
+
+    @property
+    def makes_motion(self) -> bool:
+        """Whether the denoiser makes the motion from speech itself, so that prompts and motion tracks do not act."""
+        return self.config.makes_motion
+
+    def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
+        """Speech features at the video's frame rate. Raises SettingsError for an fps that is not above 0."""
+        self.place("speech")
+        return encode_speech(audio, fps, self.config.speech, progress)
+
+    def encode_style(self, prompt: str = "", negative_prompt: str = "") -> Style:
+        """The expression, head pose, gaze and look that the text asks for, as ``text.style.read_style`` reads it."""
+        return read_style(prompt, negative_prompt)
+
+    def make_motion(
+        self,
+        speech: Speech,
+        seed: int = 0,
+        head_motion: float = 1.0,
+        expression_strength: float = 1.0,
+        progress: ProgressCallback = ignore_progress,
+    ) -> MotionTrack:
+        """The motion of someone who says ``speech``, see ``motion.speech_to_motion``. Raises SettingsError where the
+        model makes its motion itself, or only edits pictures."""
+        self.place("speech")
+        return speech_to_motion(self.face_motion()[0], speech, seed, head_motion, expression_strength, progress)
+
+    def face_motion(self) -> tuple[MotionNet, FaceBasis]:
+        """The network that makes motion from speech, and the basis that makes landmarks from motion. Raises
+        SettingsError as ``make_motion`` does."""
+        if self.makes_motion:
+            raise SettingsError(f"The model '{self.config.name}' makes its motion itself: give it speech alone.")
+        networks = self.modules()
+        motion_net, basis = networks.get("motion_net"), networks.get("basis")
+        if not isinstance(motion_net, MotionNet) or not isinstance(basis, FaceBasis):
+            raise SettingsError(
+                f"The model '{self.config.name}' edits pictures and cannot make them speak: edit the portrait with it, "
+                "and animate what comes out with another."
+            )
+        return motion_net, basis
+
+    def edit_portrait(
+        self,
+        identity: Identity,
+        style: Style,
+        settings: SamplingSettings | None = None,
+        whole: bool = False,
+        progress: ProgressCallback = ignore_progress,
+    ) -> Tensor:
+        """The portrait, changed by the prompt. Raises SettingsError where the model cannot do that."""
+        self.require_editing()
+        raise NotImplementedError  # a pipeline that edits pictures has a method of its own
+
+    def render(
+        self,
+        identity: Identity,
+        speech: Speech,
+        style: Style,
+        structure_of: StructureOf,
+        settings: SamplingSettings,
+        output: Output = "full",
+        progress: ProgressCallback = ignore_progress,
+    ) -> Iterator[Tensor]:
+        """As ``animate``, for faces whose structure is known, such as those of a real video; nothing is checked.
+
+        structure_of: the structure of a slice of the speech's frames, on the model's device. Raises SettingsError where
+        ``follows_structure`` is False.
+        """
+        raise SettingsError(f"The model '{self.config.name}' cannot draw a given structure.")
+
+    def require_editing(self) -> None:
+        """Raises SettingsError for a model that cannot edit pictures."""
+        if not self.edits_pictures:
+            raise SettingsError(
+                f"The model '{self.config.name}' cannot edit pictures: choose one made of Stable Diffusion 1.5."
+            )
+
+    def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
+        """The identity whose portrait has the look that a style asks for: crops of ``animate`` belong into it."""
+        return identity
+
+    def checked(self, identity: Identity, settings: SamplingSettings | None) -> SamplingSettings:
+        """The settings, or those that the model is best run with. Raises SettingsError for settings out of range, and
+        for an identity that another model has encoded."""
+        settings = settings or usual_settings(self.config)
+        check_settings(settings, self.config)
+        check_identity(identity, self.config)
+        return settings
+
+    def motion_for(
+        self, speech: Speech, style: Style, motion: MotionTrack | None, text_scale: float
+    ) -> tuple[MotionTrack, FaceBasis]:
+        """The motion of a run: what the style asks of the face is added, times the text scale. Raises MotionError for a
+        motion that does not fit the speech."""
+        basis = self.face_motion()[1]
+        if motion is None:
+            raise MotionError(f"The model '{self.config.name}' needs a motion track: make one from the speech.")
+        if len(motion) < len(speech) or abs(motion.fps - speech.fps) > 1e-6:
+            raise MotionError(
+                f"The motion has {len(motion)} frames at {motion.fps:g} a second, the speech {len(speech)} at "
+                f"{speech.fps:g}: make the motion from this speech, or choose a motion that is at least as long."
+            )
+        return with_style(motion, style, text_scale), basis
+
+    def _references(
+        self,
+        images: list[Tensor],
+        choice: FaceChoice,
+        provider: FaceProvider | None,
+        faces: list[list[Face]] | None,
+        progress: ProgressCallback,
+    ) -> tuple[Identity, Tensor]:
+        """The identity but for its latents and tokens, and the reference crops (N, 3, S, S) where networks see them."""
+        if not images:
+            raise FaceError("An identity needs at least one picture of the person.")
+        check_complete(self.config)
+        size, width = self.config.crop_size, self.config.crop_width
+        chosen: list[Face] = []
+        for number, image in enumerate(images):
+            which = choice if number == 0 else LARGEST
+            known = None if faces is None else choose_face(faces[number], which, image_size(image))
+            chosen.append(known or find_face(image, which, provider))
+            progress(Progress("find faces", number + 1, len(images)))
+        crops = [
+            aligned_crop(face.landmarks, image_size(image), size, width)
+            for face, image in zip(chosen, images, strict=True)
+        ]
+        shown = torch.stack([extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)])
+        landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
+        blendshapes = chosen[0].blendshapes
+        self.place("reference")
+        references = shown.to(next(self.autoencoder.parameters()).device)  # other networks may be elsewhere
+        identity = Identity(
+            portrait=images[0],
+            crop=crops[0],
+            landmarks=landmarks[0],
+            blendshapes=torch.zeros(len(ARKIT_NAMES)) if blendshapes is None else blendshapes,
+            references=references,
+            latents=self.autoencoder.encode(references.to(self.dtype)).float(),
+            tokens=references.new_zeros(0, self.config.animate_net.token_dim),
+            open_mouth=open_mouth(shown, landmarks),
+            sides=other_sides(shown, landmarks),
+        )
+        return identity, references.to(self.dtype)
+
+
+def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
+    """Raises SettingsError for an identity that another model has encoded."""
+    net, tokens = config.animate_net, identity.tokens.shape[-1]
+    if identity.crop.size != config.crop_size:
+        raise SettingsError(
+            f"The identity was made for crops of {identity.crop.size} pixels, the model '{config.name}' works on "
+            f"{config.crop_size}: encode the identity with the model that animates it."
+        )
+    if tokens != net.token_dim or bool(identity.reference) != net.reference_attention:
+        raise SettingsError(
+            f"The identity is of another kind than the model '{config.name}' works with: encode it with this model."
+        )

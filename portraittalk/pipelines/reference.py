@@ -1,0 +1,195 @@
+"""Models of public weights with reference attention: EchoMimic, which makes motion from speech, and AniPortrait, which
+follows drawn poses.
+
+EchoMimic samples a whole clip at once, in windows that move on from step to step: plain (30 steps, guidance 2.5) or
+accelerated (6 steps without guidance). The code of the accelerated one also converts each velocity to clean latents and
+back, which changes nothing but rounding.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..compositing.compose import crop_data, pasted_crops
+from ..compositing.draw_control import draw_pose, face_box_map
+from ..config import PortraitTalkConfig
+from ..face.detect import FaceProvider
+from ..face.select import LARGEST, FaceChoice
+from ..media.audio import Audio
+from ..memory.estimate import Estimate, estimate
+from ..memory.stages import reference_stages
+from ..models.animate_net import AnimateNet, Conditions
+from ..models.audio_modules import FaceProjection
+from ..models.autoencoder import FastDecoder
+from ..models.clip_net import ClipImageNet
+from ..models.face_basis import FaceBasis
+from ..models.motion_net import MotionNet
+from ..models.reference_net import ReferenceNet, reference_features
+from ..models.speech_encoder import SpeechEncoder
+from ..motion.geometry import move_landmarks
+from ..motion.track import MotionTrack
+from ..progress import ProgressCallback, ignore_progress
+from ..sampling.conditioning import cached_conditions, unconditional
+from ..sampling.denoise import denoise
+from ..sampling.steps import strided_velocity_steps
+from ..sampling.windows import RingWindows, frame_noise
+from ..speech import whisper
+from ..types import Face, Identity, SamplingSettings, Speech, Style
+from .base import Output, PipelineBase
+from .streaming import Counter
+
+
+@dataclass(frozen=True)
+class ReferencePipeline(PipelineBase):
+    """reference_net: features of reference pictures for AnimateNet's self-attention. speech_encoder: Whisper's encoder;
+    None where the denoiser follows poses. fast_decoder: TAESD, for previews and ``fast_decode``, or None. image_net,
+    motion_net, basis: of a denoiser that follows poses, CLIP's image encoder and what makes the poses. face_tokens:
+    makes identity tokens of a face recognition embedding, for models that take one.
+    """
+
+    reference_net: ReferenceNet
+    speech_encoder: SpeechEncoder | None = None
+    fast_decoder: FastDecoder | None = None
+    image_net: ClipImageNet | None = None
+    motion_net: MotionNet | None = None
+    basis: FaceBasis | None = None
+    face_tokens: FaceProjection | None = None
+
+    @classmethod
+    def memory(
+        cls,
+        config: PortraitTalkConfig,
+        frames: int,
+        settings: SamplingSettings,
+        dtype: torch.dtype = torch.float16,
+        device: str = "cuda",
+        picture: tuple[int, int] = (0, 0),
+        references: int = 1,
+        offload: bool = False,
+    ) -> Estimate | None:
+        """What a run over ``frames`` frames will hold, see ``memory.estimate``."""
+        return estimate(reference_stages, config, frames, settings, dtype, device, picture, references, offload)
+
+    @torch.no_grad()
+    def encode_identity(
+        self,
+        images: list[Tensor],
+        choice: FaceChoice = LARGEST,
+        provider: FaceProvider | None = None,
+        faces: list[list[Face]] | None = None,
+        progress: ProgressCallback = ignore_progress,
+    ) -> Identity:
+        """As ``MiniPipeline.encode_identity``; the person enters by features of the references, block by block."""
+        identity, references = self._references(images, choice, provider, faces, progress)
+        seen = None if self.image_net is None else self.image_net(references)  # (N, 1, D)
+        reference = reference_features(self.reference_net, identity.latents.to(self.dtype), seen)
+        tokens = identity.tokens if seen is None else seen[:, 0].float()
+        return replace(identity, tokens=tokens, reference=reference)
+
+    def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
+        """Whisper's features, or log-mel patches for a model that follows poses."""
+        if self.speech_encoder is None:
+            return super().encode_speech(audio, fps, progress)
+        self.place("speech")
+        return whisper.encode_speech(audio, fps, self.speech_encoder, self.config.speech, progress)
+
+    def animate(
+        self,
+        identity: Identity,
+        speech: Speech,
+        style: Style | None = None,
+        motion: MotionTrack | None = None,
+        settings: SamplingSettings | None = None,
+        output: Output = "full",
+        progress: ProgressCallback = ignore_progress,
+    ) -> Iterator[Tensor]:
+        """As ``MiniPipeline.animate``. A model that makes its motion from speech takes no motion and no style.
+
+        The latents of all frames are held until the last is decoded, some 64 kB a frame.
+        """
+        settings = self.checked(identity, settings)
+        if self.makes_motion:
+            self.place("denoise")
+            identity = identity.to(self.device)
+            face = face_box_map(identity.landmarks, self.config.crop_size)
+            conditions = Conditions(map=face[None, None], speech=speech.features[None])
+        else:
+            track, basis = self.motion_for(speech, style or Style(), motion, settings.scales.text)
+            self.place("denoise")
+            identity = identity.to(self.device)
+            frames = track[: len(speech)].to(self.device)
+            landmarks = move_landmarks(identity.landmarks, identity.blendshapes, frames, basis)
+            poses = draw_pose(landmarks, self.config.crop_size, self.config.structure.map_size)
+            conditions = Conditions(map=poses[None])
+        return self._render(identity, len(speech), conditions, settings, output, progress)
+
+    def _render(
+        self,
+        identity: Identity,
+        frames: int,
+        conditions: Conditions,
+        settings: SamplingSettings,
+        output: Output,
+        progress: ProgressCallback,
+    ) -> Iterator[Tensor]:
+        """conditions: of all ``frames`` frames, but for the identity's tokens and reference."""
+        starts = range(0, frames, settings.chunk)
+        windows = len(RingWindows(settings.window, settings.overlap).starts(frames))
+        tick = Counter(progress, settings.steps * windows + len(starts))
+
+        def show_window(clean: Tensor) -> None:
+            fast = self.fast_decoder
+            tick(None if fast is None else fast.decode(clean[:, :, 0].to(self.dtype))[0].float().cpu())
+
+        tokens = identity.tokens[None] if len(identity.tokens) else None
+        conditions = replace(conditions, identity=tokens, reference=identity.reference).to(self.device, self.dtype)
+        limit = self.config.animate_net.noise_limit
+        noise = clip_noise(settings.seed, frames, tuple(identity.latents.shape[1:]), limit).to(self.device)
+        latents = sample_clip(self.animate_net, conditions, noise, settings, on_window=show_window)
+        latents = latents[0].transpose(0, 1)  # (F, C, h, w)
+        decoder = self.fast_decoder if settings.fast_decode and self.fast_decoder else self.autoencoder
+        data = crop_data(identity)
+        for start in starts:
+            with torch.no_grad():
+                crops = decoder.decode(latents[start : start + settings.chunk].to(self.dtype)).float().clamp(0, 1)
+            shown = (pasted_crops(crops, data) if output == "full" else crops).cpu()
+            tick(shown[-1])
+            yield shown
+
+
+def clip_noise(seed: int, frames: int, shape: tuple[int, ...], limit: float) -> Tensor:
+    """Initial noise (1, C, F, h, w) for latents of ``shape`` (C, h, w), clamped to -limit..limit."""
+    return frame_noise(seed, 0, frames, shape).clamp(-limit, limit).transpose(0, 1)[None]
+
+
+@torch.no_grad()
+def sample_clip(
+    net: AnimateNet,
+    conditions: Conditions,
+    noise: Tensor,
+    settings: SamplingSettings,
+    on_window: Callable[[Tensor], None] = lambda clean: None,
+    on_step: Callable[[Tensor], None] = lambda sample: None,
+) -> Tensor:
+    """Noise (1, C, F, h, w) of a whole clip -> clean latents of the same shape, as EchoMimic samples.
+
+    conditions: of F frames, in the network's precision. With a guidance scale other than 1, velocities are guided away
+    from those of silence, without map and without reference. on_window, on_step: see ``sampling.denoise.denoise``.
+    """
+    cond, uncond = cached_conditions(net, conditions, settings.scales), None
+    if settings.guidance_scale != 1:
+        uncond = cached_conditions(net, unconditional(net, conditions), settings.scales)
+    return denoise(
+        net,
+        noise,
+        noise,
+        strided_velocity_steps(settings.steps, net.config.betas),
+        cond,
+        uncond,
+        settings.guidance_scale,
+        RingWindows(settings.window, settings.overlap, net.config.shift),
+        on_window=on_window,
+        on_step=on_step,
+    )

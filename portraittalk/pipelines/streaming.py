@@ -1,0 +1,103 @@
+"""Frames window by window: each window is prepared, sampled, finished and handed on before the next one begins."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ..models.autoencoder import Autoencoder
+from ..progress import Progress, ProgressCallback
+from ..sampling.windows import Window
+from ..types import Structure
+
+
+@dataclass(frozen=True)
+class Scene:
+    """F frames before sampling. base: latents of the warped portrait, (F, C, h, w)."""
+
+    structure: Structure
+    base: Tensor
+
+
+class Counter:
+    """Reports the steps of a whole run as one row of numbers."""
+
+    def __init__(self, progress: ProgressCallback, total: int, stage: str = "animate") -> None:
+        self._progress, self._total, self._stage, self._done = progress, total, stage, 0
+
+    def __call__(self, preview: Tensor | None = None) -> None:
+        self._done += 1
+        self._progress(Progress(self._stage, self._done, self._total, preview))
+
+
+def stream_windows(
+    windows: list[Window],
+    prepare: Callable[[slice], Scene],
+    sample: Callable[[Scene, Window, Tensor | None], Tensor],
+    finish: Callable[[Scene, Tensor], Tensor],
+    tick: Counter,
+    chunk: int,
+) -> Iterator[Tensor]:
+    """Yield the frames of all windows in order, at most ``chunk`` at a time.
+
+    prepare: makes the scene of frames that are new to a window. sample: clean latents (F, C, h, w) of a window, given
+    those of its first frames, which the window before has sampled. finish: frames from a scene and its latents; called
+    for frames that no later window sees. Nothing but the overlap is held from one window to the next.
+    """
+    carried: Scene | None = None
+    anchor: Tensor | None = None
+    for number, window in enumerate(windows):
+        fresh = prepare(slice(window.start + window.shared, window.stop))
+        scene = fresh if carried is None else _join(carried, fresh)
+        carried = None
+        del fresh  # joined frames are not held twice
+        latents = sample(scene, window, anchor)
+        leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
+        for start in range(0, leaving, chunk):
+            part = slice(start, min(start + chunk, leaving))
+            frames = finish(_cut(scene, part), latents[part])
+            tick(frames[-1])
+            yield frames
+        carried, anchor = _copy(_cut(scene, slice(leaving, None))), latents[leaving:].clone()
+        del scene, latents  # before those of the next window are made
+
+
+def count_ticks(windows: list[Window], steps: int, chunk: int) -> int:
+    """How often a run of ``stream_windows`` ticks that takes ``steps`` steps in each window."""
+    handed_on = [*(window.shared for window in windows[1:]), 0]
+    fresh = [len(window) - window.shared for window in windows]
+    leaving = [len(window) - shared for window, shared in zip(windows, handed_on, strict=True)]
+    return sum(-(-n // chunk) for n in fresh + leaving) + steps * len(windows)
+
+
+@torch.no_grad()
+def encode_base(autoencoder: Autoencoder, dtype: torch.dtype, structure: Structure, tick: Counter, chunk: int) -> Scene:
+    """The scene of a structure: its warped portraits encoded, ``chunk`` frames at a time."""
+    base = []
+    for warped in structure.warped.split(chunk):
+        base.append(autoencoder.encode(warped.to(dtype)).to(warped))
+        tick()
+    return Scene(structure, torch.cat(base))
+
+
+def as_clip(frames: Tensor) -> Tensor:
+    """(F, C, h, w) -> (1, C, F, h, w)."""
+    return frames.transpose(0, 1)[None]
+
+
+def _cut(scene: Scene, part: slice) -> Scene:
+    structure = Structure(**{f.name: getattr(scene.structure, f.name)[part] for f in fields(Structure)})
+    return Scene(structure, scene.base[part])
+
+
+def _copy(scene: Scene) -> Scene:
+    """A copy that is no view of a larger scene."""
+    structure = Structure(**{f.name: getattr(scene.structure, f.name).clone() for f in fields(Structure)})
+    return Scene(structure, scene.base.clone())
+
+
+def _join(before: Scene, after: Scene) -> Scene:
+    pairs = {f.name: (getattr(before.structure, f.name), getattr(after.structure, f.name)) for f in fields(Structure)}
+    structure = Structure(**{name: torch.cat(pair) for name, pair in pairs.items()})
+    return Scene(structure, torch.cat((before.base, after.base)))

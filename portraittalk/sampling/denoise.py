@@ -1,0 +1,68 @@
+"""The denoising loop that every model runs, and classifier-free guidance."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..models.animate_net import AnimateNet, Prepared
+from .steps import Step
+from .windows import WindowPolicy, fade, whole_clip
+
+ConditionsAt = Callable[[Tensor | slice], Prepared]  # frame indices of one window -> its conditions
+
+
+@torch.no_grad()
+def denoise(
+    net: AnimateNet,
+    sample: Tensor,
+    noise: Tensor,
+    steps: Sequence[Step],
+    cond: ConditionsAt,
+    uncond: ConditionsAt | None = None,
+    guidance_scale: float = 1.0,
+    windows: WindowPolicy = whole_clip,
+    new_noise: Callable[[int], Tensor] | None = None,
+    anchor: Tensor | None = None,
+    on_window: Callable[[Tensor], None] = lambda clean: None,
+    on_step: Callable[[Tensor], None] = lambda sample: None,
+) -> Tensor:
+    """Latents ``sample`` (1, C, F, h, w) at the noise level of the first step -> clean latents of the same shape.
+
+    noise: the noise that ``sample`` was made with. cond, uncond: the conditions of a window's frames; without
+    ``uncond`` there is no guidance. windows: the frame indices of the windows of a step; where windows overlap, their
+    predictions are averaged. new_noise: the noise of draw 1, 2, ... for steps that renoise.
+
+    anchor: (1, C, n, h, w), finished latents of the first n frames, shared with the window before. After every step
+    the sample is cross-faded from them, at that step's noise level, so that the network sees where the window before
+    ended and the last step leaves a plain cross-fade.
+
+    on_window is called with the predicted clean latents of every window, (1, C, n, h, w), on_step with the sample after
+    every step. The network runs in its own precision, the sample keeps its own.
+    """
+    dtype = next(net.parameters()).dtype
+    for number, step in enumerate(steps):
+        timestep = torch.tensor(step.timestep, device=sample.device)
+        total: Tensor | None = None
+        counts = sample.new_zeros(sample.shape[2], 1, 1)
+        for frames in windows(number, sample.shape[2]):
+            part = sample[:, :, frames]
+            predicted = net(part.to(dtype), timestep, cond(frames)).to(part)
+            if uncond is not None:
+                predicted = guide(predicted, net(part.to(dtype), timestep, uncond(frames)).to(part), guidance_scale)
+            on_window(step.predict_clean(part, predicted))
+            total = torch.zeros_like(sample) if total is None else total
+            total[:, :, frames] += predicted
+            counts[frames] += 1
+        assert total is not None
+        noise = new_noise(number + 1) if step.renoise and new_noise is not None else noise
+        sample = step.advance(sample, total / counts, noise)
+        if anchor is not None:
+            sample = fade(step.add_next_noise(anchor, noise[:, :, : anchor.shape[2]]), sample)
+        on_step(sample)
+    return sample
+
+
+def guide(cond: Tensor, uncond: Tensor, guidance_scale: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): predictions moved away from ``uncond``."""
+    return uncond + guidance_scale * (cond - uncond)
