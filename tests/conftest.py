@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,8 +25,6 @@ pytest_plugins = ["hub_fixture", "portrait_fixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI_PATH = Path(os.environ.get("COMFYUI_PATH", ROOT / ".cache" / "comfyui" / "ComfyUI")).resolve()
-
-GOLDENS = Path(os.environ.get("PORTRAITTALK_GOLDENS", ROOT.parent / "shared" / "facts" / "goldens"))
 
 
 @pytest.fixture(scope="session")
@@ -100,16 +97,6 @@ def tiny_model() -> MiniPipeline:
 
 
 @pytest.fixture(scope="session")
-def goldens() -> Callable[[str], dict[str, Tensor]]:
-    """What upstream code computed at small widths, by the file's name: 27 MB that are not in the repository."""
-    from safetensors.torch import load_file
-
-    if not GOLDENS.is_dir():
-        pytest.skip("no golden tensors here: set PORTRAITTALK_GOLDENS to their folder")
-    return lambda name: load_file(GOLDENS / f"{name}.safetensors")
-
-
-@pytest.fixture(scope="session")
 def tiny_echomimic() -> PortraitTalkConfig:
     """EchoMimic's configuration with narrower networks; the denoiser's widths are those of the golden tensors."""
     from tiny_public import tiny_echomimic
@@ -126,13 +113,15 @@ def tiny_aniportrait() -> PortraitTalkConfig:
 
 
 @pytest.fixture(scope="session")
-def golden_echomimic(goldens, tiny_echomimic) -> ReferencePipeline:
+def golden_echomimic(tiny_echomimic) -> ReferencePipeline:
     """The networks with the golden tensors' weights, by way of the layout; the others are random."""
+    from golden_tensors import golden
+
     from portraittalk.pipelines.load import build_pipeline
     from portraittalk.weights.layouts import LAYOUTS
     from portraittalk.weights.public import mapped
 
-    weights = {key: value.float() for key, value in goldens("echomimic_tiny_weights").items()}
+    weights = {key: value.float() for key, value in golden("echomimic_tiny_weights").items()}
     files: dict[str, dict[str, Tensor]] = {}
     for key, value in weights.items():
         network, _, rest = key.partition(".")
@@ -175,19 +164,14 @@ def aniportrait_checkpoint(tiny_aniportrait, tmp_path_factory) -> tuple[Layout, 
     return layout, write_public(layout, random_reference_model(layout), folder, pickled)
 
 
-def unexpected_skips(reporter) -> list:
-    """Skipped tests but for those that need the golden tensors, which few machines have."""
-    return [report for report in reporter.stats.get("skipped", []) if "golden" not in report.keywords]
-
-
 def pytest_terminal_summary(terminalreporter) -> None:
     if os.environ.get("FAIL_ON_SKIP"):
-        for report in unexpected_skips(terminalreporter):
+        for report in terminalreporter.stats.get("skipped", []):
             terminalreporter.write_line(f"skipped, which FAIL_ON_SKIP forbids: {report.nodeid}: {report.longrepr[2]}")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("FAIL_ON_SKIP") and unexpected_skips(reporter):
+    if os.environ.get("FAIL_ON_SKIP") and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from golden_tensors import golden
 
 from portraittalk.models.animate_net import AnimateNet, Conditions
 from portraittalk.models.audio_modules import AudioModule, FaceProjection
@@ -26,19 +27,18 @@ CASES = {
 }
 
 
-@pytest.mark.golden
 @torch.no_grad()
 @pytest.mark.parametrize("name", CASES)
-def test_a_module_computes_what_upstreams_does(goldens, name):
-    golden = goldens("hallo_block")
+def test_a_module_computes_what_upstreams_does(name):
+    tensors = golden("hallo_block")
     module = AudioModule("", 64, 64, 8, 768).eval()
-    module.load_state_dict({key.removeprefix("w."): value.float() for key, value in golden.items() if key[:2] == "w."})
-    masks = [golden[f"in.{region}_mask.1"].unflatten(-1, (8, 8)) for region in ("full", "face", "lip")]
+    module.load_state_dict({key.removeprefix("w."): value.float() for key, value in tensors.items() if key[:2] == "w."})
+    masks = [tensors[f"in.{region}_mask.1"].unflatten(-1, (8, 8)) for region in ("full", "face", "lip")]
     regions = torch.stack(masks, 1) * (name != "masks_zero")
-    heard = () if name == "audio_zero" else module.keys_values(golden["in.audio"][0].float())
-    frames = golden["in.hidden_states"][0].transpose(0, 1)
+    heard = () if name == "audio_zero" else module.keys_values(tensors["in.audio"][0].float())
+    frames = tensors["in.hidden_states"][0].transpose(0, 1)
     found = module(frames, heard, regions, CASES[name])
-    torch.testing.assert_close(found.transpose(0, 1)[None], golden[f"out.{name}"], **CLOSE)
+    torch.testing.assert_close(found.transpose(0, 1)[None], tensors[f"out.{name}"], **CLOSE)
 
 
 def draw(*shape):

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from golden_tensors import golden
 
 from portraittalk.models.animate_net import Conditions
 from portraittalk.models.reference_net import reference_features
@@ -16,30 +17,29 @@ BETAS = (0.00085, 0.012)
 CLOSE = {"atol": 1e-4, "rtol": 0.0}  # measured: 2e-6 without, 7e-6 with guidance
 
 
-@pytest.mark.golden
 @pytest.mark.parametrize(
     ("inputs", "outputs", "guidance"), [("short.", "short.", 1.0), ("", "", 1.0), ("", "cfg2p5.", 2.5)]
 )
-def test_every_step_is_upstreams(goldens, golden_echomimic, inputs, outputs, guidance):
-    golden = goldens("echomimic_acc")
+def test_every_step_is_upstreams(golden_echomimic, inputs, outputs, guidance):
+    tensors = golden("echomimic_acc")
+    noise, found = tensors[f"{inputs}in.initial_latents"], []
     conditions = Conditions(
-        map=golden[f"{inputs}in.mask"],
-        speech=golden[f"{inputs}in.audio_features"].float(),
-        reference=reference_features(golden_echomimic.reference_net, golden[f"{inputs}in.reference_latents"]),
+        map=tensors["in.mask"].float(),
+        speech=tensors["in.audio_features"][:, : noise.shape[2]].float(),
+        reference=reference_features(golden_echomimic.reference_net, tensors[f"{inputs}in.reference_latents"]),
     )
     settings = SamplingSettings(steps=6, guidance_scale=guidance, window=12, overlap=3)
-    noise, found = golden[f"{inputs}in.initial_latents"], []
     sample_clip(golden_echomimic.animate_net, conditions, noise, settings, on_step=found.append)
-    torch.testing.assert_close(torch.stack(found), golden[f"{outputs}latents_after_step"], **CLOSE)
+    every_second = torch.stack(found)[..., ::2, ::2]  # row and column, which is what the file holds
+    torch.testing.assert_close(every_second, tensors[f"{outputs}latents_after_step"], **CLOSE)
 
 
-@pytest.mark.golden
-def test_the_schedule_and_the_windows_are_upstreams(goldens):
-    golden = goldens("echomimic_acc")
-    torch.testing.assert_close(noise_schedule(BETAS).alphas_cumprod, golden["alphas_cumprod"])
-    assert [step.timestep for step in strided_velocity_steps(6, BETAS)] == golden["timesteps"].tolist()
+def test_the_schedule_and_the_windows_are_upstreams():
+    tensors = golden("echomimic_acc")
+    torch.testing.assert_close(noise_schedule(BETAS).alphas_cumprod, tensors["alphas_cumprod"])
+    assert [step.timestep for step in strided_velocity_steps(6, BETAS)] == tensors["timesteps"].tolist()
     for name, frames in (("windows", 22), ("short.windows", 10)):
-        for number, windows in enumerate(golden[name]):
+        for number, windows in enumerate(tensors[name]):
             assert torch.equal(torch.stack(RingWindows(12, 3, shift=2)(number, frames)), windows)
 
 
