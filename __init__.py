@@ -5,7 +5,7 @@ WEB_DIRECTORY = "./web"
 __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
 
 
-async def comfy_entrypoint():
+async def comfy_entrypoint() -> object:
     """The extension. Imported here and not above, so that tools may import this folder where there is no ComfyUI."""
     from .nodes import PortraitTalkExtension
 

@@ -31,7 +31,7 @@ class Movable:
                 return tuple(move(inner) for inner in value)
             return value.to(device, dtype) if isinstance(value, Movable) else value
 
-        return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self) if f.init})  # type: ignore[arg-type, type-var]
+        return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self) if f.init})  # type: ignore[arg-type, type-var]  # Self is a dataclass
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import sys
 import typer
 
 from ..errors import PortraitTalkError
+from . import train_animate  # noqa: F401  # adds its commands to those of `train`
 from .animate import app as animate_app
 from .edit import app as edit_app
 from .measure import app as measure_app
 from .prepare import app as prepare_app
+from .train import app as train_app
 from .train_adfd import app as train_adfd_app
-from .train_animate import app as train_app
 from .train_face import app as train_face_app
 from .train_looks import app as train_looks_app
 from .train_text import app as train_text_app

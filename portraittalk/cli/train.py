@@ -103,7 +103,12 @@ def autoencoder(
     from ..training.data.prepare import clip_files
     from ..training.runs import AutoencoderRun
 
-    options = {"clips": clips, "start": start, "leave_out": leave_out, "training.decoder_only": decoder_only}
+    options: dict[str, Any] = {
+        "clips": clips,
+        "start": start,
+        "leave_out": leave_out,
+        "training.decoder_only": decoder_only,
+    }
     run = configured(AutoencoderRun, "autoencoder", out, config, {**options, **ends(minutes, steps, seed)}, set_)
     files = list(clip_files(run.clips, run.leave_out))
     held_out = [path for path in clip_files(run.clips) if path not in files]
@@ -177,7 +182,13 @@ def motion(
     from ..training.motion.speech import Sources, train
     from ..training.runs import MotionRun
 
-    options = {"clips": clips, "validation": validation, "tracks": tracks, "phones": phones, "synthetic": synthetic}
+    options: dict[str, Any] = {
+        "clips": clips,
+        "validation": validation,
+        "tracks": tracks,
+        "phones": phones,
+        "synthetic": synthetic,
+    }
     options |= {"wordless": wordless, "start": start}
     run = configured(MotionRun, "motion", out, config, {**options, "basis": basis, **ends(minutes, steps, seed)}, set_)
     videos = [path for path in files_of(run.clips) if path.suffix.lower() in VIDEOS]
@@ -239,8 +250,14 @@ def pairs(
     from ..training.face.basis import read_basis
     from ..training.runs import PairsRun
 
-    options = {"clips": clips, "autoencoder": autoencoder, "basis": basis, "teeth": teeth, "variants": variants}
-    options |= {"network.autoencoder.scaling_factor": scaling_factor, "leave_out": leave_out, "seed": seed}  # type: ignore[dict-item]
+    options: dict[str, Any] = {
+        "clips": clips,
+        "autoencoder": autoencoder,
+        "basis": basis,
+        "teeth": teeth,
+        "variants": variants,
+    }
+    options.update({"network.autoencoder.scaling_factor": scaling_factor, "leave_out": leave_out, "seed": seed})
     run = configured(PairsRun, "pairs", out, config, options, set_)
     network = Autoencoder(run.network.autoencoder).eval()
     network.load_state_dict(load_file(run.autoencoder))

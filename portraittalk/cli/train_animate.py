@@ -1,7 +1,7 @@
 """``portraittalk train animate | distil``: IdentityNet and AnimateNet, on pair files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -44,8 +44,14 @@ def animate(
     from ..training.data.prepare import clip_files
     from ..training.runs import AnimateRun
 
-    options = {"pairs": pairs, "embeddings": embeddings, "start": start, "decoder": decoder, "leave_out": leave_out}
-    options |= {"training.stage": stage, "training.batch": batch, "training.part": part}  # type: ignore[dict-item]
+    options: dict[str, Any] = {
+        "pairs": pairs,
+        "embeddings": embeddings,
+        "start": start,
+        "decoder": decoder,
+        "leave_out": leave_out,
+    }
+    options.update({"training.stage": stage, "training.batch": batch, "training.part": part})
     options |= ends(minutes, steps, seed)
     run = configured(AnimateRun, "animate", out, config, options, set_)
     training, network = run.training, run.network
@@ -87,8 +93,10 @@ def distil(
     from ..training.data.prepare import clip_files
     from ..training.runs import DistilRun
 
-    options = {"pairs": pairs, "teacher": teacher, "decoder": decoder, "leave_out": leave_out}
-    options |= {"training.steps": student_steps, "training.teacher_steps": teacher_steps, **ends(minutes, steps, seed)}  # type: ignore[dict-item]
+    options: dict[str, Any] = {"pairs": pairs, "teacher": teacher, "decoder": decoder, "leave_out": leave_out}
+    options.update(
+        {"training.steps": student_steps, "training.teacher_steps": teacher_steps, **ends(minutes, steps, seed)}
+    )
     run = configured(DistilRun, "distil", out, config, options, set_)
     networks, training = Networks(run.network), run.training
     networks.load_state_dict(load_file(run.teacher))

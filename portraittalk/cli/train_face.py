@@ -5,7 +5,7 @@ The order is pictures, driven, detector, mesh, expression, pack; compare measure
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -73,7 +73,7 @@ def detector(
     from ..training.face.views import FaceSources
     from ..training.runs import DetectorRun
 
-    options = {"pictures": pictures, "clips": clips, "start": start, "leave_out": leave_out}
+    options: dict[str, Any] = {"pictures": pictures, "clips": clips, "start": start, "leave_out": leave_out}
     run = configured(DetectorRun, "face detector", out, config, {**options, **ends(minutes, steps, seed)}, set_)
     whole, videos = list(clip_files(run.pictures, run.leave_out)), _videos(run.clips, run.leave_out)
     sources = FaceSources(whole, [], videos, run.training.views)
@@ -102,8 +102,8 @@ def mesh(
     from ..training.face.views import FaceSources
     from ..training.runs import MeshRun
 
-    options = {"pictures": pictures, "clips": clips, "basis": basis, "driven": driven, "start": start}
-    options |= {"leave_out": leave_out, **ends(minutes, steps, seed)}  # type: ignore[dict-item]
+    options: dict[str, Any] = {"pictures": pictures, "clips": clips, "basis": basis, "driven": driven, "start": start}
+    options.update({"leave_out": leave_out, **ends(minutes, steps, seed)})
     run = configured(MeshRun, "face mesh", out, config, options, set_)
     whole, moved = (
         [] if folder is None else list(clip_files(folder, run.leave_out)) for folder in (run.pictures, run.driven)
@@ -130,7 +130,7 @@ def expression(
     from ..training.face.mesh import train_expression
     from ..training.runs import ExpressionRun
 
-    options = {"clips": clips, "basis": basis, "leave_out": leave_out}
+    options: dict[str, Any] = {"clips": clips, "basis": basis, "leave_out": leave_out}
     run = configured(ExpressionRun, "face expression", out, config, {**options, **ends(minutes, steps, seed)}, set_)
     files = list(clip_files(run.clips, run.leave_out))
     train_expression(files, read_basis(run.basis).mean, run.network, run.training, out)

@@ -67,10 +67,10 @@ def is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def decoded(packet: av.Packet) -> list[av.AudioFrame]:
+def decoded(packet: "av.Packet[AudioStream]") -> list[av.AudioFrame]:
     """The frames of a packet; none where it is damaged, which leaves a gap of silence."""
     try:
-        return cast(list[av.AudioFrame], packet.decode())
+        return packet.decode()
     except av.FFmpegError:
         log.warning("A damaged piece of the sound was left out.")
         return []

@@ -14,7 +14,7 @@ from typing_extensions import Self
 class _FusedAttention(TorchFunctionMode):
     """Has attention make its result alone: on the meta device torch would make the matrix of scores as well."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # torch's
         if func is scaled_dot_product_attention:
             query, _, value = args[:3] if len(args) > 2 else (args + tuple((kwargs or {}).values()))[:3]
             return torch.empty_like(query[..., :1].expand(*query.shape[:-1], value.shape[-1]))
@@ -45,7 +45,7 @@ class Ledger(TorchDispatchMode):
         if self._device == "meta":
             self._attention.__exit__(*exception)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # torch's
         found = func(*args, **(kwargs or {}))
         for value in tree_leaves(found):
             if isinstance(value, Tensor) and value.device.type == self._device:

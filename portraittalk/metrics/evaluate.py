@@ -154,7 +154,7 @@ def evaluate(
             row |= {"mouth_warp": warped.l1, "mouth_psnr_warp": warped.psnr, "ssim_warp": warped.ssim}
             row["lpips_warp"] = warped.lpips
     names = [f.name for f in fields(Figures) if f.name != "subject"]
-    figures = Figures(subject.name, **{name: row.get(name) for name in names})  # type: ignore[arg-type]
+    figures = Figures(subject.name, **{name: row.get(name) for name in names})  # type: ignore[arg-type]  # by name
     features = None if clip is None else (made_features.features(), real_features.features())
     return Evaluation(subject, figures, curves, out, features)
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from ..tensor_files import fill
-from ..weights.files import SUFFIX
+from ..tensor_files import SUFFIX, fill
 from ..weights.public import read_public
 from .i3d import I3d
 from .inception import Inception
@@ -73,7 +72,7 @@ def load_metric_nets(
         tensors = _tensors(PUBLISHED[name], folders)
         if tensors is not None:
             found[name] = _filled(PUBLISHED[name], tensors).to(device)
-    return MetricNets(**found)  # type: ignore[arg-type]
+    return MetricNets(**found)  # type: ignore[arg-type]  # by name
 
 
 def check_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ with. All of that is told by the configuration: the forward pass is one.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from diffusers import ControlNetModel, UNetMotionModel
@@ -288,14 +289,14 @@ def add_guides(unet: UNetMotionModel) -> None:
     The last down block has no attention and is told nothing of them: its features join before the middle block.
     """
 
-    def add_to(place: int) -> Callable[..., tuple]:
-        def hook(block, inputs, named, outputs) -> tuple:  # type: ignore[no-untyped-def]
+    def add_to(place: int) -> Callable[..., Any]:
+        def hook(block, inputs, named, outputs) -> Any:  # type: ignore[no-untyped-def]  # torch's hooks
             guides = named["encoder_hidden_states"].guides
             return (outputs[0] + guides[place], *outputs[1:]) if guides else outputs
 
         return hook
 
-    def before_middle(block, inputs, named):  # type: ignore[no-untyped-def]
+    def before_middle(block, inputs, named):  # type: ignore[no-untyped-def]  # torch's hooks
         guides = named["encoder_hidden_states"].guides
         return ((inputs[0] + guides[-1], *inputs[1:]), named) if guides else None
 

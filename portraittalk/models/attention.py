@@ -63,7 +63,7 @@ class DecoupledCrossAttention(nn.Module):
             found[branch] = (_heads(to_k(given), attn.heads), _heads(to_v(given), attn.heads))
         return found
 
-    def forward(  # type: ignore[no-untyped-def]
+    def forward(  # type: ignore[no-untyped-def]  # diffusers calls it
         self, attn, hidden_states: Tensor, encoder_hidden_states: Attended, attention_mask=None, temb=None
     ) -> Tensor:
         """hidden_states: (N, P, C) latent pixels -> (N, P, C)."""
@@ -92,7 +92,7 @@ class ReferenceSelfAttention:
         """Keys and values of a reference's features (B, P, C), with the projections of the layer ``attn``."""
         return _heads(attn.to_k(features), attn.heads), _heads(attn.to_v(features), attn.heads)
 
-    def __call__(  # type: ignore[no-untyped-def]
+    def __call__(  # type: ignore[no-untyped-def]  # diffusers calls it
         self, attn, hidden_states: Tensor, encoder_hidden_states: Attended, attention_mask=None, temb=None
     ) -> Tensor:
         """hidden_states: (B * F, P, C) -> the same; the reference is the same for all F frames."""

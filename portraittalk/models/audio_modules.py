@@ -5,6 +5,7 @@ surroundings, the face and the lips. Each result counts only in its region, and 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch.nn.functional as F
 from diffusers import Transformer2DModel, UNetMotionModel
@@ -34,7 +35,8 @@ class AudioBlock(nn.Module):
     def crossings(self) -> list[tuple[Attention, nn.Conv2d]]:
         """Attention and convolution of each region."""
         attentions = (self.attn2_0, self.attn2_1, self.attn2_2)
-        return list(zip(attentions, (self.zero_conv_full, self.zero_conv_face, self.zero_conv_lip), strict=True))  # type: ignore[arg-type]
+        convs = (self.zero_conv_full, self.zero_conv_face, self.zero_conv_lip)
+        return list(zip(attentions, convs, strict=True))  # type: ignore[arg-type]  # modules of a list have no type
 
     def keys_values(self, tokens: Tensor) -> tuple[KeysValues, ...]:
         """Those of speech tokens (N, L, D), for each region."""
@@ -72,7 +74,7 @@ class AudioModule(nn.Module):
         self.proj_out = nn.Conv2d(width, channels, 1)
 
     def keys_values(self, tokens: Tensor) -> tuple[KeysValues, ...]:
-        return self.transformer_blocks[0].keys_values(tokens)  # type: ignore[operator]
+        return self.transformer_blocks[0].keys_values(tokens)  # type: ignore[operator]  # modules of a list have no type
 
     def forward(
         self,
@@ -114,7 +116,7 @@ def _with_widths(unet: UNetMotionModel) -> Iterator[tuple[str, Transformer2DMode
             yield f"{name}.attentions.{number}", attention, width
 
 
-def _listen(attention, inputs, named, outputs) -> tuple:  # type: ignore[no-untyped-def]
+def _listen(attention, inputs, named, outputs) -> Any:  # type: ignore[no-untyped-def]  # a hook of torch
     module, told = attention.audio, named["encoder_hidden_states"]
     scale = told.scales["speech"]
     changed = module(outputs[0], told.audio.get(module.layer, ()), told.regions, (scale, scale, scale))

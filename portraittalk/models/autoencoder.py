@@ -40,7 +40,7 @@ class Autoencoder(nn.Module):
         patches = self.kl.decode(latents / self.config.scaling_factor).sample
         return F.pixel_shuffle(patches, self.config.patch_size) / 2 + 0.5
 
-    def posterior(self, images: Tensor):  # type: ignore[no-untyped-def]
+    def posterior(self, images: Tensor):  # type: ignore[no-untyped-def]  # of diffusers, whose types are skipped
         """The unscaled posterior distribution, for training."""
         patches = F.pixel_unshuffle(images * 2 - 1, self.config.patch_size)
         return self.kl.encode(patches).latent_dist

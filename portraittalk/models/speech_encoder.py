@@ -34,7 +34,7 @@ class SpeechEncoder(nn.Module):
             max_source_positions=SECONDS * RATE,
         )
         self.encoder = WhisperEncoder(whisper)
-        self.encoder.layer_norm = nn.Identity()  # type: ignore[assignment]
+        self.encoder.layer_norm = nn.Identity()  # type: ignore[assignment]  # left out
 
     def forward(self, mel: Tensor) -> Tensor:
         return torch.stack(self.encoder(mel, output_hidden_states=True).hidden_states, 2)

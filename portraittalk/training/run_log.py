@@ -54,7 +54,7 @@ class RunLog:
         if find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def losses(self, step: int, seconds: float, learning_rate: float, means: dict[str, float]) -> None:
         told = "  ".join(f"{name} {value:.5f}" for name, value in means.items())

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import WeightsError
-from ..tensor_files import read_shapes
-from .files import SUFFIX
+from ..tensor_files import SUFFIX, read_shapes
 
 LIST = Path(__file__).parent / "public_files.json"
 PUBLIC = "public"

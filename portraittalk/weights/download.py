@@ -29,7 +29,7 @@ def download(file: PublicFile, folder: Path, endpoint: str | None = None) -> Pat
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
         from huggingface_hub.file_download import http_get
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, not re-exported
     except ImportError as error:
         raise WeightsError(
             f"Downloads need the Hugging Face library: {HOW_TO}. Or get {file.wanted_in(folder)} yourself."

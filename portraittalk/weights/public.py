@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from ..tensor_files import read_tensors, unfit
-from .files import BUILT_IN, SUFFIX, find_weights
+from ..tensor_files import SUFFIX, read_tensors, unfit
+from .files import BUILT_IN, find_weights
 from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
 from .load import save_weights

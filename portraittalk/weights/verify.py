@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from ..errors import WeightsError
-from ..tensor_files import check_tensors, read_shapes
+from ..tensor_files import SUFFIX, check_tensors, read_shapes
 from .catalogue import Catalogue, PublicFile, PublicModel, is_whole, shown_size
 from .download import received, sha256_of
-from .files import SUFFIX, available_weights
+from .files import available_weights
 from .layouts import FAST_DECODER, with_fast_decoder
 from .load import config_in
 from .networks import build_networks

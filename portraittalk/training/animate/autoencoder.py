@@ -158,7 +158,7 @@ def train_autoencoder(
         model.load_state_dict(load_file(start))
     model.kl.encoder.requires_grad_(not config.decoder_only)
     model.kl.quant_conv.requires_grad_(not config.decoder_only)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
 
     def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         trained = cast(Autoencoder, network)

@@ -107,13 +107,13 @@ def train_animate(
     schedule = noise_schedule()
 
     def loss(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
-        return animate_loss(model, batch, config, training, schedule, noise, mouth_loss)  # type: ignore[arg-type]
+        return animate_loss(model, batch, config, training, schedule, noise, mouth_loss)  # type: ignore[arg-type]  # model is a Networks
 
     draw = batches(pairs, embeddings, config, training)
     trained = fit(networks, draw, loss, training.trainer, out, training.seed, validate)
     if training.stage == 1:
         for model in (networks, trained):
-            bring_back_motion(model.animate_net)  # type: ignore[arg-type]
+            bring_back_motion(model.animate_net)  # type: ignore[arg-type]  # model is a Networks
     return trained
 
 
@@ -123,7 +123,7 @@ def leave_out_motion(net: AnimateNet) -> None:
         nn.init.zeros_(module.proj_out.weight)
         nn.init.zeros_(module.proj_out.bias)
         module.requires_grad_(False)
-        module.forward = _unchanged  # type: ignore[method-assign]
+        module.forward = _unchanged
 
 
 def bring_back_motion(net: AnimateNet) -> None:

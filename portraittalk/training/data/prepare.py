@@ -114,7 +114,7 @@ def summarised(reports: list[SourceReport]) -> dict[str, object]:
     reasons: Counter[str] = Counter()
     for report in reports:
         for dropped in report.dropped:
-            reasons[dropped.reason] += dropped.seconds  # type: ignore[assignment]
+            reasons[dropped.reason] += dropped.seconds  # type: ignore[assignment]  # a Counter of seconds
     return {
         "sources": len(reports),
         "clips": sum(len(report.clips) for report in reports),
@@ -218,7 +218,7 @@ def prepare_pictures(images: Iterable[Path], out: Path, provider: FaceProvider) 
 
 def crop_clip(frames: list[Tensor], faces: list[Face], size: int, margin: float = 1.0) -> dict[str, Tensor]:
     """Frames (3, H, W) of one clip and their faces -> frames, landmarks and blendshapes in the first frame's crop."""
-    crop = with_margin(aligned_crop(faces[0].landmarks, tuple(frames[0].shape[-2:]), size), margin)  # type: ignore[arg-type]
+    crop = with_margin(aligned_crop(faces[0].landmarks, tuple(frames[0].shape[-2:]), size), margin)  # type: ignore[arg-type]  # a pair
     cropped = torch.cat([(extract_crop(frame[None], crop).clamp(0, 1) * 255).round().byte() for frame in frames])
     landmarks = torch.stack([to_crop(face.landmarks, crop) for face in faces])
     blendshapes = torch.stack([face.blendshapes for face in faces if face.blendshapes is not None])

@@ -111,9 +111,9 @@ def train_detector(
     model = FaceDetector(config)
     if start is not None:
         model.load_state_dict(load_file(start))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
     draw = scenes(sources, config, training)
-    return fit(model, draw, detector_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]
+    return fit(model, draw, detector_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]  # fit returns the class it is given
 
 
 def _scene(

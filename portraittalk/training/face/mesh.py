@@ -120,9 +120,9 @@ def train_mesh(
     fill_template(model, mean)
     if start is not None:
         model.load_state_dict(load_file(start))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
     draw = mesh_batches(sources, mean, config, training)
-    return fit(model, draw, mesh_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]
+    return fit(model, draw, mesh_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]  # fit returns the class it is given
 
 
 def fill_template(model: FaceMesh, mean: Tensor) -> None:

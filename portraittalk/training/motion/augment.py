@@ -58,7 +58,7 @@ def random_curve(bands: int, spread: float, generator: Generator) -> Tensor:
     """A smooth random curve (bands,) over the bands with a deviation of about ``spread``: a tilt and three waves."""
     axis = torch.linspace(0, math.pi, bands)
     weights = torch.randn(4, generator=generator) * spread / torch.tensor([1.0, 1.5, 2.0, 3.0])
-    return sum(weight * torch.cos((order + 1) * axis) for order, weight in enumerate(weights))  # type: ignore[return-value]
+    return sum(weight * torch.cos((order + 1) * axis) for order, weight in enumerate(weights))
 
 
 def decibels(values: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class MotionLoss:
         }
         weights = {"coefficients": 1.0, "velocity": self.config.velocity, "aperture": self.config.aperture}
         weights |= {"closure": self.config.closure, "phones": self.config.phones}
-        return {"loss": sum(weights[name] * term for name, term in terms.items()), **terms}  # type: ignore[dict-item]
+        return {"loss": sum(weights[name] * term for name, term in terms.items()), **terms}
 
 
 @dataclass(frozen=True)
