@@ -1,0 +1,78 @@
+"""The scripts of examples/ run as they are, on the demo."""
+
+import runpy
+import shutil
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from portraittalk.media.reader import read_video
+from portraittalk.motion.track import MotionTrack
+
+SECONDS = ("--seconds", "0.2")
+FRAMES = 5
+
+
+@pytest.fixture
+def example(repository, tmp_path, monkeypatch, capsys):
+    """example(name, arguments...) -> what the script printed; it runs in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *SECONDS])
+        with torch.random.fork_rng():
+            runpy.run_path(str(repository / "examples" / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, repository):
+    """The demo portrait at half its size, and the demo speech."""
+    demo = repository / "portraittalk" / "assets" / "demo"
+    path = tmp_path_factory.mktemp("small") / "portrait.png"
+    Image.open(demo / "portrait.jpg").resize((384, 384)).save(path)
+    return path, demo / "speech.wav"
+
+
+def count(path):
+    return len(list(read_video(path)))
+
+
+def test_talk(example, small, tmp_path):
+    assert f"{FRAMES} frames" in example("talk", *small, tmp_path / "a.mp4", "--prompt", "a smile").out
+    assert count(tmp_path / "a.mp4") == FRAMES
+
+
+def test_edit_motion(example, small, tmp_path):
+    example("edit_motion", *small)
+    assert count(tmp_path / "talking.mp4") == len(MotionTrack.load(tmp_path / "motion.json")) == FRAMES
+
+
+def test_several_references(example, small, tmp_path):
+    portrait, speech = small
+    mirrored = tmp_path / "mirrored.png"
+    Image.open(portrait).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
+    assert "gave" in example("several_references", speech, tmp_path / "a.mp4", portrait, mirrored).out
+    assert count(tmp_path / "a.mp4") == FRAMES
+
+
+def test_stream_frames(example, small, tmp_path):
+    assert f"{FRAMES} of {FRAMES}" in example("stream_frames", *small, "--folder", "some").out
+    assert len(list((tmp_path / "some").iterdir())) == FRAMES
+
+
+def test_batch_goes_on_after_a_file_that_cannot_be_used(example, small, tmp_path, capsys):
+    portraits, speeches = tmp_path / "portraits", tmp_path / "speeches"
+    portraits.mkdir()
+    speeches.mkdir()
+    shutil.copy(small[0], portraits / "b.png")
+    (portraits / "a.png").write_bytes(b"no picture")
+    shutil.copy(small[1], speeches / "x.wav")
+    with pytest.raises(SystemExit) as ended:
+        example("batch", portraits, speeches, "videos")
+    assert ended.value.code == 1 and "a.png" in capsys.readouterr().err
+    assert count(tmp_path / "videos" / "b_x.mp4") == FRAMES
