@@ -94,6 +94,32 @@ def test_a_preview_is_short_and_crops_and_saved_motion_can_be_had(run, face, spe
     assert height == width != 768
 
 
+def test_motion_saved_at_another_frame_rate_is_as_long_as_the_speech(run, face, tmp_path):
+    write_wav(tmp_path / "speech.wav", 0.521)
+    usual = ("animate", face, "--audio", tmp_path / "speech.wav", "--model", "tiny", "--max-size", 256)
+    motion, out = tmp_path / "motion.json", tmp_path / "out.mp4"
+    assert run(*usual, "--out", out, "--fps", 25, "--motion-out", motion)[0] == 0
+    code, printed, _ = run(*usual, "--out", out, "--fps", 24, "--motion-in", motion)
+    assert code == 0 and printed.startswith(f"{out}: 13 frames")
+
+
+def test_scales_and_windows_have_options_as_the_node_has_and_old_names_work(run, face, speech, tmp_path):
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--preview", 0.2)
+
+    def frames(name, *options):
+        (tmp_path / name).mkdir()
+        code, _, said = run(*usual, "--out", tmp_path / name / "%02d.png", *options)
+        assert code == 0, said
+        return [path.read_bytes() for path in sorted((tmp_path / name).iterdir())]
+
+    new = ("--speech-scale", 0.5, "--structure-scale", 0.3, "--guidance-scale", 1, "--window", 3, "--overlap", 1)
+    old = ("--audio-scale", 0.5, "--structure-scale", 0.3, "--guidance", 1, "--window", 3, "--overlap", 1)
+    assert frames("new", *new) == frames("old", *old) != frames("usual")
+    for wrong in (("--window", 0), ("--window", 3, "--overlap", 3), ("--structure-scale", -1)):
+        code, _, said = run(*usual, "--out", tmp_path / "wrong.mp4", *wrong)
+        assert code == 2 and wrong[-2].removeprefix("--").replace("-", " ") in said.replace("\n", " ")
+
+
 def test_several_faces_are_told_and_one_is_chosen(run, face, speech, tmp_path):
     picture = Image.open(face)
     both = Image.new("RGB", (1200, 768), "white")
