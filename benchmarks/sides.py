@@ -62,10 +62,10 @@ def compare(model, provider, photo: Tensor) -> tuple[list[Tensor], float, float]
         structure = structure_of_landmarks(identity, target, shapes[None], still(shapes), config)
         frames = model.render(identity, speech, Style(), lambda _: structure, SamplingSettings(), "crop")
         sized = interpolate(torch.cat(list(frames)), (SIDE, SIDE), mode="bilinear", antialias=True)
-        return sized[0], interpolate(structure.lent, (SIDE, SIDE), mode="bilinear")[0]
+        return sized[0], interpolate(structure.borrowed, (SIDE, SIDE), mode="bilinear")[0]
 
-    truth, (by_itself, _), (with_second, lent) = extract_crop(photo, alone.crop, SIDE), made(alone), made(both)
-    errors = (255 * l1(picture, truth, (lent > 0.5).float()) for picture in (by_itself, with_second))
+    truth, (by_itself, _), (with_second, borrowed) = extract_crop(photo, alone.crop, SIDE), made(alone), made(both)
+    errors = (255 * l1(picture, truth, (borrowed > 0.5).float()) for picture in (by_itself, with_second))
     return [extract_crop(turned, alone.crop, SIDE), by_itself, with_second, truth], *errors
 
 

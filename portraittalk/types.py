@@ -139,8 +139,9 @@ class Structure(Movable):
     landmarks: (F, 478, 3) in crop pixels. map: (F, M, m, m) drawn landmarks in 0..1. coefficients: (F, K) expression,
     pose and gaze that the structure tokens are made of. flow: (F, 8, g, g), how the reference moves, as
     ``flow_between`` gives it. warped: (F, 3, S, S), the reference under that flow, but for what it shows too little of.
-    lent: (F, 1, S, S) in 0..1, how far a pixel of it is such: another reference's mouth or cheek, or the portrait's own
-    teeth at their own height. mask: (F, 1, S, S) in 0..1, feathered: what may differ from the warped reference.
+    borrowed: (F, 1, S, S) in 0..1, weight of pixels taken from elsewhere: another reference's mouth or cheek, or the
+    portrait's own teeth at their own height. mask: (F, 1, S, S) in 0..1, feathered: what may differ from the warped
+    reference.
     """
 
     landmarks: Tensor
@@ -148,7 +149,7 @@ class Structure(Movable):
     coefficients: Tensor
     flow: Tensor
     warped: Tensor
-    lent: Tensor
+    borrowed: Tensor
     mask: Tensor
 
     def __len__(self) -> int:

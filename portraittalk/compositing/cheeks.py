@@ -49,9 +49,9 @@ def show_sides(
 
     flow: (F, 8, g, g), by which the portrait was warped. landmarks: (F, 478, 3) of the frames, in crop pixels.
     """
-    size, lent = warped.shape[-1], torch.zeros_like(warped[:, :1])
+    size, borrowed = warped.shape[-1], torch.zeros_like(warped[:, :1])
     if not sides:
-        return warped, lent
+        return warped, borrowed
     skin, own = _skin(landmarks * (flow_size / size), flow_size), _pixels(flow)
     stretched = smoothstep((STRETCHED[0] - own) / (STRETCHED[0] - STRETCHED[1]))
     for view in sides:
@@ -68,8 +68,8 @@ def show_sides(
             interpolate(field, (size, size), mode="bilinear", align_corners=False) for field in (share, light)
         )
         warped = warped.lerp((other + light).clamp(0, 1), share)
-        lent = torch.maximum(lent, share)
-    return warped, lent
+        borrowed = torch.maximum(borrowed, share)
+    return warped, borrowed
 
 
 def _pixels(flow: Tensor) -> Tensor:

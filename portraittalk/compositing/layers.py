@@ -85,7 +85,7 @@ def network_picture(
     residual, picture = torch.zeros_like(structure.warped), structure.warped.clone()
     residual[..., tall, wide], picture[..., tall, wide] = decoded - plain, decoded
     if config.animate_net.residual:
-        residual *= drawn_share(opening * (1 - structure.lent))
+        residual *= drawn_share(opening * (1 - structure.borrowed))
     weight = stretched_mouth(opening, structure.landmarks, portrait_aperture)
     return FaceFrames(structure, opening, residual, structure.mask, picture, weight)
 
@@ -103,8 +103,8 @@ def show_borrowed(frames: FaceFrames) -> FaceFrames:
     structure = frames.structure
     return replace(
         frames,
-        picture=frames.picture.lerp(structure.warped + frames.residual, structure.lent),
-        picture_weight=torch.maximum(frames.picture_weight, structure.lent),
+        picture=frames.picture.lerp(structure.warped + frames.residual, structure.borrowed),
+        picture_weight=torch.maximum(frames.picture_weight, structure.borrowed),
     )
 
 

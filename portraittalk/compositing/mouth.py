@@ -21,7 +21,7 @@ from .openings import height_over
 from .warp import flow_between, warp
 
 PARTED = 0.03  # eye distances by which closed lips have to part for nothing of them to be left between
-LENDS = 0.08  # lip aperture from which a mouth has enough to give: a smile's row of teeth is a few pixels
+MIN_BORROW_APERTURE = 0.08  # lip aperture from which a mouth has enough to give: a smile's row of teeth is a few pixels
 FURTHER = 1.1  # times its opening at which a mouth is no longer stretched
 ROWS = 17  # of a mouth that are compared
 UPPER = (0.4, 1.0)  # of a mouth's height: where what belongs to the upper lip may end and the dark begin
@@ -56,13 +56,13 @@ def open_mouth(references: Tensor, landmarks: Tensor) -> View | None:
     """
     apertures = lip_aperture(landmarks)
     widest = int(apertures.argmax())
-    if apertures[widest] < torch.clamp_min(apertures[0] + PARTED, LENDS):
+    if apertures[widest] < torch.clamp_min(apertures[0] + PARTED, MIN_BORROW_APERTURE):
         return None
     own, other = skin_colour(references[[0, widest]], landmarks[[0, widest]]).clamp_min(0.02)
     return View((references[widest] * (own / other).clamp(*LIGHT)).clamp(0, 1), landmarks[widest])
 
 
-def lend_mouth(
+def borrow_mouth(
     warped: Tensor, landmarks: Tensor, portrait: View, mouth: View | None, flow_size: int
 ) -> tuple[Tensor, Tensor]:
     """The warped portrait (F, 3, S, S) with what a picture shows of the mouth where the portrait's own is stretched,
@@ -83,8 +83,8 @@ def lend_mouth(
     if not share.any():
         return warped, torch.zeros_like(warped[:, :1])
     seen, kept = unstretched(seen, landmarks, known)
-    lent = mouth_opening(landmarks, size) * share[:, None, None, None] * kept
-    return warped.lerp(seen, lent), lent
+    borrowed = mouth_opening(landmarks, size) * share[:, None, None, None] * kept
+    return warped.lerp(seen, borrowed), borrowed
 
 
 def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from ..types import Identity, Structure, View
 from .cheeks import show_sides
 from .draw import landmark_map, motion_mask
 from .draw_control import draw_control
-from .mouth import lend_mouth
+from .mouth import borrow_mouth
 from .warp import flow_between, warp
 
 # What each coefficient is multiplied with, so that all of them have a size of about one.
@@ -38,14 +38,14 @@ def structure_of_landmarks(
     warped, mask = warp(identity.references[0], flow), motion_mask(identity.landmarks, landmarks, size)
     warped, side = show_sides(warped, flow, landmarks, identity.sides, cells)
     portrait = View(identity.references[0], identity.landmarks)
-    warped, mouth = lend_mouth(warped, landmarks, portrait, identity.open_mouth, cells)
+    warped, mouth = borrow_mouth(warped, landmarks, portrait, identity.open_mouth, cells)
     return Structure(
         landmarks=landmarks,
         map=draw(landmarks, size, config.structure.map_size),
         coefficients=structure_coefficients(expression, track, lip_aperture(landmarks), config.structure.coefficients),
         flow=flow,
         warped=warped,
-        lent=torch.maximum(side, mouth),
+        borrowed=torch.maximum(side, mouth),
         mask=mask,
     )
 

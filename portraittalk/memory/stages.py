@@ -14,7 +14,7 @@ from ..speech.whisper import MEL_BANDS, RATE, SECONDS
 from ..types import SamplingSettings
 from .ledger import Ledger
 
-WARPED_CHANNELS = 8  # of a window's structure, in single precision: the warped portrait, where it is lent, mask, map
+WARPED_CHANNELS = 8  # of a window's structure, in single precision: warped portrait, borrowed pixels, mask, map
 MAKING_CHANNELS = 20  # the same while it is made; measured
 
 

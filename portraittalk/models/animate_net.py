@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..config import PortraitTalkConfig
 from ..types import Movable, Scales
 from .attention import (
-    Attended,
+    AttentionInputs,
     DecoupledCrossAttention,
     KeysValues,
     ReferenceSelfAttention,
@@ -59,12 +59,12 @@ class Conditions(Movable):
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedConditions:
     """``Conditions`` as the denoiser looks at them, the same at every step: what ``AnimateNet.prepare`` makes of them.
 
     beside: (B, C, F, h, w) what stands beside the noisy latents. guides: features (B, G, F or 1, h, w) of the drawn
-    maps, one or several; none without a map. branches, reference, scales, audio, regions: as in ``Attended``. maps
-    (B, F or 1, M, m, n) and text (B, L, D) are what a ControlNet reads at every step.
+    maps, one or several; none without a map. branches, reference, scales, audio, regions: as in ``AttentionInputs``.
+    maps (B, F or 1, M, m, n) and text (B, L, D) are what a ControlNet reads at every step.
     """
 
     beside: tuple[Tensor, ...]
@@ -77,7 +77,7 @@ class Prepared:
     audio: dict[str, tuple[KeysValues, ...]] = field(default_factory=dict)
     regions: Tensor | None = None
 
-    def at(self, frames: Tensor) -> "Prepared":
+    def at(self, frames: Tensor) -> "PreparedConditions":
         """That of some frames of one clip (B = 1), by number; what is the same for all of them stays as it is."""
 
         def rows(pair: KeysValues) -> KeysValues:
@@ -90,7 +90,7 @@ class Prepared:
         audio = {name: tuple(rows(pair) for pair in heard) for name, heard in self.audio.items()}
         return replace(self, beside=columns(self.beside), guides=columns(self.guides), audio=audio, branches=branches)
 
-    def joined(self, other: "Prepared") -> "Prepared":
+    def joined(self, other: "PreparedConditions") -> "PreparedConditions":
         """With what another one, of the same frames, has besides."""
         branches = {name: found | other.branches[name] for name, found in self.branches.items()}
         return replace(
@@ -184,22 +184,28 @@ class AnimateNet(nn.Module):
             self.text_tokens = nn.Linear(net.text_dim, net.token_dim) if reads else nn.Identity()
 
     def forward(
-        self, sample: Tensor, timestep: Tensor, conditions: Conditions | Prepared, scales: Scales | None = None
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions | PreparedConditions,
+        scales: Scales | None = None,
     ) -> Tensor:
         """sample: (B, C, F, h, w) noisy latents; timestep: () or (B,) -> velocity, or noise, (B, C, F, h, w).
 
         Where several steps have the same conditions, ``prepare`` them once: scales are then those given there.
         """
-        seen = conditions if isinstance(conditions, Prepared) else self.prepare(conditions, scales)
+        seen = conditions if isinstance(conditions, PreparedConditions) else self.prepare(conditions, scales)
         added = self.control(sample, timestep, seen) if self.guider == "control" else {}
         frames = sample.shape[2]
         guide, *guides = [clip.expand(-1, -1, frames, -1, -1) for clip in seen.guides] or [self.no_guide(sample)]
         inside = tuple(clip.transpose(1, 2).flatten(0, 1) for clip in guides)
-        attended = Attended(seen.branches, seen.scales, seen.reference, inside, audio=seen.audio, regions=seen.regions)
+        attended = AttentionInputs(
+            seen.branches, seen.scales, seen.reference, inside, audio=seen.audio, regions=seen.regions
+        )
         stacked = torch.cat((sample, *seen.beside, guide), 1)
         return self.unet(stacked, timestep, encoder_hidden_states=attended, **added).sample
 
-    def prepare(self, conditions: Conditions, scales: Scales | None = None) -> Prepared:
+    def prepare(self, conditions: Conditions, scales: Scales | None = None) -> PreparedConditions:
         """What of the denoiser's work is the same at every step: keys and values of all tokens, features of maps.
 
         A branch of scale 0 is not computed.
@@ -226,11 +232,11 @@ class AnimateNet(nn.Module):
                 reference[name] = block.attn1.processor.project(block.attn1, conditions.reference[name])
         beside = tuple(part for part in (conditions.warped, conditions.mask) if part is not None)
         if self.guider == "control":
-            return Prepared(beside, (), branches, reference, factors, maps, text)
+            return PreparedConditions(beside, (), branches, reference, factors, maps, text)
         guides = () if maps is None or self.guider == "none" else tuple(self.guides(maps))
-        return Prepared(beside, guides, branches, reference, factors, audio=audio, regions=conditions.regions)
+        return PreparedConditions(beside, guides, branches, reference, factors, audio=audio, regions=conditions.regions)
 
-    def control(self, sample: Tensor, timestep: Tensor, seen: Prepared) -> dict[str, Tensor | list[Tensor]]:
+    def control(self, sample: Tensor, timestep: Tensor, seen: PreparedConditions) -> dict[str, Tensor | list[Tensor]]:
         """What a ControlNet adds to the denoiser's skip connections and middle; nothing without maps, or where the
         scale of the structure is 0."""
         scale = seen.scales["structure"]
@@ -284,7 +290,7 @@ def structure_encoder(config: PortraitTalkConfig, channels: int) -> nn.Module:
 
 
 def add_guides(unet: UNetMotionModel) -> None:
-    """Has ``Attended.guides`` added to what leaves the down blocks of a denoiser with four, skips left alone.
+    """Has ``AttentionInputs.guides`` added to what leaves the down blocks of a denoiser with four, skips left alone.
 
     The last down block has no attention and is told nothing of them: its features join before the middle block.
     """

@@ -20,7 +20,7 @@ KeysValues = tuple[Tensor, Tensor]  # each (N, heads, L, C)
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttentionInputs:
     """What the attention layers of one forward pass look at. Layers go by the name of their transformer block.
 
     branches: per layer and branch, keys and values, where N is batch times frames, or the batch alone where all frames
@@ -40,7 +40,7 @@ class Attended:
 
 
 class DecoupledCrossAttention(nn.Module):
-    """The processor of every cross-attention layer, which takes ``Attended`` in the place of one token tensor.
+    """The processor of every cross-attention layer, which takes ``AttentionInputs`` in the place of one token tensor.
 
     block: the layer's name. branches: those it knows; the first uses the layer's own key and value projections. gain:
     the factor of the result, the bias of the output projection included.
@@ -64,7 +64,7 @@ class DecoupledCrossAttention(nn.Module):
         return found
 
     def forward(  # type: ignore[no-untyped-def]  # diffusers calls it
-        self, attn, hidden_states: Tensor, encoder_hidden_states: Attended, attention_mask=None, temb=None
+        self, attn, hidden_states: Tensor, encoder_hidden_states: AttentionInputs, attention_mask=None, temb=None
     ) -> Tensor:
         """hidden_states: (N, P, C) latent pixels -> (N, P, C)."""
         query = _heads(attn.to_q(hidden_states), attn.heads)
@@ -82,7 +82,7 @@ class ReferenceSelfAttention:
     """The processor of a denoiser's self-attention: keys and values are the frame's own pixels and the reference's.
 
     After "Animate Anyone" (Hu et al. 2024, arXiv 2311.17117, section 3.2): what the reference network's block of the
-    same name has recorded comes as keys and values in ``Attended.reference``. Without, only own pixels.
+    same name has recorded comes as keys and values in ``AttentionInputs.reference``. Without, only own pixels.
     """
 
     def __init__(self, block: str) -> None:
@@ -93,7 +93,7 @@ class ReferenceSelfAttention:
         return _heads(attn.to_k(features), attn.heads), _heads(attn.to_v(features), attn.heads)
 
     def __call__(  # type: ignore[no-untyped-def]  # diffusers calls it
-        self, attn, hidden_states: Tensor, encoder_hidden_states: Attended, attention_mask=None, temb=None
+        self, attn, hidden_states: Tensor, encoder_hidden_states: AttentionInputs, attention_mask=None, temb=None
     ) -> Tensor:
         """hidden_states: (B * F, P, C) -> the same; the reference is the same for all F frames."""
         query = _heads(attn.to_q(hidden_states), attn.heads)
@@ -121,7 +121,7 @@ def set_reference_attention(unet: nn.Module, processor: type[ReferenceSelfAttent
     """Gives the self-attention of every spatial transformer block of a diffusers UNet a processor of its own name.
 
     diffusers hands ``encoder_hidden_states`` to a block's first attention only where the block is told that this, too,
-    attends across: that is how the processor comes by ``Attended``.
+    attends across: that is how the processor comes by ``AttentionInputs``.
     """
     for name, block in spatial_blocks(unet):
         block.only_cross_attention = True

@@ -60,7 +60,7 @@ class AudioBlock(nn.Module):
 class AudioModule(nn.Module):
     """Features (N, C, h, w) of single frames -> the same, changed by what is heard with them.
 
-    layer: its name in ``Attended.audio``. width: of what lies between its projections.
+    layer: its name in ``AttentionInputs.audio``. width: of what lies between its projections.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..config import AnimateNetConfig
 from .attention import (
-    Attended,
+    AttentionInputs,
     DecoupledCrossAttention,
     ReferenceSelfAttention,
     set_reference_attention,
@@ -61,7 +61,7 @@ class ReferenceNet(nn.Module):
             for name, block in spatial_blocks(self.unet)
             if block.attn2 is not None
         }
-        seen = Attended(branches, {BRANCH: 1.0})
+        seen = AttentionInputs(branches, {BRANCH: 1.0})
         timestep = torch.zeros((), dtype=torch.long, device=latents.device)
         with _inputs_of_self_attention(self.unet) as found:
             self.unet(latents, timestep, encoder_hidden_states=seen)

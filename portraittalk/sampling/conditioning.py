@@ -6,13 +6,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..models.animate_net import AnimateNet, Conditions, Prepared
+from ..models.animate_net import AnimateNet, Conditions, PreparedConditions
 from ..types import Scales
 
 CACHED_FRAMES = 128  # longest clip whose keys, values and map features are cached
 
 
-def cached_conditions(net: AnimateNet, conditions: Conditions, scales: Scales) -> Callable[[Tensor | slice], Prepared]:
+def cached_conditions(
+    net: AnimateNet, conditions: Conditions, scales: Scales
+) -> Callable[[Tensor | slice], PreparedConditions]:
     """A lookup from frame indices to cached keys, values and map features.
 
     Keys and values of the reference are computed once. Those of frames, and features of their maps, are computed once
@@ -37,9 +39,9 @@ def cached_conditions(net: AnimateNet, conditions: Conditions, scales: Scales) -
         ),
         scales,
     )
-    cache: dict[tuple[int, ...], Prepared] = {}
+    cache: dict[tuple[int, ...], PreparedConditions] = {}
 
-    def window(indices: Tensor | slice) -> Prepared:
+    def window(indices: Tensor | slice) -> PreparedConditions:
         indices = _indices(indices)
         key = tuple(indices.tolist())
         if key in cache:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..models.animate_net import AnimateNet, Prepared
+from ..models.animate_net import AnimateNet, PreparedConditions
 from .steps import Step
 from .windows import WindowPolicy, fade, whole_clip
 
-ConditionsAt = Callable[[Tensor | slice], Prepared]  # frame indices of one window -> its conditions
+ConditionsAt = Callable[[Tensor | slice], PreparedConditions]  # frame indices of one window -> its conditions
 
 
 @torch.no_grad()

@@ -53,8 +53,8 @@ def test_the_far_cheek_is_that_of_the_other_view_in_the_portraits_light(person):
     sides = other_sides(pictures, torch.stack((portrait, turned(0.0))))
     flow = flow_between(portrait, target, SIZE, CELLS)
     warped = warp(pictures[0], flow)
-    shown, lent = show_sides(warped, flow, target, sides, CELLS)
-    hidden = lent[:, 0] > 0.9
+    shown, borrowed = show_sides(warped, flow, target, sides, CELLS)
+    hidden = borrowed[:, 0] > 0.9
     assert 0.01 < hidden.float().mean() < 0.2
     middle = float(target[0, 4, 0])
     columns = hidden[0].any(0).nonzero().flatten().float()
@@ -62,7 +62,7 @@ def test_the_far_cheek_is_that_of_the_other_view_in_the_portraits_light(person):
     alone, both = ((picture - person)[:, :, hidden[0]].abs().mean() for picture in (warped, shown))
     assert both < 0.7 * alone
     assert abs(float(shown[:, :, hidden[0]].mean()) - 0.5) < 0.05  # and not as dark as the view is
-    torch.testing.assert_close(shown.where(lent > 0, warped), shown)
+    torch.testing.assert_close(shown.where(borrowed > 0, warped), shown)
 
 
 def test_a_portrait_that_shows_all_is_left_as_it_is(person):
@@ -71,6 +71,6 @@ def test_a_portrait_that_shows_all_is_left_as_it_is(person):
     assert len(sides) == 1
     flow = flow_between(turned(0.0), target, SIZE, CELLS)
     warped = warp(person, flow)
-    shown, lent = show_sides(warped, flow, target, sides, CELLS)
-    assert lent.max() < 0.05 and (shown - warped).abs().max() < 0.05
+    shown, borrowed = show_sides(warped, flow, target, sides, CELLS)
+    assert borrowed.max() < 0.05 and (shown - warped).abs().max() < 0.05
     assert torch.equal(show_sides(warped, flow, target, (), CELLS)[0], warped)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from portraittalk.compositing.draw import mouth_opening
-from portraittalk.compositing.mouth import FURTHER, PARTED, lend_mouth, open_mouth, stretched_mouth, unstretched
+from portraittalk.compositing.mouth import FURTHER, PARTED, borrow_mouth, open_mouth, stretched_mouth, unstretched
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
@@ -72,13 +72,13 @@ def test_closed_lips_open_over_the_mouth_of_another_reference_in_the_portraits_l
     references = pictures(light=0.6)
     mouth, portrait = open_mouth(references, landmarks), View(references[0], landmarks[0])
     assert mouth is not None
-    shown, lent = lend_mouth(references[:1], face(10.0), portrait, mouth, 64)
+    shown, borrowed = borrow_mouth(references[:1], face(10.0), portrait, mouth, 64)
     torch.testing.assert_close(shown[MIDDLE], torch.tensor([0.1, 0.5, 0.1]), atol=0.02, rtol=0)
-    assert lent[MIDDLE] > 0.99
+    assert borrowed[MIDDLE] > 0.99
     torch.testing.assert_close(shown[..., :140, :], references[:1, :, :140])  # nothing but the mouth
-    shown, lent = lend_mouth(references[:1], face(0.0), portrait, mouth, 64)
-    assert lent.max() < 0.01
-    further = lend_mouth(references[:1], face(24.0), portrait, mouth, 64)[1][0, 0, :, 128]
+    shown, borrowed = borrow_mouth(references[:1], face(0.0), portrait, mouth, 64)
+    assert borrowed.max() < 0.01
+    further = borrow_mouth(references[:1], face(24.0), portrait, mouth, 64)[1][0, 0, :, 128]
     assert further[152:161].min() > 0.9 and further[168:].max() < 0.1  # it shows half as much
 
 
@@ -119,8 +119,10 @@ def test_a_portraits_own_teeth_are_not_drawn_out():
     portrait = View(seen[0], own[0])
     warped = torch.nn.functional.interpolate(seen[:, :, 150:162], (24, SIZE), mode="nearest")
     warped = torch.cat((seen[:, :, :150], warped, seen[:, :, 174:]), 2)
-    shown, lent = lend_mouth(warped, opened, portrait, None, 64)
+    shown, borrowed = borrow_mouth(warped, opened, portrait, None, 64)
     assert warped[0, 0, 155:158, 128].min() > 0.9 and shown[0, 0, 155, 128] < 0.3
-    assert lent[0, 0, 151:155, 128].min() > 0.9 and lent[0, 0, 160, 128] < 0.1 and lent[0, 0, 170, 128] > 0.9
-    assert lend_mouth(seen, own, portrait, None, 64)[1].max() == 0
-    assert lend_mouth(seen, own, View(seen[0], face(0.0)[0]), None, 64)[1].max() == 0  # closed lips show none
+    assert (
+        borrowed[0, 0, 151:155, 128].min() > 0.9 and borrowed[0, 0, 160, 128] < 0.1 and borrowed[0, 0, 170, 128] > 0.9
+    )
+    assert borrow_mouth(seen, own, portrait, None, 64)[1].max() == 0
+    assert borrow_mouth(seen, own, View(seen[0], face(0.0)[0]), None, 64)[1].max() == 0  # closed lips show none

@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
-from portraittalk.models.attention import BRANCHES, Attended, DecoupledCrossAttention
+from portraittalk.models.attention import BRANCHES, AttentionInputs, DecoupledCrossAttention
 
 WIDTH, TOKEN_DIM = 32, 24
 
@@ -22,7 +22,7 @@ def tokens(seed=0):
 
 def run(layer, hidden, found, **scales):
     branches = {"block": layer.processor.project(layer, found)}
-    return layer(hidden, encoder_hidden_states=Attended(branches, {**dict.fromkeys(BRANCHES, 1.0), **scales}))
+    return layer(hidden, encoder_hidden_states=AttentionInputs(branches, {**dict.fromkeys(BRANCHES, 1.0), **scales}))
 
 
 @torch.no_grad()
