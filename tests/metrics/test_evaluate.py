@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from tiny_sd15 import random_model, tiny
 
 from portraittalk.errors import MediaError
 from portraittalk.face.mesh import MeshProvider
@@ -11,7 +12,10 @@ from portraittalk.media.video import write_video
 from portraittalk.metrics.evaluate import Subject, _widest, evaluate, replayed
 from portraittalk.metrics.figures import as_json, table
 from portraittalk.metrics.metric_nets import MetricNets
+from portraittalk.models.face_basis import load_basis
+from portraittalk.pipelines.load import build_pipeline
 from portraittalk.types import SamplingSettings
+from portraittalk.weights.layouts import LAYOUTS
 
 SETTINGS = SamplingSettings(steps=1, window=8, overlap=2)
 
@@ -51,6 +55,26 @@ def test_with_metric_weights_lips_and_looks_are_judged_as_published(tiny_model, 
     assert figures.lse_c is not None and figures.lse_d is not None and abs(figures.sync_offset) <= 15
     assert figures.lse_d_real is not None and figures.lse_d_real != figures.lse_d
     assert "lse_c_real" in table([figures])
+
+
+@pytest.mark.parametrize("kind", ["echomimic", "animatediff"])
+def test_models_of_public_weights_are_measured_too(kind, tiny_echomimic, clip, tmp_path):
+    pytest.importorskip("transformers")
+    if kind == "echomimic":
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = build_pipeline(tiny_echomimic)
+    else:
+        model = random_model(tiny(LAYOUTS["animatediff"], shallow=True))
+        model.basis.load_state_dict(load_basis().state_dict())
+    found = MeshProvider()(next(iter(read_video(clip))))  # random networks draw no face that could be found
+    settings = SamplingSettings(steps=1, window=8, overlap=2)
+    result = evaluate(model, replayed(clip), tmp_path / "out.mp4", lambda image: found, settings=settings)
+    figures = result.figures
+    assert figures.flicker is not None and figures.speed > 0 and len(read_video(tmp_path / "out.mp4").size) == 2
+    draws_structures = kind == "animatediff"  # EchoMimic makes its motion itself: nothing is asked of the lips
+    assert (figures.mouth is not None) == (figures.seam is not None) == draws_structures
+    assert ("asked" in result.curves) == draws_structures
 
 
 def test_a_picture_is_measured_against_a_video_of_another_framing(tiny_model, clip, repository, tmp_path):
