@@ -1,4 +1,4 @@
-"""What a run keeps so that it can go on: weights, their average, the optimizer's moments, the step and the time."""
+"""Checkpoints to resume a run: weights, their EMA, the optimizer's moments, the step and the elapsed time."""
 
 import logging
 from pathlib import Path
@@ -12,7 +12,8 @@ logger = logging.getLogger(__name__)
 
 
 def save(model: nn.Module, average: nn.Module, optimizer: Any, step: int, seconds: float, out: Path) -> None:
-    """Writes ``state.safetensors``, all that ``resume`` reads, and ``weights.safetensors``, the average for use."""
+    """Write ``state.safetensors``, from which ``resume`` restores the run, and ``weights.safetensors``, the EMA weights
+    for inference."""
     moments = {
         f"optimizer.{index}.{name}": value
         for index, entry in optimizer.state_dict()["state"].items()
@@ -30,19 +31,19 @@ def save(model: nn.Module, average: nn.Module, optimizer: Any, step: int, second
 
 
 def resume(model: nn.Module, average: nn.Module, optimizer: Any, out: Path) -> tuple[int, float]:
-    """Fills what it is given from the state in ``out``; returns the step and the seconds of training behind it."""
+    """Load the state in ``out`` into the arguments; return the step and the seconds trained (0, 0 if there is none)."""
     if not (out / "state.safetensors").exists():
         return 0, 0.0
-    saved = load_file(out / "state.safetensors")
+    tensors = load_file(out / "state.safetensors")
     for network, prefix in ((model, "model."), (average, "average.")):
-        network.load_state_dict({n.removeprefix(prefix): t for n, t in saved.items() if n.startswith(prefix)})
+        network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in saved.items():
+    for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    step, seconds = int(saved["step"]), float(saved["seconds"])
+    step, seconds = int(tensors["step"]), float(tensors["seconds"])
     logger.info("resumed at step %d, after %.0f s", step, seconds)
     return step, seconds
 

@@ -1,4 +1,4 @@
-"""What a run tells: a line of ``log.jsonl`` now and then, pictures as PNG, and both in TensorBoard where it is there.
+"""Logs of a run: losses in ``log.jsonl``, pictures as PNG, and both in TensorBoard if it is installed.
 
 ``tensorboard --logdir RUNS`` shows the runs of a folder side by side.
 """
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Means:
-    """The means of named losses since they were last taken, over all processes. A loss need not be in every batch."""
+    """Running means of named losses since the last ``take``, over all processes. A batch may lack some losses."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
@@ -29,7 +29,7 @@ class Means:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        """All processes call it at the same step."""
+        """Return the means and reset them. All processes must call it at the same step."""
         from accelerate.utils import gather_object
 
         parts: list[tuple[dict[str, float], dict[str, int]]] = gather_object([(self._sums, self._counts)])
@@ -42,13 +42,13 @@ class Means:
 
 
 class RunLog:
-    """Writes into the run's folder; what a run that goes on from ``step`` had told after that step is forgotten."""
+    """Log writer in the run's folder; entries later than ``step``, from which the run resumes, are removed."""
 
     def __init__(self, out: Path, step: int) -> None:
         self._out = out
         self._file = out / "log.jsonl"
-        known = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
-        kept = [line for line in known if json.loads(line)["step"] <= step]
+        lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
         self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._board: Any = None
         if find_spec("tensorboard") is not None:
@@ -57,18 +57,18 @@ class RunLog:
             self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def losses(self, step: int, seconds: float, learning_rate: float, means: dict[str, float]) -> None:
-        told = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
-        logger.info("step %d %.0f s  %s", step, seconds, told)
+        text = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
+        logger.info("step %d %.0f s  %s", step, seconds, text)
         self._write(step, {"seconds": round(seconds, 1), "learning_rate": learning_rate, **means})
         self._scalars(step, {"learning_rate": learning_rate, **{f"train/{n}": v for n, v in means.items()}})
 
-    def validation(self, step: int, found: dict[str, Tensor]) -> None:
-        """found: scalars (), and pictures (3, H, W) in 0..1, which become ``pictures/<name>_<step>.png``."""
-        scalars = {f"validation/{name}": value.item() for name, value in found.items() if value.ndim == 0}
+    def validation(self, step: int, results: dict[str, Tensor]) -> None:
+        """Log scalars () and pictures (3, H, W) in 0..1, which are saved as ``pictures/<name>_<step>.png``."""
+        scalars = {f"validation/{name}": value.item() for name, value in results.items() if value.ndim == 0}
         if scalars:
             self._write(step, scalars)
             self._scalars(step, scalars)
-        for name, picture in found.items():
+        for name, picture in results.items():
             if picture.ndim == 3:
                 pixels = (picture.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
                 path = self._out / "pictures" / f"{name}_{step:07d}.png"

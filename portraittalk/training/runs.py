@@ -1,6 +1,6 @@
-"""What the file of a run may say, stage by stage: where its data lie, its network, and how it is trained.
+"""Schemas of the run files, one per training stage: data paths, network and training settings.
 
-A relative path is looked for from where the command is run.
+Relative paths are resolved against the working directory.
 """
 
 from dataclasses import dataclass, field
@@ -26,8 +26,8 @@ from .text.encoder import TextTraining
 
 @dataclass(frozen=True)
 class AutoencoderRun:
-    """clips: folder of prepared clips. leave_out: beginnings of the names of clips that are not trained on, but shown
-    at checkpoints. start: weights to begin with."""
+    """clips: folder of prepared clips. leave_out: name prefixes of held-out clips, which are shown at checkpoints.
+    start: initial weights."""
 
     clips: Path
     leave_out: tuple[str, ...] = ()
@@ -38,8 +38,8 @@ class AutoencoderRun:
 
 @dataclass(frozen=True)
 class PairsRun:
-    """clips: folder of prepared clips. autoencoder: its weights; its scaling factor stands in ``network.autoencoder``.
-    basis: the fitted expression basis. teeth: pictures to paint into mouths. variants: pair files of each clip."""
+    """clips: folder of prepared clips. autoencoder: its weights; the scaling factor is in ``network.autoencoder``.
+    basis: the fitted expression basis. teeth: pictures to paint into mouths. variants: pair files per clip."""
 
     clips: Path
     autoencoder: Path
@@ -54,9 +54,9 @@ class PairsRun:
 
 @dataclass(frozen=True)
 class AnimateRun:
-    """pairs: folder of pair files. embeddings: what ``embed`` wrote, for stage one. start: weights to begin with, for
-    stage two those of stage one. decoder: weights of the autoencoder, to compare mouths as they look decoded and to
-    show pictures. leave_out: as of the autoencoder."""
+    """pairs: folder of pair files. embeddings: output of ``embed``, for stage one. start: initial weights; for stage
+    two those of stage one. decoder: autoencoder weights, for the loss on decoded mouths and validation pictures.
+    leave_out: as in AutoencoderRun."""
 
     pairs: Path
     embeddings: Path | None = None
@@ -69,7 +69,7 @@ class AnimateRun:
 
 @dataclass(frozen=True)
 class DistilRun:
-    """teacher: weights that ``animate`` trained; the rest as of ``animate``."""
+    """teacher: weights trained by ``animate``. The other fields are as in AnimateRun."""
 
     pairs: Path
     teacher: Path
@@ -81,10 +81,10 @@ class DistilRun:
 
 @dataclass(frozen=True)
 class MotionRun:
-    """clips: folder of videos of people speaking. validation: beginnings of the names of those that are not trained
-    on. tracks: folder of their track files; phones: of their phone files. synthetic: folder of sound files with
-    phone files beside them. wordless: folder of sounds in which nobody speaks or sings, such as what
-    ``training.motion.music`` writes; they are also heard behind speech. start: weights to begin with."""
+    """clips: folder of talking-head videos. validation: name prefixes of held-out videos. tracks, phones: folders of
+    their track files and phone files. synthetic: folder of sound files with phone files beside them. wordless: folder
+    of sounds without speech or singing, such as the output of ``training.motion.music``; also mixed in behind speech.
+    start: initial weights."""
 
     clips: Path
     tracks: Path
@@ -100,7 +100,7 @@ class MotionRun:
 
 @dataclass(frozen=True)
 class DetectorRun:
-    """pictures: folder that ``face pictures`` wrote. clips: folder of prepared clips."""
+    """pictures: output folder of ``face pictures``. clips: folder of prepared clips."""
 
     pictures: Path
     clips: Path
@@ -112,7 +112,7 @@ class DetectorRun:
 
 @dataclass(frozen=True)
 class MeshRun:
-    """driven: folder that ``face driven`` wrote; the rest as of the detector. basis: its mean is the average face."""
+    """driven: output folder of ``face driven``. basis: its mean is the average face. The rest is as in DetectorRun."""
 
     pictures: Path
     clips: Path
@@ -137,8 +137,8 @@ class ExpressionRun:
 
 @dataclass(frozen=True)
 class AdfdRun:
-    """clips: folder of prepared clips at 25 frames a second. sounds: folder of the files that they come from, of the
-    same names. only: how the names of the clips to train on begin."""
+    """clips: folder of prepared clips at 25 fps. sounds: folder of their source files, with the same names. only: name
+    prefix of the clips to train on."""
 
     clips: Path
     sounds: Path
@@ -155,7 +155,7 @@ class EncoderRun:
 
 @dataclass(frozen=True)
 class DictionaryRun:
-    """wordnet: folder of WordNet's data.adj and so on. encoder: weights that ``text encoder`` trained."""
+    """wordnet: folder of WordNet's data files (data.adj, ...). encoder: weights trained by ``text encoder``."""
 
     wordnet: Path
     encoder: Path
@@ -165,7 +165,7 @@ class DictionaryRun:
 
 @dataclass(frozen=True)
 class ReaderRun:
-    """encoder: weights that ``text encoder`` or ``text dictionary`` trained. file: what holds encoder and reader."""
+    """encoder: weights trained by ``text encoder`` or ``text dictionary``. file: output file of encoder and reader."""
 
     encoder: Path
     file: Path
@@ -175,8 +175,8 @@ class ReaderRun:
 
 @dataclass(frozen=True)
 class LookNetRun:
-    """portraits: folder of pictures of about 768 pixels a side, most of which the head fills. leave_out: how the names
-    of those begin that are not trained on."""
+    """portraits: folder of pictures of about 768 pixels a side, mostly filled by the head. leave_out: name prefixes of
+    held-out portraits."""
 
     portraits: Path
     leave_out: tuple[str, ...] = ()
@@ -185,7 +185,7 @@ class LookNetRun:
 
 @dataclass(frozen=True)
 class LookReaderRun:
-    """net: weights that ``look net`` trained. file: what holds both."""
+    """net: weights trained by ``look net``. file: output file of both networks."""
 
     net: Path
     file: Path

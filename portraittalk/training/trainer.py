@@ -1,8 +1,8 @@
-"""The training loop that all networks share, on accelerate: AdamW, warm-up and cosine, accumulation, EMA, resume.
+"""The training loop of all networks, on accelerate: AdamW, warm-up, cosine decay, gradient accumulation, EMA, resume.
 
-``torchrun`` with several processes runs the same loop: every process draws other batches, gradients are averaged, and
-the main one alone writes. Everything random in a step is drawn from what ``step_seeds`` makes of the run's seed, the
-process and the step, so that a run that was stopped and goes on ends with the very weights of one that was not.
+With several processes (``torchrun``) each draws its own batches, gradients are averaged, and only the main process
+writes. All randomness of a step is seeded by ``step_seeds`` from the run's seed, the process and the step, so a resumed
+run ends with exactly the weights of an uninterrupted one.
 """
 
 import copy
@@ -34,11 +34,11 @@ Validate = Callable[[nn.Module, int], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """steps and minutes: a run ends at whichever comes first, and the learning rate falls to zero towards that end.
+    """steps, minutes: the run ends at whichever is reached first; the learning rate decays towards that end.
 
-    Minutes count those of a run before it was stopped. bf16: mixed precision, where the device computes in it.
-    accumulate: batches a step. ema: decay of the averaged weights, which are those that are saved for use. slow: factor
-    of the learning rate for parameters whose name begins so.
+    minutes include the time before a resume. bf16: mixed precision, if the device supports it. accumulate: batches per
+    step. ema: decay of the averaged weights, which are saved for inference. slow: name prefix of parameters -> factor
+    of their learning rate.
     """
 
     steps: Annotated[int, Ge(1)] = 100_000
@@ -56,7 +56,7 @@ class TrainerConfig:
 
 
 class _Objective(nn.Module):
-    """The model with its loss as one module, so that several processes average the gradients of all it does."""
+    """Model and loss as one module, so that distributed training averages the gradients of the whole computation."""
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _Objective(nn.Module):
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16: a CPU without them takes many times as long as in fp32."""
+    """Whether the device has native bf16 instructions: a CPU without them is many times slower than in fp32."""
     if device.type == "cpu":
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
@@ -82,40 +82,40 @@ def fit(
     seed: int = 0,
     validate: Validate | None = None,
 ) -> nn.Module:
-    """Trains ``model`` and returns its averaged copy.
+    """Train ``model`` and return its EMA copy.
 
-    draw: makes a batch from a generator. loss: maps model, batch and a generator for its own noise to named scalars,
-    of which ``"loss"`` is minimised and all are logged. validate: called with the averaged model and the step at each
-    checkpoint; the scalars and the pictures (3, H, W) in 0..1 that it returns are logged too.
-    ``out`` receives ``weights.safetensors``, averaged, ``state.safetensors`` to resume from, and what ``RunLog`` says.
+    draw: makes a batch from a generator. loss: (model, batch, generator for its own noise) -> named scalars;
+    ``"loss"`` is minimised, all are logged. validate: called with the EMA model and the step at each checkpoint; the
+    scalars and pictures (3, H, W) in 0..1 that it returns are logged.
+    Writes ``weights.safetensors`` (EMA), ``state.safetensors`` to resume from, and the ``RunLog`` into ``out``.
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    # The precision is not accelerate's to choose: it keeps one for the whole process.
+    # accelerate keeps one precision per process, so autocast is set here instead.
     accelerator = Accelerator(
         mixed_precision="no",
-        cpu=not torch.accelerator.is_available(),  # else several processes would not know of each other there
+        cpu=not torch.accelerator.is_available(),  # otherwise CPU processes would not form a group
         gradient_accumulation_steps=config.accumulate,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     device = accelerator.device
-    fast = computes_bf16(device)
-    if config.bf16 and not fast:
-        logger.warning("This %s does not compute in bf16: the run is in full precision.", device.type)
-    precision = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and fast)
+    native_bf16 = computes_bf16(device)
+    if config.bf16 and not native_bf16:
+        logger.warning("This %s has no native bf16: training in fp32.", device.type)
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and native_bf16)
     out.mkdir(parents=True, exist_ok=True)
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = _groups(model, config.slow)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99))
     average = copy.deepcopy(model).requires_grad_(False).eval().to(device)
-    step, before = resume(model, average, optimizer, out)
+    step, resumed_seconds = resume(model, average, optimizer, out)
     objective, optimizer = accelerator.prepare(_Objective(model.train(), loss), optimizer)
     started = saved = time.monotonic()
     log = RunLog(out, step) if accelerator.is_main_process else None
     means = Means()
 
     def elapsed() -> float:
-        return before + time.monotonic() - started
+        return resumed_seconds + time.monotonic() - started
 
     def checkpoint() -> None:
         if log is None:
@@ -124,14 +124,14 @@ def fit(
         if validate is not None:
             log.validation(step, validate(average, step))
 
-    while (done := _agreed(max(step / config.steps, elapsed() / 60 / config.minutes), accelerator)) < 1:
+    while (done := _shared_progress(max(step / config.steps, elapsed() / 60 / config.minutes), accelerator)) < 1:
         factor = rate(step, done, config.warmup)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * group["pace"] * factor
+            group["lr"] = config.learning_rate * group["lr_factor"] * factor
         for number in range(config.accumulate):
-            own, everywhere = step_seeds(seed, accelerator.process_index, step, number)
-            torch.manual_seed(everywhere)  # what dropout layers draw from
-            generator = Generator().manual_seed(own)
+            generator_seed, global_seed = step_seeds(seed, accelerator.process_index, step, number)
+            torch.manual_seed(global_seed)  # seeds dropout layers
+            generator = Generator().manual_seed(generator_seed)
             batch = {name: tensor.to(device) for name, tensor in draw(generator).items()}
             with accelerator.accumulate(objective), precision, _attention(device):
                 losses = objective(batch, generator)
@@ -144,9 +144,9 @@ def fit(
         step += 1
         update_average(average, model, min(config.ema, (1 + step) / (10 + step)))
         if step % config.log_every == 0:
-            found = means.take()
+            mean_losses = means.take()
             if log is not None:
-                log.losses(step, elapsed(), config.learning_rate * factor, found)
+                log.losses(step, elapsed(), config.learning_rate * factor, mean_losses)
         if time.monotonic() - saved > config.checkpoint_seconds:
             checkpoint()
             saved = time.monotonic()
@@ -158,12 +158,12 @@ def fit(
 
 
 def step_seeds(seed: int, process: int, step: int, number: int) -> list[int]:
-    """Two seeds of 32 bits for one batch: for its generator, and for torch's own."""
+    """Return two 32-bit seeds for one batch: for its generator and for torch's global one."""
     return np.random.SeedSequence((seed, process, step, number)).generate_state(2).tolist()
 
 
-def _agreed(done: float, accelerator: Any) -> float:
-    """The main process's clock decides for all: they must end at the same step, at the same learning rate."""
+def _shared_progress(done: float, accelerator: Any) -> float:
+    """Broadcast the main process's progress: all processes must use the same learning rate and end at the same step."""
     if accelerator.num_processes == 1:
         return done
     from accelerate.utils import broadcast
@@ -172,28 +172,28 @@ def _agreed(done: float, accelerator: Any) -> float:
 
 
 def _groups(model: nn.Module, slow: dict[str, float]) -> list[dict[str, Any]]:
-    """The trainable parameters by the factor of their learning rate."""
-    paces: dict[float, list[nn.Parameter]] = {}
+    """Group the trainable parameters by the factor of their learning rate."""
+    by_factor: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            pace = next((factor for prefix, factor in slow.items() if name.startswith(prefix)), 1.0)
-            paces.setdefault(pace, []).append(parameter)
-    return [{"params": parameters, "pace": pace} for pace, parameters in paces.items()]
+            factor = next((factor for prefix, factor in slow.items() if name.startswith(prefix)), 1.0)
+            by_factor.setdefault(factor, []).append(parameter)
+    return [{"params": parameters, "lr_factor": factor} for factor, parameters in by_factor.items()]
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """On CPUs the fused kernel is slow backwards where there are but a few keys, as in the branches of small models."""
+    """Use the math kernel on CPUs: the fused one has a slow backward pass with few keys, as small models have."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def rate(step: int, done: float, warmup: int) -> float:
-    """The learning rate's factor: linear warm-up, then half a cosine from 1 to 0.02 over ``done`` in 0..1."""
+    """Learning rate factor: linear warm-up times a half cosine from 1 to 0.02 over the progress ``done`` in 0..1."""
     return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Moves the averaged weights towards the current ones by ``1 - decay``."""
+    """Move the EMA weights towards the current ones by ``1 - decay``."""
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if mean.is_floating_point():
             mean.lerp_(value.to(mean), 1 - decay)
@@ -202,6 +202,6 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def stacked(samples: Iterable[Batch]) -> Batch:
-    """Samples of the same keys -> one batch."""
-    every = list(samples)
-    return {name: torch.stack([sample[name] for sample in every]) for name in every[0]}
+    """Stack samples with the same keys into one batch."""
+    samples = list(samples)
+    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}

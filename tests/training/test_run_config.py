@@ -104,7 +104,7 @@ def test_a_run_that_goes_on_otherwise_is_told_about(tmp_path, caplog):
     write_run(run, "animate", tmp_path / "run")
     assert not caplog.records
     write_run(run_of(tmp_path, 'clips = "a"\n[training]\nbatch = 2\n'), "animate", tmp_path / "run")
-    assert "goes on with another training.batch." in caplog.text
+    assert "resumes with changed settings: training.batch." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_run_that_goes_on_otherwise_is_told_about(tmp_path, caplog):
     [
         ("clips = ", (), "my.toml is not TOML"),
         ('command = "motion"\n', (), "is for `portraittalk train motion`, not for `train animate`"),
-        ("", (), "The run lacks 'clips': give it in a file with --config, or on the command line (--clips)."),
-        ('clips = "a"\nclip = 1\n', (), "my.toml: there is no setting clip; known here are: clips, names"),
+        ("", (), "The run needs 'clips': set it in a file with --config, or on the command line (--clips)."),
+        ('clips = "a"\nclip = 1\n', (), "my.toml: there is no setting clip; known settings: clips, names"),
         ('clips = "a"\n[training]\ntrainer = {step = 1}\n', (), "there is no setting training.trainer.step;"),
         (
             'clips = "a"\n[training.trainer]\nsteps = 0\n',
@@ -158,7 +158,7 @@ def test_the_command_line_tells_a_mistake_in_one_sentence(tmp_path, monkeypatch,
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 2
-    assert "Error: The run lacks 'clips'" in capsys.readouterr().err
+    assert "Error: The run needs 'clips'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -127,4 +127,4 @@ def test_a_device_without_bf16_is_trained_in_full_precision_which_is_said(tmp_pa
 
     config = replace(CONFIG, steps=1, bf16=True)
     fit(model, lambda generator: {"x": torch.ones(4, 2)}, loss, config, tmp_path)
-    assert seen == [torch.float32] and "full precision" in caplog.text
+    assert seen == [torch.float32] and "training in fp32" in caplog.text
