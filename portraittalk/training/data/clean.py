@@ -1,7 +1,7 @@
-"""What of a video can be trained on: which frames, in which stretches, and why the rest cannot.
+"""Selection of usable clips from a video, with a reason for every rejected stretch.
 
-A frame counts where exactly one face is seen large, whole and not turned away; a stretch ends where the picture is cut
-or a frame does not count, and is split evenly where it is long.
+A frame is usable if exactly one face is in it, large, uncropped and not turned away. A clip ends at a cut or before an
+unusable frame; clips that are too long are split evenly.
 """
 
 import math
@@ -19,7 +19,7 @@ from ...face.search import area
 from ...motion.geometry import rotation_angles
 from ...types import Face
 
-SHOWS = 0.35  # mean of a coefficient from which a caption names it
+SHOWS = 0.35  # mean coefficient above which the caption names the expression
 NAMED = {
     "smiling": ("mouthSmileLeft", "mouthSmileRight"),
     "frowning": ("mouthFrownLeft", "mouthFrownRight"),
@@ -33,10 +33,10 @@ NAMED = {
 
 @dataclass(frozen=True)
 class CleanRules:
-    """seconds: shortest and longest clip. eyes: least eye distance in pixels. turn: greatest yaw or pitch, radians.
-    jump: farthest that a face moves from frame to frame, in eye distances, without a cut. neighbour: size of another
-    face, as a share of the largest one's area, from which it is not clear who speaks. outside: greatest share of
-    landmarks outside of the picture."""
+    """seconds: shortest and longest clip. eyes: minimum eye distance in pixels. turn: maximum yaw or pitch in radians.
+    jump: maximum movement of a face between frames, in eye distances; more is a cut. neighbour: area of a second face,
+    as a fraction of the largest, above which it is unclear who speaks. outside: maximum fraction of landmarks outside
+    the picture."""
 
     seconds: tuple[float, float] = (1.0, 10.0)
     eyes: float = 48.0
@@ -48,7 +48,7 @@ class CleanRules:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A stretch of a video that is not used: where it begins, how long it is, in seconds, and why."""
+    """A rejected stretch of a video: its start and length in seconds, and the reason."""
 
     start: float
     seconds: float
@@ -56,8 +56,10 @@ class Dropped:
 
 
 def fault(faces: Sequence[Face], image_size: tuple[int, int], mean: Tensor, rules: CleanRules) -> str | None:
-    """Why a frame with these faces, largest first, does not count; None where it does. image_size: (height, width).
-    mean: (478, 3), the average frontal face."""
+    """Return why a frame is unusable, or None if it is usable.
+
+    faces: largest first. image_size: (height, width). mean: (478, 3), the average frontal face.
+    """
     if not faces:
         return "no face"
     face = faces[0]
@@ -76,7 +78,7 @@ def fault(faces: Sequence[Face], image_size: tuple[int, int], mean: Tensor, rule
 
 
 def is_cut(before: Tensor, after: Tensor, rules: CleanRules) -> bool:
-    """Whether landmarks (478, 3) of successive frames are farther apart than a head moves."""
+    """Whether landmarks (478, 3) moved further between successive frames than a head can."""
     moved = (after - before)[:, :2].norm(dim=-1).median()
     return bool(moved > rules.jump * eye_distance(before))
 
@@ -84,8 +86,10 @@ def is_cut(before: Tensor, after: Tensor, rules: CleanRules) -> bool:
 def stretches(
     faults: Sequence[str | None], cuts: Sequence[bool], fps: float, rules: CleanRules
 ) -> tuple[list[slice], list[Dropped]]:
-    """faults: per frame, as ``fault`` says. cuts: whether the picture is cut before each frame -> the frames of each
-    clip, and what is dropped."""
+    """Split a video into clips; return the frames of each clip and the rejected stretches.
+
+    faults: result of ``fault`` per frame. cuts: per frame, whether there is a cut before it.
+    """
     clips, dropped = [], []
     start = 0
     for end in range(1, len(faults) + 1):
@@ -105,8 +109,8 @@ def stretches(
 
 
 def describe(blendshapes: Tensor) -> str:
-    """A plain caption for a clip by its ARKit weights (F, 52)."""
+    """Return a plain caption for a clip with ARKit coefficients (F, 52)."""
     mean = blendshapes.mean(0)
-    shown = [name for name, stems in NAMED.items() if mean[[ARKIT_INDEX[stem] for stem in stems]].mean() > SHOWS]
+    names = [name for name, keys in NAMED.items() if mean[[ARKIT_INDEX[key] for key in keys]].mean() > SHOWS]
     speaks = float(torch.quantile(blendshapes[:, ARKIT_INDEX["jawOpen"]], 0.9)) > 0.08
-    return ", ".join(["a person speaking" if speaks else "a person", *shown])
+    return ", ".join(["a person speaking" if speaks else "a person", *names])

@@ -1,4 +1,4 @@
-"""Reading prepared clips, and the augmentations that all trainers share, random by the generator they are given."""
+"""Reading of prepared clips, and the random augmentations that all trainers share."""
 
 import io
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from safetensors import safe_open
 from torch import Generator, Tensor
 
 T = TypeVar("T")
-LIPS = 13  # middle of the upper inner lip; with 14, the lower's, the centre of the mouth
+LIPS = 13  # middle of the upper inner lip
 EYES = (159, 386)
-SHAPE_KNOTS = 5  # control points a side of a random change of shape
+SHAPE_KNOTS = 5  # control points per side of the random displacement field
 
 
 class Clip:
-    """One prepared clip file, read lazily: its frames stay on disk, as JPEGs or as ``frames`` (F, 3, S, S) uint8."""
+    """A prepared clip file. Frames are read lazily, from JPEGs or from ``frames`` (F, 3, S, S) uint8."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
@@ -34,7 +34,7 @@ class Clip:
         return len(self.landmarks)
 
     def frames(self, start: int, stop: int) -> Tensor:
-        """Frames start..stop as float (n, 3, S, S) in 0..1."""
+        """Return frames start..stop as float (n, 3, S, S) in 0..1."""
         if "frames" in self._names:
             return self._file.get_slice("frames")[start:stop].float() / 255
         offsets = self._file.get_tensor("offsets")[start : stop + 1].tolist()
@@ -53,9 +53,9 @@ def open_clip(path: Path) -> Clip:
 
 
 def split_speakers(videos: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Files of video clips -> (those of rare speakers, those of the speaker with most clips).
+    """Split video clips into (those of rare speakers, those of the speaker with most clips).
 
-    A speaker is what stands before the first underscore of a clip's name.
+    The speaker is the part of a clip's name before the first underscore.
     """
     speakers = [path.stem.split("_")[0] for path in videos]
     frequent = max(sorted(set(speakers)), key=speakers.count, default="")
@@ -72,9 +72,9 @@ def one_of(options: Sequence[T], generator: Generator) -> T:
 
 
 def span_about(line: Tensor, size: int, length: int, off: int, generator: Generator) -> slice:
-    """``length`` of ``size`` cells about the centre of mass of ``line`` (n,), at most ``off`` cells beside it.
+    """Return a slice of ``length`` out of ``size`` cells around the centre of mass of ``line`` (n,).
 
-    line: covers all ``size`` cells, at any resolution.
+    line: spans all ``size`` cells, at any resolution. off: maximum random offset from the centre, in cells.
     """
     middle = float((line * (torch.arange(len(line)) + 0.5)).sum() / line.sum().clamp_min(1e-6)) * size / len(line)
     start = round(middle - length / 2) + choose(2 * off + 1, generator) - off
@@ -95,10 +95,10 @@ def random_affine(
     scale: tuple[float, float],
     shift: float,
 ) -> tuple[Tensor, Tensor]:
-    """A random similarity view of images (n, 3, S, S) and points (n, P, 2 or 3) in their pixels, at ``size`` pixels.
+    """Apply a random similarity to images (n, 3, S, S) and points (n, P, 2 or 3) in pixels; output at ``size`` pixels.
 
-    rotation: largest angle in radians. scale: range of the zoom; 1 keeps the pixels' size, about the centre.
-    shift: largest translation in output pixels.
+    rotation: maximum angle in radians. scale: range of the zoom about the centre; 1 keeps the pixel size.
+    shift: maximum translation in output pixels.
     """
     side = image.shape[-1]
     angle, zoom = uniform(-rotation, rotation, generator), uniform(*scale, generator)
@@ -115,9 +115,9 @@ def random_affine(
 
 
 def random_shape(images: Tensor, points: Tensor, reach: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """One smooth random displacement of at most ``reach`` pixels for all images (n, 3, S, S) and points (n, P, 2 or 3).
+    """Warp images (n, 3, S, S) and points (n, P, 2 or 3) by one smooth random field of at most ``reach`` pixels.
 
-    It changes the shape of a head that stays about where it is: somebody else's face, with exact landmarks.
+    This changes the shape of the face but hardly its position: another face, with exact landmarks.
     """
     size = images.shape[-1]
     coarse = uniform(-reach, reach, generator, 1, 2, SHAPE_KNOTS, SHAPE_KNOTS)
@@ -126,7 +126,7 @@ def random_shape(images: Tensor, points: Tensor, reach: float, generator: Genera
     grid = (grid + field.permute(0, 2, 3, 1) * (2 / size)).expand(len(images), -1, -1, -1)
     flat = points[..., :2]
     moved = flat
-    for _ in range(6):  # the image at q shows what was at q + field(q): solve for q
+    for _ in range(6):  # the output at q shows the input at q + field(q): solve for q
         where = moved * (2 / size) - 1
         read = F.grid_sample(field.expand(len(points), -1, -1, -1), where[:, None], "bilinear", "border", False)
         moved = flat - read[:, :, 0].transpose(1, 2)
@@ -135,7 +135,7 @@ def random_shape(images: Tensor, points: Tensor, reach: float, generator: Genera
 
 
 def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
-    """One random change of exposure, white balance, saturation and gamma for all images (n, 3, S, S) in 0..1."""
+    """Change exposure, white balance, saturation and gamma of all images (n, 3, S, S) in 0..1 by one random draw."""
     gain = 2 ** (strength * (uniform(-0.35, 0.35, generator) + uniform(-0.12, 0.12, generator, 3)))
     image = image * gain[:, None, None]
     grey = image.mean(-3, keepdim=True)
@@ -144,7 +144,7 @@ def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0) ->
 
 
 def bump(centres: Tensor, radius: float, size: int) -> Tensor:
-    """Soft discs: centres (n, 2) in pixels -> (1, size, size), the largest of their Gaussians."""
+    """Return the maximum of Gaussians at centres (n, 2) in pixels: (1, size, size)."""
     axis = torch.arange(size) + 0.5
     square = (axis[None, :, None] - centres[:, 1, None, None]) ** 2 + (
         axis[None, None, :] - centres[:, 0, None, None]

@@ -1,11 +1,10 @@
-"""Talking-head videos and portraits -> a data set of aligned, tracked clips, one safetensors file each.
+"""Conversion of talking-head videos and portraits to a data set of aligned, tracked clips, one safetensors file each.
 
-A clip file holds ``jpeg`` and ``offsets`` (the F frames, S x S, one JPEG after the other), ``landmarks`` (F, 478, 3) in
+A clip file holds ``jpeg`` and ``offsets`` (the F frames, S x S, as concatenated JPEGs), ``landmarks`` (F, 478, 3) in
 crop pixels, ``blendshapes`` (F, 52), ``rotation`` (F, 3) of the head relative to the first frame, for videos with sound
-``speech`` (F, W, M) float16, and in its header the ``source``, its ``speaker``, ``fps`` and ``caption``. A clip is
-cropped by the alignment of its first frame, so that the head moves inside the crop exactly as it does when a portrait
-is animated. Portraits are clips of one frame. Clips are short, so each file is a shard: a run that is broken off is
-taken up again where it stopped, and readers take any part of a data set.
+``speech`` (F, W, M) float16, and in its header ``source``, ``speaker``, ``fps`` and ``caption``. A clip is cropped by
+the alignment of its first frame, so the head moves inside the crop exactly as in an animated portrait. Portraits are
+clips of one frame. Each short clip is its own file, so interrupted runs can resume and any subset can be read.
 """
 
 import io
@@ -39,16 +38,16 @@ from .clean import CleanRules, Dropped, describe, fault, is_cut, stretches
 
 logger = logging.getLogger(__name__)
 
-PORTRAIT_SIZE = 384  # portraits keep more pixels than a crop, and a margin, for augmentation
+PORTRAIT_SIZE = 384  # portraits keep more pixels than a crop and a margin, for augmentation
 PORTRAIT_MARGIN = 1.2
-PICTURE_SIZE = 448  # pixels of whole pictures: a face in them is still larger than what the face mesh looks at
-QUALITY = 95  # of the JPEGs, without subsampled colour: lips are seen by it
-SILENT = 1e-4  # amplitude below which a sound is none
+PICTURE_SIZE = 448  # side of whole pictures in pixels: a face in them is still larger than the face mesh's input
+QUALITY = 95  # JPEG quality; chroma is not subsampled because lips differ from skin by colour
+SILENT = 1e-4  # amplitude below which a sound counts as silent
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """fps: of the clips; None keeps each video's own. config: what the clips are for. landmarker: its name in
+    """config: of the model to train on the clips. fps: of the clips; None keeps each video's own. landmarker: name in
     ``face.providers``."""
 
     config: PortraitTalkConfig
@@ -59,7 +58,7 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What became of one source: the names of its clips, the seconds of them, and what was dropped and why."""
+    """Result for one source: names of its clips, their total seconds, and the rejected stretches with reasons."""
 
     source: str
     clips: list[str]
@@ -74,29 +73,30 @@ def prepare(
     workers: int = 1,
     progress: ProgressCallback = ignore_progress,
 ) -> list[SourceReport]:
-    """Every video and picture under ``folder`` -> clip files in ``out``, and ``report.json`` of all of them.
+    """Convert every video and picture under ``folder`` to clip files in ``out``, and write ``report.json``.
 
-    A source is named by its path under the folder; its first part, or what stands before the name's first underscore,
-    is its speaker. Captions come from a text file beside the source, of the same name, else they name what the face
-    shows. What a former run has finished is kept. Raises FaceError where the landmarker is not installed.
+    A source is named by its path under the folder, joined with underscores; the speaker is the part of that name before
+    the first underscore, so usually the topmost subfolder. Captions come from a text file of the same name beside the source, or else
+    describe the expression. Sources finished in an earlier run are kept. Raises FaceError if the landmarker is not
+    installed.
     """
     sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS + PICTURES and p.is_file())
     reports_folder = out / "reports"
     reports_folder.mkdir(parents=True, exist_ok=True)
     reports = {}
-    waiting = []
+    pending = []
     for path in sources:
         done = reports_folder / f"{_name(path, folder)}.json"
         if done.is_file():
             reports[path] = _read_report(done)
         else:
-            waiting.append(path)
+            pending.append(path)
     progress(Progress("prepare", len(reports), len(sources)))
-    if waiting:
-        provider_named(settings.landmarker)  # what is missing is said here, once
-    # Worker processes are started anew, not forked: what MediaPipe and torch have running does not survive a fork.
+    if pending:
+        provider_named(settings.landmarker)  # raises for missing packages once, not in each worker
+    # Spawn rather than fork: the threads of MediaPipe and torch do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings.landmarker,)) as pool:
-        jobs = {pool.submit(_prepare_source, path, folder, out, settings): path for path in waiting}
+        jobs = {pool.submit(_prepare_source, path, folder, out, settings): path for path in pending}
         try:
             for job in as_completed(jobs):
                 reports[jobs[job]] = job.result()
@@ -110,7 +110,7 @@ def prepare(
 
 
 def summarised(reports: list[SourceReport]) -> dict[str, object]:
-    """Clips and seconds kept, seconds dropped by reason, and every source's own report."""
+    """Return totals of clips and seconds, rejected seconds by reason, and the report of each source."""
     reasons: Counter[str] = Counter()
     for report in reports:
         for dropped in report.dropped:
@@ -126,7 +126,7 @@ def summarised(reports: list[SourceReport]) -> dict[str, object]:
 
 
 def prepare_source(path: Path, name: str, out: Path, provider: FaceProvider, settings: PrepareSettings) -> SourceReport:
-    """The clips of one source, written into ``out``. What cannot be read is dropped as a whole, with the reason."""
+    """Write the clips of one source into ``out``. An unreadable source is rejected as a whole, with the reason."""
     from ...media.image import read_image
 
     caption = path.with_suffix(".txt")
@@ -158,44 +158,45 @@ def _prepare_video(
     if float(sound.waveform.abs().max()) < SILENT:
         return SourceReport(path.name, [], 0.0, [Dropped(0.0, sound.seconds, "silent")])
     speech = encode_speech(sound, fps, config.speech).features
-    # Once for the faces and once for the crops: a long video's frames are never held.
+    # Read the video twice, for faces and for crops, so that its frames are never all in memory.
     faces: list[Face | None] = []
     faults, cuts = [], []
     for frame in video:
         found = provider(frame)
         faults.append(fault(found, video.size, basis.mean, rules))
-        before, now = (faces[-1] if faces else None), (found[0] if found else None)
-        cuts.append(before is not None and now is not None and is_cut(before.landmarks, now.landmarks, rules))
-        faces.append(now)
-        if len(faults) == len(speech) and len(speech) > fps:  # the picture outlasts the sound
+        previous, current = (faces[-1] if faces else None), (found[0] if found else None)
+        cuts.append(
+            previous is not None and current is not None and is_cut(previous.landmarks, current.landmarks, rules)
+        )
+        faces.append(current)
+        if len(faults) == len(speech) and len(speech) > fps:  # the video is longer than its sound
             break
     clips, dropped = stretches(faults, cuts, fps, rules)
     names = []
     frames = enumerate(video)
     for number, part in enumerate(clips):
-        seen = [face for face in faces[part] if face is not None]
+        clip_faces = [face for face in faces[part] if face is not None]
         images = [frame for index, frame in _until(frames, part.stop) if index >= part.start]
-        clip = crop_clip(images, seen, config.crop_size)
+        clip = crop_clip(images, clip_faces, config.crop_size)
         clip["rotation"] = pose_and_gaze(clip["landmarks"], basis)[0]
         clip["speech"] = _padded(speech[part], len(images)).half()
-        own = f"{name}_{number:03d}" if len(clips) > 1 else name
-        write_clip(out / f"{own}.safetensors", encoded(clip), {**_with_caption(header, clip), "fps": f"{fps:g}"})
-        names.append(own)
+        clip_name = f"{name}_{number:03d}" if len(clips) > 1 else name
+        write_clip(out / f"{clip_name}.safetensors", encoded(clip), {**_with_caption(header, clip), "fps": f"{fps:g}"})
+        names.append(clip_name)
     return SourceReport(path.name, names, sum(part.stop - part.start for part in clips) / fps, dropped)
 
 
 def prepare_portrait(image: Tensor, provider: FaceProvider) -> dict[str, Tensor]:
-    """One portrait (3, H, W) -> the tensors of its clip file, with ``PORTRAIT_MARGIN`` around the canonical crop."""
+    """Return the clip tensors of a portrait (3, H, W), with ``PORTRAIT_MARGIN`` around the canonical crop."""
     return crop_clip([image], [largest(provider, image)], PORTRAIT_SIZE, PORTRAIT_MARGIN)
 
 
 def prepare_pictures(images: Iterable[Path], out: Path, provider: FaceProvider) -> None:
-    """Writes whole pictures, at most ``PICTURE_SIZE`` pixels a side, as clip files of one frame that is not aligned:
-    what faces are looked for in. What is there already is kept; a picture without a face is dropped, and the log says
-    so."""
+    """Write whole, unaligned pictures of at most ``PICTURE_SIZE`` pixels a side as one-frame clips, to train the face
+    detector. Existing files are kept; pictures without a face are skipped with a log message."""
     from ...media.image import read_image
 
-    def whole(path: Path) -> dict[str, Tensor]:
+    def one_frame_clip(path: Path) -> dict[str, Tensor]:
         image = read_image(path).pixels
         face = largest(provider, image)
         scale = min(PICTURE_SIZE / max(image.shape[-2:]), 1.0)
@@ -211,13 +212,13 @@ def prepare_pictures(images: Iterable[Path], out: Path, provider: FaceProvider) 
         if target.exists():
             continue
         try:
-            write_clip(target, whole(path))
+            write_clip(target, one_frame_clip(path))
         except PortraitTalkError as error:
-            logger.warning("Left out %s: %s", path.name, error)
+            logger.warning("Skipped %s: %s", path.name, error)
 
 
 def crop_clip(frames: list[Tensor], faces: list[Face], size: int, margin: float = 1.0) -> dict[str, Tensor]:
-    """Frames (3, H, W) of one clip and their faces -> frames, landmarks and blendshapes in the first frame's crop."""
+    """Crop the frames (3, H, W) of a clip by its first face; return frames, landmarks and blendshapes of the crop."""
     crop = with_margin(aligned_crop(faces[0].landmarks, tuple(frames[0].shape[-2:]), size), margin)  # type: ignore[arg-type]  # a pair
     cropped = torch.cat([(extract_crop(frame[None], crop).clamp(0, 1) * 255).round().byte() for frame in frames])
     landmarks = torch.stack([to_crop(face.landmarks, crop) for face in faces])
@@ -226,14 +227,14 @@ def crop_clip(frames: list[Tensor], faces: list[Face], size: int, margin: float 
 
 
 def with_margin(crop: Crop, margin: float) -> Crop:
-    """The crop of the same size that shows ``margin`` times as much around the same centre."""
+    """Return a crop of the same output size and centre that covers ``margin`` times the side."""
     matrix = crop.matrix / margin
     matrix[:, 2] += crop.size / 2 * (1 - 1 / margin)
     return Crop(matrix, crop.size, crop.image_size)
 
 
 def encoded(clip: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a clip with its ``frames`` (F, 3, S, S) uint8 as ``jpeg`` (bytes) and ``offsets`` (F + 1,)."""
+    """Replace a clip's ``frames`` (F, 3, S, S) uint8 by ``jpeg`` (bytes) and ``offsets`` (F + 1,)."""
     pictures = []
     for frame in clip["frames"]:
         buffer = io.BytesIO()
@@ -253,13 +254,13 @@ def largest(provider: FaceProvider, image: Tensor) -> Face:
 
 
 def clip_files(folder: Path, left_out: Iterable[str] = ()) -> Iterator[Path]:
-    """The clip files of a data set in a fixed order, without those whose stem starts with a name in ``left_out``."""
+    """Iterate over the clip files of a data set in sorted order, except stems that start with one of ``left_out``."""
     names = tuple(left_out)
     return (p for p in sorted(folder.glob("*.safetensors")) if not (names and p.stem.startswith(names)))
 
 
 def write_clip(target: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
-    """A clip file, which appears only when it is complete."""
+    """Write a clip file atomically."""
     part = target.with_suffix(".part")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, header)
     part.rename(target)
@@ -274,7 +275,7 @@ def _start_worker(landmarker: str) -> None:
 
 
 def _prepare_source(path: Path, folder: Path, out: Path, settings: PrepareSettings) -> SourceReport:
-    """In a worker: one source, and its report as the sign that it is finished."""
+    """In a worker: process one source, then write its report, which marks it as finished."""
     name = _name(path, folder)
     report = prepare_source(path, name, out, _worker["provider"], settings)
     _write_json(out / "reports" / f"{name}.json", asdict(report))
@@ -282,7 +283,7 @@ def _prepare_source(path: Path, folder: Path, out: Path, settings: PrepareSettin
 
 
 def _name(path: Path, folder: Path) -> str:
-    """The parts of a source's path under the folder, joined: unlike sources have unlike names."""
+    """Join the parts of a source's path under the folder, so that names are unique."""
     inside = path.relative_to(folder)
     return "_".join((*inside.parts[:-1], inside.stem)).replace(".", "-")
 
@@ -303,7 +304,7 @@ def _with_caption(header: dict[str, str], clip: dict[str, Tensor]) -> dict[str, 
 
 
 def _until(frames: Iterator[tuple[int, Tensor]], stop: int) -> Iterator[tuple[int, Tensor]]:
-    """Takes numbered frames up to the one before ``stop``, and leaves the rest."""
+    """Yield numbered frames up to ``stop`` - 1 without consuming the rest."""
     for index, frame in frames:
         yield index, frame
         if index + 1 >= stop:

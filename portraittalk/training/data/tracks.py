@@ -1,7 +1,7 @@
-"""Track files: the face in every frame of a whole video at 25 frames a second; of pictures, in their one frame.
+"""Track files: the face in every frame of a whole video at 25 fps, or of a picture as a single frame.
 
-A file holds ``landmarks`` (F, 478, 3) in pixels, ``blendshapes`` (F, 52) in the order of ``arkit.ARKIT_NAMES``
-and ``found`` (F,), false where no face is: there the other two are zero.
+A file holds ``landmarks`` (F, 478, 3) in pixels, ``blendshapes`` (F, 52) in the order of ``arkit.ARKIT_NAMES`` and
+``found`` (F,), false for frames without a face, where the other two are zero.
 """
 
 import logging
@@ -24,8 +24,8 @@ Track = tuple[Tensor, Tensor]  # landmarks (F, 478, 3), blendshapes (F, 52)
 
 
 def write_tracks(sources: Iterable[Path], out: Path, provider: FaceProvider) -> None:
-    """A track file for each video and picture; what is there is kept. What cannot be read is left out, and the log says
-    so."""
+    """Write a track file for each video and picture. Existing files are kept; unreadable sources are skipped with a log
+    message."""
     out.mkdir(parents=True, exist_ok=True)
     for source in sources:
         target = out / f"{source.stem}.safetensors"
@@ -34,13 +34,13 @@ def write_tracks(sources: Iterable[Path], out: Path, provider: FaceProvider) -> 
         try:
             write_clip(target, track(source, provider))
         except PortraitTalkError as error:
-            logger.warning("Left out %s: %s", source.name, error)
+            logger.warning("Skipped %s: %s", source.name, error)
 
 
 def track(source: Path, provider: FaceProvider) -> dict[str, Tensor]:
-    """The tensors of the track file of a video or picture: of several faces, that of the largest.
+    """Return the tensors of a video's or picture's track file, for the largest face of each frame.
 
-    Raises MediaError where it cannot be read.
+    Raises MediaError if the source cannot be read.
     """
     from ...media.image import read_image
     from ...media.reader import read_video
@@ -48,22 +48,22 @@ def track(source: Path, provider: FaceProvider) -> dict[str, Tensor]:
     picture = source.suffix.lower() in PICTURES
     frames = [read_image(source).pixels] if picture else read_video(source, MOTION_FPS)
     faces = [next(iter(provider(frame)), None) for frame in frames]
-    nowhere, still = torch.zeros(478, 3), torch.zeros(52)
+    no_landmarks, no_blendshapes = torch.zeros(478, 3), torch.zeros(52)
     return {
-        "landmarks": torch.stack([nowhere if face is None else face.landmarks for face in faces]),
-        "blendshapes": torch.stack([still if face is None else _shapes(face.blendshapes) for face in faces]),
+        "landmarks": torch.stack([no_landmarks if face is None else face.landmarks for face in faces]),
+        "blendshapes": torch.stack([no_blendshapes if face is None else _shapes(face.blendshapes) for face in faces]),
         "found": torch.tensor([face is not None for face in faces]),
     }
 
 
 def read_track(path: Path) -> Track:
-    """A track file without the frames that show no face: what says how a face moves, but not when."""
+    """Read a track file without the frames that show no face: it is no longer in step with the sound."""
     landmarks, blendshapes, found = _read(path)
     return landmarks[found], blendshapes[found]
 
 
 def read_spoken_track(path: Path) -> Track | None:
-    """A track file in step with the sound of its video, or None where a frame shows no face."""
+    """Read a track file in step with its video's sound, or return None if any frame shows no face."""
     landmarks, blendshapes, found = _read(path)
     return (landmarks, blendshapes) if found.all() else None
 
