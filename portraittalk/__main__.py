@@ -1,4 +1,4 @@
-"""``python -m portraittalk`` is the command line."""
+"""Entry point of ``python -m portraittalk``."""
 
 from .cli import main
 

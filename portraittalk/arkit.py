@@ -1,4 +1,4 @@
-"""The 52 expression coefficients of Apple's ARKit, by which every motion track, blendshape and basis is ordered."""
+"""Names of Apple ARKit's 52 expression coefficients: the order of every motion track, blendshape vector and basis."""
 
 ARKIT_NAMES: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
@@ -15,5 +15,5 @@ ARKIT_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NAMES)}
 
-# What a prompt can ask of a face: ARKit's coefficients, and how far gaze (right, down) and head turn, in radians.
+# Components of a prompted expression: the ARKit coefficients, then gaze (right, down) and head rotation in radians.
 EXPRESSION_NAMES = (*ARKIT_NAMES, "right", "down", "pitch", "yaw", "roll")

@@ -1,4 +1,4 @@
-"""One configuration describes `mini` and the Stable Diffusion 1.5 size alike: the same classes, other numbers."""
+"""Configuration of the networks: `mini` and the models of Stable Diffusion 1.5 size share these classes."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -10,9 +10,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """A KL autoencoder on patches: ``patch_size`` pixels a side are folded into channels before the first convolution.
+    """A KL autoencoder on patches of ``patch_size`` x ``patch_size`` pixels, folded into channels before the first
+    convolution.
 
-    With patch_size 1 it is exactly the autoencoder of Stable Diffusion. ``factor`` crop pixels make one latent.
+    With patch_size 1 it is exactly the autoencoder of Stable Diffusion. ``factor``: downsampling factor from crop
+    pixels to latents.
     """
 
     patch_size: int = 4
@@ -30,7 +32,8 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class IdentityNetConfig:
-    """Reference crop -> frozen identity features -> ``tokens`` identity tokens of ``AnimateNetConfig.token_dim``."""
+    """Reference crop -> frozen identity features -> ``tokens`` identity tokens of width
+    ``AnimateNetConfig.token_dim``."""
 
     input_size: int = 128
     widths: tuple[int, ...] = (48, 96, 144, 192)
@@ -42,10 +45,10 @@ class IdentityNetConfig:
 
 @dataclass(frozen=True)
 class SpeechConfig:
-    """Speech features: per video frame ``steps`` steps of ``dim`` values (mini: log-mel, ``hop`` samples apart).
+    """Speech features: ``steps`` time steps of ``dim`` values per video frame (mini: log-mel, hop of ``hop`` samples).
 
-    encoder: "mel", whose steps a small network of AnimateNet's reads, "whisper", whose features are tokens already, or
-    "wav2vec", of whose layers and of neighbouring frames Hallo's network makes tokens.
+    encoder: "mel" (a small network in AnimateNet turns the steps into tokens), "whisper" (the features already are
+    tokens) or "wav2vec" (Hallo's audio projection makes tokens from all layers and the neighbouring frames).
     """
 
     encoder: str = "mel"
@@ -58,7 +61,7 @@ class SpeechConfig:
 
 @dataclass(frozen=True)
 class MotionNetConfig:
-    """Speech features -> expression coefficients: a temporal convolution network."""
+    """A temporal convolutional network: speech features -> expression coefficients."""
 
     width: int = 160
     layers: int = 6
@@ -67,12 +70,12 @@ class MotionNetConfig:
 
 @dataclass(frozen=True)
 class StructureConfig:
-    """The landmark map, the coefficients behind the structure tokens, and the resolution of the warp.
+    """Sizes of the landmark map, of the structure tokens' coefficients and of the warp's flow field.
 
-    guider: what reads the map. "beside": a small encoder whose features stand beside the noisy latents, as the warped
-    reference's do. "locator" (EchoMimic's, of ``locator_widths``), "pose" (AniPortrait's) and "control" (a ControlNet
-    with a stem of ``locator_widths``): features that are added inside of the denoiser, beside whose noisy latents
-    nothing stands. "none": there is no map.
+    guider: the network that encodes the map. "beside": a small encoder whose features are concatenated with the noisy
+    latents, like the latents of the warped reference. "locator" (EchoMimic's face locator, of ``locator_widths``),
+    "pose" (AniPortrait's pose guider) and "control" (a ControlNet with a conditioning stem of ``locator_widths``):
+    features are added inside the denoiser, and nothing is concatenated with the noisy latents. "none": no map.
     """
 
     map_channels: int = 8
@@ -86,24 +89,25 @@ class StructureConfig:
 
 @dataclass(frozen=True)
 class AnimateNetConfig:
-    """The denoising video UNet; the names are those of diffusers' ``UNetMotionModel``.
+    """The denoising video UNet; field names follow diffusers' ``UNetMotionModel``.
 
-    branches: what the cross-attention has keys and values for; the first uses the layer's own, those of an unmodified
-    Stable Diffusion. cross_attention_gain: what its result is multiplied by. reference_attention: self-attention sees
-    the features of a reference network, whose own cross-attention, if any, takes tokens ``reference_token_dim`` wide.
-    norm_per_frame: the norm that opens a motion module takes each frame alone, as in AnimateDiff's own code; diffusers'
-    takes all frames of a window together. motion_modules: without them, frames are pictures that know nothing of each
-    other. audio_modules: speech comes in by modules of its own, as in Hallo. prediction: "velocity" or "epsilon", what
-    it was trained to say of noisy latents: weights for the one are useless for the other. betas: first and last of the
-    noise schedule it was trained with, curve: how it goes between them, "linear" or "scaled_linear". sampler: "ddim",
-    or "lcm" for weights distilled to few steps; both are for epsilon. Those that predict velocity have schedules of
-    their own. shift: frames by which the windows of a clip that is sampled as a whole move on at each step.
-    noise_limit: what the noise it begins with is clamped to.
+    branches: inputs of the decoupled cross-attention; the first uses the key and value projections of the layer itself,
+    which are those of an unmodified Stable Diffusion. cross_attention_gain: factor on the cross-attention's output.
+    reference_attention: self-attention also attends to the features of a reference network, whose own cross-attention,
+    if any, takes tokens ``reference_token_dim`` wide. norm_per_frame: the first norm of a motion module normalises each
+    frame separately, as in AnimateDiff's own code; diffusers normalises over all frames of a window. motion_modules:
+    temporal attention; without it, frames are independent images. audio_modules: speech enters through separate
+    modules, as in Hallo. prediction: training target, "velocity" or "epsilon"; weights for one are useless for the
+    other. betas: first and last beta of the training noise schedule; curve: its interpolation, "linear" or
+    "scaled_linear". sampler: "ddim", or "lcm" for weights distilled to few steps; both are for epsilon (models that
+    predict velocity have schedules of their own). shift: frames by which the windows of a clip that is sampled as a
+    whole move at each step. noise_limit: the initial noise is clamped to +- this value. residual: the latents that are
+    diffused are the difference to the latents of the warped reference, times residual_scale.
     """
 
     block_out_channels: tuple[int, ...] = (64, 96, 128)
     layers_per_block: int = 1
-    attention_head_dim: int = 4  # heads per block: the name is diffusers' own, the meaning that of Stable Diffusion 1.5
+    attention_head_dim: int = 4  # number of heads, as in Stable Diffusion 1.5; the name is diffusers'
     norm_num_groups: int = 16
     token_dim: int = 128
     text_dim: int = 384
@@ -123,18 +127,18 @@ class AnimateNetConfig:
     sampler: str = "ddim"
     shift: int = 2
     noise_limit: float = 1.5
-    residual: bool = (
-        True  # the latents that are diffused are the difference to the warped reference's, times residual_scale
-    )
+    residual: bool = True
     residual_scale: float = 7.0
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """What Stable Diffusion 1.5 and an IP-Adapter see the world by: CLIP's text encoder (text_*, with ``words`` pieces
-    of words, of which a text has ``longest``), CLIP's image encoder (image_*), and the resampler that makes ``tokens``
-    identity tokens of its features. With a ``projection`` there is the image encoder alone, and what it ends in: one
-    token of that width."""
+    """The CLIP text and image encoders used by Stable Diffusion 1.5 and an IP-Adapter.
+
+    text_*: text encoder, with a vocabulary of ``words`` tokens and ``longest`` tokens per prompt. image_*: image
+    encoder. resampler_*: the IP-Adapter's resampler, which turns image features into ``tokens`` identity tokens.
+    projection: if not 0, there is only the image encoder with its projection layer: one token of that width.
+    """
 
     words: int = 49408
     longest: int = 77
@@ -154,15 +158,14 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class PortraitTalkConfig:
-    """Everything needed to build the networks of one PortraitTalk, and what they are best run with.
+    """All networks of one model, and its default sampling settings.
 
-    crop_size: side of the aligned crop in pixels. crop_width: that side in distances between the outer eye corners.
-    steps, guidance_scale, strength, window, overlap: of sampling, where the user asks for nothing else. fast_decoder:
-    there is a second, smaller decoder of Stable Diffusion's latents. painted_mouth: share of a painted mouth in what is
-    drawn between lips that the portrait keeps closed; 0 for networks that draw sharp teeth by themselves. clip: of an
-    unmodified Stable Diffusion 1.5, which reads prompts itself, or of a model that sees the person by CLIP's image
-    encoder; None for all others. face_embedding: values of the embedding of a face (ArcFace's) of which identity tokens
-    are made, if any are.
+    crop_size: side of the aligned crop in pixels. crop_width: that side in outer eye distances. steps, guidance_scale,
+    strength, window, overlap: defaults of ``SamplingSettings``. fast_decoder: whether the model has a second, smaller
+    decoder for Stable Diffusion's latents. painted_mouth: blend weight of the painted mouth between lips that are
+    closed in the portrait; 0 for networks that draw sharp teeth themselves. clip: for an unmodified Stable Diffusion
+    1.5, which reads prompts itself, or a model that encodes the person with CLIP's image encoder; None for all others.
+    face_embedding: width of the (ArcFace) face embedding that identity tokens are made from; 0 for none.
     """
 
     name: str = "mini"
@@ -186,14 +189,15 @@ class PortraitTalkConfig:
 
     @property
     def kind(self) -> str:
-        """Which pipeline runs the model: "mini", "reference" (reference attention) or "prompt" (Stable Diffusion)."""
+        """The pipeline that runs the model: "mini", "reference" (reference attention) or "prompt" (Stable
+        Diffusion)."""
         if self.animate_net.reference_attention:
             return "reference"
         return "mini" if self.clip is None else "prompt"
 
     @property
     def makes_motion(self) -> bool:
-        """Whether the denoiser makes the motion from speech itself, so that prompts and motion tracks do not act."""
+        """Whether the denoiser makes the motion from speech itself; prompts and motion tracks then have no effect."""
         return self.kind == "reference" and "speech" in self.animate_net.branches
 
     @property
@@ -205,7 +209,7 @@ class PortraitTalkConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of ``to_dict``, also through JSON. Raises TypeError for a key that does not exist."""
+        """Rebuild a configuration from ``to_dict``, also after JSON. Raises TypeError for an unknown key."""
         parts = {f: t for f, t in _PARTS.items() if values.get(f) is not None}
         built: dict[str, Any] = {name: rebuilt(kind, values[name]) for name, kind in parts.items()}
         return cls(**{**values, **built})
@@ -223,7 +227,7 @@ _PARTS: dict[str, type] = {
 
 
 def rebuilt(kind: type[T], values: dict[str, Any]) -> T:
-    """A configuration out of what ``asdict`` made of it, also through JSON. Raises TypeError for a key too many."""
+    """Rebuild a configuration from its ``asdict``, also after JSON. Raises TypeError for an unknown key."""
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
@@ -260,7 +264,8 @@ SD15 = PortraitTalkConfig(
 
 @dataclass(frozen=True)
 class FaceDetectorConfig:
-    """Where faces are in a picture, seen at ``input_size`` pixels: scores and keypoints for every ``stride`` pixels."""
+    """The face detector: a face score and ``keypoints`` keypoints for every ``stride`` pixels of a picture resized to
+    ``input_size`` pixels."""
 
     input_size: int = 160
     widths: tuple[int, ...] = (32, 48, 64, 96)
@@ -270,10 +275,10 @@ class FaceDetectorConfig:
 
 @dataclass(frozen=True)
 class FaceMeshConfig:
-    """The 478 landmarks of the face in an upright crop of ``input_size`` pixels.
+    """The face mesh: 478 landmarks from an upright crop of ``input_size`` pixels.
 
-    code: values between the features of the whole crop and the landmarks. detail: features by which each landmark is
-    then refined where it lies.
+    code: width of the bottleneck between the features of the whole crop and the landmarks. detail: width of the local
+    features with which each landmark is then refined.
     """
 
     input_size: int = 192
@@ -286,11 +291,12 @@ class FaceMeshConfig:
 
 @dataclass(frozen=True)
 class LookConfig:
-    """The network that gives a picture a look, and the one that reads looks from sentences of ``dim`` values.
+    """LookNet, which gives a picture a look, and the reader that predicts looks from sentence embeddings of width
+    ``dim``.
 
-    looks: their names, of which the first ``lights`` change light and colours and can be taken away; the others are
-    ways to draw. paper: side of its tile. face_size: side of an aligned crop in the pixels that LookNet works on;
-    strokes have one width there.
+    looks: names of the looks; the first ``lights`` change light and colour and may have negative weights, the others
+    are drawing styles. paper: side of the tile of paper grain. face_size: side in pixels of an aligned crop at the
+    resolution that LookNet works at, where the width of strokes is fixed.
     """
 
     looks: tuple[str, ...] = ()
@@ -307,10 +313,11 @@ class LookConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The sentence encoder, distilled from one of ``dim`` values, and the network that reads expressions from it.
+    """The sentence encoder, distilled from a teacher with embeddings of width ``dim``, and the network that predicts
+    expressions from its embeddings.
 
-    concepts: how many it tells apart. targets: how many numbers say what one asks of a face. captions: how many it
-    remembers, each as a place along so many ``axes``.
+    concepts: number of expression classes. targets: length of a concept's expression vector. captions: number of stored
+    captions, each as coordinates along ``axes`` principal axes.
     """
 
     vocabulary: int = 30522

@@ -1,28 +1,28 @@
-"""The errors that a user can cause, each carrying one sentence that says what was wrong and what to do."""
+"""Errors that a user can cause. Each message is one sentence that says what was wrong and what to do."""
 
 
 class PortraitTalkError(Exception):
-    """A mistake in what the user gave us: shown as one sentence, never as a stack trace.
+    """Base class of all user errors, shown as one sentence and never as a stack trace.
 
-    The command line prints the message and exits with code 2; a node shows it as its error.
+    The command line prints the message and exits with code 2; a ComfyUI node shows it as its error.
     """
 
 
 class MediaError(PortraitTalkError):
-    """A picture, sound or video that cannot be read or written."""
+    """An image, audio or video file that cannot be read or written."""
 
 
 class FaceError(PortraitTalkError):
-    """No usable face: none found, an index that is not there, or a face that is too small."""
+    """No usable face: none found, an index out of range, or a face that is too small."""
 
 
 class MotionError(PortraitTalkError):
-    """A motion track that cannot be read, or does not fit what it is used with."""
+    """A motion track that cannot be read, or does not fit its use."""
 
 
 class WeightsError(PortraitTalkError):
-    """A weights file that is missing, corrupt, or made for something else."""
+    """A weights file that is missing, corrupt, or not for this model."""
 
 
 class SettingsError(PortraitTalkError):
-    """A setting outside of its range, such as an fps of 0 or a scale that is not a number."""
+    """A setting out of range, such as an fps of 0 or a scale that is not a number."""

@@ -1,7 +1,7 @@
-"""How long-running work reports where it is, and how it is cancelled.
+"""Progress reports and cancellation of long-running work.
 
-Every stage calls its callback at least once a second of CPU work. A callback cancels by raising; whatever it
-raises (ComfyUI's interrupt is a BaseException) passes through the library, which cleans up in ``finally``.
+Every stage calls its callback at least once per second of CPU work. A callback cancels the run by raising; whatever it
+raises (ComfyUI's interrupt is a BaseException) propagates through the library, which cleans up in ``finally``.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is: ``done`` of ``total`` steps of ``stage``; ``preview`` is a frame (3, H, W) in 0..1, or None."""
+    """One progress report: ``done`` of ``total`` steps of ``stage``; ``preview`` is a frame (3, H, W) in 0..1, or
+    None."""
 
     stage: str
     done: int
@@ -24,4 +25,4 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def ignore_progress(progress: Progress) -> None:
-    """The callback for callers who do not watch."""
+    """Do nothing: the default callback."""

