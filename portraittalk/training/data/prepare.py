@@ -76,9 +76,9 @@ def prepare(
     """Convert every video and picture under ``folder`` to clip files in ``out``, and write ``report.json``.
 
     A source is named by its path under the folder, joined with underscores; the speaker is the part of that name before
-    the first underscore, so usually the topmost subfolder. Captions come from a text file of the same name beside the source, or else
-    describe the expression. Sources finished in an earlier run are kept. Raises FaceError if the landmarker is not
-    installed.
+    the first underscore, so usually the topmost subfolder. Captions come from a text file of the same name beside the
+    source, or else describe the expression. Sources finished in an earlier run are kept. Raises FaceError if the
+    landmarker is not installed.
     """
     sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS + PICTURES and p.is_file())
     reports_folder = out / "reports"

@@ -1,6 +1,6 @@
-"""What looks do to a talking portrait: how steady they are, who is still known, how near they come to their formula.
+"""Evaluation of looks on a talking portrait: flicker, preserved identity, and similarity to the look's formula.
 
-Every look is given to the same frames, so its figures stand beside those of the video without a prompt.
+Every look is applied to the same frames, so its figures can be compared with those of the video without a prompt.
 """
 
 import logging
@@ -29,14 +29,14 @@ from .formulas import LOOKS, render_look
 logger = logging.getLogger(__name__)
 
 FPS = 25.0
-LOOKED_AT = 3  # frames, evenly over the video, whose faces are recognised
+LOOKED_AT = 3  # evenly spaced frames whose faces are compared
 
 
 @dataclass(frozen=True)
 class LookFigures:
-    """flicker: in 1/255, of the face crop (``metrics.steady``). ratio: to that without a prompt. outside: the largest
-    change over time outside of the crop. likeness: cosine of dlib's embeddings with those of the same frames without a
-    prompt, None without dlib. psnr in dB and ssim: the portrait's crop against the look rendered by formula."""
+    """flicker: of the face crop, in 1/255 (``metrics.steady``). ratio: flicker relative to the video without a prompt.
+    outside: maximum change over time outside the crop. likeness: cosine similarity of dlib's embeddings to those of the
+    same frames without a prompt, None without dlib. psnr (dB), ssim: the portrait's crop against the formula's."""
 
     look: str
     flicker: float
@@ -55,7 +55,8 @@ def check_looks(
     provider: FaceProvider | None = None,
     keep: Callable[[str, Tensor], None] = lambda look, frames: None,
 ) -> Iterator[LookFigures]:
-    """Figures of every look. portrait: (3, H, W) in 0..1. keep: is handed the frames (F, 3, H, W) of each, by name."""
+    """Yield the figures of every look. portrait: (3, H, W) in 0..1. keep: called with each look and its frames
+    (F, 3, H, W)."""
     identity = model.encode_identity([portrait], provider=provider)
     speech = model.encode_speech(audio, FPS)
     settings = usual_settings(model.config)
@@ -66,59 +67,64 @@ def check_looks(
     def frames_of(style: Style) -> Tensor:
         return torch.cat(list(model.animate(identity, speech, style, motion, settings)))
 
-    plain = frames_of(Style())
-    keep("", plain)
-    still = flicker(plain[:, :, y0:y1, x0:x1], everywhere)
-    recognise = FaceRecognition() if FaceRecognition.installed() else None
-    numbers = torch.linspace(0, len(plain) - 1, LOOKED_AT).round().int().tolist()
-    faces = [find_face(plain[number], provider=provider) for number in numbers]
+    unprompted = frames_of(Style())
+    keep("", unprompted)
+    unprompted_flicker = flicker(unprompted[:, :, y0:y1, x0:x1], everywhere)
+    embed_face = FaceRecognition() if FaceRecognition.installed() else None
+    indices = torch.linspace(0, len(unprompted) - 1, LOOKED_AT).round().int().tolist()
+    faces = [find_face(unprompted[index], provider=provider) for index in indices]
     for name in LOOKS:
         style = _style(name)
-        shown = frames_of(style)
-        keep(name, shown)
-        moves = flicker(shown[:, :, y0:y1, x0:x1], everywhere)
-        beside = (shown - shown[:1]).abs()
-        beside[:, :, y0:y1, x0:x1] = 0
+        styled = frames_of(style)
+        keep(name, styled)
+        styled_flicker = flicker(styled[:, :, y0:y1, x0:x1], everywhere)
+        changes = (styled - styled[:1]).abs()
+        changes[:, :, y0:y1, x0:x1] = 0
         likeness = None
-        if recognise is not None:
+        if embed_face is not None:
             pairs = [
-                F.cosine_similarity(recognise(plain[k], face), recognise(shown[k], face), dim=0)
-                for k, face in zip(numbers, faces, strict=True)
+                F.cosine_similarity(embed_face(unprompted[k], face), embed_face(styled[k], face), dim=0)
+                for k, face in zip(indices, faces, strict=True)
             ]
             likeness = torch.stack(pairs).mean().item()
         painter = painter_for(identity.portrait, identity.crop, style.look, 1.0, model.device)
         assert painter is not None
-        wanted, got = _by_formula(name, identity, painter)[..., y0:y1, x0:x1], painter.portrait[None, :, y0:y1, x0:x1]
-        closeness = psnr(got, wanted), ssim(got, wanted)
-        figures = LookFigures(name, moves, moves / still, beside.max().item(), likeness, *closeness)
+        expected, painted = (
+            _by_formula(name, identity, painter)[..., y0:y1, x0:x1],
+            painter.portrait[None, :, y0:y1, x0:x1],
+        )
+        similarity = psnr(painted, expected), ssim(painted, expected)
+        figures = LookFigures(
+            name, styled_flicker, styled_flicker / unprompted_flicker, changes.max().item(), likeness, *similarity
+        )
         logger.info("%s", figures)
         yield figures
 
 
 def _style(name: str) -> Style:
-    """The style that asks for one look, in full, whatever words would ask for it."""
+    """Return the style that applies one look at full weight, bypassing the text reader."""
     names = load_look_networks().config.looks
     return Style(name, look=torch.tensor([float(each == name) for each in names]))
 
 
 def _by_formula(name: str, identity: Identity, painter: Painter) -> Tensor:
-    """The portrait (1, 3, H, W) in a look, rendered as in training: on the same paper, with strokes as wide."""
+    """Render the portrait (1, 3, H, W) in a look as in training: on the same paper, with the same stroke width."""
     height, width = identity.portrait.shape[-2:]
     paper = F.interpolate(painter.paper, (height, width), mode="bicubic")
     return render_look(name, identity.portrait[None], paper, 1 / painter.scale)
 
 
 class Sheet:
-    """A picture of many videos, a row each of a few of their frames."""
+    """A contact sheet with one row of frames per video."""
 
     def __init__(self, size: int = 320, frames: int = 5) -> None:
         self.size, self.frames = size, frames
         self.rows: list[Tensor] = []
 
     def add(self, name: str, frames: Tensor) -> None:
-        numbers = torch.linspace(0, len(frames) - 1, self.frames).round().int().tolist()
+        indices = torch.linspace(0, len(frames) - 1, self.frames).round().int().tolist()
         scale = self.size / max(frames.shape[-2:])
-        small = F.interpolate(frames[numbers], scale_factor=scale, mode="bilinear", antialias=True)
+        small = F.interpolate(frames[indices], scale_factor=scale, mode="bilinear", antialias=True)
         self.rows.append(torch.cat(list(small), -1))
 
     def save(self, path: Path) -> None:
@@ -130,7 +136,7 @@ class Sheet:
 
 
 def looks_table(figures: list[LookFigures]) -> str:
-    """A table in Markdown: of each look, the mean over the portraits."""
+    """Return a Markdown table with each look's mean over the portraits."""
     lines = [
         "| look | flicker, times unprompted | likeness to unprompted | PSNR, dB | SSIM |",
         "|---|---|---|---|---|",
@@ -141,5 +147,5 @@ def looks_table(figures: list[LookFigures]) -> str:
         likeness = f"{sum(known) / len(known):.3f}" if known else "not measured"
         ratio, near, alike = (sum(getattr(row, key) for row in found) / len(found) for key in ("ratio", "psnr", "ssim"))
         lines.append(f"| {name} | {ratio:.2f} | {likeness} | {near:.1f} | {alike:.2f} |")
-    still = max(row.outside for row in figures)
-    return "\n".join([*lines, f"\nOutside of the face crop, pixels change by {still:.3f} at most over a video."])
+    largest_change = max(row.outside for row in figures)
+    return "\n".join([*lines, f"\nOutside the face crop, pixels change by at most {largest_change:.3f} over a video."])

@@ -1,8 +1,8 @@
-"""Looks, rendered by formula: what LookNet learns to do to a portrait.
+"""Looks rendered by formula: the training targets of LookNet.
 
-A look takes pictures (B, 3, H, W) in 0..1, paper (B, 3, H, W) about 0 (grain, strokes of a pencil, a halftone screen:
-``paper_tile``) and the scale, pixels per pixel of an aligned crop, so that strokes are as wide on a large picture. Each
-is a smooth function of the picture's neighbourhood, so a look does not jump where the picture hardly changes.
+A renderer takes pictures (B, 3, H, W) in 0..1, zero-mean paper (B, 3, H, W) (grain, pencil strokes, halftone screen:
+``paper_tile``) and the scale, in pixels per pixel of an aligned crop, so that stroke width does not depend on
+resolution. Each is a smooth function of a pixel's neighbourhood, so small changes of the picture cause no jumps.
 """
 
 import json
@@ -20,7 +20,7 @@ Renderer = Callable[[Tensor, Tensor, float], Tensor]
 
 @dataclass(frozen=True)
 class Look:
-    """medium: a way to draw, rather than light and colour. Two of one kind are not asked for together."""
+    """medium: a drawing technique rather than a light. Prompts combine at most one medium with one light."""
 
     phrases: tuple[str, ...]
     medium: bool
@@ -28,16 +28,16 @@ class Look:
 
 _WRITTEN = json.loads(Path(__file__).with_name("formulas.json").read_text(encoding="utf-8"))
 LOOKS = {name: Look(tuple(look["phrases"]), look["medium"]) for name, look in _WRITTEN["looks"].items()}
-NO_LOOK = tuple(_WRITTEN["else"])  # what asks for no look, though it stands near one
+NO_LOOK = tuple(_WRITTEN["else"])  # phrases that ask for no look but resemble ones that do
 
 
 def render_look(name: str, picture: Tensor, paper: Tensor, scale: float = 1.0) -> Tensor:
-    """Pictures (B, 3, H, W) in 0..1 in one of ``LOOKS``."""
+    """Render pictures (B, 3, H, W) in 0..1 in one of ``LOOKS``."""
     return RENDERERS[name](picture, paper, scale).clamp(0, 1)
 
 
 def paper_tile(size: int, generator: Generator) -> Tensor:
-    """A tile (3, size, size) that repeats: grain, slanted strokes and a screen of dots, each of unit variance."""
+    """Return a seamless tile (3, size, size) of grain, slanted strokes and a dot screen, each of unit variance."""
     noise = torch.randn((2, 1, size, size), generator=generator)
     grain = _wrapped(noise[:1], _gaussian(0.8)[:, None] * _gaussian(0.8))
     along = torch.arange(-8.0, 9.0)
@@ -51,7 +51,7 @@ def paper_tile(size: int, generator: Generator) -> Tensor:
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur; a wide one is made on a smaller picture, as nobody sees the difference."""
+    """Apply a Gaussian blur; wide blurs run at half resolution, without a visible difference."""
     if sigma > 4:
         small = F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True)
         return F.interpolate(blur(small, sigma / 2), x.shape[-2:], mode="bilinear")
@@ -63,13 +63,13 @@ def blur(x: Tensor, sigma: float) -> Tensor:
 
 
 def luminance(x: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 1, H, W), by the weights of Rec. 709."""
+    """Return Rec. 709 luminance: (B, 3, H, W) -> (B, 1, H, W)."""
     return (x * _row(0.2126, 0.7152, 0.0722).to(x)).sum(1, keepdim=True)
 
 
 def kuwahara(x: Tensor, radius: float, sharpness: float = 8.0) -> Tensor:
-    """Flat patches with clear edges: the mean of the calmer ones of four neighbouring discs (Kuwahara et al. 1976, with
-    the soft choice of Papari et al. 2007)."""
+    """Apply a Kuwahara filter, which flattens patches but keeps edges: the mean of four neighbouring discs, weighted
+    towards the least varying (Kuwahara et al. 1976, with the soft weights of Papari et al. 2007)."""
     reach = max(round(radius), 1)
     mean = blur(x, radius / 2)
     spread = (blur(x * x, radius / 2) - mean * mean).clamp_min(0).sum(1, keepdim=True).sqrt()
@@ -84,7 +84,7 @@ def kuwahara(x: Tensor, radius: float, sharpness: float = 8.0) -> Tensor:
 
 
 def lines(x: Tensor, width: float, strength: float = 12.0, threshold: float = 0.55) -> Tensor:
-    """Dark lines on white (B, 1, H, W): the extended difference of Gaussians of Winnemöller et al. 2012."""
+    """Draw dark lines on white (B, 1, H, W): extended difference of Gaussians (Winnemöller et al. 2012)."""
     light = luminance(x)
     fine, wide = blur(light, width), blur(light, 1.6 * width)
     sharp = fine + strength * (fine - wide)
@@ -92,7 +92,7 @@ def lines(x: Tensor, width: float, strength: float = 12.0, threshold: float = 0.
 
 
 def posterised(light: Tensor, levels: int, softness: float = 0.12) -> Tensor:
-    """Soft steps: what lies between two levels is drawn towards the nearer one."""
+    """Posterise with soft steps: values are pulled towards the nearest level."""
     scaled = light * levels
     floor = scaled.floor()
     return (floor + torch.sigmoid((scaled - floor - 0.5) / softness)) / levels
@@ -109,7 +109,8 @@ def _curve(light: Tensor, low: float, high: float) -> Tensor:
 
 
 def _slope(x: Tensor, sigma: float) -> Tensor:
-    """How much lighter (B, 1, H, W) the picture becomes to the right, over ``sigma`` pixels."""
+    """Return the horizontal luminance gradient (B, 1, H, W) over ``sigma`` pixels, positive if it gets lighter
+    to the right."""
     light = F.pad(blur(luminance(x), sigma), (1, 1, 0, 0), mode="replicate")
     return (light[..., 2:] - light[..., :-2]) * sigma
 

@@ -1,4 +1,4 @@
-"""Training of LookNet, on pairs of a portrait and its rendered look: ``portraittalk train look net``."""
+"""Training of LookNet on pairs of a portrait and its rendered look: ``portraittalk train look net``."""
 
 import logging
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ LIGHTS = [name for name, look in LOOKS.items() if not look.medium]
 
 @dataclass(frozen=True)
 class LookTraining:
-    """size: side of the patches in LookNet's pixels. scale: portrait pixels are this many of LookNet's, at most and at
-    least. large: share of batches whose pictures are twice as large as what LookNet sees."""
+    """size: side of LookNet's input patches in pixels. scale: range of LookNet pixels per portrait pixel. large:
+    fraction of batches whose pictures have twice the resolution of LookNet's input."""
 
     batch: Annotated[int, Gt(0)] = 6
     size: Annotated[int, Gt(0)] = 128
@@ -42,7 +42,7 @@ def look_config() -> LookConfig:
 
 
 def train_look_net(portraits: Sequence[Path], training: LookTraining, out: Path) -> LookNet:
-    """portraits: pictures of about 768 pixels a side, most of which the head fills."""
+    """Train LookNet. portraits: pictures of about 768 pixels a side, mostly filled by the head."""
     torch.manual_seed(training.seed)
     net = LookNet(look_config())
     net.paper.copy_(paper_tile(net.config.paper, Generator().manual_seed(training.seed)))
@@ -53,39 +53,40 @@ def train_look_net(portraits: Sequence[Path], training: LookTraining, out: Path)
 
 
 def look_batches(pictures: list[Tensor], tile: Tensor, training: LookTraining) -> Draw:
-    """Patches, what LookNet sees of them, and their rendered looks, one look or a medium in a light each."""
+    """Return a function that draws batches of patches, LookNet's inputs and rendered targets, each in one look or in a
+    medium and a light."""
 
     def draw(generator: Generator) -> Batch:
         factor = 2 if float(uniform(0, 1, generator)) < training.large else 1
-        made = []
+        samples = []
         for _ in range(training.batch):
             patch = _patch(one_of(pictures, generator), training, factor, generator)
             paper = shifted(tile, training.size, generator)[None]
             enlarged = F.interpolate(paper, scale_factor=factor, mode="bicubic") if factor > 1 else paper
             weights, target = _rendered(patch, enlarged, factor, generator)
-            seen = F.interpolate(patch, (training.size,) * 2, mode="bicubic", antialias=True).clamp(0, 1)
-            made.append((patch, seen, paper, weights[None], target))
+            inputs = F.interpolate(patch, (training.size,) * 2, mode="bicubic", antialias=True).clamp(0, 1)
+            samples.append((patch, inputs, paper, weights[None], target))
         names = ("pictures", "seen", "paper", "looks", "targets")
-        return {name: torch.cat(parts) for name, parts in zip(names, zip(*made, strict=True), strict=True)}
+        return {name: torch.cat(parts) for name, parts in zip(names, zip(*samples, strict=True), strict=True)}
 
     return draw
 
 
 def look_loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-    shown = recoloured(batch["pictures"], network(batch["seen"], batch["looks"], batch["paper"]).float())
-    error = (shown - batch["targets"]).abs().mean()
-    edges = sum((_difference(shown, axis) - _difference(batch["targets"], axis)).abs().mean() for axis in (-1, -2))
+    output = recoloured(batch["pictures"], network(batch["seen"], batch["looks"], batch["paper"]).float())
+    error = (output - batch["targets"]).abs().mean()
+    edges = sum((_difference(output, axis) - _difference(batch["targets"], axis)).abs().mean() for axis in (-1, -2))
     return {"loss": error + edges, "error": error.detach(), "edges": cast(Tensor, edges).detach()}
 
 
 def shifted(tile: Tensor, size: int, generator: Generator) -> Tensor:
-    """A patch (3, size, size) of the paper, anywhere on it."""
+    """Return a random patch (3, size, size) of the paper tile."""
     rolled = torch.roll(tile, (choose(tile.shape[1], generator), choose(tile.shape[2], generator)), (1, 2))
     return rolled[:, :size, :size]
 
 
 def _patch(picture: Tensor, training: LookTraining, factor: int, generator: Generator) -> Tensor:
-    """(1, 3, S, S): somewhere in the picture, mirrored or not, in other colours."""
+    """Return a random patch (1, 3, S, S) of the picture, mirrored at random and with jittered colours."""
     reach = round(training.size / float(uniform(*training.scale, generator)))
     top = choose(picture.shape[1] - reach + 1, generator)
     left = choose(picture.shape[2] - reach + 1, generator)
@@ -96,17 +97,17 @@ def _patch(picture: Tensor, training: LookTraining, factor: int, generator: Gene
 
 
 def _rendered(patch: Tensor, paper: Tensor, scale: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    weights, shown = torch.zeros(len(LOOKS)), patch
+    weights, target = torch.zeros(len(LOOKS)), patch
     kind = float(uniform(0, 1, generator))
-    if kind < 0.45:  # a light, fully or less so
+    if kind < 0.45:  # a light, at full or partial strength
         name, amount = one_of(LIGHTS, generator), 1.0 if kind < 0.3 else float(uniform(0.3, 1, generator))
         weights[list(LOOKS).index(name)] = amount
-        shown = patch + amount * (render_look(name, patch, paper, scale) - patch)
-    if kind < 0.15 or kind >= 0.45:  # a medium, by itself or in that light
+        target = patch + amount * (render_look(name, patch, paper, scale) - patch)
+    if kind < 0.15 or kind >= 0.45:  # a medium, alone or on top of that light
         name = one_of(MEDIA, generator)
         weights[list(LOOKS).index(name)] = 1.0
-        shown = render_look(name, shown, paper, scale)
-    return weights, shown
+        target = render_look(name, target, paper, scale)
+    return weights, target
 
 
 def _difference(x: Tensor, axis: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""Training of the reader of looks: ``portraittalk train look reader``.
+"""Training of the look reader, which maps text embeddings to looks: ``portraittalk train look reader``.
 
-It learns from phrases of ``looks.json``, plain and framed, against what asks for no look.
+Positives are the phrases of ``formulas.json``, plain and inside longer texts; negatives are texts that ask for no look.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +29,8 @@ LOOK_FRAMES = (
 
 @dataclass(frozen=True)
 class LookReaderTraining:
-    """captions: how many are written. noise: standard deviation on the embeddings' values times their root length."""
+    """captions: number of training captions. noise: standard deviation of the noise added to the
+    embeddings' components, times the square root of their dimension."""
 
     captions: Annotated[int, Gt(0)] = 12_000
     batch: Annotated[int, Gt(0)] = 256
@@ -39,7 +40,7 @@ class LookReaderTraining:
 
 
 def look_caption(generator: Generator) -> tuple[str, tuple[str, ...]]:
-    """A text, and the looks that it asks for."""
+    """Return a random text and the looks it asks for."""
     kind = float(uniform(0, 1, generator))
     if kind < 0.5:
         name = one_of(list(LOOKS), generator)
@@ -55,27 +56,27 @@ def look_caption(generator: Generator) -> tuple[str, tuple[str, ...]]:
 
 
 def train_look_reader(encoder: TextNetworks, training: LookReaderTraining, out: Path) -> LookReader:
-    """On top of the sentence encoder that ships, which stays as it is."""
+    """Train the look reader on the embeddings of the shipped, frozen sentence encoder."""
     torch.manual_seed(training.seed)
-    writer = Generator().manual_seed(training.seed)
-    written = [look_caption(writer) for _ in range(training.captions)]
+    caption_generator = Generator().manual_seed(training.seed)
+    captions = [look_caption(caption_generator) for _ in range(training.captions)]
     with torch.no_grad():
-        pieces = [word_pieces([text for text, _ in written[k : k + 64]], encoder) for k in range(0, len(written), 64)]
+        pieces = [word_pieces([text for text, _ in captions[k : k + 64]], encoder) for k in range(0, len(captions), 64)]
         sentences = torch.cat([encoder.sentences(part) for part in pieces])
     config = look_config()
-    wanted = torch.tensor([[float(name in looks) for name in config.looks] for _, looks in written])
+    targets = torch.tensor([[float(name in looks) for name in config.looks] for _, looks in captions])
 
     def draw(generator: Generator) -> Batch:
-        rows = torch.randint(len(written), (training.batch,), generator=generator)
+        rows = torch.randint(len(captions), (training.batch,), generator=generator)
         noise = torch.randn((training.batch, config.dim), generator=generator) * training.noise / config.dim**0.5
-        return {"sentences": F.normalize(sentences[rows] + noise, dim=-1), "wanted": wanted[rows]}
+        return {"sentences": F.normalize(sentences[rows] + noise, dim=-1), "wanted": targets[rows]}
 
     def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         presence, asks = network(batch["sentences"])
-        asked = batch["wanted"].amax(1)
-        which = F.binary_cross_entropy_with_logits(presence, batch["wanted"], reduction="none").sum(1)
-        which = (which * asked).sum() / asked.sum()
-        known = F.binary_cross_entropy_with_logits(asks, asked)
-        return {"loss": which + known, "which": which.detach(), "known": known.detach()}
+        has_look = batch["wanted"].amax(1)
+        look_loss = F.binary_cross_entropy_with_logits(presence, batch["wanted"], reduction="none").sum(1)
+        look_loss = (look_loss * has_look).sum() / has_look.sum()
+        presence_loss = F.binary_cross_entropy_with_logits(asks, has_look)
+        return {"loss": look_loss + presence_loss, "which": look_loss.detach(), "known": presence_loss.detach()}
 
     return cast(LookReader, fit(LookReader(config), draw, loss, training.trainer, out, training.seed))
