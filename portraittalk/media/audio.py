@@ -1,4 +1,4 @@
-"""Sound from files and from memory. Time is counted in samples: sample 0 is what a player plays at 0 seconds."""
+"""Audio from files and from memory. Time is counted in samples; sample 0 is what a player plays at 0 seconds."""
 
 import logging
 import math
@@ -20,11 +20,12 @@ from .source import decoded, open_media, sound_stream, timeline_start
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.04
-# Timestamps are rounded (Matroska's to a millisecond): only a larger jump is a gap; a very large one, a broken clock.
+# Containers round timestamps (Matroska to 1 ms): only a jump above the jitter is a gap. A jump beyond the longest gap
+# is taken as a broken clock and ignored.
 JITTER_SECONDS, LONGEST_GAP_SECONDS = 0.02, 60.0
-# Decoded before the wanted start, so that codecs that look back (mp3, aac, opus) have settled.
+# Decoded and discarded before the start, because mp3, aac and opus depend on preceding packets.
 PREROLL_SECONDS = 1.0
-# How loud each channel is in one channel, in the order of every file format (left, right, centre, low, surrounds).
+# Mono downmix weights per channel, in the usual channel order (left, right, centre, LFE, surrounds).
 _DOWNMIX = {
     6: (0.7071, 0.7071, 1.0, 0.0, 0.5, 0.5),
     8: (0.7071, 0.7071, 1.0, 0.0, 0.5, 0.5, 0.5, 0.5),
@@ -33,10 +34,11 @@ _DOWNMIX = {
 
 @dataclass(frozen=True)
 class Audio:
-    """Sound in memory.
+    """Audio in memory.
 
-    waveform: (C, T) float32, full scale is -1..1. sample_rate: samples a second. path: the file that holds exactly this
-    sound, so that a video can take its stream as it is; None where it was cut, put together or made in memory.
+    waveform: (C, T) float32, full scale -1..1. sample_rate: in Hz. path: the file that holds exactly this audio, so
+    that its stream can be copied into a video without re-encoding; None if the audio was trimmed, assembled or made in
+    memory.
     """
 
     waveform: Tensor
@@ -52,50 +54,50 @@ class Audio:
         return self.samples / self.sample_rate
 
     def mono(self) -> Tensor:
-        """One channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no bass channel)."""
+        """Return one channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no LFE)."""
         channels = self.waveform.shape[0]
         weights = torch.tensor(_DOWNMIX.get(channels, (1.0,) * channels))
         return (weights / weights.sum()) @ self.waveform
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
-    """Frames a second as the decimal number that was written, exactly. Raises SettingsError unless it is above 0."""
+    """Return the frame rate as an exact fraction of its decimal notation. Raises SettingsError unless it is above 0."""
     if not math.isfinite(fps) or fps <= 0:
-        raise SettingsError(f"The frame rate is {fps}: give a number of frames a second above 0, such as 25.")
+        raise SettingsError(f"The frame rate is {fps}: give frames per second above 0, such as 25.")
     return Fraction(str(fps))
 
 
 def frame_count(samples: int, sample_rate: int, fps: float | Fraction) -> int:
-    """The number of video frames that go with a sound: seconds * fps, rounded half up, at least 1."""
+    """Return the number of video frames for an audio clip: seconds * fps, rounded half up, at least 1."""
     return max(1, math.floor(Fraction(samples, sample_rate) * exact_fps(fps) + Fraction(1, 2)))
 
 
 def audio_from_waveform(waveform: Tensor, sample_rate: int) -> Audio:
-    """Sound from memory, such as the parts of ComfyUI's AUDIO.
+    """Make an Audio from a tensor, such as the waveform of ComfyUI's AUDIO.
 
-    waveform: (B, C, T) or (C, T) of any floating type on any device; of a batch the first sound is taken.
-    Raises MediaError when it is empty, shorter than 0.04 s, or holds NaN or infinity.
+    waveform: (B, C, T) or (C, T) of any floating type on any device; only the first clip of a batch is used.
+    Raises MediaError if it is empty, shorter than 0.04 s, or contains NaN or infinity.
     """
     if waveform.ndim == 3:
         if waveform.shape[0] > 1:
-            log.warning("The audio is a batch of %d sounds: the first one is used.", waveform.shape[0])
+            log.warning("The audio is a batch of %d clips: the first one is used.", waveform.shape[0])
         waveform = waveform[0] if waveform.shape[0] else waveform.new_zeros(1, 0)
     return _checked(Audio(waveform.detach().to("cpu", torch.float32), int(sample_rate)), "the given audio")
 
 
 def read_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
-    """Read sound from any file that FFmpeg reads: sound files, and videos with sound.
+    """Read audio from any file that FFmpeg reads: audio files, and videos with an audio track.
 
-    start and duration: the part to read, in seconds. Only that part is decoded. Where a video's sound begins after its
-    picture, silence stands in between.
-    Raises MediaError when there is no sound or it cannot be used: unreadable, empty, shorter than 0.04 s, NaN; and
-    SettingsError for a start or duration that is none.
+    start and duration: the part to read, in seconds; only that part is decoded. If a video's audio begins after its
+    first frame, the gap is filled with silence.
+    Raises MediaError if the audio is missing, unreadable, empty, shorter than 0.04 s, or contains NaN or infinity;
+    SettingsError if start or duration is invalid.
     """
     path = Path(path)
     if not (math.isfinite(start) and start >= 0):
-        raise SettingsError(f"Reading cannot start at {start} s: give the seconds from the beginning.")
+        raise SettingsError(f"The start of {start} s is invalid: give seconds from the beginning, 0 or more.")
     if duration is not None and not (math.isfinite(duration) and duration > 0):
-        raise SettingsError(f"A duration of {duration} s cannot be read: give seconds above 0.")
+        raise SettingsError(f"The duration of {duration} s is invalid: give seconds above 0.")
     with open_media(path) as container:
         stream = sound_stream(container, path)
         reading = _Reading(start, duration)
@@ -106,26 +108,26 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
         except av.FFmpegError as error:
             raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
         if not reading.blocks:
-            what = "holds no sound" if not reading.rate else f"ends before {start:g} s, where reading should begin"
+            what = "contains no audio" if not reading.rate else f"ends before the start of {start:g} s"
             raise MediaError(f"{path.name} {what}: give another audio file.")
-    whole = start == 0 and duration is None and not reading.filled
-    audio = Audio(torch.cat(reading.blocks, dim=1), reading.rate, path if whole else None)
+    unchanged = start == 0 and duration is None and not reading.filled
+    audio = Audio(torch.cat(reading.blocks, dim=1), reading.rate, path if unchanged else None)
     return _checked(audio, path.name)
 
 
 class _Reading:
-    """Lays decoded blocks on the timeline between ``start`` and ``start + duration``; gaps become silence."""
+    """Decoded blocks placed on the timeline from ``start`` to ``start + duration``; gaps become silence."""
 
     def __init__(self, start: float, duration: float | None) -> None:
         self.start, self.duration = start, duration
         self.blocks: list[Tensor] = []
         self.rate = 0
         self.filled = False
-        self._position = 0  # the sample that comes next
-        self._clock: int | None = None  # where the last block ended
+        self._position = 0  # next sample to write
+        self._clock: int | None = None  # end of the last block, in samples
 
     def add(self, begin: float, block: Tensor, rate: int) -> bool:
-        """Add a block (C, n) that is heard at ``begin`` seconds; False once nothing more is wanted."""
+        """Add a block (C, n) that plays at ``begin`` seconds; return False once the end of the range is reached."""
         if not self.rate:
             self.rate, self._position = rate, round(self.start * rate)
         first = round(begin * rate)
@@ -148,9 +150,9 @@ class _Reading:
 
 
 def _blocks(container: InputContainer, stream: AudioStream, start: float) -> Iterator[tuple[float, Tensor, int]]:
-    """Decoded sound as (seconds on the timeline, samples (C, n), sample rate), from a little before ``start`` on.
+    """Yield decoded audio as (timeline seconds, samples (C, n), sample rate), from PREROLL_SECONDS before ``start``.
 
-    What lies before is demuxed but not decoded: exact in every format, where seeking in an mp3 is not.
+    Earlier packets are demuxed but not decoded: unlike seeking in an mp3, this is exact in every format.
     """
     zero: float | None = None
     end = _track_end(container, stream)
@@ -172,9 +174,9 @@ def _blocks(container: InputContainer, stream: AudioStream, start: float) -> Ite
 
 
 def _track_end(container: InputContainer, stream: AudioStream) -> float | None:
-    """The second at which an MP4's edit list ends the sound (a player cuts the encoder's padding there); else None.
+    """Return the second at which an MP4's edit list ends the audio, where players trim encoder padding; else None.
 
-    In other containers the duration is an estimate, or the decoder cuts by itself.
+    In other containers the duration is an estimate, or the decoder trims the padding itself.
     """
     if "mp4" not in container.format.name or not stream.duration or stream.time_base is None:
         return None
@@ -182,8 +184,8 @@ def _track_end(container: InputContainer, stream: AudioStream) -> float | None:
 
 
 def _samples(frame: av.AudioFrame) -> Tensor:
-    """A decoded frame as (C, n) float32 in -1..1, from any sample format."""
-    if frame.format.is_planar and frame.layout.nb_channels >= 8:  # PyAV reads beyond the last of eight planes
+    """Return a decoded frame of any sample format as (C, n) float32 in -1..1."""
+    if frame.format.is_planar and frame.layout.nb_channels >= 8:  # PyAV reads past the last of eight planes
         frame = av.AudioResampler(format="flt").resample(frame)[0]
     values = frame.to_ndarray()
     if not frame.format.is_planar:
@@ -196,9 +198,9 @@ def _samples(frame: av.AudioFrame) -> Tensor:
 
 def _checked(audio: Audio, name: str) -> Audio:
     if audio.samples == 0 or audio.waveform.shape[0] == 0:
-        raise MediaError(f"There is no sound in {name}: it is empty.")
+        raise MediaError(f"The audio of {name} is empty: give another audio file.")
     if audio.seconds < SHORTEST_SECONDS:
         raise MediaError(f"{name} is only {audio.seconds:.3f} s long: at least {SHORTEST_SECONDS} s are needed.")
     if not torch.isfinite(audio.waveform).all():
-        raise MediaError(f"The sound of {name} holds values that are no numbers (NaN or infinity): export it again.")
+        raise MediaError(f"The audio of {name} contains NaN or infinity: export it again.")
     return audio

@@ -1,4 +1,4 @@
-"""Encoders for frames that stream in: films (mp4, webm) with sound, and moving pictures (gif, webp)."""
+"""Streaming video encoders: mp4 and webm with audio, gif and animated webp without."""
 
 import logging
 from collections.abc import Callable
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MovieFormat:
-    """How a kind of file is made.
+    """Encoder settings of an output format.
 
-    options: of the video encoder, from the quality in 0..100. muxer: options of the container. copied: the audio codecs
-    whose packets it can hold; sound: the encoder for any other. tag: puts the tags into the finished file where the
-    container's own writer does not.
+    options: video encoder options for a quality in 0..100. muxer: container options. copied: audio codecs whose packets
+    are copied; sound: the encoder for all others. tag: writes the metadata into the finished file, for containers whose
+    muxer does not.
     """
 
     codec: str
@@ -60,9 +60,9 @@ MOVIES = {
 
 
 class MovieWriter:
-    """Encodes frames of one size as they come; no more is held than the encoder's own look-ahead.
+    """Encoder for a stream of frames of one size; holds only the encoder's own look-ahead in memory.
 
-    size: (height, width) of the frames; the attribute of that name is what is written.
+    size: (height, width) of the frames; the ``size`` attribute is that of the written video.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class MovieWriter:
     ) -> None:
         form = MOVIES[kind]
         self._path, self._format, self._fps, self._tags = path, form, fps, tags
-        halved = form.pixels == "yuv420p"  # colour has half the resolution
-        self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2) if halved else size
+        subsampled = form.pixels == "yuv420p"  # chroma at half the resolution
+        self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2) if subsampled else size
         if self.size != size:
-            log.warning("%s needs even sides: the last row or column is repeated, %dx%d.", kind, *self.size[::-1])
+            log.warning("%s needs even sides: padded to %dx%d by repeating the edge.", kind, *self.size[::-1])
         self._count = 0
         self._palette = _palette_graph(self.size, fps) if kind == "gif" else None
         self._sound: CopiedSound | EncodedSound | None = None
@@ -106,14 +106,14 @@ class MovieWriter:
         if audio is None:
             return None
         if self._format.sound is None:
-            log.warning("%s has no sound: the audio is left out.", kind)
+            log.warning("%s cannot store audio: the video is written without sound.", kind)
             return None
         if audio.path is not None and CopiedSound.possible(audio.path, self._format.copied):
             return CopiedSound(self._container, audio.path)
         return EncodedSound(self._container, audio, self._format.sound)
 
     def add(self, pixels: np.ndarray) -> None:
-        """Encode a frame (H, W, 3) uint8, and the sound that goes with it."""
+        """Encode a frame (H, W, 3) uint8 and the audio up to its end."""
         rows, columns = self.size[0] - pixels.shape[0], self.size[1] - pixels.shape[1]
         frame = av.VideoFrame.from_ndarray(
             np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge"), format="rgb24"
@@ -131,7 +131,7 @@ class MovieWriter:
         return to_yuv(frame) if self._format.pixels == "yuv420p" else frame.reformat(format=self._format.pixels)
 
     def finish(self) -> None:
-        """Write what the encoders still hold, the rest of the sound, and the tags."""
+        """Flush the encoders and write the rest of the audio and the metadata."""
         self._container.mux(self._stream.encode(None))
         if self._sound is not None:
             self._sound.finish()
@@ -140,21 +140,21 @@ class MovieWriter:
             self._format.tag(self._path, self._tags)
 
     def discard(self) -> None:
-        """Let go of the files after an error; what was written is of no use."""
+        """Close the files after an error; the output is incomplete."""
         if self._sound is not None:
             self._sound.close()
-        with suppress(av.FFmpegError, OSError):  # a disk that is full is why we are here
+        with suppress(av.FFmpegError, OSError):  # such as a full disk, which may be the error
             self._container.close()
 
 
 def _muxer_options(form: MovieFormat, tags: dict[str, str]) -> dict[str, str]:
-    # Keys of one's own (a workflow) need MP4's second way of storing tags; more programs read the comment in the first.
-    own = len(tags) > 1 and "movflags" in form.muxer
-    return {**form.muxer, "movflags": form.muxer["movflags"] + "+use_metadata_tags"} if own else dict(form.muxer)
+    # Custom keys (such as a workflow) need MP4's mdta tags; a lone comment is stored in udta, which more programs read.
+    custom = len(tags) > 1 and "movflags" in form.muxer
+    return {**form.muxer, "movflags": form.muxer["movflags"] + "+use_metadata_tags"} if custom else dict(form.muxer)
 
 
 def _palette_graph(size: tuple[int, int], fps: Fraction) -> Graph:
-    """Turns each frame into 256 colours of its own: a palette for the whole film would need all frames at once."""
+    """Return a filter graph with a 256-colour palette per frame: a global palette would need all frames at once."""
     graph = Graph()
     source = graph.add_buffer(width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=1 / fps)
     split = graph.add("split")

@@ -1,4 +1,4 @@
-"""Reading a video frame by frame."""
+"""Reading a video frame by frame at a constant frame rate."""
 
 import math
 from collections.abc import Iterator
@@ -21,11 +21,12 @@ from .source import first_sound, is_cover, open_media, timeline_start
 
 @dataclass(frozen=True)
 class VideoReader:
-    """A video, read at an even rate. fps: frames a second. size: (height, width), upright. has_audio: is there sound.
+    """A video read at a constant frame rate.
 
-    Iterating decodes it anew and gives frames (3, H, W) float32 in 0..1. Frame k is what a player shows in the middle
-    of its time, k / fps to (k + 1) / fps, so that videos of uneven rate (phones, screen recordings) keep time with
-    their sound.
+    fps: frames per second. size: (height, width) after rotation. has_audio: whether it has an audio track.
+    Each iteration decodes the file again and yields frames (3, H, W) float32 in 0..1. Frame k is what a player shows at
+    the midpoint of k / fps and (k + 1) / fps, so that videos of variable frame rate (phones, screen recordings) stay in
+    sync with their audio.
     """
 
     path: Path
@@ -34,7 +35,7 @@ class VideoReader:
     has_audio: bool
 
     def audio(self, start: float = 0.0, duration: float | None = None) -> Audio:
-        """The sound; its sample 0 goes with the first frame. Raises MediaError where there is none."""
+        """Read the audio; sample 0 coincides with the first frame. Raises MediaError if there is none."""
         return read_audio(self.path, start, duration)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -57,15 +58,15 @@ class VideoReader:
 
 
 def read_video(path: str | Path, fps: float | Fraction | None = None) -> VideoReader:
-    """Open a video for reading. fps: the rate of the frames to get; by default the video's own (average) rate.
+    """Open a video for reading. fps: the frame rate to resample to, by default the video's average frame rate.
 
-    Raises MediaError when the file cannot be read or holds no moving picture.
+    Raises MediaError if the file cannot be read or has no video stream.
     """
     path = Path(path)
     with open_media(path) as container:
         first = next(_decoded(container, path), None)
         if first is None:
-            raise MediaError(f"There is no picture in {path.name}: give a video.")
+            raise MediaError(f"{path.name} contains no frames: give a video.")
         rate = _own_rate(_picture_stream(container, path)) if fps is None else exact_fps(fps)
         height, width = _pixels(first).shape[-2:]
         return VideoReader(path, rate, (height, width), container.streams.best("audio") is not None)
@@ -74,7 +75,7 @@ def read_video(path: str | Path, fps: float | Fraction | None = None) -> VideoRe
 def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
     if not streams:
-        raise MediaError(f"There is no moving picture in {path.name}: give a video.")
+        raise MediaError(f"{path.name} has no video stream: give a video.")
     return streams[0]
 
 
@@ -90,6 +91,6 @@ def _decoded(container: InputContainer, path: Path) -> Iterator[av.VideoFrame]:
 
 
 def _pixels(frame: av.VideoFrame) -> Tensor:
-    """(3, H, W) in 0..1, upright."""
+    """Return the frame (3, H, W) in 0..1 with its rotation applied."""
     upright = np.rot90(to_rgb(frame), frame.rotation // 90)
     return torch.from_numpy(upright.transpose(2, 0, 1).copy()).float() / 255

@@ -1,4 +1,4 @@
-"""Changing the sample rate: torchaudio's resampler where it imports, else the same formula here."""
+"""Audio resampling: torchaudio's where it can be imported, else an implementation of the same formula."""
 
 import importlib
 import math
@@ -8,17 +8,17 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Half-width of the filter in zero crossings, and the cutoff as a part of the lower Nyquist rate: torchaudio's defaults.
+# Half-width of the filter in zero crossings, and cutoff relative to the lower Nyquist frequency: torchaudio's defaults.
 ZERO_CROSSINGS = 6
 ROLLOFF = 0.99
-MOST_PHASES = 1024  # of the output, more than the usual rates have
+MOST_PHASES = 1024  # of the polyphase filter; the usual sample rates have fewer
 SAMPLES_AT_ONCE = 1 << 16
 
 
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Resample sound.
+    """Resample audio.
 
-    waveform: (C, T) float, ``from_rate`` samples a second. Returns (C, ceil(T * to_rate / from_rate)).
+    waveform: (C, T) float at ``from_rate`` Hz. Returns (C, ceil(T * to_rate / from_rate)).
     """
     if from_rate == to_rate:
         return waveform
@@ -28,7 +28,7 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
 @cache
 def torchaudio_resample() -> Callable[[Tensor, int, int], Tensor] | None:
-    """``torchaudio.functional.resample``, or None where torchaudio is missing or does not fit the installed torch."""
+    """Return ``torchaudio.functional.resample``, or None if torchaudio is missing or incompatible with torch."""
     try:
         return importlib.import_module("torchaudio.functional").resample
     except Exception:  # a torchaudio built for another torch fails in many ways: OSError, AttributeError, RuntimeError
@@ -36,11 +36,12 @@ def torchaudio_resample() -> Callable[[Tensor, int, int], Tensor] | None:
 
 
 def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Band-limited interpolation (J. O. Smith, "Digital Audio Resampling") with a Hann-windowed sinc; as ``resample``.
+    """Resample by band-limited interpolation (J. O. Smith, "Digital Audio Resampling") with a Hann-windowed sinc.
 
-    With the rates reduced to a ratio p : q, output sample n lies at input position n * p / q, so that the filter
-    repeats after q outputs: one strided convolution whose q channels are the phases gives them all. Odd rates, such as
-    44,099, have too many phases: there every output sample gets its own filter.
+    With the rates reduced to a ratio p : q, output sample n lies at input position n * p / q, so the filter repeats
+    after q outputs: one strided convolution with the q phases as output channels computes them all. Unusual rates, such
+    as 44,099 Hz, have too many phases: there a separate filter is computed per output sample.
+    Arguments and result as for ``resample``.
     """
     divisor = math.gcd(from_rate, to_rate)
     source, target = from_rate // divisor, to_rate // divisor
@@ -57,7 +58,7 @@ def sinc_resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
 @cache
 def _phases(source: int, target: int) -> tuple[Tensor, int]:
-    """The filter of each phase (target, 2 * reach + source), and how many samples it looks to either side."""
+    """Return the filter of each phase (target, 2 * reach + source) and its reach in input samples to either side."""
     reach = _reach(source, target)
     taps = torch.arange(-reach, reach + source, dtype=torch.float64)
     delays = torch.arange(target, dtype=torch.float64) * (source / target)
@@ -65,7 +66,7 @@ def _phases(source: int, target: int) -> tuple[Tensor, int]:
 
 
 def _one_by_one(waveform: Tensor, part: range, source: int, target: int) -> Tensor:
-    """The output samples ``part`` (C, n)."""
+    """Return the output samples ``part`` (C, n), with a separate filter for each."""
     reach = _reach(source, target)
     count = waveform.shape[-1]
     numbers = torch.arange(part.start, part.stop, device=waveform.device) * source
@@ -80,12 +81,12 @@ def _reach(source: int, target: int) -> int:
 
 
 def _cutoff(source: int, target: int) -> float:
-    """As a part of the input's Nyquist rate."""
+    """Return the cutoff relative to the input's Nyquist frequency."""
     return min(source, target) / source * ROLLOFF
 
 
 def _filter(delays: Tensor, source: int, target: int) -> Tensor:
-    """The windowed sinc at delays given in input samples."""
+    """Return the windowed sinc at delays in input samples."""
     cutoff = _cutoff(source, target)
     time = (delays * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
     return torch.sinc(time) * torch.cos(time * math.pi / ZERO_CROSSINGS / 2) ** 2 * cutoff

@@ -1,4 +1,4 @@
-"""A numbered sequence of PNG files, lossless."""
+"""Writing frames as a numbered sequence of lossless PNG files."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _NUMBER = re.compile(r"%0?\d*d")
 
 
 class SequenceWriter:
-    """Writes each frame as a PNG file into a folder. pattern: the files' name with a number such as ``%05d`` in it."""
+    """Writer of one PNG file per frame. pattern: the file name, with a frame number such as ``%05d``."""
 
     def __init__(self, folder: Path, pattern: str, size: tuple[int, int], tags: dict[str, str]) -> None:
         self.size = size
@@ -27,13 +27,13 @@ class SequenceWriter:
         self._count += 1
 
     def finish(self) -> None:
-        """Every file is complete as soon as it is written."""
+        """Do nothing: each file is complete as soon as it is written."""
 
     def discard(self) -> None:
-        """The folder is removed by who made it."""
+        """Do nothing: the caller removes the folder that it created."""
 
 
 def sequence_pattern(name: str) -> str:
-    """The pattern that a file name stands for: itself where it holds a number, else numbered before the suffix."""
+    """Return the name itself if it has a frame number such as ``%05d``, else one with ``_%05d`` before the suffix."""
     path = Path(name)
     return name if _NUMBER.search(name) else f"{path.stem}_%05d{path.suffix}"

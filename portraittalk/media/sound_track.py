@@ -1,6 +1,6 @@
-"""The sound of a written video: the packets of the file it came from as they are, or encoded once.
+"""Audio tracks of a written video: the source file's packets copied unchanged, or encoded once.
 
-Both kinds are advanced alongside the picture, so that neither has to wait for the other in memory.
+Both are written in step with the frames, so that the muxer does not buffer one stream while it waits for the other.
 """
 
 from fractions import Fraction
@@ -15,16 +15,16 @@ from .audio import Audio
 from .resample import resample
 from .source import first_sound, open_media, sound_stream
 
-# Sample rates that both AAC decoders everywhere and Opus take as they are; any other rate becomes the best of them.
+# Sample rates that each codec supports; any other rate is resampled to the next higher one, at most 48 kHz.
 _RATES = {"aac": (8000, 16000, 22050, 24000, 32000, 44100, 48000), "libopus": (8000, 12000, 16000, 24000, 48000)}
 _BITS_PER_CHANNEL = {"aac": 128_000, "libopus": 80_000}
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 class CopiedSound:
-    """Takes the encoded packets of a file over unchanged, moved in time so that the first audible sample lies at 0.
+    """The encoded packets of a file, copied unchanged and shifted so that the first audible sample is at time 0.
 
-    What lies before it, the encoder's priming, gets negative times, which containers store as "decode, do not play".
+    The encoder's priming samples before it get negative timestamps, which containers store as "decode, do not play".
     """
 
     def __init__(self, output: OutputContainer, path: Path) -> None:
@@ -37,35 +37,35 @@ class CopiedSound:
 
     @staticmethod
     def possible(path: Path, codecs: tuple[str, ...]) -> bool:
-        """Whether the sound of the file is in one of the codecs (FFmpeg's names of their decoders)."""
+        """Return whether the file's audio is in one of the codecs (FFmpeg decoder names)."""
         with open_media(path) as container:
             return sound_stream(container, path).codec_context.name in codecs
 
     def advance(self, seconds: float) -> None:
-        """Write the sound up to this second of the video."""
+        """Write the audio up to this second of the video."""
         for packet in self._packets:
-            if packet.pts is None:  # the empty one that marks the end
+            if packet.pts is None:  # the empty packet that marks the end
                 return
             packet.pts -= round(self._start / packet.time_base)
             packet.dts = packet.pts
-            passed = packet.pts * packet.time_base >= seconds
+            reached = packet.pts * packet.time_base >= seconds
             packet.stream = self._stream
             self._output.mux(packet)
-            if passed:
+            if reached:
                 return
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the remaining packets and close the source file."""
         self.advance(float("inf"))
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the source file."""
         self._source.close()
 
 
 class EncodedSound:
-    """Encodes the sound once, at its own rate and channels where the codec has them."""
+    """Audio encoded once, at its own sample rate and channel layout where the codec supports them."""
 
     def __init__(self, output: OutputContainer, audio: Audio, codec: str) -> None:
         waveform = audio.waveform if audio.waveform.shape[0] in _LAYOUTS else audio.mono()[None]
@@ -78,20 +78,20 @@ class EncodedSound:
         self._position = 0
 
     def advance(self, seconds: float) -> None:
-        """Write the sound up to this second of the video."""
+        """Write the audio up to this second of the video."""
         end = min(self._waveform.shape[1], int(min(seconds, 1e9) * self._rate))
         while self._position < end:
             block = self._waveform[:, self._position : min(end, self._position + self._rate)]
-            # Interleaved, as PyAV does not take eight channels in planes.
+            # Interleaved, because PyAV does not accept eight planar channels.
             frame = av.AudioFrame.from_ndarray(block.T.reshape(1, -1).numpy(), format="flt", layout=self._layout)
             frame.sample_rate, frame.pts, frame.time_base = self._rate, self._position, Fraction(1, self._rate)
             self._output.mux(self._stream.encode(frame))
             self._position += block.shape[1]
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the remaining audio and flush the encoder."""
         self.advance(float("inf"))
         self._output.mux(self._stream.encode(None))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""

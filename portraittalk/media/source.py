@@ -1,4 +1,4 @@
-"""Opening files with FFmpeg: the sound that a player would play, and where its clock starts."""
+"""Opening media files with FFmpeg: choosing the audio stream and finding time 0 of the timeline, as players do."""
 
 import logging
 from pathlib import Path
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def open_media(path: Path) -> InputContainer:
-    """Open a file for reading; MediaError, with the reason, when that cannot be done."""
+    """Open a file for reading. Raises MediaError with the reason if that fails."""
     if path.is_dir():
         raise MediaError(f"{path} is a folder: give a file.")
     try:
@@ -27,32 +27,34 @@ def open_media(path: Path) -> InputContainer:
     except FileNotFoundError as error:
         raise MediaError(f"{path} does not exist: check the path.") from error
     except (av.FFmpegError, OSError) as error:
-        raise MediaError(f"{path.name} is no sound or video that can be read ({error.strerror}).") from error
+        raise MediaError(
+            f"{path.name} cannot be read as audio or video ({error.strerror}): give another file."
+        ) from error
 
 
 def sound_stream(container: InputContainer, path: Path) -> AudioStream:
-    """The stream a player would play; MediaError where there is none."""
+    """Return the audio stream that a player would choose. Raises MediaError if there is none."""
     stream = container.streams.best("audio")
     if stream is None:
-        raise MediaError(f"There is no sound in {path.name}: give an audio file, or a video with sound.")
+        raise MediaError(f"{path.name} has no audio track: give an audio file, or a video with sound.")
     return cast(AudioStream, stream)
 
 
 def first_sound(path: Path) -> float:
-    """The second, in the container's own clock, of the first sample that is heard. Raises MediaError without sound."""
+    """Return the container time, in seconds, of the first audible sample. Raises MediaError if there is no audio."""
     with open_media(path) as container:
         packets = container.demux(sound_stream(container, path))
         frame = next((frame for packet in packets for frame in decoded(packet)), None)
         if frame is None:
-            raise MediaError(f"{path.name} holds no sound: give another audio file.")
+            raise MediaError(f"{path.name} contains no audio: give another audio file.")
         return frame.time or 0.0
 
 
 def timeline_start(container: InputContainer, first_sound: float) -> float:
-    """The second, in the container's own clock, that a player shows as 0: its first picture or sound.
+    """Return the container time, in seconds, that a player shows as 0: its first frame or audible sample.
 
-    first_sound: time of the first sample that is heard, which is later than the first packet's where an encoder's
-    priming is cut off. Cover art is no picture of the timeline.
+    first_sound: time of the first audible sample, which is later than the first packet if encoder priming is trimmed.
+    Cover art is ignored.
     """
     starts = [
         float(stream.start_time * stream.time_base)
@@ -63,14 +65,14 @@ def timeline_start(container: InputContainer, first_sound: float) -> float:
 
 
 def is_cover(stream: VideoStream) -> bool:
-    """Whether the stream is a picture attached to a sound file."""
+    """Return whether the stream is cover art attached to an audio file."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def decoded(packet: "av.Packet[AudioStream]") -> list[av.AudioFrame]:
-    """The frames of a packet; none where it is damaged, which leaves a gap of silence."""
+    """Return the frames of a packet; none if it is damaged, which leaves a gap of silence."""
     try:
         return packet.decode()
     except av.FFmpegError:
-        log.warning("A damaged piece of the sound was left out.")
+        log.warning("A damaged audio packet was skipped.")
         return []

@@ -1,4 +1,4 @@
-"""The mark in every written file that says that it was generated, where the container itself has no field for it."""
+"""The comment that marks every written file as generated, and writers of it for containers that FFmpeg does not tag."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ _WEBP_HAS_XMP = 0x04
 
 
 def tag_gif(path: Path, tags: dict[str, str]) -> None:
-    """Put the comment (a GIF has only that one) behind the header of a GIF without comments, in place."""
+    """Insert the comment, the only tag that GIF supports, after the header of a GIF without comments, in place."""
     rest = path.with_name(path.name + ".rest")
     try:
         with open(path, "rb") as source, open(rest, "wb") as target:
@@ -32,15 +32,15 @@ def _gif_comment(text: str) -> bytes:
 
 
 def tag_webp(path: Path, tags: dict[str, str]) -> None:
-    """Append an XMP chunk with the tags to a WebP of one or many frames, in place."""
+    """Append an XMP chunk with the tags to a still or animated WebP, in place."""
     with Image.open(path) as image:
         width, height = image.size
     chunks = path.read_bytes()[12:]  # after RIFF, size, WEBP
-    if not chunks.startswith(b"VP8X"):  # a single frame lacks the chunk that announces what follows
+    if not chunks.startswith(b"VP8X"):  # a still WebP has no extended header (VP8X), which XMP needs
         canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
         chunks = _riff_chunk(b"VP8X", bytes(4) + canvas) + chunks
-    announced = bytes([chunks[8] | _WEBP_HAS_XMP])
-    chunks = chunks[:8] + announced + chunks[9:] + _riff_chunk(b"XMP ", _xmp(tags).encode())
+    flags = bytes([chunks[8] | _WEBP_HAS_XMP])
+    chunks = chunks[:8] + flags + chunks[9:] + _riff_chunk(b"XMP ", _xmp(tags).encode())
     path.write_bytes(_riff_chunk(b"RIFF", b"WEBP" + chunks))
 
 

@@ -1,4 +1,4 @@
-"""Writing a video: frames stream in, and the file appears only when it is complete."""
+"""Writing a video from a stream of frames; the file appears under its final name only when it is complete."""
 
 import logging
 import shutil
@@ -28,9 +28,9 @@ QUALITY = 80
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video that was written. path: the file, or for PNGs the folder or the files' numbered name.
+    """A written video. path: the file, or for PNGs the folder or the numbered file name.
 
-    seconds: length of the picture. size: (height, width) in pixels.
+    seconds: duration of the frames, without the audio. size: (height, width) in pixels.
     """
 
     path: Path
@@ -49,25 +49,25 @@ def write_video(
     metadata: Mapping[str, str] | None = None,
     progress: ProgressCallback = ignore_progress,
 ) -> VideoFile:
-    """Write frames as a video; every chunk is encoded and let go before the next is asked for.
+    """Write frames as a video; each chunk is encoded and freed before the next is requested.
 
     frames: chunks (n, 3, H, W) in 0..1, all of one size, on any device. Frame k is shown from k / fps seconds on.
     path: the file, or for PNGs a name such as ``frame_%05d.png`` or a new folder (with kind "png").
-    audio: starts with the first frame. A file's own stream is copied where the container takes its codec, else the
-    sound is encoded once; gif, webp and png carry none.
-    kind: mp4, webm, gif, webp or png; by default what the suffix of the path says.
-    quality: 0..100; gif and png ignore it.
-    metadata: tags beside the comment that says that the video was generated; gif has room for the comment only.
+    audio: starts with the first frame. A file's own stream is copied if the container supports its codec, else the
+    audio is encoded once; gif, webp and png are written without audio.
+    kind: mp4, webm, gif, webp or png; by default taken from the suffix of the path.
+    quality: 0..100; ignored for gif and png.
+    metadata: tags beside the comment that marks the video as generated; gif stores the comment only.
 
-    Raises, before the first frame is asked for: MediaError when the output cannot be written, SettingsError for an
-    impossible fps, kind or quality. After any exception, also of the iterator, nothing is left on the disk, and a file
-    that was there before is as it was.
+    Raises, before the first frame is requested: MediaError if the output cannot be written, SettingsError for an
+    invalid fps, kind or quality. After any exception, including the iterator's, nothing is left on disk and an existing
+    file is unchanged.
     """
     path = Path(path)
     kind = check_output(path, kind)
     rate = video_rate(fps)
     if not 0 <= quality <= 100:
-        raise SettingsError(f"A quality of {quality} does not exist: give 0 (small) to 100 (best).")
+        raise SettingsError(f"The quality of {quality} is out of range: give 0 (small file) to 100 (best).")
     tags = {**(metadata or {}), "comment": GENERATED}
     total = frame_count(audio.samples, audio.sample_rate, fps) if audio is not None else 0
     with _appearing(path, kind) as part:
@@ -82,10 +82,10 @@ def write_video(
                     for pixels in _bytes(chunk):
                         writer.add(pixels)
                 count += len(chunk)
-                del chunk  # or two are alive while the next is made
+                del chunk  # otherwise two chunks are in memory while the next is made
                 progress(Progress("write", count, max(total, count)))
             if writer is None:
-                raise MediaError(f"There are no frames to write to {path.name}.")
+                raise MediaError(f"{path.name} was not written because there are no frames: give at least one.")
             with _explained(path):
                 writer.finish()
         except BaseException:
@@ -97,24 +97,27 @@ def write_video(
 
 
 def video_rate(fps: float | Fraction) -> Fraction:
-    """The rate to write: 29.97 and its kin are the television rates 30000/1001 and so on, others stay as they are."""
+    """Return the frame rate to write: 29.97 and the like become the NTSC rates (30000/1001), others are kept."""
     exact = exact_fps(fps)
-    television = Fraction(round(exact) * 1000, 1001)
-    near = exact != round(exact) and abs(exact - television) < Fraction(5, 1000)
-    return television if near else exact.limit_denominator(1001)
+    ntsc = Fraction(round(exact) * 1000, 1001)
+    near = exact != round(exact) and abs(exact - ntsc) < Fraction(5, 1000)
+    return ntsc if near else exact.limit_denominator(1001)
 
 
 def check_output(path: str | Path, kind: str | None = None) -> str:
-    """See whether a video can be written, before the work for it begins. Returns its kind; MediaError says why not."""
+    """Check whether a video can be written, before rendering starts, and return its kind.
+
+    Raises MediaError if the output cannot be written, SettingsError if ``kind`` is unknown.
+    """
     path = Path(path)
     if kind is None:
         kind = path.suffix.lower().lstrip(".")
         if kind not in KINDS:
-            raise MediaError(f"{path.name} ends in none of the formats that can be written: .{', .'.join(KINDS)}.")
+            raise MediaError(f"{path.name} has no supported suffix: use one of .{', .'.join(KINDS)}.")
     elif kind not in KINDS:
-        raise SettingsError(f"There is no video format {kind}: choose one of {', '.join(KINDS)}.")
+        raise SettingsError(f"The video format {kind} is not supported: choose one of {', '.join(KINDS)}.")
     if not path.parent.is_dir():
-        raise MediaError(f"{path} cannot be written: the folder {path.parent} does not exist, make it first.")
+        raise MediaError(f"{path} cannot be written: the folder {path.parent} does not exist, create it first.")
     if path.is_dir() and (kind != "png" or any(path.iterdir())):
         what = "is a folder: add a file name" if kind != "png" else "is a folder with files in it: choose a new one"
         raise MediaError(f"{path} cannot be written because it {what}.")
@@ -135,12 +138,15 @@ def _open(
     if kind != "png":
         return MovieWriter(part, kind, size, rate, audio, quality, tags)
     if audio is not None:
-        log.warning("A sequence of PNGs has no sound: the audio is left out.")
+        log.warning("A PNG sequence cannot store audio: it is written without sound.")
     return SequenceWriter(part, sequence_pattern(path.name) if path.suffix else "frame_%05d.png", size, tags)
 
 
 def _bytes(chunk: Tensor) -> Iterator[np.ndarray]:
-    """(n, 3, H, W) in 0..1 -> (H, W, 3) uint8 each: one by one stays in the processor's cache, five times as fast."""
+    """Yield each frame of (n, 3, H, W) in 0..1 as (H, W, 3) uint8.
+
+    Frame by frame stays in the CPU cache and is five times as fast as the whole chunk at once.
+    """
     for frame in chunk.detach():
         rounded = frame.float().mul(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
         yield rounded.permute(1, 2, 0).contiguous().cpu().numpy()
@@ -148,7 +154,7 @@ def _bytes(chunk: Tensor) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Errors of the encoders and the disk as one sentence; not those of whoever makes the frames."""
+    """Convert encoder and disk errors to MediaError; must not enclose the iterator that renders the frames."""
     try:
         yield
     except (av.FFmpegError, OSError) as error:
@@ -159,7 +165,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _appearing(path: Path, kind: str) -> Iterator[Path]:
-    """A place beside ``path`` to write to, which becomes it in the end, or is removed. For PNGs it is a folder."""
+    """Yield a temporary file beside ``path`` (a folder for PNGs), renamed to it on success and removed on failure."""
     part = _begin(path, kind)
     try:
         yield part
@@ -180,7 +186,7 @@ def _begin(path: Path, kind: str) -> Path:
 
 
 def _publish(part: Path, path: Path) -> None:
-    if part.is_dir() and path.suffix:  # a numbered name: the files go beside what else is there
+    if part.is_dir() and path.suffix:  # a numbered name: the files go into the parent folder, which may hold others
         for file in part.iterdir():
             file.replace(path.parent / file.name)
         return

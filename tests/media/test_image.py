@@ -140,7 +140,7 @@ def refused(path: Path) -> str:
 def test_what_is_no_picture_is_refused(tmp_path: Path, ramp: np.ndarray) -> None:
     text = tmp_path / "text.png"
     text.write_text("not a picture at all")
-    assert "no picture" in refused(text)
+    assert "not an image" in refused(text)
     assert "folder" in refused(tmp_path)
     assert "does not exist" in refused(tmp_path / "nowhere.png")
     assert "16x16" in refused(save(Image.new("RGB", (16, 16)), tmp_path / "small.png"))
