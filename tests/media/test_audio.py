@@ -184,7 +184,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, encode) -> None:
     refused(tmp_path / "zero.wav")
     assert "does not exist" in refused(tmp_path / "nowhere.wav")
     assert "folder" in refused(tmp_path)
-    assert "is empty" in refused(silent_wav(tmp_path / "empty.wav", 0))
+    assert "no audio" in refused(silent_wav(tmp_path / "empty.wav", 0))
     assert "0.020 s" in refused(silent_wav(tmp_path / "short.wav", 960))
     assert "NaN" in refused(encode("nan.wav", "pcm_f32le", values=torch.full((2, 9600), math.nan)))
     assert "ends before 3 s" in refused(encode("a.wav", "pcm_s16le"), start=3)
