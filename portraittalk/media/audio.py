@@ -108,7 +108,7 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
         except av.FFmpegError as error:
             raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
         if not reading.blocks:
-            what = "contains no audio" if not reading.rate else f"ends before the start of {start:g} s"
+            what = "contains no audio" if not reading.rate else f"ends before {start:g} s, the start to read from"
             raise MediaError(f"{path.name} {what}: give another audio file.")
     unchanged = start == 0 and duration is None and not reading.filled
     audio = Audio(torch.cat(reading.blocks, dim=1), reading.rate, path if unchanged else None)
