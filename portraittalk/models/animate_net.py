@@ -1,12 +1,12 @@
 """AnimateNet: the denoising video UNet, with decoupled cross-attention to text, identity, speech and structure.
 
-The backbone is diffusers' ``UNetMotionModel``: spatial blocks of Stable Diffusion with temporal attention in every one.
-In ``mini`` geometry comes in twice: pixel by pixel beside the noisy latents (the warped reference's latents, the mask
-of what may change, features of the drawn landmarks), and as tokens. In models of Stable Diffusion 1.5 size that are
-filled from public weights it comes in once, as features of a drawn map: added after the first convolution, where the
-person comes in by reference attention, or by a ControlNet, where the backbone is an unmodified Stable Diffusion with
-text and identity tokens. Without motion modules it is Stable Diffusion's image UNet, which IdentityNet edits pictures
-with. All of that is told by the configuration: the forward pass is one.
+The backbone is diffusers' ``UNetMotionModel``: the spatial blocks of Stable Diffusion, each with temporal attention.
+``mini`` takes the geometry twice: as channels concatenated to the noisy latents (latents of the warped reference, the
+mask of what may change, features of the drawn landmarks), and as tokens. Models of Stable Diffusion 1.5 size that are
+filled from public weights take it once, as features of a drawn map. These are added after the first convolution in
+models with reference attention, and enter through a ControlNet in models whose backbone is an unmodified Stable
+Diffusion with text and identity tokens. Without motion modules the network is Stable Diffusion's image UNet, with which
+IdentityNet edits pictures. The configuration selects the variant; all share one forward pass.
 """
 
 from collections.abc import Callable
@@ -36,15 +36,15 @@ from .structure_encoder import SpeechTokens, StructureEncoder, StructureTokens
 
 @dataclass(frozen=True)
 class Conditions(Movable):
-    """What one window of F frames is generated from, for a batch of B. A model reads what its configuration names.
+    """Conditioning of a batch of B windows of F frames. A model uses the inputs that its configuration names.
 
     warped: (B, C, F, h, w) latents of the warped reference. mask: (B, 1, F, h, w) in 0..1, what may change.
-    map: (B, F, M, m, n) drawn landmarks, or (B, 1, M, m, n) the same for all frames, in 0..1 or as bytes; None gives
-    features of zero.
-    identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features, or (B, 1, W, M) the same for all frames.
+    map: (B, F, M, m, n) drawn landmarks, or (B, 1, M, m, n) shared by all frames, in 0..1 or as bytes; None gives zero
+    features.
+    identity: (B, L, D) identity tokens. speech: (B, F, W, M) speech features, or (B, 1, W, M) shared by all frames.
     structure: (B, F, K) coefficients.
-    text: (B, L, Dt) text tokens. reference: per transformer block (B, P, C), from ``ReferenceNet``. regions: (B * F or
-    1, 3, m, n) in 0..1, where surroundings, face and lips are. What is None, or empty, adds nothing.
+    text: (B, L, Dt) text tokens. reference: (B, P, C) features per transformer block, from ``ReferenceNet``. regions:
+    (B * F or 1, 3, m, n) masks in 0..1 of the surroundings, the face and the lips. None or empty inputs add nothing.
     """
 
     warped: Tensor | None = None
@@ -60,11 +60,11 @@ class Conditions(Movable):
 
 @dataclass(frozen=True)
 class PreparedConditions:
-    """``Conditions`` as the denoiser looks at them, the same at every step: what ``AnimateNet.prepare`` makes of them.
+    """``Conditions`` projected to keys, values and features by ``AnimateNet.prepare``; they hold for all timesteps.
 
-    beside: (B, C, F, h, w) what stands beside the noisy latents. guides: features (B, G, F or 1, h, w) of the drawn
-    maps, one or several; none without a map. branches, reference, scales, audio, regions: as in ``AttentionInputs``.
-    maps (B, F or 1, M, m, n) and text (B, L, D) are what a ControlNet reads at every step.
+    beside: (B, C, F, h, w) inputs concatenated to the noisy latents. guides: one or several features (B, G, F or 1, h,
+    w) of the drawn maps; empty without a map. branches, reference, scales, audio, regions: as in ``AttentionInputs``.
+    maps (B, F or 1, M, m, n) and text (B, L, D): inputs of a ControlNet, which runs at every step.
     """
 
     beside: tuple[Tensor, ...]
@@ -78,7 +78,7 @@ class PreparedConditions:
     regions: Tensor | None = None
 
     def at(self, frames: Tensor) -> "PreparedConditions":
-        """That of some frames of one clip (B = 1), by number; what is the same for all of them stays as it is."""
+        """Select frames of a clip (B = 1) by index; inputs shared by all frames are kept."""
 
         def rows(pair: KeysValues) -> KeysValues:
             return pair if len(pair[0]) == 1 else (pair[0][frames], pair[1][frames])
@@ -86,13 +86,13 @@ class PreparedConditions:
         def columns(clips: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return tuple(clip if clip.shape[2] == 1 else clip[:, :, frames] for clip in clips)
 
-        branches = {name: {key: rows(pair) for key, pair in found.items()} for name, found in self.branches.items()}
-        audio = {name: tuple(rows(pair) for pair in heard) for name, heard in self.audio.items()}
+        branches = {name: {key: rows(pair) for key, pair in layer.items()} for name, layer in self.branches.items()}
+        audio = {name: tuple(rows(pair) for pair in pairs) for name, pairs in self.audio.items()}
         return replace(self, beside=columns(self.beside), guides=columns(self.guides), audio=audio, branches=branches)
 
     def joined(self, other: "PreparedConditions") -> "PreparedConditions":
-        """With what another one, of the same frames, has besides."""
-        branches = {name: found | other.branches[name] for name, found in self.branches.items()}
+        """Merge with other prepared conditions of the same frames."""
+        branches = {name: layer | other.branches[name] for name, layer in self.branches.items()}
         return replace(
             self,
             beside=self.beside + other.beside,
@@ -104,7 +104,7 @@ class PreparedConditions:
 
 
 class PerFrameGroupNorm(nn.GroupNorm):
-    """GroupNorm over clips (B, C, F, h, w) that takes the statistics of each frame alone."""
+    """GroupNorm over clips (B, C, F, h, w) with separate statistics for each frame."""
 
     def forward(self, clip: Tensor) -> Tensor:
         batch = len(clip)
@@ -112,24 +112,24 @@ class PerFrameGroupNorm(nn.GroupNorm):
 
 
 class GuidedConv(nn.Conv2d):
-    """A convolution over the first channels of (N, C + G, h, w); the G others are features added to its result."""
+    """A convolution of the first C channels of (N, C + G, h, w); the G others are features added to its output."""
 
     def forward(self, stacked: Tensor) -> Tensor:
         return super().forward(stacked[:, : self.in_channels]) + stacked[:, self.in_channels :]
 
 
-class Still(nn.Module):
-    """In the place of a motion module: frames stay as they are."""
+class NoMotionModule(nn.Module):
+    """Identity in place of a motion module."""
 
-    def forward(self, frames: Tensor, *others: object, **named: object) -> Tensor:
+    def forward(self, frames: Tensor, *args: object, **kwargs: object) -> Tensor:
         return frames
 
 
 class AnimateNet(nn.Module):
-    """Predicts the velocity of noisy latents, or their noise where ``config.animate_net.prediction`` says so.
+    """The denoiser: predicts velocity or noise, as ``config.animate_net.prediction`` says.
 
-    With ``config.animate_net.residual`` the latents are the difference between the target's and the warped reference's,
-    times ``residual_scale``; without, the target's own.
+    With ``config.animate_net.residual`` the latents are the difference between those of the target and of the warped
+    reference, times ``residual_scale``; otherwise they are those of the target.
     """
 
     def __init__(self, config: PortraitTalkConfig) -> None:
@@ -162,7 +162,7 @@ class AnimateNet(nn.Module):
             if isinstance(module, AnimateDiffTransformer3D) and net.norm_per_frame:
                 module.norm = PerFrameGroupNorm(net.norm_num_groups, module.in_channels, eps=module.norm.eps)
             if hasattr(module, "motion_modules") and not net.motion_modules:
-                module.motion_modules = nn.ModuleList(Still() for _ in module.motion_modules)
+                module.motion_modules = nn.ModuleList(NoMotionModule() for _ in module.motion_modules)
         if net.reference_attention:
             set_reference_attention(self.unet, ReferenceSelfAttention)
         if guider in ("locator", "pose"):
@@ -173,15 +173,15 @@ class AnimateNet(nn.Module):
         if "structure" in net.branches:
             self.structure_tokens = StructureTokens(config.structure, net.token_dim)
         if net.audio_modules:
-            heard = config.speech
+            speech = config.speech
             add_audio_modules(self.unet, net.token_dim, net.attention_head_dim, net.norm_num_groups)
-            self.speech_tokens: nn.Module = SpeechProjection(heard.steps * heard.dim, heard.tokens, net.token_dim)
+            self.speech_tokens: nn.Module = SpeechProjection(speech.steps * speech.dim, speech.tokens, net.token_dim)
         elif "speech" in net.branches:
-            listens = config.speech.encoder == "mel"
-            self.speech_tokens = SpeechTokens(config.speech, net.token_dim) if listens else nn.Identity()
+            from_mel = config.speech.encoder == "mel"
+            self.speech_tokens = SpeechTokens(config.speech, net.token_dim) if from_mel else nn.Identity()
         if "text" in net.branches:
-            reads = net.text_dim != net.token_dim
-            self.text_tokens = nn.Linear(net.text_dim, net.token_dim) if reads else nn.Identity()
+            project = net.text_dim != net.token_dim
+            self.text_tokens = nn.Linear(net.text_dim, net.token_dim) if project else nn.Identity()
 
     def forward(
         self,
@@ -190,25 +190,31 @@ class AnimateNet(nn.Module):
         conditions: Conditions | PreparedConditions,
         scales: Scales | None = None,
     ) -> Tensor:
-        """sample: (B, C, F, h, w) noisy latents; timestep: () or (B,) -> velocity, or noise, (B, C, F, h, w).
+        """Return the predicted velocity or noise (B, C, F, h, w).
 
-        Where several steps have the same conditions, ``prepare`` them once: scales are then those given there.
+        sample: (B, C, F, h, w) noisy latents. timestep: () or (B,). Conditions that several steps share should be
+        prepared once with ``prepare``; the scales given there then apply, and ``scales`` is ignored.
         """
-        seen = conditions if isinstance(conditions, PreparedConditions) else self.prepare(conditions, scales)
-        added = self.control(sample, timestep, seen) if self.guider == "control" else {}
+        prepared = conditions if isinstance(conditions, PreparedConditions) else self.prepare(conditions, scales)
+        residuals = self.control(sample, timestep, prepared) if self.guider == "control" else {}
         frames = sample.shape[2]
-        guide, *guides = [clip.expand(-1, -1, frames, -1, -1) for clip in seen.guides] or [self.no_guide(sample)]
-        inside = tuple(clip.transpose(1, 2).flatten(0, 1) for clip in guides)
-        attended = AttentionInputs(
-            seen.branches, seen.scales, seen.reference, inside, audio=seen.audio, regions=seen.regions
+        guide, *guides = [clip.expand(-1, -1, frames, -1, -1) for clip in prepared.guides] or [self.no_guide(sample)]
+        block_guides = tuple(clip.transpose(1, 2).flatten(0, 1) for clip in guides)
+        attention = AttentionInputs(
+            prepared.branches,
+            prepared.scales,
+            prepared.reference,
+            block_guides,
+            audio=prepared.audio,
+            regions=prepared.regions,
         )
-        stacked = torch.cat((sample, *seen.beside, guide), 1)
-        return self.unet(stacked, timestep, encoder_hidden_states=attended, **added).sample
+        stacked = torch.cat((sample, *prepared.beside, guide), 1)
+        return self.unet(stacked, timestep, encoder_hidden_states=attention, **residuals).sample
 
     def prepare(self, conditions: Conditions, scales: Scales | None = None) -> PreparedConditions:
-        """What of the denoiser's work is the same at every step: keys and values of all tokens, features of maps.
+        """Precompute everything that does not depend on the timestep: keys and values of all tokens, map features.
 
-        A branch of scale 0 is not computed.
+        Branches with scale 0 are skipped.
         """
         factors = asdict(scales or Scales())
         tokens = {}
@@ -221,11 +227,11 @@ class AnimateNet(nn.Module):
         if conditions.text is not None:
             tokens["text"] = self.text_tokens(conditions.text)
         text, maps = tokens.get("text"), conditions.map
-        tokens = {branch: given for branch, given in tokens.items() if factors[branch] != 0}
+        tokens = {branch: embedded for branch, embedded in tokens.items() if factors[branch] != 0}
         audio, branches, reference = {}, {}, {}
         if self.config.audio_modules and "speech" in tokens:
-            heard, modules = tokens.pop("speech"), self.unet.modules()
-            audio = {one.layer: one.keys_values(heard) for one in modules if isinstance(one, AudioModule)}
+            speech, modules = tokens.pop("speech"), self.unet.modules()
+            audio = {one.layer: one.keys_values(speech) for one in modules if isinstance(one, AudioModule)}
         for name, block in spatial_blocks(self.unet):
             branches[name] = block.attn2.processor.project(block.attn2, tokens)
             if name in conditions.reference:
@@ -236,26 +242,30 @@ class AnimateNet(nn.Module):
         guides = () if maps is None or self.guider == "none" else tuple(self.guides(maps))
         return PreparedConditions(beside, guides, branches, reference, factors, audio=audio, regions=conditions.regions)
 
-    def control(self, sample: Tensor, timestep: Tensor, seen: PreparedConditions) -> dict[str, Tensor | list[Tensor]]:
-        """What a ControlNet adds to the denoiser's skip connections and middle; nothing without maps, or where the
-        scale of the structure is 0."""
-        scale = seen.scales["structure"]
-        if seen.maps is None or seen.text is None or scale == 0:
+    def control(
+        self, sample: Tensor, timestep: Tensor, prepared: PreparedConditions
+    ) -> dict[str, Tensor | list[Tensor]]:
+        """Return the ControlNet's residuals for the denoiser's skip connections and middle block.
+
+        They are empty without maps or text, or where the structure scale is 0.
+        """
+        scale = prepared.scales["structure"]
+        if prepared.maps is None or prepared.text is None or scale == 0:
             return {}
         count = sample.shape[2]
-        frames, drawn = sample.transpose(1, 2).flatten(0, 1), seen.maps.expand(-1, count, -1, -1, -1).flatten(0, 1)
+        frames, maps = sample.transpose(1, 2).flatten(0, 1), prepared.maps.expand(-1, count, -1, -1, -1).flatten(0, 1)
         timesteps = timestep.expand(len(sample)).repeat_interleave(count)
-        text = seen.text.repeat_interleave(count, 0)
-        down, middle = self.structure_encoder(frames, timesteps, text, drawn, scale, return_dict=False)
+        text = prepared.text.repeat_interleave(count, 0)
+        down, middle = self.structure_encoder(frames, timesteps, text, maps, scale, return_dict=False)
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
     def guides(self, maps: Tensor) -> list[Tensor]:
-        """Features (B, G, F or 1, h, w) of the drawn maps (B, F or 1, M, m, n), one or several."""
-        given = maps.to(self.unet.dtype) / 255 if maps.dtype == torch.uint8 else maps
-        found = self.structure_encoder(given.flatten(0, 1))
+        """Return one or several features (B, G, F or 1, h, w) of the drawn maps (B, F or 1, M, m, n)."""
+        unit_maps = maps.to(self.unet.dtype) / 255 if maps.dtype == torch.uint8 else maps
+        encoded = self.structure_encoder(unit_maps.flatten(0, 1))
         return [
             features.unflatten(0, maps.shape[:2]).transpose(1, 2)
-            for features in (found if isinstance(found, list) else [found])
+            for features in (encoded if isinstance(encoded, list) else [encoded])
         ]
 
     def no_guide(self, sample: Tensor) -> Tensor:
@@ -264,8 +274,10 @@ class AnimateNet(nn.Module):
 
 
 def structure_encoder(config: PortraitTalkConfig, channels: int) -> nn.Module:
-    """What reads the drawn maps (N, M, m, n): -> features (N, channels, h, w), or of a pose guider a list of five.
-    A ControlNet reads the noisy latents and the text as well."""
+    """Build the encoder of the drawn maps: (N, M, m, n) -> features (N, channels, h, w).
+
+    A pose guider gives a list of five features. A ControlNet takes the noisy latents and the text as well.
+    """
     structure, net = config.structure, config.animate_net
     if structure.guider == "none":
         return nn.Identity()
@@ -290,21 +302,22 @@ def structure_encoder(config: PortraitTalkConfig, channels: int) -> nn.Module:
 
 
 def add_guides(unet: UNetMotionModel) -> None:
-    """Has ``AttentionInputs.guides`` added to what leaves the down blocks of a denoiser with four, skips left alone.
+    """Register hooks that add ``AttentionInputs.guides`` to the outputs of the four down blocks, not to their skips.
 
-    The last down block has no attention and is told nothing of them: its features join before the middle block.
+    The last down block has no attention, so it does not receive ``AttentionInputs``: its guide is added to the input of
+    the middle block.
     """
 
     def add_to(place: int) -> Callable[..., Any]:
-        def hook(block, inputs, named, outputs) -> Any:  # type: ignore[no-untyped-def]  # torch's hooks
-            guides = named["encoder_hidden_states"].guides
+        def hook(block, inputs, kwargs, outputs) -> Any:  # type: ignore[no-untyped-def]  # torch's hooks
+            guides = kwargs["encoder_hidden_states"].guides
             return (outputs[0] + guides[place], *outputs[1:]) if guides else outputs
 
         return hook
 
-    def before_middle(block, inputs, named):  # type: ignore[no-untyped-def]  # torch's hooks
-        guides = named["encoder_hidden_states"].guides
-        return ((inputs[0] + guides[-1], *inputs[1:]), named) if guides else None
+    def before_middle(block, inputs, kwargs):  # type: ignore[no-untyped-def]  # torch's hooks
+        guides = kwargs["encoder_hidden_states"].guides
+        return ((inputs[0] + guides[-1], *inputs[1:]), kwargs) if guides else None
 
     for place, block in enumerate(unet.down_blocks[:-1]):
         block.register_forward_hook(add_to(place), with_kwargs=True)

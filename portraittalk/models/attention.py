@@ -1,7 +1,7 @@
-"""Decoupled cross-attention: each modality has keys and values of its own; their results are added, each with a scale.
+"""Decoupled cross-attention: each modality has its own keys and values; the scaled results are summed.
 
-PortraitTalk (arXiv 2412.07754) brings text, identity, audio and motion structure in this way; the exact form is our
-reading: one query and one output projection a layer, shared by all branches, as IP-Adapter does for two.
+PortraitTalk (arXiv 2412.07754) conditions on text, identity, audio and motion structure in this way. The exact form is
+our reading: one query and one output projection per layer, shared by all branches, as IP-Adapter does for two.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,13 @@ KeysValues = tuple[Tensor, Tensor]  # each (N, heads, L, C)
 
 @dataclass(frozen=True)
 class AttentionInputs:
-    """What the attention layers of one forward pass look at. Layers go by the name of their transformer block.
+    """Inputs of the attention layers in one forward pass. A layer is keyed by the name of its transformer block.
 
-    branches: per layer and branch, keys and values, where N is batch times frames, or the batch alone where all frames
-    see the same; a branch that is absent adds nothing. scales: per branch, the factor of its result.
-    reference: per layer, keys and values (N the batch) that its self-attention sees as well.
-    guides: features (N, C, h, w) that are added to what leaves each down block, where a pose guider makes them.
-    audio, regions: for audio modules, by their names, the keys and values of each region; and where these are, (N or 1,
-    3, m, n) in 0..1.
+    branches: keys and values per layer and branch; N is batch times frames, or the batch alone where all frames share
+    them. An absent branch adds nothing. scales: factor of each branch's result.
+    reference: extra keys and values per layer for its self-attention (N is the batch).
+    guides: features (N, C, h, w) from a pose guider, added to the output of each down block.
+    audio: per audio module, the keys and values of each region. regions: (N or 1, 3, m, n) in 0..1, their masks.
     """
 
     branches: dict[str, dict[str, KeysValues]]
@@ -40,10 +39,10 @@ class AttentionInputs:
 
 
 class DecoupledCrossAttention(nn.Module):
-    """The processor of every cross-attention layer, which takes ``AttentionInputs`` in the place of one token tensor.
+    """Attention processor of the cross-attention layers; takes ``AttentionInputs`` instead of a token tensor.
 
-    block: the layer's name. branches: those it knows; the first uses the layer's own key and value projections. gain:
-    the factor of the result, the bias of the output projection included.
+    block: the layer's name. branches: those it supports; the first uses the layer's own key and value projections.
+    gain: factor of the result, including the bias of the output projection.
     """
 
     def __init__(
@@ -51,17 +50,20 @@ class DecoupledCrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.block, self.gain = block, gain
-        own = branches[1:]
-        self.to_k = nn.ModuleDict({branch: nn.Linear(token_dim, inner_dim, bias=False) for branch in own})
-        self.to_v = nn.ModuleDict({branch: nn.Linear(token_dim, inner_dim, bias=False) for branch in own})
+        added = branches[1:]
+        self.to_k = nn.ModuleDict({branch: nn.Linear(token_dim, inner_dim, bias=False) for branch in added})
+        self.to_v = nn.ModuleDict({branch: nn.Linear(token_dim, inner_dim, bias=False) for branch in added})
 
     def project(self, attn: Attention, tokens: dict[str, Tensor]) -> dict[str, KeysValues]:
-        """Keys and values of each branch's tokens (N, L, D), with the projections of the layer ``attn`` or its own."""
-        found = {}
-        for branch, given in tokens.items():
+        """Return keys and values of each branch's tokens (N, L, D).
+
+        The projections are this processor's, or those of the layer ``attn`` for the first branch.
+        """
+        projected = {}
+        for branch, embedded in tokens.items():
             to_k, to_v = (self.to_k[branch], self.to_v[branch]) if branch in self.to_k else (attn.to_k, attn.to_v)
-            found[branch] = (_heads(to_k(given), attn.heads), _heads(to_v(given), attn.heads))
-        return found
+            projected[branch] = (_heads(to_k(embedded), attn.heads), _heads(to_v(embedded), attn.heads))
+        return projected
 
     def forward(  # type: ignore[no-untyped-def]  # diffusers calls it
         self, attn, hidden_states: Tensor, encoder_hidden_states: AttentionInputs, attention_mask=None, temb=None
@@ -70,58 +72,59 @@ class DecoupledCrossAttention(nn.Module):
         query = _heads(attn.to_q(hidden_states), attn.heads)
         total: Tensor | None = None
         for branch, (key, value) in encoder_hidden_states.branches[self.block].items():
-            found = F.scaled_dot_product_attention(query, _for_frames(key, query), _for_frames(value, query))
+            result = F.scaled_dot_product_attention(query, _for_frames(key, query), _for_frames(value, query))
             scale = encoder_hidden_states.scales[branch]
-            scaled = found if scale == 1 else scale * found
+            scaled = result if scale == 1 else scale * result
             total = scaled if total is None else total + scaled
         merged = hidden_states.new_zeros(hidden_states.shape) if total is None else total.transpose(1, 2).flatten(2)
         return attn.to_out[0](merged) if self.gain == 1 else self.gain * attn.to_out[0](merged)
 
 
 class ReferenceSelfAttention:
-    """The processor of a denoiser's self-attention: keys and values are the frame's own pixels and the reference's.
+    """Processor of a denoiser's self-attention: keys and values are the pixels of the frame and of the reference.
 
-    After "Animate Anyone" (Hu et al. 2024, arXiv 2311.17117, section 3.2): what the reference network's block of the
-    same name has recorded comes as keys and values in ``AttentionInputs.reference``. Without, only own pixels.
+    After "Animate Anyone" (Hu et al. 2024, arXiv 2311.17117, section 3.2): ``AttentionInputs.reference`` holds keys and
+    values of the features recorded in the reference network's block of the same name. Without them, a frame attends
+    only to itself.
     """
 
     def __init__(self, block: str) -> None:
         self.block = block
 
     def project(self, attn: Attention, features: Tensor) -> KeysValues:
-        """Keys and values of a reference's features (B, P, C), with the projections of the layer ``attn``."""
+        """Return keys and values of reference features (B, P, C), with the projections of the layer ``attn``."""
         return _heads(attn.to_k(features), attn.heads), _heads(attn.to_v(features), attn.heads)
 
     def __call__(  # type: ignore[no-untyped-def]  # diffusers calls it
         self, attn, hidden_states: Tensor, encoder_hidden_states: AttentionInputs, attention_mask=None, temb=None
     ) -> Tensor:
-        """hidden_states: (B * F, P, C) -> the same; the reference is the same for all F frames."""
+        """hidden_states: (B * F, P, C) -> the same shape; all F frames share the reference."""
         query = _heads(attn.to_q(hidden_states), attn.heads)
         key, value = self.project(attn, hidden_states)
         if self.block in encoder_hidden_states.reference:
-            other = [_for_frames(one, query) for one in encoder_hidden_states.reference[self.block]]
-            key, value = torch.cat((key, other[0]), 2), torch.cat((value, other[1]), 2)
-        found = F.scaled_dot_product_attention(query, key, value)
-        return attn.to_out[0](found.transpose(1, 2).flatten(2))
+            reference = [_for_frames(one, query) for one in encoder_hidden_states.reference[self.block]]
+            key, value = torch.cat((key, reference[0]), 2), torch.cat((value, reference[1]), 2)
+        result = F.scaled_dot_product_attention(query, key, value)
+        return attn.to_out[0](result.transpose(1, 2).flatten(2))
 
 
 def project(attn: Attention, tokens: Tensor) -> KeysValues:
-    """Keys and values of tokens (N, L, D), with the projections of the layer ``attn``."""
+    """Return keys and values of tokens (N, L, D), with the projections of the layer ``attn``."""
     return _heads(attn.to_k(tokens), attn.heads), _heads(attn.to_v(tokens), attn.heads)
 
 
 def attend(attn: Attention, hidden: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """What the layer ``attn`` makes of pixels (N, P, C) that look at keys and values."""
+    """Return the output of the layer ``attn`` for pixels (N, P, C) attending to keys and values."""
     query = _heads(attn.to_q(hidden), attn.heads)
-    found = F.scaled_dot_product_attention(query, _for_frames(key, query), _for_frames(value, query))
-    return attn.to_out[0](found.transpose(1, 2).flatten(2))
+    result = F.scaled_dot_product_attention(query, _for_frames(key, query), _for_frames(value, query))
+    return attn.to_out[0](result.transpose(1, 2).flatten(2))
 
 
 def set_reference_attention(unet: nn.Module, processor: type[ReferenceSelfAttention]) -> None:
-    """Gives the self-attention of every spatial transformer block of a diffusers UNet a processor of its own name.
+    """Set the processor on the self-attention of every spatial transformer block of a diffusers UNet.
 
-    diffusers hands ``encoder_hidden_states`` to a block's first attention only where the block is told that this, too,
-    attends across: that is how the processor comes by ``AttentionInputs``.
+    diffusers passes ``encoder_hidden_states``, here the ``AttentionInputs``, to a block's first attention only if
+    ``only_cross_attention`` is set.
     """
     for name, block in spatial_blocks(unet):
         block.only_cross_attention = True
@@ -129,7 +132,7 @@ def set_reference_attention(unet: nn.Module, processor: type[ReferenceSelfAttent
 
 
 def spatial_blocks(unet: nn.Module) -> Iterator[tuple[str, BasicTransformerBlock]]:
-    """The transformer blocks over the pixels of one frame, and their names; not those over time."""
+    """Yield names and modules of the spatial transformer blocks, not of the temporal ones."""
     for name, block in unet.named_modules():
         if isinstance(block, BasicTransformerBlock) and "motion_modules" not in name:
             yield name, block
@@ -140,7 +143,7 @@ def _heads(values: Tensor, heads: int) -> Tensor:
     return values.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def _for_frames(given: Tensor, query: Tensor) -> Tensor:
-    """Keys or values (N or B, heads, L, C) in as many rows as the query: one for each of N = B * F frames."""
-    frames = len(query) // len(given)
-    return given if frames == 1 else given[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+def _for_frames(projected: Tensor, query: Tensor) -> Tensor:
+    """Repeat keys or values (N or B, heads, L, C) to the batch of the query, N = B * F frames."""
+    frames = len(query) // len(projected)
+    return projected if frames == 1 else projected[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)

@@ -1,7 +1,7 @@
-"""Audio modules: how speech reaches a denoiser after Hallo (Xu et al. 2024, arXiv 2406.08801), key by key its layout.
+"""Audio modules: speech conditioning as in Hallo (Xu et al. 2024, arXiv 2406.08801), with its state dict keys.
 
-After each spatial transformer stands another one, whose cross-attention to the speech is there three times: for the
-surroundings, the face and the lips. Each result counts only in its region, and passes a convolution of its own.
+Each spatial transformer is followed by another one with three cross-attentions to the speech: for the surroundings, the
+face and the lips. Each result is masked to its region and passes its own convolution.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ FACE_TOKENS = 4
 
 
 class AudioBlock(nn.Module):
-    """Self-attention, the three masked cross-attentions, and a feed-forward network."""
+    """A transformer block: self-attention, three masked cross-attentions, and a feed-forward network."""
 
     def __init__(self, width: int, heads: int, token_dim: int) -> None:
         super().__init__()
@@ -32,35 +32,38 @@ class AudioBlock(nn.Module):
             self.add_module(f"zero_conv_{region}", nn.Conv2d(width, width, 1))
         self.ff = FeedForward(width, activation_fn="geglu")
 
-    def crossings(self) -> list[tuple[Attention, nn.Conv2d]]:
-        """Attention and convolution of each region."""
+    def cross_attentions(self) -> list[tuple[Attention, nn.Conv2d]]:
+        """Return the attention and the convolution of each region."""
         attentions = (self.attn2_0, self.attn2_1, self.attn2_2)
         convs = (self.zero_conv_full, self.zero_conv_face, self.zero_conv_lip)
         return list(zip(attentions, convs, strict=True))  # type: ignore[arg-type]  # modules of a list have no type
 
     def keys_values(self, tokens: Tensor) -> tuple[KeysValues, ...]:
-        """Those of speech tokens (N, L, D), for each region."""
-        return tuple(project(attention, tokens) for attention, _ in self.crossings())
+        """Return keys and values of speech tokens (N, L, D) for each region."""
+        return tuple(project(attention, tokens) for attention, _ in self.cross_attentions())
 
     def forward(
-        self, hidden: Tensor, heard: tuple[KeysValues, ...], regions: Tensor, strengths: tuple[float, float, float]
+        self, hidden: Tensor, speech: tuple[KeysValues, ...], regions: Tensor, strengths: tuple[float, float, float]
     ) -> Tensor:
-        """hidden: (N, P, C) pixels. heard: from ``keys_values``, or empty for silence, of which only the biases remain.
-        regions: (N or 1, 3, P) in 0..1 -> (N, P, C)."""
+        """hidden: (N, P, C) pixels -> (N, P, C).
+
+        speech: from ``keys_values``, or empty for silence (zero tokens), which leaves only the biases. regions:
+        (N or 1, 3, P) masks in 0..1. strengths: factor of each region.
+        """
         hidden = hidden + self.attn1(self.norm1(hidden))
         normed, total = self.norm2(hidden), hidden
-        for number, (attention, conv) in enumerate(self.crossings()):
+        for number, (attention, conv) in enumerate(self.cross_attentions()):
             silence = attention.to_out[0].bias.expand_as(normed)
-            found = attend(attention, normed, *heard[number]) if heard else silence
-            masked = found * regions[:, number, :, None]
+            result = attend(attention, normed, *speech[number]) if speech else silence
+            masked = result * regions[:, number, :, None]
             total = total + strengths[number] * F.linear(masked, conv.weight.flatten(1), conv.bias)
         return total + self.ff(self.norm3(total))
 
 
 class AudioModule(nn.Module):
-    """Features (N, C, h, w) of single frames -> the same, changed by what is heard with them.
+    """Features (N, C, h, w) of frames -> the same shape, conditioned on the speech.
 
-    layer: its name in ``AttentionInputs.audio``. width: of what lies between its projections.
+    layer: its key in ``AttentionInputs.audio``. width: channels between its projections.
     """
 
     def __init__(
@@ -79,30 +82,30 @@ class AudioModule(nn.Module):
     def forward(
         self,
         features: Tensor,
-        heard: tuple[KeysValues, ...],
+        speech: tuple[KeysValues, ...],
         regions: Tensor | None = None,
         strengths: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> Tensor:
-        """regions: (N or 1, 3, m, n) in 0..1, of any resolution; without, all three are everywhere."""
+        """regions: (N or 1, 3, m, n) masks in 0..1 of any resolution; None stands for masks of one."""
         height, width = size = features.shape[-2:]
-        where = features.new_ones(1, 3, *size) if regions is None else F.adaptive_avg_pool2d(regions, (height, width))
+        masks = features.new_ones(1, 3, *size) if regions is None else F.adaptive_avg_pool2d(regions, (height, width))
         hidden = self.proj_in(self.norm(features)).flatten(2).transpose(1, 2)
-        hidden = self.transformer_blocks[0](hidden, heard, where.flatten(2), strengths)
+        hidden = self.transformer_blocks[0](hidden, speech, masks.flatten(2), strengths)
         return features + self.proj_out(hidden.transpose(1, 2).unflatten(2, size))
 
 
 def add_audio_modules(unet: UNetMotionModel, token_dim: int, heads: int, norm_num_groups: int) -> None:
-    """Gives every spatial transformer of a denoiser an audio module, ``audio``, which works on what leaves it."""
-    for name, attention, width in _with_widths(unet):
+    """Add an audio module, ``audio``, to every spatial transformer of a denoiser; a hook applies it to the output."""
+    for name, attention, width in _spatial_transformers(unet):
         attention.audio = AudioModule(name, attention.in_channels, width, heads, token_dim, norm_num_groups)
-        attention.register_forward_hook(_listen, with_kwargs=True)
+        attention.register_forward_hook(_apply_audio_module, with_kwargs=True)
 
 
-def _with_widths(unet: UNetMotionModel) -> Iterator[tuple[str, Transformer2DModel, int]]:
-    """The spatial transformers, by name, and how wide upstream has their audio modules.
+def _spatial_transformers(unet: UNetMotionModel) -> Iterator[tuple[str, Transformer2DModel, int]]:
+    """Yield names, spatial transformers and the widths that their audio modules have in Hallo's code.
 
-    On the way down as wide as what enters the layer, on the way up as what the block's last skip brings: half as wide
-    as their surroundings where the width changes.
+    In down blocks the width is the number of input channels of the layer, in up blocks that of the block's last skip
+    connection: half the width of the transformer where the width changes.
     """
     for name, block in unet.named_modules():
         if not hasattr(block, "motion_modules") or not hasattr(block, "attentions"):
@@ -116,15 +119,15 @@ def _with_widths(unet: UNetMotionModel) -> Iterator[tuple[str, Transformer2DMode
             yield f"{name}.attentions.{number}", attention, width
 
 
-def _listen(attention, inputs, named, outputs) -> Any:  # type: ignore[no-untyped-def]  # a hook of torch
-    module, told = attention.audio, named["encoder_hidden_states"]
-    scale = told.scales["speech"]
-    changed = module(outputs[0], told.audio.get(module.layer, ()), told.regions, (scale, scale, scale))
-    return (changed, *outputs[1:])
+def _apply_audio_module(attention, inputs, kwargs, outputs) -> Any:  # type: ignore[no-untyped-def]  # torch's hooks
+    module, given = attention.audio, kwargs["encoder_hidden_states"]
+    scale = given.scales["speech"]
+    features = module(outputs[0], given.audio.get(module.layer, ()), given.regions, (scale, scale, scale))
+    return (features, *outputs[1:])
 
 
 class SpeechProjection(nn.Module):
-    """Features of a frame and its neighbours (N, W, M), of all layers of wav2vec 2.0 -> tokens (N, T, D)."""
+    """Features of all wav2vec 2.0 layers for a frame and its neighbours (N, W, M) -> tokens (N, T, D)."""
 
     def __init__(self, features: int, tokens: int, token_dim: int, hidden: int = 512) -> None:
         super().__init__()
@@ -138,7 +141,7 @@ class SpeechProjection(nn.Module):
 
 
 class FaceProjection(nn.Module):
-    """An embedding of a face (N, E) -> tokens (N, T, D), as IP-Adapter's (Ye et al. 2023, arXiv 2308.06721)."""
+    """Face embedding (N, E) -> tokens (N, T, D), as in IP-Adapter (Ye et al. 2023, arXiv 2308.06721)."""
 
     def __init__(self, embedding: int, token_dim: int) -> None:
         super().__init__()

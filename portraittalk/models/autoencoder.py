@@ -1,7 +1,7 @@
-"""Pictures to latents and back: diffusers' ``AutoencoderKL`` on folded patches.
+"""The autoencoder between pictures and latents: diffusers' ``AutoencoderKL`` on pixel-unshuffled patches.
 
-Folding 4x4 pixels into channels before the first convolution leaves no layer at full resolution, which is what
-makes decoding affordable on a CPU. With a patch of one pixel this is Stable Diffusion's autoencoder, key by key.
+Folding 4x4 pixels into channels before the first convolution leaves no layer at full resolution, which makes decoding
+affordable on a CPU. With a patch size of 1 this is Stable Diffusion's autoencoder, with the same state dict keys.
 """
 
 import torch.nn.functional as F
@@ -32,24 +32,24 @@ class Autoencoder(nn.Module):
         )
 
     def encode(self, images: Tensor) -> Tensor:
-        """The mean of the posterior, scaled: images (N, 3, S, S) in 0..1 -> latents (N, C, h, w)."""
+        """Return the scaled posterior mean (N, C, h, w) of images (N, 3, S, S) in 0..1."""
         return self.posterior(images).mode() * self.config.scaling_factor
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (N, C, h, w) -> images (N, 3, S, S), about 0..1 but not clamped."""
+        """Decode latents (N, C, h, w) to images (N, 3, S, S), about 0..1 but not clamped."""
         patches = self.kl.decode(latents / self.config.scaling_factor).sample
         return F.pixel_shuffle(patches, self.config.patch_size) / 2 + 0.5
 
-    def posterior(self, images: Tensor):  # type: ignore[no-untyped-def]  # of diffusers, whose types are skipped
-        """The unscaled posterior distribution, for training."""
+    def posterior(self, images: Tensor):  # type: ignore[no-untyped-def]  # diffusers is untyped
+        """Return the unscaled posterior distribution, for training."""
         patches = F.pixel_unshuffle(images * 2 - 1, self.config.patch_size)
         return self.kl.encode(patches).latent_dist
 
 
 class FastDecoder(nn.Module):
-    """Latents of Stable Diffusion 1.5 (N, 4, h, w) to images (N, 3, 8 h, 8 w) in 0..1, at a small part of the cost.
+    """TAESD (madebyollin/taesd): Stable Diffusion 1.5 latents (N, 4, h, w) -> images (N, 3, 8 h, 8 w) in 0..1.
 
-    TAESD (madebyollin/taesd), which takes latents in the scale that diffusion has them in.
+    It costs a small part of the full decoder, and takes latents as scaled for diffusion.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""CLIP beside Stable Diffusion 1.5: prompts become text tokens, reference pictures become identity tokens.
+"""CLIP encoders for Stable Diffusion 1.5: prompts become text tokens, reference pictures become identity tokens.
 
-The identity tokens are IP-Adapter's (Ye et al. 2023, arXiv 2308.06721), of its kind "plus": a resampler over all
-patches of CLIP's image encoder. This is IdentityNet where the backbone is an unmodified Stable Diffusion.
+The identity tokens are those of IP-Adapter "plus" (Ye et al. 2023, arXiv 2308.06721): a resampler over all patches of
+CLIP's image encoder. It is the IdentityNet of models whose backbone is an unmodified Stable Diffusion.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..config import ClipConfig
 from ..errors import WeightsError
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures that CLIP was trained on, and their deviation
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's image normalisation: mean and standard deviation
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 RESAMPLER_LAYERS, RESAMPLER_HEAD_DIM = 4, 64  # in every "plus" adapter for Stable Diffusion 1.5
 
@@ -23,12 +23,14 @@ def _clip() -> Any:
     try:
         from transformers.models import clip
     except ImportError as error:
-        raise WeightsError("Models of Stable Diffusion 1.5 need: pip install transformers.") from error
+        raise WeightsError(
+            "Models based on Stable Diffusion 1.5 need transformers: pip install transformers."
+        ) from error
     return clip
 
 
 class TextEncoder(nn.Module):
-    """Numbers of word pieces (B, L) -> tokens (B, L, D): CLIP's text encoder, the norm that closes it included."""
+    """CLIP's text encoder with its final layer norm: token ids (B, L) -> text tokens (B, L, D)."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
@@ -45,15 +47,15 @@ class TextEncoder(nn.Module):
                 eos_token_id=config.words - 1,
             )
         )
-        self.clip = getattr(built, "text_model", built)  # transformers before version 5 wraps it once more
-        _count_positions(self.clip, config.longest)
+        self.clip = getattr(built, "text_model", built)  # transformers before version 5 has a wrapper around it
+        _set_position_ids(self.clip, config.longest)
 
     def forward(self, pieces: Tensor) -> Tensor:
         return self.clip(input_ids=pieces).last_hidden_state
 
 
 class ClipImageNet(nn.Module):
-    """References (N, 3, S, S) in 0..1 -> one token for each (N, 1, D): CLIP's image encoder and its projection."""
+    """CLIP's image encoder with its projection: references (N, 3, S, S) in 0..1 -> one token each (N, 1, D)."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
@@ -70,16 +72,16 @@ class ClipImageNet(nn.Module):
             )
         )
         self.encoder, self.projection = built.vision_model, built.visual_projection
-        _count_positions(self.encoder, (config.image_size // config.image_patch) ** 2 + 1)
+        _set_position_ids(self.encoder, (config.image_size // config.image_patch) ** 2 + 1)
         self.image_size = config.image_size
 
     def forward(self, references: Tensor) -> Tensor:
-        seen = self.encoder(pixel_values=clip_pixels(references, self.image_size)).pooler_output
-        return self.projection(seen)[:, None]
+        pooled = self.encoder(pixel_values=clip_pixels(references, self.image_size)).pooler_output
+        return self.projection(pooled)[:, None]
 
 
 class ClipIdentityNet(nn.Module):
-    """References (N, 3, S, S) in 0..1 of one person -> identity tokens (N * T, D): those of each, joined."""
+    """References (N, 3, S, S) in 0..1 of one person -> concatenated identity tokens (N * T, D)."""
 
     def __init__(self, config: ClipConfig, token_dim: int) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class ClipIdentityNet(nn.Module):
             )
         )
         self.encoder = getattr(built, "vision_model", built)
-        _count_positions(self.encoder, (config.image_size // config.image_patch) ** 2 + 1)
+        _set_position_ids(self.encoder, (config.image_size // config.image_patch) ** 2 + 1)
         self.resampler = IPAdapterPlusImageProjection(
             config.image_width,
             token_dim,
@@ -114,7 +116,7 @@ class ClipIdentityNet(nn.Module):
         return clip_pixels(references, self.image_size)
 
     def features(self, pixels: Tensor) -> Tensor:
-        """(N, 3, s, s) -> (N, P, C): what enters the last layer of CLIP's image encoder."""
+        """Return the input (N, P, C) of the last layer of CLIP's image encoder, for pixels (N, 3, s, s)."""
         return self.encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
 
     def tokens(self, features: Tensor) -> Tensor:
@@ -122,18 +124,18 @@ class ClipIdentityNet(nn.Module):
         return self.resampler(features)
 
     def uncond_tokens(self) -> Tensor:
-        """The tokens (T, D) that guidance moves away from: those of pixels that are all zero, as in IP-Adapter."""
+        """Return the unconditional tokens (T, D) for guidance: those of all-zero pixels, as in IP-Adapter."""
         example = self.resampler.proj_in.weight
         return self.tokens(self.features(example.new_zeros(1, 3, self.image_size, self.image_size)))[0]
 
 
 def clip_pixels(pictures: Tensor, size: int) -> Tensor:
-    """Pictures (N, 3, S, S) in 0..1 as CLIP is given them: small, and normalised."""
+    """Resize pictures (N, 3, S, S) in 0..1 to CLIP's input size and normalise them."""
     small = F.interpolate(pictures, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
     mean, deviation = (small.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
     return (small - mean) / deviation
 
 
-def _count_positions(clip: Any, count: int) -> None:
-    """The positions' numbers are in no file: they must not be left on the meta device, on which networks are built."""
+def _set_position_ids(clip: Any, count: int) -> None:
+    """Materialise the position ids: no checkpoint holds them, and networks are built on the meta device."""
     clip.embeddings.position_ids = torch.arange(count, device="cpu")[None]

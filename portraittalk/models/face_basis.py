@@ -1,4 +1,4 @@
-"""The linear expression basis: how far each ARKit coefficient moves each landmark, and how far it opens the lips."""
+"""The linear expression basis: the displacement of each landmark, and the lip aperture, per ARKit coefficient."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "basis.safetensors"
 
 
 class FaceBasis(nn.Module):
-    """expression: (52, 478, 3) displacements in eye distances for a coefficient of 1, in the axes of a frontal face:
-    right, down, away from the camera. mean: (478, 3), the average frontal face itself, its origin between the eyes.
-    aperture: (52,) gap between the inner lips in eye distances for a coefficient of 1; rest: () the gap that
-    coefficients of closed lips still add up to, so that ``asked_aperture`` can take it off.
+    """Linear basis of facial expression. Its tensors are buffers, fitted once by ``portraittalk.training.face.basis``.
 
-    Buffers, not parameters: they are fitted once by ``portraittalk.training.face.basis``.
+    expression: (52, 478, 3) displacements in eye distances for a coefficient of 1, in the axes of a frontal face:
+    right, down, away from the camera. mean: (478, 3) the average frontal face, with the origin between the eyes.
+    aperture: (52,) gap between the inner lips in eye distances for a coefficient of 1. rest: () the gap that the
+    coefficients of closed lips add up to, which ``asked_aperture`` subtracts.
     """
 
     expression: Tensor
@@ -34,16 +34,16 @@ class FaceBasis(nn.Module):
         self.register_buffer("rest", torch.zeros(()))
 
     def displacement(self, coefficients: Tensor) -> Tensor:
-        """coefficients: (F, 52) -> (F, 478, 3) in eye distances, in the frontal axes."""
+        """Return displacements (F, 478, 3) in eye distances, in the frontal axes, for coefficients (F, 52)."""
         return torch.einsum("fc,cpd->fpd", coefficients, self.expression)
 
     def asked_aperture(self, coefficients: Tensor) -> Tensor:
-        """coefficients: (F, 52) -> (F,) gap between the inner lips in eye distances, 0 for closed lips."""
+        """Return the gap (F,) between the inner lips in eye distances, 0 for closed lips, for coefficients (F, 52)."""
         return (coefficients @ self.aperture - self.rest).clamp_min(0)
 
 
 def load_basis(path: Path = SHIPPED) -> FaceBasis:
-    """The basis that ``portraittalk.training.face.basis`` fitted: the one that ships, unless another file is given."""
+    """Load a basis fitted by ``portraittalk.training.face.basis``, by default the shipped one."""
     basis = FaceBasis()
     basis.load_state_dict(load_file(path))
     return basis

@@ -1,4 +1,4 @@
-"""A small detector of faces: for every cell of a grid, how likely a face's middle is there, and its keypoints."""
+"""A small face detector: for every grid cell, the logit that a face centre lies there, and the face's keypoints."""
 
 from itertools import pairwise
 
@@ -8,12 +8,12 @@ from torch.nn.functional import interpolate, pixel_unshuffle
 
 from ..config import FaceDetectorConfig
 
-PATCH = 4  # pixels a side that are folded into channels first
+PATCH = 4  # side in pixels of the patches that are folded into channels
 GROUPS = 8
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a shortcut; the channels stay."""
+    """Residual block of two convolutions that keeps the number of channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -28,8 +28,8 @@ class Residual(nn.Module):
 class FaceDetector(nn.Module):
     """Pictures (B, 3, S, S) in 0..1 -> logits (B, g, g) and keypoints (B, g, g, K, 2), g = S / stride.
 
-    A logit belongs to the middle of a face's keypoints. Keypoints are fractions of the picture's side, wherever in the
-    picture they are; those of a cell mean something only where its logit is high.
+    The face centre is the mean of the face's keypoints. Keypoints are absolute positions, as fractions of the picture's
+    side; those of a cell are meaningful only where its logit is high.
     """
 
     def __init__(self, config: FaceDetectorConfig) -> None:
@@ -44,21 +44,21 @@ class FaceDetector(nn.Module):
         self.sides = nn.ModuleList(nn.Conv2d(width, widths[1], 1) for width in widths[1:])
         self.merge = nn.Sequential(Residual(widths[1]), Residual(widths[1]), nn.GroupNorm(GROUPS, widths[1]), nn.SiLU())
         self.head = nn.Conv2d(widths[1], 1 + 2 * config.keypoints, 1)
-        nn.init.constant_(self.head.bias[:1], -4.0)  # type: ignore[index]  # a bias is there; faces are rare
+        nn.init.constant_(self.head.bias[:1], -4.0)  # type: ignore[index]  # has a bias; most cells have no face
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(pixel_unshuffle(images * 2 - 1, PATCH))  # (B, C, S / 4, S / 4)
         merged = None
-        seen = []
+        pyramid = []
         for level in self.levels:
             x = level(x)
-            seen.append(x)
-        for side, features in zip(reversed(self.sides), reversed(seen), strict=True):
-            own = side(features)
-            merged = own if merged is None else own + interpolate(merged, own.shape[-2:], mode="nearest")
+            pyramid.append(x)
+        for side, features in zip(reversed(self.sides), reversed(pyramid), strict=True):
+            lateral = side(features)
+            merged = lateral if merged is None else lateral + interpolate(merged, lateral.shape[-2:], mode="nearest")
         out = self.head(self.merge(merged)).float()
         cells = out.shape[-1]
         middles = (torch.arange(cells, device=out.device) + 0.5) / cells
-        here = torch.stack(torch.meshgrid(middles, middles, indexing="xy"), -1)  # (g, g, 2)
+        centres = torch.stack(torch.meshgrid(middles, middles, indexing="xy"), -1)  # (g, g, 2)
         offsets = out[:, 1:].unflatten(1, (-1, 2)).permute(0, 3, 4, 1, 2)  # (B, g, g, K, 2)
-        return out[:, 0], here[:, :, None] + offsets
+        return out[:, 0], centres[:, :, None] + offsets

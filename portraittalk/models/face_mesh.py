@@ -1,4 +1,4 @@
-"""The dense landmarks of a face in an upright crop, and the expression that landmarks show."""
+"""Networks for the dense landmarks of a face in an upright crop, and for the blendshapes that landmarks show."""
 
 from itertools import pairwise
 
@@ -9,16 +9,14 @@ from torch.nn.functional import grid_sample, pixel_unshuffle
 from ..config import FaceMeshConfig
 from .face_detector import GROUPS, PATCH, Residual
 
-SPREAD = (
-    0.2  # standard deviation of landmarks about the crop's middle, in its sides: what the networks' outputs count in
-)
-NEAR = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # cells about a landmark at which its detail is read
+SPREAD = 0.2  # unit of the outputs: standard deviation of landmarks about the crop's centre, as a fraction of its side
+NEAR = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # offsets in cells at which features are sampled around a landmark
 
 
 class FaceMesh(nn.Module):
-    """Crops (B, 3, S, S) in 0..1 -> landmarks (B, 478, 3) in crop pixels, and the logit (B,) that there is a face.
+    """Crops (B, 3, S, S) in 0..1 -> landmarks (B, 478, 3) in crop pixels, and the logit (B,) of a face's presence.
 
-    First all landmarks are told from the whole crop, then each is moved by what is seen where it lies.
+    Landmarks are first regressed from the whole crop, then each is refined from local features at its position.
     """
 
     def __init__(self, config: FaceMeshConfig) -> None:
@@ -44,13 +42,13 @@ class FaceMesh(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         x = fine = self.stem(pixel_unshuffle(crops * 2 - 1, PATCH))  # (B, C, S / 4, S / 4)
-        seen = []
+        levels = []
         for level in self.levels:
             x = level(x)
-            seen.append(x)
+            levels.append(x)
         code = self.code(self.fold(x))
-        points = self.points(code).float().unflatten(1, (-1, 3)) * SPREAD  # in sides, from the middle
-        details = [self._read(layer(map), points) for layer, map in ((self.fine, fine), (self.coarse, seen[0]))]
+        points = self.points(code).float().unflatten(1, (-1, 3)) * SPREAD  # fractions of the side, from the centre
+        details = [self._sample(layer(map), points) for layer, map in ((self.fine, fine), (self.coarse, levels[0]))]
         names = self.names.expand(len(crops), -1, -1)
         hidden = self.refine(torch.cat((*details, names), -1))  # (B, P, 96)
         correction = torch.einsum("bpc,pcd->bpd", hidden, self.correct.to(hidden)).float()
@@ -58,12 +56,12 @@ class FaceMesh(nn.Module):
         middle = points.new_tensor((0.5, 0.5, 0))
         return (points + middle) * self.config.input_size, self.presence(code).float()[:, 0]
 
-    def _read(self, features: Tensor, points: Tensor) -> Tensor:
-        """Features (B, C, n, n) about points (B, P, 3), in sides from the middle -> (B, P, 5 C)."""
+    def _sample(self, features: Tensor, points: Tensor) -> Tensor:
+        """Sample features (B, C, n, n) around points (B, P, 3), given as in ``forward``: (B, P, 5 C)."""
         cell = 2 / features.shape[-1]
         at = points.detach()[:, :, None, :2] * 2 + points.new_tensor(NEAR) * cell  # (B, P, 5, 2)
-        read = grid_sample(features.float(), at, padding_mode="border", align_corners=False)
-        return read.permute(0, 2, 3, 1).flatten(2).to(features.dtype)
+        sampled = grid_sample(features.float(), at, padding_mode="border", align_corners=False)
+        return sampled.permute(0, 2, 3, 1).flatten(2).to(features.dtype)
 
 
 class ExpressionReader(nn.Module):

@@ -1,7 +1,7 @@
 """IdentityNet: reference pictures of one person -> identity tokens.
 
-A convolutional encoder gives identity features; it is trained in the first stage and frozen in the second, and a small
-attention resampler projects its features to tokens. Tokens of several references are simply joined.
+A convolutional encoder, trained in the first stage and frozen in the second, gives identity features; a small attention
+resampler projects them to tokens. Tokens of several references are concatenated.
 """
 
 from itertools import pairwise
@@ -14,7 +14,7 @@ from ..config import IdentityNetConfig
 
 
 class IdentityEncoder(nn.Module):
-    """References (N, 3, S, S) in 0..1 -> features (N, widths[-1], s, s), and from those a unit-length embedding."""
+    """References (N, 3, S, S) in 0..1 -> features (N, widths[-1], s, s); ``embed`` gives a unit-length embedding."""
 
     def __init__(self, config: IdentityNetConfig) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class IdentityEncoder(nn.Module):
 
 
 class ResidualDown(nn.Module):
-    """Halves the resolution: (N, A, s, s) -> (N, B, s / 2, s / 2)."""
+    """Residual block that halves the resolution: (N, A, s, s) -> (N, B, s / 2, s / 2)."""
 
     def __init__(self, narrow: int, wide: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class ResidualDown(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Features (N, P, C) -> a fixed number of tokens (N, T, D): learned queries that attend to the features."""
+    """Features (N, P, C) -> a fixed number of tokens (N, T, D), by learned queries that attend to the features."""
 
     def __init__(self, config: IdentityNetConfig, token_dim: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class IdentityNet(nn.Module):
         return self.tokens(self.encoder(references)).flatten(0, 1)
 
     def tokens(self, features: Tensor) -> Tensor:
-        """Identity features (N, C, s, s) -> tokens (N, T, D)."""
+        """Project identity features (N, C, s, s) to tokens (N, T, D)."""
         return self.resampler(features.flatten(2).transpose(1, 2))
 
 

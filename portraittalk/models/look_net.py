@@ -1,7 +1,7 @@
-"""What a prompt does to the look of a picture, and which look a sentence asks for.
+"""Networks that give a picture a look, and that predict from a sentence which look it asks for.
 
-The paper leaves text-driven editing of the portrait to IdentityNet; that this part of it is a network of its own, which
-acts on pixels, is our reading.
+The paper leaves text-driven editing of the portrait to IdentityNet. A separate network for looks, acting on pixels, is
+our reading.
 """
 
 import torch
@@ -12,10 +12,10 @@ from ..config import LookConfig
 
 
 class LookNet(nn.Module):
-    """Pictures (B, 3, h, w) in 0..1 and the mixture of looks (B, L) -> how to change each pixel's colour.
+    """Pictures (B, 3, h, w) in 0..1 and mixture weights of looks (B, L) -> a colour transform per pixel.
 
-    The change is an affine map of colours at every pixel, as in HDRNet (Gharbi et al. 2017), so that it can be made on
-    a larger version of the same picture, whose detail it carries along. ``paper`` (3, n, n) is a tile of grain.
+    The transform is affine, as in HDRNet (Gharbi et al. 2017), so it can be upsampled and applied to a larger version
+    of the picture without loss of detail. ``paper`` (3, n, n) is a tile of paper grain.
     """
 
     paper: Tensor
@@ -31,21 +31,21 @@ class LookNet(nn.Module):
         self.register_buffer("paper", torch.zeros(3, config.paper, config.paper))
 
     def forward(self, pictures: Tensor, looks: Tensor, paper: Tensor) -> Tensor:
-        """pictures, paper: (B, 3, h, w), h and w multiples of ``fold``. -> colour maps (B, 12, h, w)."""
-        asked = F.silu(self.embedding(looks))
+        """Return colour maps (B, 12, h, w). pictures, paper: (B, 3, h, w), h and w multiples of ``fold``."""
+        look = F.silu(self.embedding(looks))
         x = self.stem(F.pixel_unshuffle(torch.cat((pictures - 0.5, paper), 1), self.config.fold))
         for block in self.blocks:
-            x = block(x, asked)
+            x = block(x, look)
         return F.pixel_shuffle(self.head(x), self.config.fold)
 
     def paper_of(self, height: int, width: int) -> Tensor:
-        """The paper (3, height, width) of a whole picture: the tile, repeated."""
+        """Repeat the paper tile to the size of a picture: (3, height, width)."""
         size = self.config.paper
         return self.paper.tile(1, -(-height // size), -(-width // size))[:, :height, :width]
 
 
 class LookBlock(nn.Module):
-    """A residual block whose features are scaled and shifted by the look (FiLM, Perez et al. 2018)."""
+    """A residual block with FiLM conditioning (Perez et al. 2018) on the embedded look."""
 
     def __init__(self, width: int, embedding: int, dilation: int) -> None:
         super().__init__()
@@ -53,13 +53,13 @@ class LookBlock(nn.Module):
         self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, x: Tensor, asked: Tensor) -> Tensor:
-        scale, shift = self.film(asked)[..., None, None].chunk(2, 1)
+    def forward(self, x: Tensor, look: Tensor) -> Tensor:
+        scale, shift = self.film(look)[..., None, None].chunk(2, 1)
         return x + self.second(F.silu(self.first(F.silu(x)) * (1 + scale) + shift))
 
 
 def colour_maps(net: LookNet, pictures: Tensor, mixture: Tensor, paper: Tensor) -> Tensor:
-    """LookNet's maps (B, 12, h, w) for pictures of any size, in one mixture (L,) of looks."""
+    """Return LookNet's colour maps (B, 12, h, w) for pictures of any size and one mixture (L,) of looks."""
     height, width = pictures.shape[-2:]
     fold = net.config.fold
     border = (0, -width % fold, 0, -height % fold)
@@ -68,7 +68,7 @@ def colour_maps(net: LookNet, pictures: Tensor, mixture: Tensor, paper: Tensor) 
 
 
 def recoloured(pictures: Tensor, maps: Tensor) -> Tensor:
-    """pictures (B, 3, H, W) by colour maps (B, 12, h, w), enlarged to their size: (I + A) x + b, not clamped."""
+    """Apply colour maps (B, 12, h, w), upsampled, to pictures (B, 3, H, W): (I + A) x + b, not clamped."""
     if maps.shape[-2:] != pictures.shape[-2:]:
         maps = F.interpolate(maps, pictures.shape[-2:], mode="bilinear", align_corners=False)
     matrix = maps[:, :9].unflatten(1, (3, 3))
@@ -76,7 +76,7 @@ def recoloured(pictures: Tensor, maps: Tensor) -> Tensor:
 
 
 class LookReader(nn.Module):
-    """Sentence embeddings (B, D) -> the logits (B, L) of the looks and (B,), that they ask for a look at all."""
+    """Sentence embeddings (B, D) -> logits (B, L) of the looks, and the logit (B,) that any look is asked for."""
 
     def __init__(self, config: LookConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The motion network: what the mouth, the jaw and a little the brows do while a speech is heard."""
+"""The motion network: from speech to expression coefficients of the mouth and the jaw, and slightly of the brows."""
 
 import torch
 import torch.nn.functional as F
@@ -15,27 +15,27 @@ SPOKEN_NAMES = (
     "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmile", "mouthStretch",
     "mouthUpperUp", "browDown", "browInnerUp", "browOuterUp",
 )  # fmt: skip
-"""What speech moves. A name without a side stands for both sides, which speech does not tell apart."""
+"""Coefficients that speech drives. A name without a side stands for both sides, which speech does not distinguish."""
 
 BILABIALS = [PHONES.index(phone) for phone in "PBM"]
-MEETING = (0.05, 0.2)  # how likely a p, b or m is when the lips begin to meet for it, and when they do
+MEETING = (0.05, 0.2)  # probability of a p, b or m at which the lips begin to close, and at which they are closed
 
 JAW_OPEN, LIPS_CLOSE = SPOKEN_NAMES.index("jawOpen"), SPOKEN_NAMES.index("mouthClose")
 LIPS_PART = [SPOKEN_NAMES.index(name) for name in ("mouthLowerDown", "mouthUpperUp", "mouthShrugUpper", "mouthFunnel")]
-DILATIONS = (1, 2, 4)  # in turn over the layers: six layers see 14 frames, 0.56 s, to either side
+DILATIONS = (1, 2, 4)  # cycled over the layers; six layers have a receptive field of 14 frames, 0.56 s, to each side
 
 
 BOTH_SIDES = torch.tensor(
     [[float(name in (stem, f"{stem}Left", f"{stem}Right")) for stem in SPOKEN_NAMES] for name in ARKIT_NAMES]
 )
-"""(52, len(SPOKEN_NAMES)) of 0 and 1: ``coefficients @ BOTH_SIDES.T`` are ARKit's."""
+"""(52, len(SPOKEN_NAMES)) of 0 and 1: ``coefficients @ BOTH_SIDES.T`` are ARKit coefficients."""
 
 
 def meet(coefficients: Tensor, phones: Tensor) -> Tensor:
-    """Coefficients (F, len(SPOKEN_NAMES)) whose lips meet where a p, b or m is likely enough: (F, len(PHONES)).
+    """Close the lips of coefficients (F, len(SPOKEN_NAMES)) where ``phones`` (F, len(PHONES)) make a p, b or m likely.
 
-    What is learnt by least squares hardly closes lips in fluent speech. Here the lips themselves do it, over a jaw that
-    rises half the way.
+    A network trained by least squares hardly closes the lips in fluent speech. Here the lip coefficients close the
+    mouth, while the jaw closes half way.
     """
     low, high = MEETING
     closing = ((phones[:, BILABIALS].sum(1) - low) / (high - low)).clamp(0, 1)
@@ -47,7 +47,7 @@ def meet(coefficients: Tensor, phones: Tensor) -> Tensor:
 
 
 class TemporalBlock(nn.Module):
-    """A gated residual convolution of three taps over time; the shape (B, F, C) is kept."""
+    """A gated residual block with a temporal convolution of kernel size 3: (B, F, C) -> (B, F, C)."""
 
     def __init__(self, width: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -68,10 +68,9 @@ class TemporalBlock(nn.Module):
 class MotionNet(nn.Module):
     """Speech features at ``MOTION_FPS`` -> expression coefficients and phones.
 
-    features: (B, F, W, M) as ``portraittalk.speech.features.encode_speech`` makes them at 25 frames a second. A frame
-    depends on ``reach`` frames to either side, and on ``band_levels`` of the whole speech, so that a long speech can be
-    taken piece by piece. By those levels voices, rooms and microphones that sound unlike those of training are brought
-    near them.
+    features: (B, F, W, M) from ``portraittalk.speech.features.encode_speech`` at 25 fps. The output of a frame depends
+    on ``reach`` frames to each side and on ``band_levels`` of the whole speech, so a long speech can be processed in
+    pieces. The levels equalise voices, rooms and microphones that differ from those of the training data.
     """
 
     spread: Tensor
@@ -88,29 +87,31 @@ class MotionNet(nn.Module):
         self.norm = nn.LayerNorm(net.width)
         self.to_motion = nn.Linear(net.width, len(SPOKEN_NAMES))
         self.to_phones = nn.Linear(net.width, net.phones)
-        self.register_buffer("spread", torch.full((len(SPOKEN_NAMES),), 0.1))  # of each coefficient, set by the trainer
-        self.register_buffer("usual_levels", torch.zeros(self.speech.dim))  # of the speech of training, set by it too
+        self.register_buffer("spread", torch.full((len(SPOKEN_NAMES),), 0.1))  # per coefficient, set in training
+        self.register_buffer("usual_levels", torch.zeros(self.speech.dim))  # of the training data, set in training
 
     def levels(self, features: Tensor) -> Tensor:
-        """Features (..., F, W, M) of whole speeches -> what ``forward`` needs to know of all of each: (..., M)."""
+        """Return the band levels (..., M) that ``forward`` takes, from features (..., F, W, M) of whole speeches."""
         return band_levels(features, self.usual_levels)
 
     def forward(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """-> coefficients (B, F, len(SPOKEN_NAMES)), about 0..1 but unbounded; phone logits (B, F, phones).
+        """Return coefficients (B, F, len(SPOKEN_NAMES)), about 0..1 but unbounded, and phone logits (B, F, phones).
 
-        levels: (B, M) of the whole speeches where these are pieces.
+        levels: (B, M) of the whole speeches, where ``features`` are pieces of them.
         """
         levels = self.levels(features) if levels is None else levels
-        heard = balance(features, self.usual_levels - levels)
-        hidden = self.dropout(self.listen(heard.flatten(2)))  # (B, F, width)
+        balanced = balance(features, self.usual_levels - levels)
+        hidden = self.dropout(self.listen(balanced.flatten(2)))  # (B, F, width)
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.norm(hidden)
         return self.to_motion(hidden) * self.spread, self.to_phones(hidden)
 
     def expression(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(F, W, M) -> ARKit coefficients (F, 52) in 0..1, those that speech does not move at 0, and how likely nothing
-        is said: (F,). levels: (M,)."""
+        """Return ARKit coefficients (F, 52) in 0..1 and the probability (F,) of silence, for features (F, W, M).
+
+        Coefficients that speech does not drive are 0. levels: (M,), as in ``forward``.
+        """
         coefficients, logits = self(features[None], None if levels is None else levels[None])
         phones = logits[0].softmax(1)
         spoken = meet(coefficients[0].clamp(0, 1), phones)

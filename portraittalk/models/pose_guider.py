@@ -1,10 +1,9 @@
-"""PoseGuider: a drawn pose -> features for five places of the denoiser. The layout is AniPortrait's (Wei et al. 2024,
-arXiv 2403.17694), key by key.
+"""PoseGuider: encodes drawn poses to features for five places in the denoiser.
 
-Its released code runs it in training mode, so that batch norm takes the statistics of the frames that are given
-together; whether the running statistics in the released weights were meant instead, only these weights can tell. Both
-are here. Upstream also passes a reference pose, which its attention then ignores (it attends to itself, and the second
-stream is never read): so there is none here.
+The layout and the state dict keys are those of AniPortrait (Wei et al. 2024, arXiv 2403.17694). Its released code runs
+this network in training mode, so batch norm uses the statistics of the batch of frames. Whether the running statistics
+in the released weights were meant instead is not known; both are supported. Upstream also passes a reference pose, but
+its attention is self-attention and ignores that second stream, so it is left out here.
 """
 
 from itertools import pairwise
@@ -19,7 +18,7 @@ STEM = (3, 3, 16, 16, 32, 32, 64, 64, 128)  # widths; every second convolution b
 
 
 class FrameBatchNorm(nn.BatchNorm2d):
-    """Batch norm by the statistics of what it is given, or by the running statistics of its weights."""
+    """Batch norm with the statistics of the batch, or with the running statistics of the weights."""
 
     def __init__(self, channels: int, batch_statistics: bool) -> None:
         super().__init__(channels)
@@ -31,17 +30,17 @@ class FrameBatchNorm(nn.BatchNorm2d):
 
 
 class PoseGuider(nn.Module):
-    """Drawn poses (N, 3, 8 h, 8 w) in 0..1, all frames of one window -> five features, each for N frames.
+    """Drawn poses (N, 3, 8 h, 8 w) in 0..1 of all N frames of a window -> a list of five features, each for N frames.
 
-    For ``channels`` C of the denoiser's first level: (C, h, w), then for what leaves its down blocks (C, h/2, w/2),
-    (2C, h/4, w/4), (4C, h/8, w/8) and again (4C, h/8, w/8).
+    With C ``channels`` in the denoiser's first level, the first is (C, h, w) for its first convolution; those for the
+    outputs of its down blocks are (C, h/2, w/2), (2C, h/4, w/4), (4C, h/8, w/8) and again (4C, h/8, w/8).
     """
 
     def __init__(self, channels: int, batch_statistics: bool = True, heads: int = 16, head_dim: int = 88) -> None:
         super().__init__()
 
         def convolutions(*layers: tuple[int, int, int, int]) -> nn.Sequential:
-            """Of (channels in, channels out, kernel size, stride)."""
+            """Build layers of (input channels, output channels, kernel size, stride)."""
             built: list[nn.Module] = []
             for narrow, wide, kernel, stride in layers:
                 built += [nn.Conv2d(narrow, wide, kernel, stride, 1), FrameBatchNorm(wide, batch_statistics), nn.ReLU()]

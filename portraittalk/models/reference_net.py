@@ -1,8 +1,8 @@
-"""ReferenceNet: what the denoiser's self-attention sees of the reference picture, block by block.
+"""ReferenceNet: features of the reference picture for each self-attention block of the denoiser.
 
-An image UNet of the denoiser's own shape runs once over the reference latents, at timestep 0 ("Animate Anyone", Hu et
-al. 2024, arXiv 2311.17117, section 3.2). What stands before each self-attention is kept, by the block's name, which is
-the same in diffusers' ``UNet2DConditionModel`` and ``UNetMotionModel``.
+An image UNet with the denoiser's architecture runs once over the reference latents, at timestep 0 ("Animate Anyone",
+Hu et al. 2024, arXiv 2311.17117, section 3.2). The inputs of its self-attention layers are recorded by block name,
+which is the same in diffusers' ``UNet2DConditionModel`` and ``UNetMotionModel``.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +25,10 @@ BRANCH = "identity"
 
 
 class ReferenceNet(nn.Module):
-    """Reference latents (N, C, h, w) of one person -> per transformer block features (1, N * P, D).
+    """Reference latents (N, C, h, w) of one person -> features (1, N * P, D) per transformer block.
 
     With ``reference_token_dim`` 0, as in EchoMimic, the blocks have no cross-attention; otherwise, as in AniPortrait,
-    they attend to tokens of that width. Nothing follows the last block: the result of the UNet itself is not used.
+    they attend to tokens of that width. The output layers are removed, as the UNet's own output is not used.
     """
 
     def __init__(self, net: AnimateNetConfig, latent_channels: int) -> None:
@@ -54,43 +54,44 @@ class ReferenceNet(nn.Module):
         set_reference_attention(self.unet, ReferenceSelfAttention)
 
     def forward(self, latents: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
-        """latents: (N, C, h, w). tokens: (N, L, D), of the pictures, where the blocks have a cross-attention."""
-        given = {} if tokens is None else {BRANCH: tokens}
+        """latents: (N, C, h, w). tokens: (N, L, D) of the pictures, for blocks with cross-attention."""
+        cross_tokens = {} if tokens is None else {BRANCH: tokens}
         branches = {
-            name: block.attn2.processor.project(block.attn2, given)
+            name: block.attn2.processor.project(block.attn2, cross_tokens)
             for name, block in spatial_blocks(self.unet)
             if block.attn2 is not None
         }
-        seen = AttentionInputs(branches, {BRANCH: 1.0})
+        attention = AttentionInputs(branches, {BRANCH: 1.0})
         timestep = torch.zeros((), dtype=torch.long, device=latents.device)
-        with _inputs_of_self_attention(self.unet) as found:
-            self.unet(latents, timestep, encoder_hidden_states=seen)
-        return {name: features.flatten(0, 1)[None] for name, features in found.items()}
+        with _record_self_attention_inputs(self.unet) as recorded:
+            self.unet(latents, timestep, encoder_hidden_states=attention)
+        return {name: features.flatten(0, 1)[None] for name, features in recorded.items()}
 
 
 @torch.no_grad()
 def reference_features(net: ReferenceNet, latents: Tensor, tokens: Tensor | None = None) -> dict[str, Tensor]:
-    """``Conditions.reference`` of reference latents (N, C, h, w), rounded to half precision.
+    """Return ``Conditions.reference`` for reference latents (N, C, h, w), rounded to half precision.
 
-    EchoMimic's code hands the features on in half precision whatever it computes in; it shows in the fourth digit.
+    EchoMimic's code passes these features on in half precision, whatever precision it computes in; the difference shows
+    in the fourth digit.
     """
     return {name: features.half().to(features.dtype) for name, features in net(latents, tokens).items()}
 
 
 @contextmanager
-def _inputs_of_self_attention(unet: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """While entered, collects what enters the self-attention of every spatial block, (N, P, C), by the block's name."""
-    found: dict[str, Tensor] = {}
+def _record_self_attention_inputs(unet: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Record, while entered, the self-attention input (N, P, C) of every spatial block by the block's name."""
+    recorded: dict[str, Tensor] = {}
 
     def collect(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            found[name] = inputs[0]
+            recorded[name] = inputs[0]
 
         return hook
 
     handles = [block.attn1.register_forward_pre_hook(collect(name)) for name, block in spatial_blocks(unet)]
     try:
-        yield found
+        yield recorded
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""SpeechEncoder: what the encoder of Whisper hears, layer by layer, on transformers' own."""
+"""SpeechEncoder: hidden states of all layers of Whisper's encoder, as implemented in transformers."""
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,10 @@ LAYERS_OF_DIM = {384: 4, 512: 6, 768: 12}  # tiny, base, small
 
 
 class SpeechEncoder(nn.Module):
-    """Log-mel spectrograms (N, 80, 3000) of 30 s -> features (N, 1500, L + 1, D), 50 a second.
+    """Log-mel spectrograms (N, 80, 3000) of 30 s -> features (N, 1500, L + 1, D), 50 per second.
 
-    Of each moment there is what enters the first layer and what leaves each of the L layers; the norm that closes
-    Whisper's encoder is left out.
+    The features of a time step are the input of the first layer and the output of each of the L layers, without
+    Whisper's final layer norm.
     """
 
     def __init__(self, config: SpeechConfig) -> None:
@@ -24,7 +24,9 @@ class SpeechEncoder(nn.Module):
             from transformers import WhisperConfig
             from transformers.models.whisper.modeling_whisper import WhisperEncoder
         except ImportError as error:
-            raise WeightsError("Models that hear with Whisper need: pip install transformers.") from error
+            raise WeightsError(
+                "Models with Whisper's speech encoder need transformers: pip install transformers."
+            ) from error
         whisper = WhisperConfig(
             num_mel_bins=MEL_BANDS,
             d_model=config.dim,
@@ -34,7 +36,7 @@ class SpeechEncoder(nn.Module):
             max_source_positions=SECONDS * RATE,
         )
         self.encoder = WhisperEncoder(whisper)
-        self.encoder.layer_norm = nn.Identity()  # type: ignore[assignment]  # left out
+        self.encoder.layer_norm = nn.Identity()  # type: ignore[assignment]  # skips it
 
     def forward(self, mel: Tensor) -> Tensor:
         return torch.stack(self.encoder(mel, output_hidden_states=True).hidden_states, 2)

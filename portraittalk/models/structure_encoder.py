@@ -1,4 +1,4 @@
-"""What AnimateNet is told about geometry and sound, as features and tokens of its own width."""
+"""Encoders for AnimateNet: drawn landmark maps to features, coefficients and speech features to tokens."""
 
 from itertools import pairwise
 
@@ -28,7 +28,7 @@ class StructureEncoder(nn.Module):
 
 
 class StructureTokens(nn.Module):
-    """Expression, pose and gaze of a frame (N, K) -> tokens (N, T, D)."""
+    """Coefficients (N, K) of expression, pose and gaze of a frame -> tokens (N, T, D)."""
 
     def __init__(self, config: StructureConfig, token_dim: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class StructureTokens(nn.Module):
 
 
 class SpeechTokens(nn.Module):
-    """Speech features around a frame (N, W, M) -> tokens (N, T, D), in the order of time."""
+    """Speech features around a frame (N, W, M) -> tokens (N, T, D), in temporal order."""
 
     def __init__(self, config: SpeechConfig, token_dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A small sentence encoder, and what a sentence asks of a face."""
+"""A small sentence encoder, and the network that predicts the facial expression a sentence asks for."""
 
 import torch
 from torch import Tensor, nn
@@ -6,16 +6,19 @@ from torch.nn.functional import normalize
 
 from ..config import TextConfig
 
-NEAREST, SHARPNESS = 20, 10.0  # captions that a sentence is compared with, and how much more the nearer ones count
-STEP = 1 / 200  # of the captions' places, which are whole numbers
-DOUBT = 0.3  # exponent: how much less a sentence does whose concept is uncertain
+NEAREST, SHARPNESS = (
+    20,
+    10.0,
+)  # nearest captions that vote on a sentence's concept; inverse temperature of their weights
+STEP = 1 / 200  # quantisation step of the caption coordinates, which are stored as int8
+DOUBT = 0.3  # exponent that weakens the expression of a sentence whose concept is uncertain
 
 
 class SentenceNet(nn.Module):
-    """Word pieces (B, L), 0 where there is none -> unit-length embeddings (B, D) of sentences.
+    """Token ids (B, L) of word pieces, padded with 0 -> unit-length sentence embeddings (B, D).
 
-    The layers and the order of their norms are BERT's; the table of words is factored, as in ALBERT (Lan et al. 2020,
-    section 3.1). The embedding is the mean over the sentence's pieces.
+    The layers are BERT's, with the same post-norm order; the word embedding is factorised, as in ALBERT (Lan et al.
+    2020, section 3.1). The sentence embedding is the mean over the word pieces.
     """
 
     def __init__(self, config: TextConfig) -> None:
@@ -33,20 +36,21 @@ class SentenceNet(nn.Module):
         )
 
     def forward(self, pieces: Tensor) -> Tensor:
-        there = pieces != 0
+        mask = pieces != 0
         places = torch.arange(pieces.shape[1], device=pieces.device)
         x = self.norm(self.widen(self.words(pieces)) + self.places(places))
         for layer in self.layers:
-            x = layer(x, src_key_padding_mask=~there)
-        weights = there[..., None].to(x)
+            x = layer(x, src_key_padding_mask=~mask)
+        weights = mask[..., None].to(x)
         return normalize((x * weights).sum(1) / weights.sum(1), dim=-1)
 
 
 class ExpressionNet(nn.Module):
-    """Sentence embeddings (B, D) -> which concepts of an expression they speak of, and how strongly.
+    """Sentence embeddings (B, D) -> presence and strength of expression concepts.
 
-    ``targets`` (C, T) holds what each of the concepts asks of a face, in the order of ``EXPRESSION_NAMES``.
-    ``captions`` (N, K) holds where captions lie along ``axes`` (D, K), in ``STEP``; ``meanings`` (N,) their concepts.
+    ``targets`` (C, T) holds the expression of each concept, in the order of ``EXPRESSION_NAMES``. ``captions`` (N, K)
+    holds the coordinates of the training captions along ``axes`` (D, K), in units of ``STEP``; ``meanings`` (N,) holds
+    their concepts.
     """
 
     targets: Tensor
@@ -71,30 +75,33 @@ class ExpressionNet(nn.Module):
         self.register_buffer("meanings", torch.zeros(config.captions, dtype=torch.uint8))
 
     def forward(self, sentences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Presence (B, C) of the concepts, about 0..1; strength (B,), 1 where nothing is said of it and 0 where they
-        are denied; the logit (B,) that the sentence asks for an expression at all."""
+        """Return the presence (B, C) of the concepts, about 0..1, their strength (B,), and a logit (B,).
+
+        The strength is 1 where the sentence does not mention it, and 0 where the concepts are negated. The logit says
+        whether the sentence asks for any expression.
+        """
         out = self.layers(sentences * sentences.shape[-1] ** 0.5)
         return out[:, :-2], out[:, -2], out[:, -1]
 
     def remember(self, sentences: Tensor, meanings: Tensor) -> None:
-        """Keeps where captions lie: sentences (N, D), meanings (N,), along the principal axes of all."""
+        """Store captions for ``nearest``: embeddings (N, D), projected on their principal axes, and concepts (N,)."""
         self.axes = torch.linalg.svd(sentences, full_matrices=False)[2][: self.axes.shape[1]].T.contiguous()
         self.captions = (sentences @ self.axes / STEP).round().clamp(-127, 127).to(torch.int8)
         self.meanings = meanings.to(torch.uint8)
 
     def nearest(self, sentences: Tensor) -> Tensor:
-        """The concepts of the nearest captions, the nearer the more, as shares (B, C)."""
-        likeness = sentences @ self.axes @ (self.captions.to(sentences) * STEP).T
-        near, which = likeness.topk(min(NEAREST, len(self.captions)), 1)
+        """Return concept shares (B, C) of the nearest captions, weighted by a softmax of their similarity."""
+        similarity = sentences @ self.axes @ (self.captions.to(sentences) * STEP).T
+        near, which = similarity.topk(min(NEAREST, len(self.captions)), 1)
         shares = sentences.new_zeros(len(sentences), len(self.targets))
         return shares.scatter_add_(1, self.meanings.long()[which], (SHARPNESS * near).softmax(1))
 
     def read(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
-        """What they ask of a face (B, T), and the probability (B,) that they ask for anything."""
+        """Return the expression (B, T) that each sentence asks for, and the probability (B,) that it asks for any."""
         presence, strength, asks = self(sentences)
         presence = (presence.clamp(0, 1) + self.nearest(sentences)) / 2
         top = presence.amax(1, keepdim=True).clamp_min(1e-6)
-        # An unknown wording leaves doubt between concepts: the likelier ones push the others away, and what is
-        # left of the doubt weakens the whole a little.
+        # An unfamiliar wording is ambiguous between concepts: the likelier ones suppress the others, and the remaining
+        # uncertainty weakens the expression a little.
         clear = (presence / top).square() * top.clamp_max(1) ** DOUBT
         return strength.clamp_min(0)[:, None] * (clear @ self.targets), asks.sigmoid()
