@@ -1,9 +1,9 @@
-"""Fits the expression basis: ridge regression on tracked clips, drawn towards the shapes of ICT-FaceKit.
+"""Fitting of the expression basis: ridge regression on tracked clips, regularised towards the shapes of ICT-FaceKit.
 
-Tracked speech says how MediaPipe's coefficients move MediaPipe's points, but hardly smiles, puffs its cheeks or raises
-its brows. ICT-FaceKit (MIT) has every shape, modelled by hand on another mesh. Rendered faces found by the landmark
-provider tie its vertices to the landmarks; the ridge pulls each coefficient towards ICT's shape by as much as the data
-leaves it open.
+Tracked speech shows how MediaPipe's coefficients move MediaPipe's landmarks, but rarely contains smiles, puffed cheeks
+or raised brows. ICT-FaceKit (MIT) has every shape, modelled by hand on another mesh. Its vertices are matched to the
+landmarks by running the landmark provider on rendered faces; the ridge pulls each coefficient towards ICT's shape as
+far as the data do not determine it.
 """
 
 import logging
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 ICT_FACE_VERTICES = 9409
 ICT_SIDES = ("browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekRaiser", "cheekSquint", "eyeBlink",
              "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide")  # fmt: skip
-IRIS = (0.2, 0.15, 0.1)  # where an eyeball faces the front this squarely:
+IRIS = (0.2, 0.15, 0.1)  # colour of the iris, drawn where the cosine of the eyeball's normal to the front exceeds:
 IRIS_COSINE = 0.88
 RENDER_SIZE = 384
 RENDER_SCALE = 13.5  # pixels per ICT unit (about a centimetre)
@@ -51,16 +51,16 @@ PROBES: tuple[dict[str, float], ...] = (
     {"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8, "mouthFunnel": 0.7},
 )
 RIDGE = 10.0  # strength of the pull towards ICT, in units of (coefficient^2 x frames)
-FIXED = 1e9  # a pull that leaves ICT's shape as it is
+FIXED = 1e9  # a pull strong enough to keep ICT's shape
 LOWER_FACE = 0.33  # eye distances below the eyes at which the lower face begins
 APERTURE_RIDGE = 2.0
-REST = 0.012  # eye distances: what the coefficients of closed lips add up to at most, in 19 of 20 frames
-OPENING = 1.15  # makes up for taking off REST, and for what the ridge takes, in open lips
-PORTRAIT_WEIGHT = 0.2  # of a portrait against a frame: people differ in more than their expression
+REST = 0.012  # eye distances: 95th percentile of the aperture predicted from the coefficients of closed lips
+OPENING = 1.15  # compensates open lips for the subtracted REST and for the shrinkage by the ridge
+PORTRAIT_WEIGHT = 0.2  # weight of a portrait relative to a frame: people differ in more than expression
 
 
 class Ict:
-    """ICT-FaceKit as an .npz: vertices V (N, 3), faces F (T, 3, 2), materials M (T,), expressions E (57, N, 3)."""
+    """ICT-FaceKit from an .npz: vertices V (N, 3), faces F (T, 3, 2), materials M (T,), expressions E (57, N, 3)."""
 
     def __init__(self, path: Path) -> None:
         pack = np.load(path)
@@ -74,14 +74,14 @@ class Ict:
 
 
 def read_basis(path: Path) -> FaceBasis:
-    """The fitted basis from the file that this module, or a model's packing, wrote."""
+    """Load a fitted basis from a file written by this module or by ``weights pack``."""
     basis = FaceBasis()
     basis.load_state_dict({name.removeprefix("basis."): value.float() for name, value in load_file(path).items()})
     return basis
 
 
 def _arkit_shapes(shapes: Tensor) -> Tensor:
-    """ICT's expressions (57, N, 3), in the alphabetical order of its files -> (52, N, 3) in that of ARKIT_NAMES."""
+    """Convert ICT's expressions (57, N, 3), in the alphabetical order of its files, to (52, N, 3) as in ARKIT_NAMES."""
     names = ["PupilDilateLeft", "PupilDilateRight"]
     names += [stem + side for stem in ICT_SIDES for side in ("Left", "Right")]
     names += [name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth", "nose"))]
@@ -93,24 +93,24 @@ def _arkit_shapes(shapes: Tensor) -> Tensor:
 
 
 def render(ict: Ict, vertices: Tensor) -> Tensor:
-    """A plain shaded picture (3, S, S) of posed vertices from the front: the nearest point of all triangles wins."""
+    """Render posed vertices from the front, simply shaded: (3, S, S). Triangles are point-sampled and depth-sorted."""
     generator = torch.Generator().manual_seed(0)
     weights = -torch.rand(SAMPLES_PER_TRIANGLE, 3, generator=generator).log()  # uniform over a triangle
     weights = weights / weights.sum(1, keepdim=True)
-    seen = np.isin(ict.materials, list(COLOURS))
-    corners = vertices[ict.faces[torch.from_numpy(seen)]]  # (T, 3, 3)
+    visible = np.isin(ict.materials, list(COLOURS))
+    corners = vertices[ict.faces[torch.from_numpy(visible)]]  # (T, 3, 3)
     normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-9)
     light = torch.tensor([0.25, 0.45, 0.86])
     shade = 0.35 + 0.65 * (normals @ light).clamp_min(0)
-    colours = torch.tensor([COLOURS[name] for name in ict.materials[seen]])
-    eyes = torch.from_numpy(np.char.startswith(ict.materials[seen], "M_Sclera"))
+    colours = torch.tensor([COLOURS[name] for name in ict.materials[visible]])
+    eyes = torch.from_numpy(np.char.startswith(ict.materials[visible], "M_Sclera"))
     colours[eyes & (normals[:, 2] > IRIS_COSINE)] = torch.tensor(IRIS)
     colours = colours * shade[:, None]
     points = torch.einsum("sk,tkd->tsd", weights, corners).reshape(-1, 3)
     cells = _to_pixels(points[:, :2]).floor().long()
     inside = ((cells >= 0) & (cells < RENDER_SIZE)).all(1)
-    order = points[:, 2].argsort()  # back to front: the last write stays
+    order = points[:, 2].argsort()  # back to front: the last write wins
     order = order[inside[order]]
     flat = (cells[:, 1] * RENDER_SIZE + cells[:, 0])[order]
     last = torch.full((RENDER_SIZE**2,), -1)
@@ -127,7 +127,7 @@ def _to_pixels(points: Tensor) -> Tensor:
 
 
 def landmark_vertices(ict: Ict, provider: FaceProvider) -> Tensor:
-    """For each landmark the vertex of ICT's face that lies under it in every probe picture: (478,) indices."""
+    """Match each landmark to the vertex of ICT's face that is nearest over all probe renders: (478,) indices."""
     cost = torch.zeros(1)
     for probe in PROBES:
         posed = ict.posed(probe)
@@ -135,13 +135,13 @@ def landmark_vertices(ict: Ict, provider: FaceProvider) -> Tensor:
         vertices = posed[:ICT_FACE_VERTICES]
         flat = torch.cdist(face.landmarks[:, :2], _to_pixels(vertices[:, :2])).square()
         depth = -face.landmarks[:, 2:] / RENDER_SCALE
-        front = depth - depth.max() + vertices[:, 2].max()  # the tips of the nose coincide
+        front = depth - depth.max() + vertices[:, 2].max()  # aligned at the tip of the nose
         cost = cost + flat + (0.15 * RENDER_SCALE * (front - vertices[:, 2])).square()
     return cost.argmin(1)
 
 
 def ict_prior(ict: Ict, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """ICT's shapes (52, 478, 3) and neutral face (478, 3) at the landmarks, in eye distances and the basis's axes."""
+    """Return ICT's shapes (52, 478, 3) and neutral face (478, 3) at the landmarks, in eye distances and basis axes."""
     axes = torch.tensor([1.0, -1.0, -1.0])
     face = ict.vertices[indices] * axes
     distance = (face[EYE_OUTER[1]] - face[EYE_OUTER[0]]).norm()
@@ -150,7 +150,7 @@ def ict_prior(ict: Ict, indices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mirror_landmarks(face: Tensor) -> Tensor:
-    """The landmark on the other side of the face for each landmark of a frontal face (478, 3): (478,) indices."""
+    """Return the mirror landmark of each landmark of a frontal face (478, 3): (478,) indices."""
     return torch.cdist(_flipped(face), face).argmin(1)
 
 
@@ -166,12 +166,13 @@ MIRRORED_NAMES = [
 def fit(
     clips: Iterable[tuple[Tensor, Tensor]], portraits: tuple[Tensor, Tensor], prior: Tensor, face: Tensor
 ) -> FaceBasis:
-    """clips: (landmarks (T, 478, 3), coefficients (T, 52)) of one person each; portraits: the same of many people.
+    """Fit the expression basis.
 
-    prior: (52, 478, 3) and face: (478, 3) of ``ict_prior``.
+    clips: (landmarks (T, 478, 3), coefficients (T, 52)) of one person each. portraits: the same, of many people.
+    prior (52, 478, 3), face (478, 3): output of ``ict_prior``.
     """
-    everyone = _aligned(portraits[0], face)
-    average = everyone.mean(0)  # its lips are a little open, so upper and lower points are not mistaken for each other
+    aligned_portraits = _aligned(portraits[0], face)
+    average = aligned_portraits.mean(0)  # lips slightly open, so mirroring does not confuse upper and lower points
     mirror = mirror_landmarks(average)
     mean = (average + _flipped(average[mirror])) / 2
     count = len(ARKIT_NAMES)
@@ -193,8 +194,8 @@ def fit(
     for landmarks, coefficients in clips:
         add(landmarks, coefficients, 1.0)
     add(*portraits, PORTRAIT_WEIGHT)
-    # Eyes and brows do not move the mouth, nor the mouth the eyes, though in one person's speech they correlate, and
-    # a gaze comes with a turn of the head: there ICT's shapes stay.
+    # Upper-face coefficients do not move the lower face nor the reverse, although they correlate in one person's
+    # speech, and gaze correlates with head turns: in these cases ICT's shapes are kept.
     below = (mean[:, 1] > LOWER_FACE).repeat_interleave(3)
     above_names = torch.tensor([name.startswith(("eye", "brow")) for name in ARKIT_NAMES])
     gaze_names = torch.tensor([name.startswith("eyeLook") for name in ARKIT_NAMES])
@@ -202,10 +203,10 @@ def fit(
     solved = torch.empty_like(start)
     for points, fixed in ((below, above_names), (~below, ~above_names | gaze_names)):
         pull = torch.where(fixed, FIXED, RIDGE).double().diag()
-        left_over = moment[:, points] - gram @ start[:, points]
-        solved[:, points] = start[:, points] + torch.linalg.solve(gram + pull, left_over)
+        residual = moment[:, points] - gram @ start[:, points]
+        solved[:, points] = start[:, points] + torch.linalg.solve(gram + pull, residual)
     shapes = solved.float().view_as(prior)
-    shapes[:, IRIS_RIGHT + IRIS_LEFT] = 0  # gaze moves the irises, see motion.geometry
+    shapes[:, IRIS_RIGHT + IRIS_LEFT] = 0  # gaze moves the irises in motion.geometry
     basis = FaceBasis()
     basis.expression.copy_(shapes)
     basis.mean.copy_(mean)
@@ -216,7 +217,7 @@ def fit(
 
 
 class ApertureFit:
-    """Ridge regression of the lip aperture on the mouth's coefficients; left and right count alike."""
+    """Ridge regression of the lip aperture on the mouth coefficients, symmetric in left and right."""
 
     def __init__(self) -> None:
         mouth = torch.tensor([name.startswith(("jaw", "mouth")) for name in ARKIT_NAMES])
@@ -234,12 +235,12 @@ class ApertureFit:
 
 
 def _aligned(landmarks: Tensor, face: Tensor) -> Tensor:
-    """Landmarks (T, 478, 3) without their head pose and size: laid over a frontal face in eye distances."""
+    """Remove head pose and scale from landmarks (T, 478, 3) by a rigid fit to a frontal face in eye distances."""
     return apply_rigid(landmarks, *rigid_fit(landmarks, face.expand_as(landmarks)))
 
 
 def fit_files(ict: Path, clips: list[Path], portraits: list[Path], provider: FaceProvider, out: Path) -> FaceBasis:
-    """The basis from ICT-FaceKit (.npz) and track files of clips and of portraits, into a safetensors file."""
+    """Fit the basis from ICT-FaceKit (.npz) and track files of clips and portraits, and save it as safetensors."""
     model = Ict(ict)
     prior, face = ict_prior(model, landmark_vertices(model, provider))
     stills = [read_track(path) for path in portraits]

@@ -1,4 +1,4 @@
-"""Training of the face detector, on random scenes put together from tracked pictures."""
+"""Training of the face detector on random scenes composed from tracked pictures."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,16 +19,16 @@ from ..data.clips import choose, uniform
 from ..trainer import Batch, Draw, TrainerConfig, fit, stacked
 from .views import FaceSources, FaceViews, degraded
 
-POINTS = 3.0  # weight of the keypoints' error
-WIDE, WIDER = 0.7, 0.12  # cells, and share of the face's size: the spread of a face's middle
-FACE = 2.6  # sides of a face's surroundings that belong to it, in distances from eyes to mouth
+POINTS = 3.0  # weight of the keypoint loss
+WIDE, WIDER = 0.7, 0.12  # standard deviation of a face's heat map: cells, plus fraction of the face size
+FACE = 2.6  # half side of the patch pasted with a face, in distances from eyes to mouth
 
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """faces: chances of 0, 1, 2, ... faces a scene. sizes: range of the distance from eyes to mouth, in sides of the
-    scene. rotation: radians, standard deviation, of which ``wild`` in all is anything up to a third of a turn.
-    views: its shares of pictures and videos."""
+    """faces: probabilities of 0, 1, 2, ... faces per scene. sizes: range of the distance from eyes to mouth, in scene
+    sides. rotation: standard deviation in radians; a fraction ``wild`` turns by up to a third of a full turn instead.
+    views: fractions of pictures and videos."""
 
     batch: Annotated[int, Gt(0)] = 32
     faces: tuple[float, ...] = (0.12, 0.53, 0.2, 0.1, 0.05)
@@ -42,19 +42,19 @@ class DetectorTraining:
 
 @dataclass(frozen=True)
 class _Shown:
-    """keypoints: (K, 2) in sides of the scene. hidden: share of them that is covered or outside."""
+    """A face in a scene. keypoints: (K, 2) in scene sides. hidden: fraction of them that is covered or outside."""
 
     keypoints: Tensor
     hidden: float
 
     @property
     def size(self) -> Tensor:
-        """The distance from the eyes to the mouth."""
+        """Distance from the eyes to the mouth, in scene sides."""
         return (self.keypoints[:2].mean(0) - self.keypoints[3]).norm()
 
 
 def scenes(sources: FaceSources, config: FaceDetectorConfig, training: DetectorTraining) -> Draw:
-    """Draws batches of ``scene`` (B, 3, S, S) in 0..1 and what ``targets`` says about each."""
+    """Return a function that draws batches of ``scene`` (B, 3, S, S) in 0..1 with their ``targets``."""
 
     def draw(generator: Generator) -> Batch:
         return stacked(_scene(sources, config, training, generator) for _ in range(training.batch))
@@ -63,39 +63,43 @@ def scenes(sources: FaceSources, config: FaceDetectorConfig, training: DetectorT
 
 
 def targets(faces: list[_Shown], config: FaceDetectorConfig) -> dict[str, Tensor]:
-    """``likely`` (g, g) in 0..1, highest where the middle of a face is; ``counts`` (g, g), 0 about half hidden faces;
-    ``keypoints`` (g, g, K, 2) and ``size`` (g, g) of the face nearest to each cell, all in sides of the scene."""
+    """Return the training targets of a scene on the detector's g x g grid.
+
+    ``likely`` (g, g) is a heat map in 0..1 that peaks at the centres of faces; ``counts`` (g, g) is 0 where cells are
+    ignored, around mostly hidden faces; ``keypoints`` (g, g, K, 2) and ``size`` (g, g) are those of each cell's nearest
+    face, in scene sides.
+    """
     cells = config.input_size // config.stride
     centres = (torch.arange(cells) + 0.5) / cells
-    here = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
+    cell_centres = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
     likely, counts = torch.zeros(cells, cells), torch.ones(cells, cells)
     keypoints, size = torch.zeros(cells, cells, config.keypoints, 2), torch.ones(cells, cells)
     for face in faces:
-        away = (here - face.keypoints.mean(0)).square().sum(-1)
-        near = torch.exp(-away / (2 * (WIDE / cells + WIDER * face.size) ** 2))
-        if face.hidden > 0.5:  # may or may not be found
-            counts *= (near < 0.05).float()
+        squared_distance = (cell_centres - face.keypoints.mean(0)).square().sum(-1)
+        heat = torch.exp(-squared_distance / (2 * (WIDE / cells + WIDER * face.size) ** 2))
+        if face.hidden > 0.5:  # neither a positive nor a negative
+            counts *= (heat < 0.05).float()
             continue
-        nearest = near > likely
-        likely = torch.maximum(likely, near)
+        nearest = heat > likely
+        likely = torch.maximum(likely, heat)
         keypoints[nearest], size[nearest] = face.keypoints, face.size
     return {"likely": likely, "counts": counts, "keypoints": keypoints, "size": size}
 
 
 def detector_loss(model: FaceDetector, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-    """Cross-entropy of where faces are, weighted by how wrong it is (quality focal loss, Li et al. 2020), and the
-    keypoints' error in sizes of their face."""
+    """Return the quality focal loss of the face scores (Li et al. 2020) plus a smooth L1 loss of the keypoints in units
+    of the face size."""
     logits, keypoints = model(batch["scene"])
     likely = batch["likely"]
-    certain = likely >= 0.8
-    faces = certain.sum().clamp_min(1)
-    wrong = (logits.sigmoid() - likely).abs().square()
+    positives = likely >= 0.8
+    faces = positives.sum().clamp_min(1)
+    modulation = (logits.sigmoid() - likely).abs().square()
     entropy = F.binary_cross_entropy_with_logits(logits, likely, reduction="none")
-    scores = (entropy * wrong * batch["counts"]).sum() / faces
-    near = (likely > 0.4) & (batch["counts"] > 0)
-    off = (keypoints - batch["keypoints"])[near] / batch["size"][near][:, None, None]
-    points = F.smooth_l1_loss(off, torch.zeros_like(off), beta=0.1) if len(off) else off.sum()
-    error = off.detach().norm(dim=-1).mean() if len(off) else points.detach()
+    scores = (entropy * modulation * batch["counts"]).sum() / faces
+    regressed = (likely > 0.4) & (batch["counts"] > 0)
+    offsets = (keypoints - batch["keypoints"])[regressed] / batch["size"][regressed][:, None, None]
+    points = F.smooth_l1_loss(offsets, torch.zeros_like(offsets), beta=0.1) if len(offsets) else offsets.sum()
+    error = offsets.detach().norm(dim=-1).mean() if len(offsets) else points.detach()
     return {"loss": scores + POINTS * points, "scores": scores.detach(), "error": error}
 
 
@@ -106,7 +110,7 @@ def train_detector(
     out: Path,
     start: Path | None = None,
 ) -> nn.Module:
-    """Into ``out``; returns the averaged network."""
+    """Train the detector into ``out``; return the EMA network."""
     torch.manual_seed(training.seed)
     model = FaceDetector(config)
     if start is not None:
@@ -123,24 +127,24 @@ def _scene(
     canvas = _background(sources, side, generator)
     faces: list[_Shown] = []
 
-    def cover(covers: Tensor) -> list[_Shown]:
-        return [replace(face, hidden=max(face.hidden, _hidden(face.keypoints, covers))) for face in faces]
+    def occluded_by(mask: Tensor) -> list[_Shown]:
+        return [replace(face, hidden=max(face.hidden, _hidden(face.keypoints, mask))) for face in faces]
 
     for _ in range(int(torch.multinomial(torch.tensor(training.faces), 1, generator=generator))):
-        picture, covers, keypoints = _placed(*sources.pick(generator), side, training, generator)
-        canvas = canvas.lerp(picture, covers)
-        faces = [*cover(covers), _Shown(keypoints, _hidden(keypoints, 1 - covers))]
+        picture, mask, keypoints = _placed(*sources.pick(generator), side, training, generator)
+        canvas = canvas.lerp(picture, mask)
+        faces = [*occluded_by(mask), _Shown(keypoints, _hidden(keypoints, 1 - mask))]
     scene = degraded(canvas, generator)
-    if uniform(0, 1, generator) < 0.3:  # as ``letterbox`` does to pictures that are not square
+    if uniform(0, 1, generator) < 0.3:  # imitates ``letterbox``, which pads pictures that are not square
         bar = torch.zeros(side, side)
         bar[side - choose(side // 2, generator) :] = 1
         bar = bar.T if uniform(0, 1, generator) < 0.5 else bar
-        scene, faces = scene.lerp(torch.full_like(scene, BARS), bar), cover(bar)
+        scene, faces = scene.lerp(torch.full_like(scene, BARS), bar), occluded_by(bar)
     return {"scene": scene, **targets([face for face in faces if face.hidden < 0.9], config)}
 
 
 def _background(sources: FaceSources, side: int, generator: Generator) -> Tensor:
-    """A part of a picture beside its face, or nothing but colours: (3, side, side)."""
+    """Return a background (3, side, side): a patch of a picture without its face, or random colours."""
     image, landmarks = sources.pick(generator)
     low, high = landmarks[:, :2].amin(0).tolist(), landmarks[:, :2].amax(0).tolist()
     height, width = image.shape[-2:]
@@ -148,9 +152,9 @@ def _background(sources: FaceSources, side: int, generator: Generator) -> Tensor
         cut = round(min(height, width) * float(uniform(0.15, 0.5, generator)))
         left, top = choose(width - cut, generator), choose(height - cut, generator)
         if left + cut < low[0] or left > high[0] or top + cut < low[1] or top > high[1]:
-            part = image[None, :, top : top + cut, left : left + cut]
-            turned = part.rot90(choose(4, generator), (2, 3))
-            return F.interpolate(turned, (side, side), mode="bilinear", antialias=True)[0]
+            patch = image[None, :, top : top + cut, left : left + cut]
+            rotated = patch.rot90(choose(4, generator), (2, 3))
+            return F.interpolate(rotated, (side, side), mode="bilinear", antialias=True)[0]
     cells = 2 + choose(24, generator)
     colours = uniform(0, 1, generator, 1, 3, cells, cells) * uniform(0, 1, generator) + uniform(0, 0.5, generator)
     return F.interpolate(colours, (side, side), mode=("bilinear", "nearest")[choose(2, generator)])[0].clamp(0, 1)
@@ -159,37 +163,37 @@ def _background(sources: FaceSources, side: int, generator: Generator) -> Tensor
 def _placed(
     image: Tensor, landmarks: Tensor, side: int, training: DetectorTraining, generator: Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A face somewhere in the scene: the picture (3, side, side), what it covers (side, side), keypoints (K, 2)."""
+    """Place a face in the scene; return the picture (3, side, side), its mask (side, side) and keypoints (K, 2)."""
     keypoints = keypoints_of(landmarks)
-    own = (keypoints[:2].mean(0) - keypoints[3]).norm()
+    source_size = (keypoints[:2].mean(0) - keypoints[3]).norm()
     low, high = (torch.tensor(size).log() for size in training.sizes)
     size = uniform(float(low), float(high), generator).exp()
     angle = training.rotation * torch.randn((), generator=generator)
     if uniform(0, 1, generator) < training.wild:
         angle = uniform(-2.1, 2.1, generator)
     flip = -1.0 if uniform(0, 1, generator) < 0.5 else 1.0
-    room = (0.5 - size).clamp_min(0.1)
-    place = (0.5 + uniform(-1, 1, generator, 2) * room) * side
+    margin = (0.5 - size).clamp_min(0.1)
+    centre = (0.5 + uniform(-1, 1, generator, 2) * margin) * side
     cos, sin = angle.cos(), angle.sin()
-    linear = torch.stack((torch.stack((cos, -sin)), torch.stack((sin, cos)))) * (size * side / own)
-    matrix = torch.cat((linear, (place - linear @ keypoints.mean(0))[:, None]), 1)
+    linear = torch.stack((torch.stack((cos, -sin)), torch.stack((sin, cos)))) * (size * side / source_size)
+    matrix = torch.cat((linear, (centre - linear @ keypoints.mean(0))[:, None]), 1)
     crop = Crop(matrix, side, (image.shape[-2], image.shape[-1]))
     picture, points = extract_crop(image, crop), to_crop(keypoints, crop)
     inside = extract_crop(F.pad(torch.ones_like(image[:1, 2:-2, 2:-2]), (2, 2, 2, 2)), crop)[0] > 0.5
     axis = torch.arange(side) + 0.5
     half = FACE * size * side * uniform(0.6, 2.0, generator, 2)
-    near = ((axis[None] - place[0]).abs() < half[0]) & ((axis[:, None] - place[1]).abs() < half[1])
-    covers = (inside & near).float()
+    near = ((axis[None] - centre[0]).abs() < half[0]) & ((axis[:, None] - centre[1]).abs() < half[1])
+    mask = (inside & near).float()
     if flip < 0:
-        picture, covers = picture.flip(-1), covers.flip(-1)
+        picture, mask = picture.flip(-1), mask.flip(-1)
         points = (points * points.new_tensor((-1, 1)) + points.new_tensor((side, 0)))[[1, 0, 2, 3]]
-    return picture, covers, points / side
+    return picture, mask, points / side
 
 
-def _hidden(keypoints: Tensor, covers: Tensor) -> float:
-    """The share of keypoints (K, 2), in sides, that lie where ``covers`` (S, S) is 1, or outside."""
-    side = len(covers)
+def _hidden(keypoints: Tensor, mask: Tensor) -> float:
+    """Return the fraction of keypoints (K, 2), in scene sides, that lie outside or where ``mask`` (S, S) is 1."""
+    side = len(mask)
     x, y = (keypoints * side).long().unbind(-1)
     outside = (x < 0) | (y < 0) | (x >= side) | (y >= side)
-    covered = covers[y.clamp(0, side - 1), x.clamp(0, side - 1)] > 0.5
+    covered = mask[y.clamp(0, side - 1), x.clamp(0, side - 1)] > 0.5
     return float((outside | covered).float().mean())

@@ -1,4 +1,4 @@
-"""Training of the face mesh and of the reader of expressions, from a teacher's landmarks."""
+"""Training of the face mesh and the expression network on a teacher's landmarks and blendshapes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,18 +23,18 @@ from .views import FaceSources, FaceViews, degraded, face_view, jittered, mirror
 
 EXACT = (*mesh.LIPS_INNER, *mesh.LIPS_OUTER, *mesh.IRIS_RIGHT, *mesh.IRIS_LEFT)
 EXACT += (*mesh.EYE_RIGHT_UPPER, *mesh.EYE_RIGHT_LOWER, *mesh.EYE_LEFT_UPPER, *mesh.EYE_LEFT_LOWER)
-WEIGHT = 3.0  # of the landmarks of lips and eyes
-DEPTH = 0.3  # weight of z, which no picture shows
-SMALL = 0.01  # eye distances: errors below count by their square
-GAPS = 1.0  # weight of the error of how far lips and lids are apart
+WEIGHT = 3.0  # weight of the landmarks of lips and eyes
+DEPTH = 0.3  # weight of z, which a picture does not show directly
+SMALL = 0.01  # beta of the smooth L1 loss, in eye distances
+GAPS = 1.0  # weight of the error of the gaps between lips and between lids
 PRESENCE = 0.05
-SPEAKER_FRAMES, PORTRAIT_FRAMES = 60.0, 1.0  # how much a speaker, and a portrait, count among the expressions
+SPEAKER_FRAMES, PORTRAIT_FRAMES = 60.0, 1.0  # weights of a speaker and of a portrait in expression training
 UPPER, LOWER = (sum((getattr(seam, side) for seam in (LIPS, EYE_RIGHT, EYE_LEFT)), ()) for side in ("upper", "lower"))
 
 
 @dataclass(frozen=True)
 class MeshTraining:
-    """absent: share of the samples that show no face."""
+    """absent: fraction of samples without a face."""
 
     batch: Annotated[int, Gt(0)] = 32
     absent: float = 0.08
@@ -44,7 +44,8 @@ class MeshTraining:
 
 
 def mesh_batches(sources: FaceSources, mean: Tensor, config: FaceMeshConfig, training: MeshTraining) -> Draw:
-    """Draws batches of ``crop`` (B, 3, S, S) in 0..1, ``points`` (B, 478, 3) in crop pixels, ``present`` (B,)."""
+    """Return a function that draws batches of ``crop`` (B, 3, S, S) in 0..1, ``points`` (B, 478, 3) in crop pixels and
+    ``present`` (B,)."""
     order = mirror_order(mean)
 
     def draw(generator: Generator) -> Batch:
@@ -52,7 +53,7 @@ def mesh_batches(sources: FaceSources, mean: Tensor, config: FaceMeshConfig, tra
         for _ in range(training.batch):
             image, landmarks = sources.pick(generator)
             if uniform(0, 1, generator) < training.absent:
-                crop = _beside_face(image, landmarks, config.input_size, training.views, generator)
+                crop = _negative_view(image, landmarks, config.input_size, training.views, generator)
                 samples.append((crop, torch.zeros_like(landmarks), 0.0))
             else:
                 view = face_view(image, landmarks, config.input_size, order, training.views, generator)
@@ -64,20 +65,20 @@ def mesh_batches(sources: FaceSources, mean: Tensor, config: FaceMeshConfig, tra
 
 
 def mesh_loss(model: FaceMesh, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-    """Smooth L1 of the landmarks in eye distances, lips and eyes counting most, of the gaps of lips and lids, and the
-    cross-entropy of whether there is a face."""
+    """Return the smooth L1 loss of the landmarks in eye distances, with lips and eyes weighted highest, and of the gaps
+    between lips and lids, plus the cross-entropy of face presence."""
     points, logits = model(batch["crop"])
     present = batch["present"]
     presence = F.binary_cross_entropy_with_logits(logits, present)
-    shown, wanted = points[present > 0], batch["points"][present > 0]
+    predicted, target = points[present > 0], batch["points"][present > 0]
     unit = EYE_DISTANCE * model.config.input_size
-    weight = wanted.new_ones(wanted.shape[1], 3)
+    weight = target.new_ones(target.shape[1], 3)
     weight[list(EXACT)] = WEIGHT
     weight[:, 2] *= DEPTH
-    error = F.smooth_l1_loss(shown / unit, wanted / unit, reduction="none", beta=SMALL)
+    error = F.smooth_l1_loss(predicted / unit, target / unit, reduction="none", beta=SMALL)
     landmarks = (error * weight).sum((1, 2)).mean() / weight.sum()
-    gaps = F.smooth_l1_loss(_gaps(shown) / unit, _gaps(wanted) / unit, beta=SMALL)
-    nme = ((shown - wanted)[..., :2].norm(dim=-1).mean(1) / eye_distance(wanted)).mean()
+    gaps = F.smooth_l1_loss(_gaps(predicted) / unit, _gaps(target) / unit, beta=SMALL)
+    nme = ((predicted - target)[..., :2].norm(dim=-1).mean(1) / eye_distance(target)).mean()
     return {
         "loss": landmarks + GAPS * gaps + PRESENCE * presence,
         "gaps": gaps.detach(),
@@ -90,17 +91,18 @@ def _gaps(points: Tensor) -> Tensor:
     return points[:, LOWER, :2] - points[:, UPPER, :2]
 
 
-def _beside_face(image: Tensor, landmarks: Tensor, size: int, views: FaceViews, generator: Generator) -> Tensor:
-    """A part of the picture in which a face is missing, cut off, or upside down: (3, size, size)."""
+def _negative_view(image: Tensor, landmarks: Tensor, size: int, views: FaceViews, generator: Generator) -> Tensor:
+    """Return a negative sample (3, size, size): a part of the picture beside the face, which may be cut off, or random
+    colours."""
     low, high = landmarks[:, :2].amin(0), landmarks[:, :2].amax(0)
     side = float((high - low).max()) * float(uniform(0.3, 1.2, generator))
-    away = uniform(0, 6.2832, generator)
-    middle = (low + high) / 2 + torch.stack((away.cos(), away.sin())) * (high - low) * uniform(0.75, 1.2, generator)
+    angle = uniform(0, 6.2832, generator)
+    middle = (low + high) / 2 + torch.stack((angle.cos(), angle.sin())) * (high - low) * uniform(0.75, 1.2, generator)
     linear = torch.eye(2) * (size / side)
     matrix = torch.cat((linear, (size / 2 - linear @ middle)[:, None]), 1)
     crop = jittered(Crop(matrix, size, (image.shape[-2], image.shape[-1])), views, generator)
     view = extract_crop(image, crop)
-    if choose(4, generator) == 0:  # nothing but shapes and colours
+    if choose(4, generator) == 0:  # random shapes and colours
         cells = 2 + choose(16, generator)
         view = F.interpolate(uniform(0, 1, generator, 1, 3, cells, cells), (size, size), mode="bicubic")[0].clamp(0, 1)
     return degraded(view, generator)
@@ -114,7 +116,7 @@ def train_mesh(
     out: Path,
     start: Path | None = None,
 ) -> nn.Module:
-    """Into ``out``; returns the averaged network. mean: (478, 3), the average frontal face, in eye distances."""
+    """Train the mesh into ``out``; return the EMA network. mean: (478, 3), average frontal face in eye distances."""
     torch.manual_seed(training.seed)
     model = FaceMesh(config)
     fill_template(model, mean)
@@ -126,10 +128,10 @@ def train_mesh(
 
 
 def fill_template(model: FaceMesh, mean: Tensor) -> None:
-    """Lets a new network begin with the average face where the crop has it."""
+    """Initialise a new network to predict the average face at its place in the crop."""
     from ...models.face_mesh import SPREAD
 
-    middle = mean.new_tensor((0, 0.36, 0))  # eye distances: what ``mesh_crop`` puts into the crop's middle
+    middle = mean.new_tensor((0, 0.36, 0))  # eye distances: the point that ``mesh_crop`` centres
     nn.init.normal_(model.points.weight, std=1e-3)
     with torch.no_grad():
         model.points.bias.copy_(((mean - middle) * EYE_DISTANCE / SPREAD).flatten())
@@ -137,7 +139,7 @@ def fill_template(model: FaceMesh, mean: Tensor) -> None:
 
 @dataclass(frozen=True)
 class ExpressionTraining:
-    """noise: eye distances, of the landmarks."""
+    """noise: standard deviation of landmark noise, in eye distances."""
 
     batch: Annotated[int, Gt(0)] = 256
     noise: float = 0.004
@@ -148,13 +150,13 @@ class ExpressionTraining:
 def train_expression(
     clips: list[Path], mean: Tensor, config: FaceMeshConfig, training: ExpressionTraining, out: Path
 ) -> nn.Module:
-    """The reader of expressions, from clips with a teacher's landmarks and blendshapes."""
+    """Train the expression network on clips with a teacher's landmarks and blendshapes."""
     torch.manual_seed(training.seed)
     model = ExpressionReader(config)
     model.mean.copy_(mean)
     points = torch.cat([frontal(open_clip(path).landmarks, mean) for path in clips])
     shapes = torch.cat([open_clip(path).blendshapes for path in clips])
-    # Every speaker counts alike, and every portrait as some frames: else the one with most clips would be all there is.
+    # Speakers have equal weights, and so have portraits: otherwise the speaker with most clips would dominate.
     lengths = [len(open_clip(path)) for path in clips]
     speakers = [path.stem.split("_")[0] if n > 1 else path.stem for path, n in zip(clips, lengths, strict=True)]
     frames = {name: sum(n for s, n in zip(speakers, lengths, strict=True) if s == name) for name in set(speakers)}
@@ -172,8 +174,8 @@ def train_expression(
         return {"points": points[rows] + noise, "shapes": shapes[rows]}
 
     def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-        shown = network(batch["points"])
-        error = (shown - batch["shapes"]).abs().mean()
-        return {"loss": error + 10 * F.mse_loss(shown, batch["shapes"]), "l1": error.detach()}
+        predicted = network(batch["points"])
+        error = (predicted - batch["shapes"]).abs().mean()
+        return {"loss": error + 10 * F.mse_loss(predicted, batch["shapes"]), "l1": error.detach()}
 
     return fit(model, draw, loss, training.trainer, out, training.seed)

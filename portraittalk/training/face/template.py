@@ -1,9 +1,9 @@
-"""The average face (``assets/face/template.safetensors``), which stands in for a face that no provider recognises.
+"""The average face (``assets/face/template.safetensors``), used as landmarks if no provider finds the face.
 
     python -m portraittalk.training.face.template CLIPS --left-out NAME ... --out template.safetensors
 
-CLIPS is a folder of prepared clips, best one or two of each person. Every clip counts once,
-by its frames in which the mouth is closed, the lips do not smile and the head looks ahead.
+CLIPS is a folder of prepared clips, ideally one or two per person. Every clip has the same weight and contributes the
+mean of its frames with a closed mouth, no smile and a frontal head.
 """
 
 import argparse
@@ -20,21 +20,21 @@ from ...face.align import aligned_crop, eye_distance, to_crop
 from ..data.prepare import clip_files
 
 MOUTH = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
-AT_REST = 0.1  # the most that each of these may show
+AT_REST = 0.1  # maximum of each of these coefficients
 NOSE_TIP, EYES = 1, (33, 263)
-AHEAD = 0.05  # of the eye distance: the most that the tip of the nose may lie beside the middle of the eyes
+AHEAD = 0.05  # maximum horizontal offset of the nose tip from the middle of the eyes, in eye distances
 
 
 def at_rest(landmarks: Tensor, blendshapes: Tensor) -> Tensor:
-    """(F,) bool: the frames that show the face at rest. landmarks: (F, 478, 3) in pixels, blendshapes: (F, 52)."""
+    """Return which frames show the face at rest, (F,) bool. landmarks: (F, 478, 3) in pixels; blendshapes: (F, 52)."""
     aligned = _aligned(landmarks)
-    beside = (aligned[:, NOSE_TIP, 0] - aligned[:, EYES, 0].mean(1)).abs() / eye_distance(aligned)
-    quiet = blendshapes[:, [ARKIT_INDEX[name] for name in MOUTH]].amax(1) < AT_REST
-    return quiet & (beside < AHEAD)
+    nose_offset = (aligned[:, NOSE_TIP, 0] - aligned[:, EYES, 0].mean(1)).abs() / eye_distance(aligned)
+    neutral = blendshapes[:, [ARKIT_INDEX[name] for name in MOUTH]].amax(1) < AT_REST
+    return neutral & (nose_offset < AHEAD)
 
 
 def mean_face(clips: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """Clips of landmarks (F, 478, 3) and blendshapes (F, 52) -> (478, 3) in an aligned crop of side 1."""
+    """Average clips of landmarks (F, 478, 3) and blendshapes (F, 52): (478, 3) in an aligned crop of side 1."""
     means = []
     for landmarks, blendshapes in clips:
         chosen = landmarks[at_rest(landmarks, blendshapes)]
@@ -56,7 +56,7 @@ def _read(path: Path) -> tuple[Tensor, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Average the faces of prepared clips.")
     parser.add_argument("clips", type=Path)
-    parser.add_argument("--left-out", nargs="*", default=(), help="clips whose name starts with one of these")
+    parser.add_argument("--left-out", nargs="*", default=(), help="skip clips whose name starts with one of these")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     mean = mean_face(_read(path) for path in clip_files(options.clips, options.left_out))

@@ -1,8 +1,8 @@
-"""Random views of tracked faces, of which the face detector and the face mesh are trained, with exact labels.
+"""Random views of tracked faces with exact labels, to train the face detector and the face mesh.
 
-The labels are a teacher's, read once from whole pictures, videos and driven portraits (``prepare``, ``mouths``); turns,
-sizes, smooth changes of shape and mirroring move them along. What a camera, a painter or a hand before the face may do
-to a picture is done to the pixels alone.
+The labels are a teacher's, read once from whole pictures, videos and driven portraits (``data.prepare``,
+``animate.driven_portraits``); geometric augmentations (rotation, scale, smooth deformation, mirroring) transform them
+too. Photometric ones (camera, painting styles, occlusion) change only the pixels.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from ..data.clips import choose, jitter_colour, one_of, open_clip, random_shape,
 
 @dataclass(frozen=True)
 class FaceViews:
-    """rotation: radians, standard deviation of the crop's turn, of which ``wild`` in all is up to a quarter turn more.
+    """rotation: standard deviation of the crop's rotation in radians; a fraction ``wild`` turns by up to 0.8 instead.
 
-    zoom, shift: largest errors of the crop's size (factor) and place (sides). shape: largest displacement, in
-    fractions of the side, of the field that changes the face, in half of the views. pictures, driven: shares of whole
-    pictures and driven portraits among the faces, the rest being videos; others: of rare speakers among these.
+    zoom, shift: maximum errors of the crop's size (factor) and position (sides). shape: maximum displacement of the
+    random deformation in sides, applied to half of the views. pictures, driven: fractions of whole pictures and driven
+    portraits; the rest are videos, of which a fraction ``others`` is of rare speakers.
     """
 
     rotation: float = 0.12
@@ -38,7 +38,7 @@ class FaceViews:
 
 
 class FaceSources:
-    """Clip files by kind: whole pictures, driven portraits, and videos of rare and of frequent speakers."""
+    """Clip files by kind: whole pictures, driven portraits, videos of rare speakers and of the most frequent one."""
 
     def __init__(self, pictures: list[Path], driven: list[Path], videos: list[Path], views: FaceViews) -> None:
         rare, many = split_speakers(videos)
@@ -52,7 +52,7 @@ class FaceSources:
         self._groups = [(files, share) for files, share in groups if files and share > 0]
 
     def pick(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        """One face: a picture (3, H, W) in 0..1 and its landmarks (478, 3) in pixels."""
+        """Return a random face: a picture (3, H, W) in 0..1 and its landmarks (478, 3) in pixels."""
         shares = torch.tensor([share for _, share in self._groups])
         files = self._groups[int(torch.multinomial(shares, 1, generator=generator))][0]
         clip = open_clip(one_of(files, generator))
@@ -61,10 +61,10 @@ class FaceSources:
 
 
 def mirror_order(mean: Tensor) -> Tensor:
-    """Which landmark is which in a mirrored picture: (478,), by the average frontal face (478, 3), pair by pair."""
-    apart = torch.cdist(mean * mean.new_tensor((-1, 1, 1)), mean)
+    """Return the landmark order of mirrored pictures (478,), by matching pairs in the average frontal face (478, 3)."""
+    distances = torch.cdist(mean * mean.new_tensor((-1, 1, 1)), mean)
     order = torch.full((len(mean),), -1)
-    for pair in apart.flatten().argsort():
+    for pair in distances.flatten().argsort():
         a, b = divmod(int(pair), len(mean))
         if order[a] < 0 and order[b] < 0:
             order[a], order[b] = b, a
@@ -74,8 +74,8 @@ def mirror_order(mean: Tensor) -> Tensor:
 def face_view(
     image: Tensor, landmarks: Tensor, size: int, order: Tensor, views: FaceViews, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """A random view of a face as ``mesh_crop`` might cut it: (3, size, size) in 0..1, landmarks (478, 3) in its
-    pixels."""
+    """Return a random view of a face, as if cropped by ``mesh_crop``: (3, size, size) in 0..1, and its landmarks
+    (478, 3) in pixels."""
     height, width = image.shape[-2:]
     crop = jittered(mesh_crop(keypoints_of(landmarks), (height, width), size), views, generator)
     view, points = extract_crop(image, crop), to_crop(landmarks, crop)
@@ -89,7 +89,7 @@ def face_view(
 
 
 def jittered(crop: Crop, views: FaceViews, generator: Generator) -> Crop:
-    """The crop turned, resized and moved by chance about its own middle."""
+    """Rotate, scale and shift a crop at random about its centre."""
     angle = views.rotation * torch.randn((), generator=generator)
     if uniform(0, 1, generator) < views.wild:
         angle = uniform(-0.8, 0.8, generator)
@@ -104,7 +104,7 @@ def jittered(crop: Crop, views: FaceViews, generator: Generator) -> Crop:
 
 
 def degraded(image: Tensor, generator: Generator) -> Tensor:
-    """What may be done to a picture (3, S, S) in 0..1 without moving its face."""
+    """Apply random photometric augmentations to a picture (3, S, S) in 0..1."""
     image = jitter_colour(image, generator, strength=float(uniform(0, 2, generator)))
     changes = ((_lit, 0.3), (_occluded, 0.3), (_drawn, 0.05), (_painted, 0.07), (_grey, 0.1), (_blurred, 0.35))
     for change, chance in changes:
@@ -116,7 +116,7 @@ def degraded(image: Tensor, generator: Generator) -> Tensor:
 
 
 def _lit(image: Tensor, generator: Generator) -> Tensor:
-    """Light from one side, or a shadow over one."""
+    """Apply a random linear light gradient."""
     axis = torch.linspace(-1, 1, image.shape[-1])
     x, y = uniform(-1, 1, generator, 2)
     ramp = (x * axis[None] + y * axis[:, None]) * uniform(0, 1.2, generator)
@@ -124,7 +124,7 @@ def _lit(image: Tensor, generator: Generator) -> Tensor:
 
 
 def _occluded(image: Tensor, generator: Generator) -> Tensor:
-    """A turned rectangle or ellipse before the face, of one colour, noise, or another part of the picture."""
+    """Occlude a rotated rectangle or ellipse with a colour, noise or another part of the picture."""
     size = image.shape[-1]
     axis = (torch.arange(size) + 0.5) / size
     middle, half = uniform(0, 1, generator, 2), uniform(0.03, 0.25, generator, 2)
@@ -149,7 +149,7 @@ def _grey(image: Tensor, generator: Generator) -> Tensor:
 
 
 def _drawn(image: Tensor, generator: Generator) -> Tensor:
-    """A pencil's lines: the picture over its own blur."""
+    """Imitate a pencil drawing: the picture divided by its blur."""
     grey = image.mean(0, keepdim=True)
     reach = 3 + 2 * choose(4, generator)
     smooth = F.avg_pool2d(grey[None], reach, 1, reach // 2, count_include_pad=False)[0]
@@ -157,7 +157,7 @@ def _drawn(image: Tensor, generator: Generator) -> Tensor:
 
 
 def _painted(image: Tensor, generator: Generator) -> Tensor:
-    """Few tones, in patches."""
+    """Imitate a painting: smoothed and posterised."""
     reach = 3 + 2 * choose(2, generator)
     smooth = F.avg_pool2d(image[None], reach, 1, reach // 2, count_include_pad=False)[0]
     tones = 3 + choose(6, generator)
@@ -165,7 +165,7 @@ def _painted(image: Tensor, generator: Generator) -> Tensor:
 
 
 def _blurred(image: Tensor, generator: Generator) -> Tensor:
-    """As few pixels as a face of a small picture has."""
+    """Reduce the resolution to that of a small face."""
     size = image.shape[-1]
     small = round(float(size * 2 ** uniform(-2.5, 0, generator)))
     return F.interpolate(F.interpolate(image[None], (small, small), mode="area"), (size, size), mode="bilinear")[0]
