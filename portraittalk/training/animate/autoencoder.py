@@ -1,4 +1,4 @@
-"""Training of the autoencoder on windows of prepared frames; mouth and eyes count most."""
+"""Training of the autoencoder on patches of prepared frames, with mouth and eyes weighted highest."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +31,11 @@ SHOWN = 6  # frames in a validation picture
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """window: side of the trained windows in pixels; the network is convolutional, so whole crops follow.
+    """window: side of the training patches in pixels; the network is convolutional, so it generalises to full crops.
 
-    portraits: share of portraits among the samples; others: share of the clips of rare speakers among the videos.
-    mouth, eyes: shares of windows around them. decoder_only: trains the decoder by itself as an animation uses it, on
-    the part of whole crops' latents that moves, while the encoder keeps its latents.
+    portraits: fraction of samples from portraits. others: fraction of video samples from rare speakers. mouth, eyes:
+    fractions of patches around them. decoder_only: freezes the encoder and trains the decoder as animation uses it, on
+    windows of the latents of full crops.
     """
 
     window: Annotated[int, Gt(0)] = 128
@@ -51,7 +51,8 @@ class AutoencoderTraining:
 
 
 def batches(clips: list[Path], crop_size: int, config: AutoencoderTraining) -> Draw:
-    """Draws batches of ``image`` (B, 3, W, W) in 0..1 and ``weight`` (B, 1, W, W): 1, up to 4 at mouth and eyes."""
+    """Return a function that draws batches of ``image`` (B, 3, W, W) in 0..1 and ``weight`` (B, 1, W, W): 1, up to 4 at
+    mouth and eyes."""
     groups = split_clips(clips)
 
     def draw(generator: Generator) -> Batch:
@@ -61,7 +62,7 @@ def batches(clips: list[Path], crop_size: int, config: AutoencoderTraining) -> D
 
 
 def split_clips(clips: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
-    """Clip files -> (portraits, clips of rare speakers, clips of the speaker with most clips), by name and length."""
+    """Split clips by length and name into (portraits, videos of rare speakers, videos of the most frequent one)."""
     portraits = [p for p in clips if len(open_clip(p)) == 1]
     return portraits, *split_speakers([p for p in clips if len(open_clip(p)) > 1])
 
@@ -103,7 +104,8 @@ def _sample(
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted L1 on pixels and on their differences to neighbours one and three pixels away, which make sharpness."""
+    """Return the weighted L1 loss of pixels and of their differences to pixels one and three away, which adds
+    sharpness."""
 
     def difference(step: int) -> Tensor:
         across = (output[..., step:] - output[..., :-step]) - (target[..., step:] - target[..., :-step])
@@ -124,7 +126,8 @@ def autoencoder_loss(model: Autoencoder, batch: Batch, kl_weight: float, generat
 
 
 def decoder_loss(model: Autoencoder, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
-    """The reconstruction error on a window of latents about where ``sampling.render`` decodes: mouth, jaw and eyes."""
+    """Return the reconstruction loss of a random latent window roughly like those decoded in ``compositing.layers``:
+    mouth, jaw and eyes."""
     with torch.no_grad():
         latents = model.encode(batch["image"].contiguous(memory_format=torch.channels_last))
     size, factor = latents.shape[-1], model.config.factor
@@ -147,10 +150,10 @@ def train_autoencoder(
     start: Path | None = None,
     validation: list[Path] | None = None,
 ) -> nn.Module:
-    """Trains from prepared clips into ``out``, beginning with the weights in ``start``; returns the averaged network.
+    """Train on prepared clips into ``out``, from the weights in ``start`` if given; return the EMA network.
 
-    validation: clips to show at each checkpoint, if not some of those that are trained on.
-    Its latents are not scaled yet: see ``measure_scaling``.
+    validation: clips to reconstruct at each checkpoint, by default training clips.
+    The latents are not scaled yet: see ``measure_scaling``.
     """
     torch.manual_seed(config.seed)
     model = Autoencoder(network)
@@ -166,23 +169,23 @@ def train_autoencoder(
             return decoder_loss(trained, batch, generator)
         return autoencoder_loss(trained, batch, config.kl_weight, generator)
 
-    watched = first_frames(validation or clips, crop_size)
+    validation_frames = first_frames(validation or clips, crop_size)
 
     def validate(network: nn.Module, step: int) -> dict[str, Tensor]:
-        return reconstructions(cast(Autoencoder, network), watched)
+        return reconstructions(cast(Autoencoder, network), validation_frames)
 
     return fit(model, batches(clips, crop_size, config), loss, config.trainer, out, config.seed, validate)
 
 
 def first_frames(clips: list[Path], crop_size: int) -> Tensor:
-    """A frame of each of a few clips, evenly chosen: (N, 3, S, S) in 0..1."""
+    """Return the first frames of ``SHOWN`` evenly chosen clips: (N, 3, S, S) in 0..1."""
     chosen = clips[:: max(1, len(clips) // SHOWN)][:SHOWN]
     return torch.cat([F.interpolate(open_clip(path).frames(0, 1), (crop_size, crop_size)) for path in chosen])
 
 
 @torch.no_grad()
 def reconstructions(model: Autoencoder, images: Tensor) -> dict[str, Tensor]:
-    """A picture with the images (N, 3, S, S) in its upper row and what becomes of them below, and their error."""
+    """Return a picture with images (N, 3, S, S) above their reconstructions, and the mean squared error."""
     images = images.to(next(model.parameters()).device)
     output = model.decode(model.encode(images)).clamp(0, 1)
     rows = [torch.cat(tuple(row), -1) for row in (images, output)]
@@ -191,5 +194,5 @@ def reconstructions(model: Autoencoder, images: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def measure_scaling(model: Autoencoder, images: Tensor) -> float:
-    """The scaling factor that gives latents of images (N, 3, S, S) unit variance."""
+    """Return the scaling factor that gives the latents of images (N, 3, S, S) unit variance."""
     return float(1 / (model.encode(images) / model.config.scaling_factor).std())

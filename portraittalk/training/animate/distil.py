@@ -1,9 +1,9 @@
-"""A few-step student: it learns to give at once what its teacher arrives at in many steps from the same noise.
+"""Distillation to few steps: the student predicts directly what the teacher samples in many steps from the same noise.
 
-The teacher's sampling (DDIM, eta 0) is a function of the noise: there is one right answer to every noise, and the
-student need not average over several, as a network does that is trained on data alone. The student sees the teacher's
-own way at the noise levels of its ``steps``, and is asked for the way's end: direct distillation of the ODE, as in
-Luhman and Luhman 2021 for one step. It cannot become better than the teacher.
+The teacher's sampling (DDIM, eta 0) is deterministic given the noise, so the student need not average over several
+possible outputs, unlike a network trained on data alone. The student gets points of the teacher's trajectory at the
+noise levels of its own ``steps`` and predicts the trajectory's end: direct distillation of the ODE, as in Luhman and
+Luhman 2021 for one step. It cannot become better than the teacher.
 """
 
 import copy
@@ -27,7 +27,7 @@ from .validate import conditions_of
 
 @dataclass(frozen=True)
 class DistilTraining:
-    """steps: of the student. teacher_steps: a multiple of it. window, batch: frames of a sample, and of a step."""
+    """steps: of the student. teacher_steps: a multiple of steps. window: frames per sample. batch: frames per step."""
 
     steps: Annotated[int, Ge(1)] = 1
     teacher_steps: Annotated[int, Ge(1)] = 8
@@ -45,9 +45,10 @@ def train_distil(
     out: Path,
     validate: Validate | None = None,
 ) -> nn.Module:
-    """From pair files into ``out``: the averaged student, which begins as the teacher and keeps its IdentityNet.
+    """Train the student on pair files into ``out`` and return its EMA copy.
 
-    Raises SettingsError where the teacher's steps are no multiple of the student's.
+    The student starts as a copy of the teacher; its IdentityNet stays frozen. Raises SettingsError if the teacher's
+    steps are not a multiple of the student's.
     """
     if training.teacher_steps % training.steps:
         raise SettingsError(
@@ -68,17 +69,18 @@ def train_distil(
 def distil_loss(
     student: Networks, teacher: Networks, batch: Batch, training: DistilTraining, noise: Generator
 ) -> dict[str, Tensor]:
-    """How far the student's clean latents are from the end of the teacher's way, weighted as in ``animate_loss``."""
+    """Return the squared error of the student's clean latents against the teacher's sample, weighted as in
+    ``animate_loss``."""
     warped = batch["warped"]
     teacher.to(warped.device)
     conditions = conditions_of(student, batch)
     eps = torch.randn(warped.shape, generator=noise).to(warped)
     chosen = choose(training.steps, noise)
     with torch.no_grad():
-        seen, end = teacher_way(teacher.animate_net, eps, conditions, training, chosen)
+        noisy, teacher_sample = teacher_way(teacher.animate_net, eps, conditions, training, chosen)
     step = velocity_steps(training.steps)[chosen]
-    clean = predicted_clean(student.animate_net, step, seen, conditions)
-    error = (clean - end).square()
+    clean = predicted_clean(student.animate_net, step, noisy, conditions)
+    error = (clean - teacher_sample).square()
     weight = (STILL + batch["mask"] + MOUTH * mouth_cells(batch["map"], warped.shape[-1])).expand_as(error)
     return {"loss": (error * weight).sum() / weight.sum()}
 
@@ -86,17 +88,18 @@ def distil_loss(
 def teacher_way(
     net: AnimateNet, eps: Tensor, conditions: Conditions, training: DistilTraining, chosen: int
 ) -> tuple[Tensor, Tensor]:
-    """Noise (B, C, F, h, w) -> the teacher's sample where the student's step number ``chosen`` begins, and its end."""
-    sample = seen = eps
+    """Sample with the teacher from noise (B, C, F, h, w); return its latents at the start of the student's step
+    ``chosen`` and its final sample."""
+    sample = at_step = eps
     for number, step in enumerate(velocity_steps(training.teacher_steps)):
         if number == chosen * training.teacher_steps // training.steps:
-            seen = sample
+            at_step = sample
         velocity = net(sample, torch.tensor(step.timestep, device=eps.device), conditions)
         sample = step.advance(sample, velocity.float())
-    return seen, sample
+    return at_step, sample
 
 
 def predicted_clean(net: AnimateNet, step: Step, sample: Tensor, conditions: Conditions) -> Tensor:
-    """The clean latents that the network's velocity at ``step`` means."""
+    """Return the clean latents implied by the network's velocity at ``step``."""
     velocity = net(sample, torch.tensor(step.timestep, device=sample.device), conditions).float()
     return step.signal * sample - step.noise * velocity

@@ -1,10 +1,9 @@
-"""Videos made from portraits: a photograph moved by somebody's motion, with a mouth interior that belongs there.
+"""Training videos synthesised from portraits: a portrait driven by another person's motion, with a mouth interior.
 
-Few people are seen speaking in the training videos, many are seen in portraits. A portrait is warped to a driver's
-motion exactly as a portrait is when it is animated. Where its lips are open, what is behind them stays with the skull
-while they slide over it; where they are closed, the warp cannot know what they open on, and rendered teeth are set in
-(``teeth``), placed by the anatomy and in the portrait's light. So the network learns to draw mouths into faces of all
-kinds.
+The training videos show few people, the portraits many. A portrait is warped to a driver's motion exactly as in
+inference. If its lips are open, the mouth interior stays fixed to the skull while the lips slide over it. If they are
+closed, the warp has no interior to show, and rendered teeth (``teeth``) are inserted, placed anatomically and lit like
+the portrait. This way the network learns to draw mouths into faces of all kinds.
 """
 
 from dataclasses import dataclass, replace
@@ -30,18 +29,21 @@ from ..data.clips import Clip, choose, one_of, open_clip, random_affine, split_s
 from ..data.prepare import PORTRAIT_SIZE, write_clip
 from .teeth import random_mouth
 
-CLOSED = 0.25  # chance that a mouth which shows teeth is first closed
-FURTHER = 1.1  # how much further than it is such a mouth may open
-LIGHT, TINT, SHIFT = 0.7, 0.05, 0.02  # of other mouths: octaves of light, of a colour's light, share of the side
-DRIVEN_FRAMES, DRIVEN_STEP = 8, 4  # frames of a driven clip, and how many of the driver's lie between them
-CROP_ZOOM = (256 / PORTRAIT_SIZE, 300 / PORTRAIT_SIZE)  # from all of a portrait's margin to none
+CLOSED = 0.25  # probability that a mouth showing teeth is closed in the reference
+FURTHER = 1.1  # maximum aperture of such a mouth, relative to the portrait's
+LIGHT, TINT, SHIFT = 0.7, 0.05, 0.02  # mouth augmentation: octaves of brightness and of each channel, shift in sides
+DRIVEN_FRAMES, DRIVEN_STEP = 8, 4  # frames of a driven clip, and their spacing in driver frames
+CROP_ZOOM = (256 / PORTRAIT_SIZE, 300 / PORTRAIT_SIZE)  # from the whole margin of a portrait to none
 
 
 @dataclass(frozen=True)
 class DrivenPortrait:
-    """reference: (3, S, S) what is warped; reference_landmarks: (478, 3) its own. photograph: (3, S, S), the portrait.
-    target: (F, 3, S, S); landmarks: (F, 478, 3) what it shows; expression: (F, 52); track: the motion, F frames;
-    start: the driver's frame at which it begins."""
+    """A portrait driven by a video.
+
+    reference: (3, S, S), the picture to warp, with reference_landmarks (478, 3). photograph: (3, S, S), the portrait.
+    target: (F, 3, S, S), with landmarks (F, 478, 3) and expression (F, 52). track: the motion of F frames. start: the
+    driver's first frame.
+    """
 
     reference: Tensor
     reference_landmarks: Tensor
@@ -66,30 +68,32 @@ def drive_portrait(
     start: int | None = None,
     look: MouthLook = AVERAGE_MOUTH,
 ) -> DrivenPortrait:
-    """image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,), moved by ``frames``
-    successive frames of ``driver``, a video clip, from ``start`` or anywhere on; dentition, look: the mouth
-    behind closed lips."""
+    """Drive a portrait by ``frames`` successive frames of a video clip.
+
+    image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,). start: the driver's
+    first frame, random by default. dentition, look: the mouth interior behind closed lips.
+    """
     size, cells = config.crop_size, config.structure.flow_size
     start = choose(len(driver) - frames + 1, generator) if start is None else start
-    seen, shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
-    track = motion_of_faces([Face(p, s) for p, s in zip(seen, shapes, strict=True)], 25.0, basis)
+    driver_points, driver_shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
+    track = motion_of_faces([Face(p, s) for p, s in zip(driver_points, driver_shapes, strict=True)], 25.0, basis)
     strength = uniform(0.5, 1.5, generator)
     track = replace(track, rotation=track.rotation * strength, translation=track.translation * strength)
-    own, asked = lip_aperture(landmarks), lip_aperture(seen) * uniform(0.85, 1.15, generator)
-    has_teeth = bool(own > SHOWS_TEETH)
+    own_aperture, apertures = lip_aperture(landmarks), lip_aperture(driver_points) * uniform(0.85, 1.15, generator)
+    has_teeth = bool(own_aperture > SHOWS_TEETH)
     reference, reference_landmarks = image, landmarks
     if has_teeth:
-        asked = asked.clamp_max(FURTHER * own)
+        apertures = apertures.clamp_max(FURTHER * own_aperture)
         if uniform(0, 1, generator) < CLOSED:
             reference_landmarks = set_lips(landmarks[None], uniform(0, 0.01, generator, 1), basis)[0]
             reference = warp(image, flow_between(landmarks, reference_landmarks[None], size, cells))[0]
-    moved = set_lips(move_landmarks(landmarks, blendshapes, track, basis), asked, basis)
+    moved = set_lips(move_landmarks(landmarks, blendshapes, track, basis), apertures, basis)
     target = warp(image, flow_between(landmarks, moved, size, cells))
     if not has_teeth:
         skin = skin_colour(image[None], landmarks[None])[0]
-        inside = mouth_interior(dentition, landmarks, moved, skin, size, basis.mean, look)
+        interior = mouth_interior(dentition, landmarks, moved, skin, size, basis.mean, look)
         opening = avg_pool2d(fill(moved[:, LIPS_INNER, :2], size)[:, None], 3, stride=1, padding=1)
-        target = target.lerp(inside, opening)
+        target = target.lerp(interior, opening)
     expression = shown_expression(track, blendshapes)
     return DrivenPortrait(reference, reference_landmarks, image, target, moved, expression, track, start)
 
@@ -104,8 +108,8 @@ def drive_portraits(
     seed: int,
     out: Path,
 ) -> None:
-    """Writes clip files ``<portrait>.<variant>.safetensors`` of some frames of every portrait, moved by a video: faces
-    in speech with exact landmarks, as the face mesh is trained on. What is there is kept."""
+    """Write clip files ``<portrait>.<variant>.safetensors`` with a few frames of every portrait driven by a video:
+    talking faces with exact landmarks, to train the face mesh. Existing files are kept."""
     out.mkdir(parents=True, exist_ok=True)
     videos = [path for path in clips if len(open_clip(path)) >= DRIVEN_FRAMES * DRIVEN_STEP]
     rare, many = split_speakers(videos)
@@ -122,24 +126,25 @@ def drive_portraits(
             (image,), (points,) = view
             frames = DRIVEN_FRAMES * DRIVEN_STEP
             look, shapes = random_mouth(generator), clip.blendshapes[0]
-            made = drive_portrait(image, points, shapes, driver, dentition, frames, basis, config, generator, look=look)
+            driven = drive_portrait(
+                image, points, shapes, driver, dentition, frames, basis, config, generator, look=look
+            )
             chosen = slice(0, None, DRIVEN_STEP)
             write_clip(
                 target,
                 {
-                    "frames": (made.target[chosen] * 255).round().byte(),
-                    "landmarks": made.landmarks[chosen],
-                    "blendshapes": made.expression[chosen],
+                    "frames": (driven.target[chosen] * 255).round().byte(),
+                    "landmarks": driven.landmarks[chosen],
+                    "blendshapes": driven.expression[chosen],
                 },
             )
 
 
 def change_mouth(images: Tensor, landmarks: Tensor, generator: Generator, map_size: int = 64) -> Tensor:
-    """What shows between open lips, lighter or darker and further up or down: somebody else's teeth and tongue.
+    """Brighten or darken the mouth interior and shift it vertically, to imitate another person's teeth and tongue.
 
-    Few people are seen speaking; a network that has seen theirs alone gives everybody the teeth of one of them.
-
-    images: (F, 3, S, S) in 0..1, landmarks: (F, 478, 3) in their pixels -> the images with one such change.
+    Few people speak in the training videos; a network trained on their mouths alone gives everyone their teeth.
+    images: (F, 3, S, S) in 0..1. landmarks: (F, 478, 3) in pixels. All images get the same random change.
     """
     size = images.shape[-1]
     opening = fill(landmarks[:, LIPS_INNER, :2] * (map_size / size), map_size)[:, None]
@@ -148,12 +153,12 @@ def change_mouth(images: Tensor, landmarks: Tensor, generator: Generator, map_si
     shift = uniform(-SHIFT, SHIFT, generator)
     grid = affine_grid(torch.eye(2, 3)[None], [1, 3, size, size], align_corners=False)
     grid = grid + torch.stack((torch.zeros_like(opening[:, 0]), 2 * shift * opening[:, 0]), -1)
-    other = light * grid_sample(images, grid, padding_mode="border", align_corners=False)
-    return images.lerp(other.clamp(0, 1), opening)
+    changed = light * grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return images.lerp(changed.clamp(0, 1), opening)
 
 
 def set_lips(points: Tensor, asked: Tensor, basis: FaceBasis) -> Tensor:
-    """Landmarks (F, 478, 3) in pixels with their lips ``asked`` (F,) eye distances apart."""
+    """Open or close the lips of landmarks (F, 478, 3) in pixels to an aperture of ``asked`` (F,) eye distances."""
     facing, scale, offset = rigid_fit(basis.mean.expand(len(points), -1, -1), points)
     moved = set_gap(undo_rigid(points, facing, scale, offset), LIPS, asked, basis.mean)
     return apply_rigid(moved, facing, scale, offset)

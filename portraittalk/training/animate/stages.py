@@ -1,9 +1,9 @@
-"""The two stages of training, after the public summary of the paper: identity first, motion second.
+"""The two training stages of the paper's public summary: identity first, motion second.
 
-Stage one shows single frames (pairs of a reference and a target) and trains IdentityNet with AnimateNet's spatial
-layers; stage two shows windows of video to AnimateNet, with IdentityNet frozen. Both may see parts of frames. The mask
-reconstruction loss weighs the error by what may change at all, most of all around the mouth; where it can, stage two
-also compares mouths as they look decoded. The formulas are our reading.
+Stage one trains IdentityNet and AnimateNet's spatial layers on single frames (reference and target); stage two trains
+AnimateNet on windows of video, with IdentityNet frozen. Both can train on crops of frames. The mask reconstruction loss
+weights the error by the motion mask, and most around the mouth; optionally, mouths are also compared after decoding.
+The formulas are our reading of the paper.
 """
 
 from collections.abc import Mapping
@@ -30,28 +30,27 @@ from ..trainer import Batch, Draw, TrainerConfig, Validate, fit, stacked
 from .pairs import Kind
 from .perceptual import MouthLoss
 
-STILL = 0.15  # weight of the latents that the mask leaves out
-MOUTH = 2.0  # what is added for those that show the lips and what is between them
+STILL = 0.15  # weight of latents outside the motion mask
+MOUTH = 2.0  # additional weight of latents at the lips and the mouth interior
 EYE_CHANNELS = [MAP_CHANNELS.index(name) for name in ("open eyes", "irises", "brows")]
-OWN_FIRST = 0.8  # chance that the first reference, mostly the one that is warped, is the first that is taken
+OWN_FIRST = 0.8  # probability that the file's first reference, mostly the warped frame, is used first
 LIP_CHANNELS = [MAP_CHANNELS.index(name) for name in ("outer lips", "inner lips", "open mouth")]
 
 
 @dataclass(frozen=True)
 class AnimateTraining:
-    """stage: 1 or 2. window: frames a sample in stage two. batch: frames a step.
+    """stage: 1 or 2. window: frames per sample in stage two. batch: frames per step.
 
-    part: latent rows and columns that are seen of a frame, about the mouth or, in a share ``eyes`` of the samples, the
-    eyes; 0 shows whole frames, which is what the last training has to do.
+    part: side of the training crops in latent cells, around the mouth or, for a fraction ``eyes`` of the samples, the
+    eyes; 0 for full frames, which the last training needs.
 
-    references: chances that a step shows one, two, ... references of each person; alone, it is mostly the one that is
-    warped.
+    references: probabilities of one, two, ... identity references in a step; a single one is mostly the warped frame.
 
-    shares: of the kinds of pairs among the samples; a kind of which there are none, or in stage two the stills, leaves
-    its share to the others. others: share of the rare speakers among the videos. dropout: chance, for each branch by
-    itself, that a sample does without it. feature_dropout: of features in the UNet's blocks. first: chance of the last
-    timestep, from which every sampling starts. pictures: weight of the mouth as it looks decoded (``MouthLoss``), on
-    ``decoded`` frames of a step.
+    shares: fractions of the kinds of pairs; missing kinds, and stills in stage two, leave theirs to the other kinds.
+    others: fraction of video samples from rare speakers. dropout: probability, independently for each condition, that
+    it is dropped. feature_dropout: dropout in the UNet's residual blocks. first: probability of the last timestep,
+    where sampling starts. distil: weight of the identity embedding loss. pictures: weight of the loss on decoded mouths
+    (``MouthLoss``), which is computed on ``decoded`` frames per step.
     """
 
     stage: Literal[1, 2] = 1
@@ -73,7 +72,7 @@ class AnimateTraining:
 
 
 class Networks(nn.Module):
-    """IdentityNet and AnimateNet, trained together."""
+    """IdentityNet and AnimateNet as one module."""
 
     def __init__(self, config: PortraitTalkConfig) -> None:
         super().__init__()
@@ -91,11 +90,11 @@ def train_animate(
     mouth_loss: MouthLoss | None = None,
     validate: Validate | None = None,
 ) -> nn.Module:
-    """One stage from pair files into ``out``; returns the averaged networks.
+    """Train one stage on pair files into ``out``; return the EMA networks.
 
-    mouth_loss: the loss on decoded mouths, if there is to be one. validate: as of ``trainer.fit``.
-    embeddings: (n, E) unit-length embeddings of a face recogniser by the clip's name, for stage one; a clip without is
-    trained without. A pair file is named ``<clip>.<kind>.<variant>.safetensors``.
+    pairs: files named ``<clip>.<kind>.<variant>.safetensors``. embeddings: clip name -> (n, E) unit-length embeddings
+    of a face recogniser, for stage one; clips without one get no embedding loss. mouth_loss: optional loss on decoded
+    mouths. validate: as in ``trainer.fit``.
     """
     networks.identity_net.requires_grad_(training.stage == 1)
     if training.stage == 1:
@@ -118,7 +117,7 @@ def train_animate(
 
 
 def leave_out_motion(net: AnimateNet) -> None:
-    """Makes the motion modules the identity, which is what stage two begins with, and skips their computation."""
+    """Make the motion modules the identity, with which stage two starts, and skip their computation."""
     for module in _motion_modules(net):
         nn.init.zeros_(module.proj_out.weight)
         nn.init.zeros_(module.proj_out.bias)
@@ -127,7 +126,7 @@ def leave_out_motion(net: AnimateNet) -> None:
 
 
 def bring_back_motion(net: AnimateNet) -> None:
-    """Undoes ``leave_out_motion``, but for the weights."""
+    """Undo ``leave_out_motion`` except for the weights."""
     for module in _motion_modules(net):
         module.requires_grad_(True)
         del module.forward
@@ -150,8 +149,9 @@ def animate_loss(
     noise: Generator,
     mouth_loss: MouthLoss | None = None,
 ) -> dict[str, Tensor]:
-    """The mask reconstruction loss: mean of ``(STILL + mask + MOUTH * mouth) * (v_predicted - v)^2`` over latents, and
-    in stage one the distance of the identity embedding to the recogniser's."""
+    """Return the mask reconstruction loss: the mean of ``(STILL + mask + MOUTH * mouth) * (v_predicted - v)^2`` over
+    latents, divided by the mean weight; in stage one plus the cosine distance of the identity embedding to the
+    recogniser's, and with ``mouth_loss`` plus the loss on decoded mouths."""
     references = batch["reference"]
     features = model.identity_net.encoder(references.flatten(0, 1))
     identity = model.identity_net.tokens(features).unflatten(0, references.shape[:2]).flatten(1, 2)
@@ -163,16 +163,16 @@ def animate_loss(
     timestep[torch.rand(len(clean), generator=noise) < training.first] = TRAINING_STEPS - 1
     timestep = timestep.to(clean.device)
 
-    def kept() -> Tensor:
+    def keep_mask() -> Tensor:
         return (torch.rand(len(clean), generator=noise) >= training.dropout).to(clean)
 
     conditions = Conditions(
         warped=warped,
         mask=batch["mask"],
         map=batch["map"],
-        identity=identity * kept()[:, None, None],
-        speech=batch["speech"] * kept()[:, None, None, None],
-        structure=batch["structure"] * kept()[:, None, None],
+        identity=identity * keep_mask()[:, None, None],
+        speech=batch["speech"] * keep_mask()[:, None, None, None],
+        structure=batch["structure"] * keep_mask()[:, None, None],
     )
     velocity = model.animate_net(schedule.add_noise(clean, eps, timestep), timestep, conditions).float()
     wanted = schedule.get_velocity(clean, eps, timestep)
@@ -186,38 +186,39 @@ def animate_loss(
     if mouth_loss is not None and len(chosen):
         scale = net.residual_scale if net.residual else 1
         base = warped if net.residual else torch.zeros_like(warped)
-        pick = torch.randperm(len(chosen) * clean.shape[2], generator=noise)[: training.decoded].to(clean.device)
-        # At the last timestep nothing of the noisy latents is signal: the velocity is the clean latents, negated.
-        shown, wanted, where = (
-            tensor[chosen].transpose(1, 2).flatten(0, 1)[pick]
+        selected = torch.randperm(len(chosen) * clean.shape[2], generator=noise)[: training.decoded].to(clean.device)
+        # At the last timestep the noisy latents contain no signal: the velocity is the negated clean latents.
+        mouth_latents, wanted, mouth_mask = (
+            tensor[chosen].transpose(1, 2).flatten(0, 1)[selected]
             for tensor in (base - velocity / scale, base + clean / scale, mouth)
         )
-        size = shown.shape[-1] * config.autoencoder.factor
-        opening = batch["map"][chosen].flatten(0, 1)[pick][:, [MAP_CHANNELS.index("open mouth")]]
+        size = mouth_latents.shape[-1] * config.autoencoder.factor
+        opening = batch["map"][chosen].flatten(0, 1)[selected][:, [MAP_CHANNELS.index("open mouth")]]
         share = drawn_share(interpolate(opening, (size, size), mode="bilinear"))
-        pictures = mouth_loss(shown, wanted, where, share, noise)
-        losses["loss"] = losses["loss"] + training.pictures * pictures
-        losses["pictures"] = pictures.detach()
+        decoded_loss = mouth_loss(mouth_latents, wanted, mouth_mask, share, noise)
+        losses["loss"] = losses["loss"] + training.pictures * decoded_loss
+        losses["pictures"] = decoded_loss.detach()
     if training.stage == 1:
         embeddings = model.identity_net.encoder.embed(features.float()).unflatten(0, references.shape[:2])
         cosine = (embeddings * batch["embedding"][:, None]).sum(-1).mean(1)
-        known = batch["embedding"].abs().sum(-1) > 0
-        distance = ((1 - cosine) * known).sum() / known.sum().clamp_min(1)
+        has_embedding = batch["embedding"].abs().sum(-1) > 0
+        distance = ((1 - cosine) * has_embedding).sum() / has_embedding.sum().clamp_min(1)
         losses["loss"] = losses["loss"] + training.distil * distance
         losses["identity"] = distance.detach()
     return losses
 
 
-def mouth_cells(drawn: Tensor, size: int) -> Tensor:
-    """Where the mouth is, by the landmark maps (B, F, M, m, m) -> (B, 1, F, size, size) in 0..1."""
-    lips = drawn[:, :, LIP_CHANNELS].amax(2)
+def mouth_cells(maps: Tensor, size: int) -> Tensor:
+    """Return the mouth mask (B, 1, F, size, size) in 0..1 from landmark maps (B, F, M, m, m)."""
+    lips = maps[:, :, LIP_CHANNELS].amax(2)
     return adaptive_max_pool2d(lips, size)[:, None]
 
 
 def batches(
     pairs: list[Path], embeddings: dict[str, Tensor], config: PortraitTalkConfig, training: AnimateTraining
 ) -> Draw:
-    """Draws batches: of single frames in stage one, of windows of video in stage two, or of parts of these."""
+    """Return a function that draws batches of single frames (stage one) or windows of video (stage two), or crops of
+    these."""
     frames = 1 if training.stage == 1 else training.window
     long = [path for path in pairs if frame_count(path) >= frames]
     groups = {kind: [path for path in long if path.stem.split(".")[1] == kind] for kind in training.shares}
@@ -255,8 +256,8 @@ def read_window(
     config: PortraitTalkConfig,
     generator: Generator,
 ) -> dict[str, Tensor]:
-    """``frames`` successive frames of one pair file, in the layouts of ``Conditions`` but for the batch, and so many
-    of its references (R, 3, s, s) in 0..1."""
+    """Read ``frames`` random successive frames of a pair file, in the layouts of ``Conditions`` without the batch
+    dimension, and ``references`` of its references (R, 3, s, s) in 0..1."""
     start = choose(frame_count(path) - frames + 1, generator)
     with safe_open(path, framework="pt") as file:
 
@@ -265,7 +266,7 @@ def read_window(
 
         has_speech = "speech" in file.keys()  # noqa: SIM118
         speech = read("speech") if has_speech else torch.zeros(frames, config.speech.steps, config.speech.dim)
-        known = embeddings.get(path.stem.split(".")[0], torch.zeros(1, config.identity_net.embedding_dim))
+        clip_embeddings = embeddings.get(path.stem.split(".")[0], torch.zeros(1, config.identity_net.embedding_dim))
         return {
             "target": read("target").transpose(0, 1),
             "warped": read("warped").transpose(0, 1),
@@ -273,25 +274,26 @@ def read_window(
             "map": read("map") / 255,
             "structure": read("structure"),
             "speech": speech,
-            "reference": _some(file.get_tensor("reference"), references, generator).float() / 255,
-            "embedding": known[choose(len(known), generator)],
+            "reference": _choose_references(file.get_tensor("reference"), references, generator).float() / 255,
+            "embedding": clip_embeddings[choose(len(clip_embeddings), generator)],
         }
 
 
 def cut_part(sample: dict[str, Tensor], part: int, eyes: float, generator: Generator) -> dict[str, Tensor]:
-    """``part`` latent rows and columns of a sample of ``read_window``, about the mouth or, by chance, the eyes."""
+    """Crop a sample of ``read_window`` to ``part`` latent rows and columns around the mouth or, with probability
+    ``eyes``, the eyes."""
     channels = EYE_CHANNELS if float(uniform(0, 1, generator)) < eyes else LIP_CHANNELS
     size, cells = sample["mask"].shape[-1], sample["map"].shape[-1]
-    shown = sample["map"][:, channels].amax(1)[0]  # (m, m) of the first frame
-    rows, columns = (span_about(shown.sum(1 - axis), size, part, 2, generator) for axis in (0, 1))
-    fine = cells // size
-    drawn_rows, drawn_columns = (slice(span.start * fine, span.stop * fine) for span in (rows, columns))
+    region = sample["map"][:, channels].amax(1)[0]  # (m, m) of the first frame
+    rows, columns = (span_about(region.sum(1 - axis), size, part, 2, generator) for axis in (0, 1))
+    scale = cells // size
+    map_rows, map_columns = (slice(span.start * scale, span.stop * scale) for span in (rows, columns))
     cut = {name: sample[name][..., rows, columns] for name in ("target", "warped", "mask")}
-    return {**sample, **cut, "map": sample["map"][..., drawn_rows, drawn_columns]}
+    return {**sample, **cut, "map": sample["map"][..., map_rows, map_columns]}
 
 
-def _some(references: Tensor, count: int, generator: Generator) -> Tensor:
-    """``count`` of the references (R, ...): in most cases the first, then others in any order."""
+def _choose_references(references: Tensor, count: int, generator: Generator) -> Tensor:
+    """Choose ``count`` of the references (R, ...): usually the first one, then others in random order."""
     order = 1 + torch.randperm(len(references) - 1, generator=generator)
     own = order.new_zeros(1)
     order = torch.cat((own, order) if float(uniform(0, 1, generator)) < OWN_FIRST else (order, own))

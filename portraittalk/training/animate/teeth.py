@@ -1,4 +1,4 @@
-"""Teeth to paint into mouths, rendered from ICT-FaceKit, and the ways in which mouths look different."""
+"""Rendering of the teeth pictures from ICT-FaceKit, and random variations of the mouth interior."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from torch.nn.functional import avg_pool2d
 from ...compositing.teeth import DETAIL, HALF_WIDTH, REACH, Dentition, MouthLook
 from ..data.clips import uniform
 
-PUPILS = 0.756  # eye distances between the pupils of an average face
-TEETH_WIDTH = 0.85  # of the model's teeth, so that the six upper front teeth take 0.7 of an average mouth's width
-FRONT = 0.08  # eye distances beside the middle within which the incisal edge is looked for
-GUM_DEPTH = 0.06  # eye distances from the nearest tooth beyond which the model's gums are tongue and cheeks
-SUN = (0.0, -0.35, -0.94)  # where the light comes from: above and the camera
-AMBIENT = 0.35  # light that reaches what faces away
-DEPTH_FADE = 4.0  # light lost behind the front teeth: exponent per eye distance
-LOST = (0.15, 0.3)  # eye distances behind the front teeth between which the rest of the row vanishes in the dark
+PUPILS = 0.756  # pupil distance of an average face, in eye distances
+TEETH_WIDTH = 0.85  # scale of the model's teeth: the six upper front teeth then span 0.7 of an average mouth's width
+FRONT = 0.08  # maximum distance from the midline at which the incisal edge is measured, in eye distances
+GUM_DEPTH = 0.06  # eye distances from the nearest tooth; the model's gum material beyond is tongue and cheeks
+SUN = (0.0, -0.35, -0.94)  # direction to the light: from above and the camera
+AMBIENT = 0.35  # ambient light, which also reaches surfaces facing away
+DEPTH_FADE = 4.0  # exponential falloff of light behind the front teeth, per eye distance
+LOST = (0.15, 0.3)  # range of depths behind the front teeth, in eye distances, over which the teeth fade out
 
 
 def random_mouth(generator: Generator) -> MouthLook:
-    """Somebody's mouth."""
+    """Return a random mouth look."""
 
     def between(low: float, high: float) -> float:
         return float(uniform(low, high, generator))
@@ -41,7 +41,10 @@ def random_mouth(generator: Generator) -> MouthLook:
 
 
 def read_dentition(path: Path) -> Dentition:
-    """path: the ICT-FaceKit arrays V (vertices, in cm, right, up and towards the camera), F and M (materials)."""
+    """Render both rows of teeth from an ICT-FaceKit .npz.
+
+    Its arrays: V (vertices in cm; axes right, up, towards the camera), F (faces), M (materials).
+    """
     with np.load(path) as arrays:
         vertices, corners, materials = arrays["V"], arrays["F"][..., 0], arrays["M"]
     eyes = [vertices[corners[materials == f"M_Sclera{side}"]].reshape(-1, 3) for side in ("Left", "Right")]
@@ -54,8 +57,8 @@ def read_dentition(path: Path) -> Dentition:
     heights = {piece: middles[pieces == piece, 1].mean() for piece in np.unique(pieces)}
     between = (min(heights.values()) + max(heights.values())) / 2
     is_lower = np.array([heights[piece] > between for piece in pieces])
-    apart = torch.cdist(torch.from_numpy(points[gums].mean(1)).float(), torch.from_numpy(middles).float())
-    near, nearest = (t.numpy() for t in apart.min(1))
+    distances = torch.cdist(torch.from_numpy(points[gums].mean(1)).float(), torch.from_numpy(middles).float())
+    near, nearest = (t.numpy() for t in distances.min(1))
     pictures = []
     for lower in (False, True):
         own = teeth[is_lower == lower]
@@ -69,18 +72,18 @@ def read_dentition(path: Path) -> Dentition:
 
 
 def _pieces(triangles: NDArray[np.int32], count: int) -> NDArray[np.int64]:
-    """To which connected piece each triangle (T, 3) belongs: (T,), named by the piece's lowest vertex."""
-    name = np.arange(count)
+    """Label the connected components of triangles (T, 3): (T,), each by its lowest vertex index."""
+    label = np.arange(count)
     while True:
-        lowest = name.copy()
-        np.minimum.at(lowest, triangles, name[triangles].min(1, keepdims=True).repeat(3, 1))
-        if (lowest == name).all():
-            return np.asarray(name[triangles[:, 0]])
-        name = lowest
+        merged = label.copy()
+        np.minimum.at(merged, triangles, label[triangles].min(1, keepdims=True).repeat(3, 1))
+        if (merged == label).all():
+            return np.asarray(label[triangles[:, 0]])
+        label = merged
 
 
 def _render(points: NDArray[np.float64], teeth: NDArray[np.int32], gums: NDArray[np.int32]) -> Tensor:
-    """Points (V, 3) in eye distances from the incisal edge, triangles (T, 3) -> the (4, h, w) of ``Dentition``."""
+    """Render triangles (T, 3) of points (V, 3), in eye distances from the incisal edge: (4, h, w) of ``Dentition``."""
     triangles = np.concatenate((teeth, gums))
     a, b, c = (points[triangles[:, k]] for k in range(3))
     faces = np.cross(b - a, c - a)
@@ -109,18 +112,18 @@ def _render(points: NDArray[np.float64], teeth: NDArray[np.int32], gums: NDArray
         weights = np.stack((1 - u - v, u, v))
         z = np.tensordot(points[corners, 2], weights, 1)
         region = (slice(top, bottom), slice(left, right))
-        seen = (weights >= 0).all(0) & (z < depth[region])
-        depth[region][seen] = z[seen]
+        visible = (weights >= 0).all(0) & (z < depth[region])
+        depth[region][visible] = z[visible]
         is_gum = int(number >= len(teeth))
         patch = picture[:, region[0], region[1]]
-        patch[:, seen] = 0
-        patch[is_gum, seen] = np.tensordot((light * covers)[corners], weights, 1)[seen]
-        patch[2 + is_gum, seen] = np.tensordot(covers[corners], weights, 1)[seen]
+        patch[:, visible] = 0
+        patch[is_gum, visible] = np.tensordot((light * covers)[corners], weights, 1)[visible]
+        patch[2 + is_gum, visible] = np.tensordot(covers[corners], weights, 1)[visible]
     return avg_pool2d(torch.from_numpy(picture), 2)
 
 
 def save_dentition(dentition: Dentition, path: Path) -> None:
-    """Writes the pictures in 8 bits."""
+    """Write the pictures in 8 bits."""
     pictures = {"upper": dentition.upper, "lower": dentition.lower}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
