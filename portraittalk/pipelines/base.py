@@ -1,4 +1,4 @@
-"""The protocol that every kind of model meets, and what all kinds share."""
+"""The protocol of all pipelines, and the base class with the parts they share."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,9 +38,9 @@ StructureOf = Callable[[slice], Structure]
 
 
 class Pipeline(Protocol):
-    """One kind of model, with its networks: portrait, speech, prompt and motion become frames.
+    """A model of one kind with its networks: makes frames from portrait, speech, prompt and motion.
 
-    ``portraittalk.talk`` calls these in order; the nodes call them one by one.
+    ``portraittalk.talk`` calls these methods in order; the nodes call them one by one.
     """
 
     @property
@@ -104,33 +104,33 @@ class Pipeline(Protocol):
     ) -> Iterator[Tensor]: ...
 
 
-def _stay(stage: Stage) -> None:
-    """Leave the networks where they are."""
+def _place_nothing(stage: Stage) -> None:
+    """Leave the networks on their devices."""
 
 
 @dataclass(frozen=True)
 class PipelineBase:
-    """The networks that every kind has, and the arrows that are the same for several kinds.
+    """The networks that every kind has, and the methods that several kinds share.
 
-    place: called before each stage of a run, to move the networks that work in it (``memory.offload``).
+    place: called before each stage of a run, to move the networks of that stage to their device (``memory.offload``).
     """
 
     config: PortraitTalkConfig
     autoencoder: Autoencoder
     animate_net: AnimateNet
-    place: Callable[[Stage], None] = field(default=_stay, kw_only=True, compare=False, repr=False)
+    place: Callable[[Stage], None] = field(default=_place_nothing, kw_only=True, compare=False, repr=False)
 
     edits_pictures: ClassVar[bool] = False  # whether ``edit_portrait`` works
-    follows_structure: ClassVar[bool] = False  # whether it has ``render``, which draws any given structure
-    own_precision: ClassVar[bool] = False  # whether precision, offloading and compiling are left to the user
+    follows_structure: ClassVar[bool] = False  # whether ``render`` works, which takes any given structure
+    own_precision: ClassVar[bool] = False  # whether the user chooses precision, offloading and compiling
 
     @classmethod
     def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self:
-        """The pipeline of networks by name. folder: that of the weights file, for what lies beside it."""
+        """Build the pipeline from networks by name. folder: that of the weights file, for files beside it."""
         return cls(config=config, **networks)  # type: ignore[arg-type]  # each name is a field of its type
 
     def modules(self) -> dict[str, nn.Module]:
-        """The networks by name, which is also the prefix of their keys in a weights file."""
+        """Return the networks by name, which is also the prefix of their keys in a weights file."""
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
 
     @property
@@ -145,16 +145,16 @@ class PipelineBase:
 
     @property
     def makes_motion(self) -> bool:
-        """Whether the denoiser makes the motion from speech itself, so that prompts and motion tracks do not act."""
+        """Whether the denoiser makes the motion from speech, so that prompts and motion tracks have no effect."""
         return self.config.makes_motion
 
     def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
-        """Speech features at the video's frame rate. Raises SettingsError for an fps that is not above 0."""
+        """Return speech features at the video's frame rate. Raises SettingsError unless fps is above 0."""
         self.place("speech")
         return encode_speech(audio, fps, self.config.speech, progress)
 
     def encode_style(self, prompt: str = "", negative_prompt: str = "") -> Style:
-        """The expression, head pose, gaze and look that the text asks for, as ``text.style.read_style`` reads it."""
+        """Return the expression, head pose, gaze and look that the prompts ask for, see ``text.style.read_style``."""
         return read_style(prompt, negative_prompt)
 
     def make_motion(
@@ -165,22 +165,26 @@ class PipelineBase:
         expression_strength: float = 1.0,
         progress: ProgressCallback = ignore_progress,
     ) -> MotionTrack:
-        """The motion of someone who says ``speech``, see ``motion.speech_to_motion``. Raises SettingsError where the
-        model makes its motion itself, or only edits pictures."""
+        """Make a motion track from speech, see ``motion.speech_to_motion``.
+
+        Raises SettingsError for a model that makes its own motion, or only edits pictures.
+        """
         self.place("speech")
         return speech_to_motion(self.face_motion()[0], speech, seed, head_motion, expression_strength, progress)
 
     def face_motion(self) -> tuple[MotionNet, FaceBasis]:
-        """The network that makes motion from speech, and the basis that makes landmarks from motion. Raises
-        SettingsError as ``make_motion`` does."""
+        """Return the network from speech to motion, and the basis from motion to landmarks.
+
+        Raises SettingsError as ``make_motion`` does.
+        """
         if self.makes_motion:
-            raise SettingsError(f"The model '{self.config.name}' makes its motion itself: give it speech alone.")
+            raise SettingsError(f"The model '{self.config.name}' makes its own motion: give it only speech.")
         networks = self.modules()
         motion_net, basis = networks.get("motion_net"), networks.get("basis")
         if not isinstance(motion_net, MotionNet) or not isinstance(basis, FaceBasis):
             raise SettingsError(
-                f"The model '{self.config.name}' edits pictures and cannot make them speak: edit the portrait with it, "
-                "and animate what comes out with another."
+                f"The model '{self.config.name}' edits pictures and cannot animate them: edit the portrait with it, "
+                "and animate the result with another model."
             )
         return motion_net, basis
 
@@ -192,9 +196,9 @@ class PipelineBase:
         whole: bool = False,
         progress: ProgressCallback = ignore_progress,
     ) -> Tensor:
-        """The portrait, changed by the prompt. Raises SettingsError where the model cannot do that."""
+        """Return the portrait edited by the prompt. Raises SettingsError for a model that cannot edit pictures."""
         self.require_editing()
-        raise NotImplementedError  # a pipeline that edits pictures has a method of its own
+        raise NotImplementedError  # pipelines that edit pictures override this method
 
     def render(
         self,
@@ -206,27 +210,31 @@ class PipelineBase:
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]:
-        """As ``animate``, for faces whose structure is known, such as those of a real video; nothing is checked.
+        """As ``animate``, for a given structure, such as that of a real video; inputs are not checked.
 
-        structure_of: the structure of a slice of the speech's frames, on the model's device. Raises SettingsError where
-        ``follows_structure`` is False.
+        structure_of: returns the structure of a slice of the speech's frames, on the model's device. Raises
+        SettingsError where ``follows_structure`` is False.
         """
-        raise SettingsError(f"The model '{self.config.name}' cannot draw a given structure.")
+        raise SettingsError(
+            f"The model '{self.config.name}' cannot render a given structure: choose a model that can, such as mini."
+        )
 
     def require_editing(self) -> None:
-        """Raises SettingsError for a model that cannot edit pictures."""
+        """Raise SettingsError for a model that cannot edit pictures."""
         if not self.edits_pictures:
             raise SettingsError(
-                f"The model '{self.config.name}' cannot edit pictures: choose one made of Stable Diffusion 1.5."
+                f"The model '{self.config.name}' cannot edit pictures: choose one based on Stable Diffusion 1.5."
             )
 
     def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
-        """The identity whose portrait has the look that a style asks for: crops of ``animate`` belong into it."""
+        """Return the identity with the style's look applied to its portrait, for pasting crops of ``animate`` into."""
         return identity
 
     def checked(self, identity: Identity, settings: SamplingSettings | None) -> SamplingSettings:
-        """The settings, or those that the model is best run with. Raises SettingsError for settings out of range, and
-        for an identity that another model has encoded."""
+        """Return the settings, or the model's recommended ones.
+
+        Raises SettingsError for settings out of range, and for an identity encoded by another model.
+        """
         settings = settings or usual_settings(self.config)
         check_settings(settings, self.config)
         check_identity(identity, self.config)
@@ -235,19 +243,22 @@ class PipelineBase:
     def motion_for(
         self, speech: Speech, style: Style, motion: MotionTrack | None, text_scale: float
     ) -> tuple[MotionTrack, FaceBasis]:
-        """The motion of a run: what the style asks of the face is added, times the text scale. Raises MotionError for a
-        motion that does not fit the speech."""
+        """Return the motion of a run, with the style's expression times the text scale added, and the basis.
+
+        Raises MotionError for a motion that does not fit the speech.
+        """
         basis = self.face_motion()[1]
         if motion is None:
             raise MotionError(f"The model '{self.config.name}' needs a motion track: make one from the speech.")
         if len(motion) < len(speech) or abs(motion.fps - speech.fps) > 1e-6:
             raise MotionError(
-                f"The motion has {len(motion)} frames at {motion.fps:g} a second, the speech {len(speech)} at "
-                f"{speech.fps:g}: make the motion from this speech, or choose a motion that is at least as long."
+                f"The motion track has {len(motion)} frames at {motion.fps:g} fps, the speech {len(speech)} at "
+                f"{speech.fps:g} fps: make the motion from this speech, or choose one of the same frame rate that is "
+                "at least as long."
             )
         return with_style(motion, style, text_scale), basis
 
-    def _references(
+    def _encode_references(
         self,
         images: list[Tensor],
         choice: FaceChoice,
@@ -255,9 +266,9 @@ class PipelineBase:
         faces: list[list[Face]] | None,
         progress: ProgressCallback,
     ) -> tuple[Identity, Tensor]:
-        """The identity but for its latents and tokens, and the reference crops (N, 3, S, S) where networks see them."""
+        """Return the identity with empty tokens, and the reference crops (N, 3, S, S) on the device of the networks."""
         if not images:
-            raise FaceError("An identity needs at least one picture of the person.")
+            raise FaceError("No picture was given: an identity needs at least one picture of the person.")
         check_complete(self.config)
         size, width = self.config.crop_size, self.config.crop_width
         chosen: list[Face] = []
@@ -270,11 +281,13 @@ class PipelineBase:
             aligned_crop(face.landmarks, image_size(image), size, width)
             for face, image in zip(chosen, images, strict=True)
         ]
-        shown = torch.stack([extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)])
+        cropped = torch.stack([extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)])
         landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
         blendshapes = chosen[0].blendshapes
         self.place("reference")
-        references = shown.to(next(self.autoencoder.parameters()).device)  # other networks may be elsewhere
+        references = cropped.to(
+            next(self.autoencoder.parameters()).device
+        )  # offloaded networks may be on another device
         identity = Identity(
             portrait=images[0],
             crop=crops[0],
@@ -283,21 +296,21 @@ class PipelineBase:
             references=references,
             latents=self.autoencoder.encode(references.to(self.dtype)).float(),
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),
-            open_mouth=open_mouth(shown, landmarks),
-            sides=other_sides(shown, landmarks),
+            open_mouth=open_mouth(cropped, landmarks),
+            sides=other_sides(cropped, landmarks),
         )
         return identity, references.to(self.dtype)
 
 
 def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
-    """Raises SettingsError for an identity that another model has encoded."""
+    """Raise SettingsError for an identity encoded by another model."""
     net, tokens = config.animate_net, identity.tokens.shape[-1]
     if identity.crop.size != config.crop_size:
         raise SettingsError(
-            f"The identity was made for crops of {identity.crop.size} pixels, the model '{config.name}' works on "
+            f"The identity was encoded from crops of {identity.crop.size} pixels, but the model '{config.name}' uses "
             f"{config.crop_size}: encode the identity with the model that animates it."
         )
     if tokens != net.token_dim or bool(identity.reference) != net.reference_attention:
         raise SettingsError(
-            f"The identity is of another kind than the model '{config.name}' works with: encode it with this model."
+            f"The identity was encoded for another kind of model than '{config.name}': encode it with this model."
         )

@@ -1,4 +1,4 @@
-"""Weights files -> pipelines: the one place where the kind of a model is decided."""
+"""Load weights files into pipelines; the kind of a model is decided here only."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ PIPELINES: dict[str, type[AnyPipeline]] = {
 
 
 def pipeline_class(config: PortraitTalkConfig) -> type[AnyPipeline]:
-    """The pipeline that runs a model of this configuration."""
+    """Return the pipeline class for a model configuration."""
     return PIPELINES[config.kind]
 
 
@@ -33,11 +33,11 @@ def load_model(
     folders: Sequence[Path] | None = None,
     dtype: torch.dtype | None = None,
 ) -> AnyPipeline:
-    """A model of any kind, by name (str: one that ships, or a file of ``folders``) or from a file (Path).
+    """Load a model of any kind, by name (str: a shipped model, or a file in ``folders``) or from a file (Path).
 
-    folders: by default ComfyUI's models/portraittalk, where the package lies in a ComfyUI. dtype: by default single
-    precision, but half precision for public weights on a GPU. Raises WeightsError where the file is missing, corrupt,
-    made for something else, or does not fit its own header.
+    folders: by default ComfyUI's models/portraittalk, where the package is installed in a ComfyUI. dtype: by default
+    single precision, but half precision for public weights on a GPU. Raises WeightsError where the file is missing,
+    corrupt, of another format, or does not match its own header.
     """
     if isinstance(name_or_path, str):
         path = find_weights(name_or_path, model_folders() if folders is None else folders)
@@ -49,10 +49,10 @@ def load_model(
 
 
 def build_pipeline(config: PortraitTalkConfig, folder: Path = Path()) -> AnyPipeline:
-    """A pipeline with the random weights of initialisation, on torch's default device: to train, or to test."""
+    """Build a pipeline with randomly initialised weights on torch's default device, for training or tests."""
     return pipeline_class(config).build(config, build_networks(config), folder)
 
 
 def _meets_protocol(pipeline: AnyPipeline) -> Pipeline:
-    """The type checker holds every kind to the protocol here."""
+    """Let the type checker verify that every pipeline implements the protocol."""
     return pipeline

@@ -1,4 +1,4 @@
-"""``mini`` and models like it: AnimateNet with all four branches, diffusing the difference to the warped portrait."""
+"""Pipeline of ``mini`` and similar models: AnimateNet with four branches, on the residual to the warped portrait."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -33,7 +33,10 @@ from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream
 
 @dataclass(frozen=True)
 class MiniPipeline(PipelineBase):
-    """identity_net: identity tokens of reference crops. motion_net, basis: motion of speech, landmarks of motion."""
+    """The pipeline of ``mini``.
+
+    identity_net: reference crops to identity tokens. motion_net: speech to motion. basis: motion to landmarks.
+    """
 
     identity_net: IdentityNet
     motion_net: MotionNet
@@ -54,7 +57,7 @@ class MiniPipeline(PipelineBase):
         references: int = 1,
         offload: bool = False,
     ) -> Estimate | None:
-        """None: these models are small, and are not estimated."""
+        """Return None: these models are small, so their memory is not estimated."""
         return None
 
     @torch.no_grad()
@@ -66,15 +69,14 @@ class MiniPipeline(PipelineBase):
         faces: list[list[Face]] | None = None,
         progress: ProgressCallback = ignore_progress,
     ) -> Identity:
-        """One person from 1..N pictures (3, H, W) in 0..1; the first is the portrait that is animated.
+        """Encode one person from 1..N pictures (3, H, W) in 0..1; the first is the portrait to animate.
 
-        A further picture with an open mouth shows what is behind closed lips, one that is turned the other way shows
-        the far cheek. choice: which face of the portrait; of further references it is the largest. faces: the faces of
-        each picture where they are known (given by hand, or by another landmarker); otherwise ``provider`` finds them,
-        by default our own networks. Raises FaceError where there is no such face, SettingsError for a model that cannot
-        be run.
+        A further picture with an open mouth supplies the inside of the mouth, one turned to the other side supplies the
+        far cheek. choice: which face of the portrait; the largest is taken from the others. faces: the faces of each
+        picture, if known (set by hand, or from another landmarker); otherwise ``provider`` finds them, by default our
+        own networks. Raises FaceError where there is no such face, SettingsError for a model that cannot be run.
         """
-        identity, references = self._references(images, choice, provider, faces, progress)
+        identity, references = self._encode_references(images, choice, provider, faces, progress)
         return replace(identity, tokens=self.identity_net(references).float())
 
     def animate(
@@ -87,15 +89,15 @@ class MiniPipeline(PipelineBase):
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]:
-        """The frames of a talking portrait in 0..1 on the CPU, as an iterator of chunks (n, 3, H, W) of a few frames.
+        """Return the ``len(speech)`` frames of a talking portrait in 0..1 on the CPU, as an iterator of (n, 3, H, W).
 
-        There are ``len(speech)`` frames. output: "full" pastes each back into the portrait's whole picture; "crop"
-        gives the aligned crops (n, 3, S, S), to be pasted back later into the portrait, which ``shown_portrait`` gives
-        the look. What the style asks of the face is added to the motion, times the text scale; its look is given to the
-        whole picture. Without settings, those that the model is best run with.
+        A chunk has a few frames. output: "full" pastes each crop back into the whole picture; "crop" yields the aligned
+        crops (n, 3, S, S), to be pasted later into the portrait of ``shown_portrait``, which has the look. The style's
+        expression, times the text scale, is added to the motion; its look is applied to the whole picture. settings: by
+        default the model's recommended ones.
 
-        Settings are checked at once; the work is done as chunks are asked for. Closing the iterator, or raising in
-        ``progress``, ends it. Raises SettingsError, MotionError.
+        Settings are checked at once; chunks are computed lazily. Closing the iterator, or raising in ``progress``,
+        stops the run. Raises SettingsError, MotionError.
         """
         style = style or Style()
         settings = self.checked(identity, settings)
@@ -144,13 +146,13 @@ class MiniPipeline(PipelineBase):
             frames = network_picture(self.autoencoder, self.config, structure, scene.base, clean, aperture)
             for _, layer in layers:
                 frames = layer(frames)
-            shown = (frames.picture, frames.picture_weight)
-            return paste(structure.flow, frames.residual, frames.mask, shown).cpu()
+            picture = (frames.picture, frames.picture_weight)
+            return paste(structure.flow, frames.residual, frames.mask, picture).cpu()
 
         return stream_windows(windows, prepare, sample, finish, tick, settings.chunk)
 
     def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
-        """The identity whose portrait has the look that a style asks for: crops of ``animate`` belong into it."""
+        """See ``PipelineBase.shown_portrait``."""
         painter = self._painter(identity, style, text_scale)
         return identity if painter is None else replace(identity, portrait=painter.portrait.to(identity.portrait))
 
@@ -169,7 +171,7 @@ class MiniPipeline(PipelineBase):
         anchor: Tensor | None,
         tick: Counter,
     ) -> Tensor:
-        """Clean latents (F, C, h, w) of a window; with ``residual``, the difference to those of the warped portrait."""
+        """Sample the clean latents (F, C, h, w) of a window; with ``residual``, relative to the warped portrait's."""
         structure = scene.structure
         conditions = Conditions(
             warped=as_clip(scene.base),
@@ -182,8 +184,8 @@ class MiniPipeline(PipelineBase):
         )
         noise = frame_noise(settings.seed, window.start, window.stop, tuple(scene.base.shape[1:])).to(scene.base)
         negative = None if style.negative_tokens is None else style.negative_tokens[None]
-        before = None if anchor is None else as_clip(anchor)
-        sampled = sample_window(self.animate_net, conditions, as_clip(noise), settings, negative, before, tick)
+        anchor_clip = None if anchor is None else as_clip(anchor)
+        sampled = sample_window(self.animate_net, conditions, as_clip(noise), settings, negative, anchor_clip, tick)
         return sampled[0].transpose(0, 1)
 
 
@@ -196,9 +198,9 @@ def sample_window(
     anchor: Tensor | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Noise (1, C, F, h, w) of one window -> clean latents of the same shape.
+    """Denoise one window from noise (1, C, F, h, w) to clean latents of the same shape.
 
-    negative_text: (1, L, D), the text that guidance moves away from. anchor: see ``sampling.denoise.denoise``.
+    negative_text: (1, L, D), the negative prompt for guidance. anchor: see ``sampling.denoise.denoise``.
     """
     cond, uncond = net.prepare(conditions, settings.scales), None
     if conditions.text is not None and settings.guidance_scale != 1:

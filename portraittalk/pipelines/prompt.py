@@ -1,8 +1,8 @@
-"""Models around an unmodified Stable Diffusion 1.5: the prompt and the person act inside its denoiser.
+"""Pipeline of models with an unmodified Stable Diffusion 1.5, whose denoiser is conditioned on prompt and person.
 
-With motion modules (AnimateDiff), each frame starts from the portrait, warped to where the motion wants everything, and
-is changed as far as ``strength`` says, under a ControlNet that holds the face to the motion's landmarks. Without them,
-the model edits the portrait.
+With motion modules (AnimateDiff), each frame starts from the portrait warped by the motion and is redrawn as far as
+``strength`` says, under a ControlNet that keeps the face on the motion's landmarks. Without them, the model edits the
+portrait.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,14 +41,17 @@ from .base import Output, PipelineBase, StructureOf
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
 VOCABULARY = "clip-tokenizer"  # folder of CLIP's tokenizer, beside the weights file
-CELL = 64  # pixels: the UNet of Stable Diffusion takes pictures whose sides are multiples of it
-LONGEST = 1.5  # longer side of a whole picture that is edited, in crops
+CELL = 64  # pixels; Stable Diffusion's UNet takes pictures whose sides are multiples of this
+LONGEST = 1.5  # longest side at which a whole picture is edited, in crop sizes
 
 
 @dataclass(frozen=True)
 class PromptPipeline(PipelineBase):
-    """identity_net: CLIP's image encoder and IP-Adapter's resampler. text_encoder: CLIP's. motion_net, basis: None
-    where the denoiser has no motion modules. fast_decoder: TAESD, or None. vocabulary: the folder of the tokenizer."""
+    """The pipeline of models based on Stable Diffusion 1.5.
+
+    identity_net: CLIP's image encoder and IP-Adapter's resampler. text_encoder: CLIP's. motion_net, basis: None where
+    the denoiser has no motion modules. fast_decoder: TAESD, or None. vocabulary: the folder of the tokenizer.
+    """
 
     identity_net: ClipIdentityNet
     text_encoder: TextEncoder
@@ -62,7 +65,7 @@ class PromptPipeline(PipelineBase):
 
     @classmethod
     def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self:
-        """The pipeline of networks by name; the tokenizer is looked for in ``folder``."""
+        """Build the pipeline from networks by name, with the tokenizer in ``folder``."""
         return cls(config=config, **networks, vocabulary=folder / VOCABULARY)  # type: ignore[arg-type]  # as in the base
 
     @classmethod
@@ -77,7 +80,7 @@ class PromptPipeline(PipelineBase):
         references: int = 1,
         offload: bool = False,
     ) -> Estimate | None:
-        """What a run over ``frames`` frames will hold, see ``memory.estimate``."""
+        """Estimate the memory of a run over ``frames`` frames, see ``memory.estimate``."""
         return estimate(prompt_stages, config, frames, settings, dtype, device, picture, references, offload)
 
     @torch.no_grad()
@@ -89,8 +92,8 @@ class PromptPipeline(PipelineBase):
         faces: list[list[Face]] | None = None,
         progress: ProgressCallback = ignore_progress,
     ) -> Identity:
-        """As ``MiniPipeline.encode_identity``; the person enters by IP-Adapter's tokens."""
-        identity, references = self._references(images, choice, provider, faces, progress)
+        """As ``MiniPipeline.encode_identity``, with the identity tokens of IP-Adapter."""
+        identity, references = self._encode_references(images, choice, provider, faces, progress)
         return replace(
             identity,
             tokens=self.identity_net(references).float(),
@@ -98,7 +101,7 @@ class PromptPipeline(PipelineBase):
         )
 
     def encode_style(self, prompt: str = "", negative_prompt: str = "") -> Style:
-        """Text tokens of the prompts for the denoiser; if it animates, also the expression that they ask for."""
+        """Encode the prompts to text tokens; for a model that animates, also to the expression they ask for."""
         self.place("prompt")
         assert self.config.clip is not None
         tokens, negative_tokens = (
@@ -120,7 +123,7 @@ class PromptPipeline(PipelineBase):
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]:
-        """As ``MiniPipeline.animate``; the whole crop is drawn by the prompt, so looks are too."""
+        """As ``MiniPipeline.animate``, but the denoiser redraws the whole crop, including the look, from the prompt."""
         style = self.encode_style() if style is None or style.tokens is None else style
         settings = self.checked(identity, settings)
         track, basis = self.motion_for(speech, style, motion, settings.scales.text)
@@ -192,42 +195,43 @@ class PromptPipeline(PipelineBase):
         whole: bool = False,
         progress: ProgressCallback = ignore_progress,
     ) -> Tensor:
-        """The portrait as the prompt asks for it, still the same person: (3, H, W) in 0..1 on the CPU.
+        """Edit the portrait by the prompt, keeping the person: (3, H, W) in 0..1 on the CPU.
 
-        Only the face's surroundings are redrawn; with ``whole`` all of the picture, of which a large one loses detail.
-        A strength of 0 gives the portrait itself, 1 keeps nothing of it but the person. To animate the result, encode
-        its identity anew. Raises SettingsError.
+        Only the face crop is redrawn, or with ``whole`` the whole picture (large pictures lose detail). A strength of 0
+        returns the portrait unchanged; 1 keeps only the identity. To animate the result, encode its identity again.
+        Raises SettingsError.
         """
         settings = self.checked(identity, settings)
         self.place("denoise")
         identity = identity.to(self.device)
-        net = self._picture_net()
+        net = self._image_net()
         steps = len(epsilon_steps(net.config, settings.steps, settings.strength)) if settings.strength else 0
         show = self._previews(Counter(progress, steps, "edit"))
         cond, uncond = self._conditions(identity, style.to(self.device))
         return edit_picture(net, _Coder(self, settings), crop_data(identity), cond, uncond, settings, whole, show)
 
-    def _picture_net(self) -> AnimateNet:
-        """The denoiser without motion modules and ControlNet, on the same weights."""
+    def _image_net(self) -> AnimateNet:
+        """Return the denoiser without motion modules and ControlNet, sharing its weights."""
         net, config = self.animate_net, self.config
         if not config.animate_net.motion_modules:
             return net
-        still = replace(config.animate_net, motion_modules=False, motion_mid_block=False)
+        image_config = replace(config.animate_net, motion_modules=False, motion_mid_block=False)
+        structure = replace(config.structure, guider="none")
         with torch.device("meta"):
-            alone = AnimateNet(replace(config, structure=replace(config.structure, guider="none"), animate_net=still))
+            image_net = AnimateNet(replace(config, structure=structure, animate_net=image_config))
         weights = net.state_dict()
-        fill(alone, {key: weights[key] for key in alone.state_dict()}, config.name)
-        return alone.eval().requires_grad_(False)
+        fill(image_net, {key: weights[key] for key in image_net.state_dict()}, config.name)
+        return image_net.eval().requires_grad_(False)
 
     def _conditions(self, identity: Identity, style: Style) -> tuple[Conditions, Conditions]:
-        """Positive and negative conditions for classifier-free guidance."""
+        """Return positive and negative conditions for classifier-free guidance."""
         assert style.tokens is not None and style.negative_tokens is not None and identity.uncond_tokens is not None
         cond = Conditions(text=style.tokens[None], identity=identity.tokens[None])
         uncond = Conditions(text=style.negative_tokens[None], identity=identity.uncond_tokens[None])
         return cond.to(self.device, self.dtype), uncond.to(self.device, self.dtype)
 
     def _previews(self, tick: Counter) -> Callable[[Tensor], None]:
-        """Counts a step, and shows its first frame where the model has a fast decoder."""
+        """Return a callback that counts a step, with a preview of its first frame if there is a fast decoder."""
 
         @torch.no_grad()
         def show(clean: Tensor) -> None:
@@ -238,7 +242,7 @@ class PromptPipeline(PipelineBase):
 
 
 class Coder(Protocol):
-    """Pictures (N, 3, S, S) in 0..1 <-> the denoiser's latents, both in single precision."""
+    """Encoder and decoder between pictures (N, 3, S, S) in 0..1 and latents, both in single precision."""
 
     def encode(self, images: Tensor) -> Tensor: ...
 
@@ -247,7 +251,7 @@ class Coder(Protocol):
 
 @dataclass(frozen=True)
 class _Coder:
-    """The model's autoencoder, or its fast decoder where the settings ask for it."""
+    """The model's autoencoder, with the fast decoder if the settings ask for it."""
 
     model: PromptPipeline
     settings: SamplingSettings
@@ -270,23 +274,23 @@ def sample_prompt(
     anchor: Tensor | None = None,
     on_window: Callable[[Tensor], None] = lambda clean: None,
 ) -> Tensor:
-    """Latents (1, C, F, h, w) that are changed as far as ``settings.strength`` says -> clean latents.
+    """Noise the latents ``start`` (1, C, F, h, w) as far as ``settings.strength`` says, and denoise them.
 
-    uncond: used where the guidance scale is not 1. noise: number of the draw -> (1, C, F, h, w); draw 0 is the initial
+    uncond: used where the guidance scale is not 1. noise: index of the draw -> (1, C, F, h, w); draw 0 is the initial
     noise. anchor, on_window: see ``sampling.denoise.denoise``.
     """
     steps = epsilon_steps(net.config, settings.steps, settings.strength)
     with torch.no_grad():
-        seen = net.prepare(cond, settings.scales)
-        unseen = net.prepare(uncond, settings.scales) if settings.guidance_scale != 1 else None
-    first = noise(0)
+        prepared = net.prepare(cond, settings.scales)
+        unconditional = net.prepare(uncond, settings.scales) if settings.guidance_scale != 1 else None
+    initial_noise = noise(0)
     return denoise(
         net,
-        steps[0].add_noise(start, first),
-        first,
+        steps[0].add_noise(start, initial_noise),
+        initial_noise,
         steps,
-        lambda frames: seen,
-        None if unseen is None else lambda frames: unseen,
+        lambda frames: prepared,
+        None if unconditional is None else lambda frames: unconditional,
         settings.guidance_scale,
         new_noise=noise,
         anchor=anchor,
@@ -305,14 +309,16 @@ def edit_picture(
     whole: bool,
     on_step: Callable[[Tensor], None] = lambda clean: None,
 ) -> Tensor:
-    """The portrait (3, H, W) in 0..1 on the CPU, redrawn within the crop, or with ``whole`` everywhere.
+    """Redraw the portrait inside the crop, or with ``whole`` everywhere: (3, H, W) in 0..1 on the CPU.
 
-    Its latents are noised part of the way and denoised under the prompt and the person. net: without motion modules. A
-    strength of 0 leaves the portrait as it is.
+    Its latents are partly noised, then denoised under the conditions of prompt and person. net: has no motion modules.
+    A strength of 0 returns the portrait unchanged.
     """
     if not settings.strength:
         return data.portrait.cpu()
-    picture = fitted(data.portrait, data.crop.size) if whole else extract_crop(data.portrait, data.crop)[None]
+    picture = (
+        resized_for_editing(data.portrait, data.crop.size) if whole else extract_crop(data.portrait, data.crop)[None]
+    )
     start = coder.encode(picture)[:, :, None]  # (1, C, 1, h, w)
     shape = (start.shape[1], *start.shape[3:])
 
@@ -326,8 +332,8 @@ def edit_picture(
     return interpolate(edited, data.portrait.shape[-2:], mode="bicubic", antialias=True).clamp(0, 1)[0].cpu()
 
 
-def fitted(portrait: Tensor, crop_size: int) -> Tensor:
-    """The whole portrait (1, 3, h, w), no longer than ``LONGEST`` crops, its sides multiples of ``CELL``."""
+def resized_for_editing(portrait: Tensor, crop_size: int) -> Tensor:
+    """Resize the portrait to (1, 3, h, w), at most ``LONGEST`` crop sizes long, with multiples of ``CELL`` as sides."""
     height, width = portrait.shape[-2:]
     scale = min(LONGEST * crop_size / max(height, width), 1.0)
     size = [max(round(side * scale / CELL), 1) * CELL for side in (height, width)]

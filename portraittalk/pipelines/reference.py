@@ -1,9 +1,8 @@
-"""Models of public weights with reference attention: EchoMimic, which makes motion from speech, and AniPortrait, which
-follows drawn poses.
+"""Pipeline of public weights with reference attention.
 
-EchoMimic samples a whole clip at once, in windows that move on from step to step: plain (30 steps, guidance 2.5) or
-accelerated (6 steps without guidance). The code of the accelerated one also converts each velocity to clean latents and
-back, which changes nothing but rounding.
+EchoMimic makes the motion from speech; AniPortrait follows drawn poses. EchoMimic samples a whole clip at once, in
+windows that shift at every step: plain (30 steps, guidance 2.5) or accelerated (6 steps without guidance). Upstream's
+accelerated code also converts each velocity to clean latents and back, which only changes rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,10 +42,12 @@ from .streaming import Counter
 
 @dataclass(frozen=True)
 class ReferencePipeline(PipelineBase):
-    """reference_net: features of reference pictures for AnimateNet's self-attention. speech_encoder: Whisper's encoder;
-    None where the denoiser follows poses. fast_decoder: TAESD, for previews and ``fast_decode``, or None. image_net,
-    motion_net, basis: of a denoiser that follows poses, CLIP's image encoder and what makes the poses. face_tokens:
-    makes identity tokens of a face recognition embedding, for models that take one.
+    """The pipeline of models with reference attention.
+
+    reference_net: features of reference pictures for AnimateNet's self-attention. speech_encoder: Whisper's encoder;
+    None for a denoiser that follows poses. fast_decoder: TAESD, for previews and ``fast_decode``, or None. image_net,
+    motion_net, basis: for a denoiser that follows poses, CLIP's image encoder, speech to motion, and motion to
+    landmarks. face_tokens: face recognition embedding to identity tokens, for models that take one.
     """
 
     reference_net: ReferenceNet
@@ -69,7 +70,7 @@ class ReferencePipeline(PipelineBase):
         references: int = 1,
         offload: bool = False,
     ) -> Estimate | None:
-        """What a run over ``frames`` frames will hold, see ``memory.estimate``."""
+        """Estimate the memory of a run over ``frames`` frames, see ``memory.estimate``."""
         return estimate(reference_stages, config, frames, settings, dtype, device, picture, references, offload)
 
     @torch.no_grad()
@@ -81,15 +82,15 @@ class ReferencePipeline(PipelineBase):
         faces: list[list[Face]] | None = None,
         progress: ProgressCallback = ignore_progress,
     ) -> Identity:
-        """As ``MiniPipeline.encode_identity``; the person enters by features of the references, block by block."""
-        identity, references = self._references(images, choice, provider, faces, progress)
-        seen = None if self.image_net is None else self.image_net(references)  # (N, 1, D)
-        reference = reference_features(self.reference_net, identity.latents.to(self.dtype), seen)
-        tokens = identity.tokens if seen is None else seen[:, 0].float()
+        """As ``MiniPipeline.encode_identity``, with features of the references for each self-attention block."""
+        identity, references = self._encode_references(images, choice, provider, faces, progress)
+        image_tokens = None if self.image_net is None else self.image_net(references)  # (N, 1, D)
+        reference = reference_features(self.reference_net, identity.latents.to(self.dtype), image_tokens)
+        tokens = identity.tokens if image_tokens is None else image_tokens[:, 0].float()
         return replace(identity, tokens=tokens, reference=reference)
 
     def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
-        """Whisper's features, or log-mel patches for a model that follows poses."""
+        """Return Whisper's features, or log-mel patches for a model that follows poses."""
         if self.speech_encoder is None:
             return super().encode_speech(audio, fps, progress)
         self.place("speech")
@@ -105,9 +106,9 @@ class ReferencePipeline(PipelineBase):
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]:
-        """As ``MiniPipeline.animate``. A model that makes its motion from speech takes no motion and no style.
+        """As ``MiniPipeline.animate``; a model that makes its motion from speech ignores ``motion`` and ``style``.
 
-        The latents of all frames are held until the last is decoded, some 64 kB a frame.
+        The latents of all frames, some 64 kB a frame, stay in memory until the last frame is decoded.
         """
         settings = self.checked(identity, settings)
         if self.makes_motion:
@@ -134,7 +135,7 @@ class ReferencePipeline(PipelineBase):
         output: Output,
         progress: ProgressCallback,
     ) -> Iterator[Tensor]:
-        """conditions: of all ``frames`` frames, but for the identity's tokens and reference."""
+        """Sample and decode the clip. conditions: of all frames, without the identity's tokens and reference."""
         starts = range(0, frames, settings.chunk)
         windows = len(RingWindows(settings.window, settings.overlap).starts(frames))
         tick = Counter(progress, settings.steps * windows + len(starts))
@@ -154,13 +155,13 @@ class ReferencePipeline(PipelineBase):
         for start in starts:
             with torch.no_grad():
                 crops = decoder.decode(latents[start : start + settings.chunk].to(self.dtype)).float().clamp(0, 1)
-            shown = (pasted_crops(crops, data) if output == "full" else crops).cpu()
-            tick(shown[-1])
-            yield shown
+            chunk = (pasted_crops(crops, data) if output == "full" else crops).cpu()
+            tick(chunk[-1])
+            yield chunk
 
 
 def clip_noise(seed: int, frames: int, shape: tuple[int, ...], limit: float) -> Tensor:
-    """Initial noise (1, C, F, h, w) for latents of ``shape`` (C, h, w), clamped to -limit..limit."""
+    """Draw initial noise (1, C, F, h, w) for latents of ``shape`` (C, h, w), clamped to -limit..limit."""
     return frame_noise(seed, 0, frames, shape).clamp(-limit, limit).transpose(0, 1)[None]
 
 
@@ -173,10 +174,10 @@ def sample_clip(
     on_window: Callable[[Tensor], None] = lambda clean: None,
     on_step: Callable[[Tensor], None] = lambda sample: None,
 ) -> Tensor:
-    """Noise (1, C, F, h, w) of a whole clip -> clean latents of the same shape, as EchoMimic samples.
+    """Denoise a whole clip from noise (1, C, F, h, w) to clean latents of the same shape, with EchoMimic's sampler.
 
-    conditions: of F frames, in the network's precision. With a guidance scale other than 1, velocities are guided away
-    from those of silence, without map and without reference. on_window, on_step: see ``sampling.denoise.denoise``.
+    conditions: of F frames, in the network's precision. With a guidance scale other than 1, the unconditional branch
+    is that of ``sampling.conditioning.unconditional``. on_window, on_step: see ``sampling.denoise.denoise``.
     """
     cond, uncond = cached_conditions(net, conditions, settings.scales), None
     if settings.guidance_scale != 1:

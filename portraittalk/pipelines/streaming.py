@@ -1,4 +1,4 @@
-"""Frames window by window: each window is prepared, sampled, finished and handed on before the next one begins."""
+"""Stream frames window by window: each window is prepared, sampled, finished and yielded before the next one starts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -14,14 +14,14 @@ from ..types import Structure
 
 @dataclass(frozen=True)
 class Scene:
-    """F frames before sampling. base: latents of the warped portrait, (F, C, h, w)."""
+    """Inputs of F frames before sampling. base: (F, C, h, w) latents of the warped portrait."""
 
     structure: Structure
     base: Tensor
 
 
 class Counter:
-    """Reports the steps of a whole run as one row of numbers."""
+    """Progress counter over all steps of a run."""
 
     def __init__(self, progress: ProgressCallback, total: int, stage: str = "animate") -> None:
         self._progress, self._total, self._stage, self._done = progress, total, stage, 0
@@ -41,9 +41,10 @@ def stream_windows(
 ) -> Iterator[Tensor]:
     """Yield the frames of all windows in order, at most ``chunk`` at a time.
 
-    prepare: makes the scene of frames that are new to a window. sample: clean latents (F, C, h, w) of a window, given
-    those of its first frames, which the window before has sampled. finish: frames from a scene and its latents; called
-    for frames that no later window sees. Nothing but the overlap is held from one window to the next.
+    prepare: returns the scene of the frames that are new in a window. sample: returns clean latents (F, C, h, w) of a
+    window; its last argument is the latents that the window before has sampled for the shared first frames. finish:
+    returns frames from a scene and its latents, called for frames that are in no later window. Only the overlap is kept
+    from one window to the next.
     """
     carried: Scene | None = None
     anchor: Tensor | None = None
@@ -51,7 +52,7 @@ def stream_windows(
         fresh = prepare(slice(window.start + window.shared, window.stop))
         scene = fresh if carried is None else _join(carried, fresh)
         carried = None
-        del fresh  # joined frames are not held twice
+        del fresh  # to not hold joined frames twice
         latents = sample(scene, window, anchor)
         leaving = len(window) - (windows[number + 1].shared if number + 1 < len(windows) else 0)
         for start in range(0, leaving, chunk):
@@ -60,20 +61,20 @@ def stream_windows(
             tick(frames[-1])
             yield frames
         carried, anchor = _copy(_cut(scene, slice(leaving, None))), latents[leaving:].clone()
-        del scene, latents  # before those of the next window are made
+        del scene, latents  # free them before the next window is prepared
 
 
 def count_ticks(windows: list[Window], steps: int, chunk: int) -> int:
-    """How often a run of ``stream_windows`` ticks that takes ``steps`` steps in each window."""
-    handed_on = [*(window.shared for window in windows[1:]), 0]
+    """Return how often a run of ``stream_windows`` with ``steps`` steps per window ticks."""
+    carried_over = [*(window.shared for window in windows[1:]), 0]
     fresh = [len(window) - window.shared for window in windows]
-    leaving = [len(window) - shared for window, shared in zip(windows, handed_on, strict=True)]
+    leaving = [len(window) - shared for window, shared in zip(windows, carried_over, strict=True)]
     return sum(-(-n // chunk) for n in fresh + leaving) + steps * len(windows)
 
 
 @torch.no_grad()
 def encode_base(autoencoder: Autoencoder, dtype: torch.dtype, structure: Structure, tick: Counter, chunk: int) -> Scene:
-    """The scene of a structure: its warped portraits encoded, ``chunk`` frames at a time."""
+    """Return the scene of a structure, encoding its warped portraits ``chunk`` frames at a time."""
     base = []
     for warped in structure.warped.split(chunk):
         base.append(autoencoder.encode(warped.to(dtype)).to(warped))
@@ -82,7 +83,7 @@ def encode_base(autoencoder: Autoencoder, dtype: torch.dtype, structure: Structu
 
 
 def as_clip(frames: Tensor) -> Tensor:
-    """(F, C, h, w) -> (1, C, F, h, w)."""
+    """Reshape (F, C, h, w) to (1, C, F, h, w)."""
     return frames.transpose(0, 1)[None]
 
 
@@ -92,7 +93,7 @@ def _cut(scene: Scene, part: slice) -> Scene:
 
 
 def _copy(scene: Scene) -> Scene:
-    """A copy that is no view of a larger scene."""
+    """Copy a scene, so that it does not keep a larger scene alive as a view."""
     structure = Structure(**{f.name: getattr(scene.structure, f.name).clone() for f in fields(Structure)})
     return Scene(structure, scene.base.clone())
 

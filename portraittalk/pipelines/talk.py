@@ -1,4 +1,4 @@
-"""The whole way in one call: portraits, audio and prompt become the frames of a talking portrait."""
+"""``talk``: from portraits, audio and prompt to the frames of a talking portrait in one call."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ Picture = Tensor | Path | str
 
 @dataclass(frozen=True)
 class TalkingFrames:
-    """The frames of one run, made while they are iterated over, once: chunks (n, 3, H, W) in 0..1 on the CPU.
+    """The frames of one run: chunks (n, 3, H, W) in 0..1 on the CPU, computed lazily; they can be iterated over once.
 
-    What they are made from stands beside them. motion: the track that moves the face, at the frame rate of the speech;
-    None for models that make it themselves. ``len`` is the number of frames in all chunks.
+    The encoded inputs are fields. motion: the track that moves the face, at the fps of the speech; None for models that
+    make their own motion. ``len`` is the number of frames in all chunks.
     """
 
     chunks: Iterator[Tensor]
@@ -67,16 +67,15 @@ def talk(
 ) -> TalkingFrames:
     """Make a portrait speak.
 
-    model: from ``load_model``, or a name for it. portraits: one or several pictures of one person, files or tensors
-    (3, H, W) in 0..1; the first is animated. An identity that the model has encoded may stand for them, and encoded
-    speech for the audio. motion: moves the face in place of a track made from the speech by ``settings.seed``; it may
-    have another frame rate. settings: by default those that the model is best run with. fps: frames a second; their
-    number is that of the audio's length. output: "full" for whole pictures, "crop" for aligned face crops. choice:
-    which face of the portrait. provider: finds the faces, by default our own networks. head_motion,
-    expression_strength: 1 is natural, 0 is none.
+    model: from ``load_model``, or its name. portraits: one or several pictures of one person, as files or tensors
+    (3, H, W) in 0..1, the first being animated; or an identity encoded by this model. audio: a file, audio, or encoded
+    speech. motion: replaces the track made from the speech and ``settings.seed``; it may have another frame rate.
+    settings: by default the model's recommended ones. fps: of the video, which is as long as the audio. output: "full"
+    for whole pictures, "crop" for aligned face crops. choice: which face of the portrait. provider: finds the faces, by
+    default our own networks. head_motion, expression_strength: 1 is natural, 0 is none.
 
-    Everything is checked, and the inputs are encoded, before this returns; frames are made as they are asked for.
-    Raises a PortraitTalkError with one sentence for what cannot work.
+    All inputs are checked and encoded before this returns; frames are computed lazily. Raises a PortraitTalkError with
+    a one-sentence message for invalid inputs.
     """
     pipeline = load_model(model) if isinstance(model, str) else model
     settings = settings or usual_settings(pipeline.config)
@@ -105,10 +104,10 @@ def talk(
     return TalkingFrames(chunks, identity, speech, style, track)
 
 
-def check_inputs(config: PortraitTalkConfig, prompt: str, negative_prompt: str, moved: bool) -> None:
-    """Raises SettingsError for a prompt or a motion track given to a model that makes its motion itself."""
-    if config.makes_motion and (prompt or negative_prompt or moved):
-        raise SettingsError(f"The model '{config.name}' makes its motion itself: leave out prompts and motion tracks.")
+def check_inputs(config: PortraitTalkConfig, prompt: str, negative_prompt: str, has_motion: bool) -> None:
+    """Raise SettingsError for a prompt or a motion track given to a model that makes its own motion."""
+    if config.makes_motion and (prompt or negative_prompt or has_motion):
+        raise SettingsError(f"The model '{config.name}' makes its own motion: leave out prompts and motion tracks.")
 
 
 def _read(picture: Picture) -> Tensor:

@@ -84,7 +84,7 @@ def test_models_that_make_their_motion_take_neither_prompt_nor_motion(tiny_echom
     model = build_pipeline(tiny_echomimic)
     motion = tiny_model.make_motion(tiny_model.encode_speech(sound, FPS))
     for asked in ({"prompt": "a smile"}, {"negative_prompt": "a smile"}, {"motion": motion}):
-        with pytest.raises(SettingsError, match="makes its motion itself"):
+        with pytest.raises(SettingsError, match="makes its own motion"):
             talk(model, portrait, sound, settings=SETTINGS, **asked)
 
 
