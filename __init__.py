@@ -1,4 +1,4 @@
-"""PortraitTalk for ComfyUI: what ComfyUI looks for when it loads this folder, and nothing else."""
+"""Entry point of the ComfyUI node pack: the web folder and the extension that ComfyUI loads from here."""
 
 WEB_DIRECTORY = "./web"
 
@@ -6,7 +6,7 @@ __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
 
 
 async def comfy_entrypoint() -> object:
-    """The extension. Imported here and not above, so that tools may import this folder where there is no ComfyUI."""
+    """Return the extension. The import is local so that this folder can be imported without ComfyUI."""
     from .nodes import PortraitTalkExtension
 
     return PortraitTalkExtension()

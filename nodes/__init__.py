@@ -1,4 +1,7 @@
-"""The nodes of PortraitTalk: thin, from schema to conversion to the library and back; one file per family."""
+"""The ComfyUI nodes: thin wrappers that define a schema, convert the inputs, call the library and convert the result.
+
+There is one file per family of nodes.
+"""
 
 from comfy_api.latest import ComfyExtension, io
 
@@ -34,7 +37,7 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class PortraitTalkExtension(ComfyExtension):
-    """Registers the model folder and the nodes."""
+    """The extension that registers the model folders and the nodes with ComfyUI."""
 
     async def on_load(self) -> None:
         models.register_model_folder()

@@ -1,4 +1,4 @@
-"""The portrait, changed by a prompt with a Stable Diffusion 1.5 that core has loaded."""
+"""The node that edits the portrait by a prompt, with a Stable Diffusion 1.5 model loaded by core nodes."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,38 +34,56 @@ class IdentityEdit(io.ComfyNode):
             display_name="PortraitTalk Identity Edit",
             category=CATEGORY,
             description=(
-                "Changes the portrait by a prompt and keeps the person, with any Stable Diffusion 1.5 checkpoint and "
-                "IP-Adapter Plus Face. Encode the identity again from the picture that comes out, then let it speak."
+                "Changes the portrait by a prompt and keeps the person: image to image with any Stable Diffusion 1.5 "
+                "checkpoint and IP-Adapter Plus Face. Encode the resulting picture with Identity Encode to animate it."
             ),
             search_aliases=["ip adapter", "img2img", "style", "prompt", "stable diffusion", "restyle", "ipadapter"],
             inputs=[
                 IdentitySocket.Input(
-                    "identity", tooltip="From Identity Encode: the portrait, and pictures of its face."
+                    "identity", tooltip="From PortraitTalk Identity Encode: the portrait and all reference pictures."
                 ),
-                io.Model.Input("model", tooltip="A Stable Diffusion 1.5 model from core's Load Checkpoint."),
+                io.Model.Input(
+                    "model",
+                    tooltip="A Stable Diffusion 1.5 model from core's Load Checkpoint, with or without LoRAs.",
+                ),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
-                io.ClipVision.Input("clip_vision", tooltip="CLIP-ViT-H-14, from core's Load CLIP Vision."),
+                io.ClipVision.Input("clip_vision", tooltip="CLIP-ViT-H-14 from core's Load CLIP Vision."),
                 io.Combo.Input(
                     "ip_adapter",
                     options=adapters,
-                    tooltip="ip-adapter-plus-face_sd15 in models/ipadapter.",
+                    tooltip="IP-Adapter file in models/ipadapter: ip-adapter-plus-face_sd15.",
                 ),
-                io.String.Input("prompt", multiline=True, default="", tooltip="What the picture is to show."),
-                io.String.Input("negative_prompt", multiline=True, default="", tooltip="What it is not to show."),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    default="",
+                    tooltip="What the picture should show. Weights such as (word:1.2) and embeddings work.",
+                ),
+                io.String.Input(
+                    "negative_prompt",
+                    multiline=True,
+                    default="",
+                    tooltip="What the picture should not show. Has no effect at a guidance_scale of 1.",
+                ),
                 io.Float.Input(
                     "strength",
                     default=0.5,
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How far it may go from the portrait: 0 leaves it as it is, 1 keeps the person only.",
+                    tooltip=(
+                        "How far the result may differ from the portrait: 0 leaves it unchanged, 1 keeps only the "
+                        "person. 0.5 is typical."
+                    ),
                 ),
                 io.Combo.Input(
                     "redraw",
                     options=[FACE, WHOLE],
-                    tooltip="A square around the face, at full detail, or the whole picture, which large ones lose "
-                    "detail by.",
+                    tooltip=(
+                        f"'{FACE}': a square around the face, in full detail. '{WHOLE}': everything, computed at up to "
+                        "768 pixels on the longer side, so large pictures lose detail."
+                    ),
                 ),
                 io.Float.Input(
                     "identity_scale",
@@ -73,7 +91,9 @@ class IdentityEdit(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="How much it has to be the same person; 0 is off.",
+                    tooltip=(
+                        "How strongly the person is preserved (strength of the IP-Adapter): 1 is typical, 0 is off."
+                    ),
                 ),
                 io.Float.Input(
                     "guidance_scale",
@@ -82,19 +102,36 @@ class IdentityEdit(io.ComfyNode):
                     max=20.0,
                     step=0.5,
                     advanced=True,
-                    tooltip="How strongly the prompt is followed, and the negative prompt avoided; 1 is off.",
+                    tooltip=(
+                        "Classifier-free guidance: how strongly the prompt is followed and the negative prompt avoided."
+                        " 6 is typical, 1 is off."
+                    ),
                 ),
-                io.Int.Input("steps", default=30, min=1, max=100, advanced=True, tooltip="Denoising steps."),
+                io.Int.Input(
+                    "steps",
+                    default=30,
+                    min=1,
+                    max=100,
+                    advanced=True,
+                    tooltip=(
+                        "Number of denoising steps at a strength of 1; lower strengths take that share of them. 30 is "
+                        "typical."
+                    ),
+                ),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The same seed gives the same picture.",
+                    tooltip="Seed of the sampling noise; the same seed gives the same picture.",
                 ),
             ],
-            outputs=[io.Image.Output("image", display_name="image", tooltip="The portrait, changed, at its own size.")],
+            outputs=[
+                io.Image.Output(
+                    "image", display_name="image", tooltip="The edited portrait, at the size of the original."
+                )
+            ],
         )
 
     @classmethod
@@ -128,15 +165,15 @@ class IdentityEdit(io.ComfyNode):
         )
         check_settings(settings, editor.config)
         text, negative = (models.text_tokens(clip, words) for words in (prompt, negative_prompt))
-        nothing = torch.tensor(MEAN).expand(1, 224, 224, 3)  # zeros, once CLIP has normalised it
-        people = [models.image_features(clip_vision, picture) for picture in (_shown(identity), nothing)]
-        data = _recropped(identity, editor.config.crop_size, editor.config.crop_width)
+        blank = torch.tensor(MEAN).expand(1, 224, 224, 3)  # becomes zeros after CLIP's normalisation
+        references = convert.to_comfy(identity.references)
+        features, uncond_features = (models.image_features(clip_vision, image) for image in (references, blank))
+        data = _crop_data(identity, editor.config.crop_size, editor.config.crop_width)
         patcher = models.managed(editor.net, data.crop.size**2)
         net: AnimateNet = patcher.model
-        like = next(net.parameters())
-        person, no_person = (editor.tokens(features)[None].to(like) for features in people)
-        cond = Conditions(text=text.to(like), identity=person)
-        uncond = Conditions(text=negative.to(like), identity=no_person)
+        weight = next(net.parameters())
+        cond = Conditions(text=text.to(weight), identity=editor.tokens(features)[None].to(weight))
+        uncond = Conditions(text=negative.to(weight), identity=editor.tokens(uncond_features)[None].to(weight))
         total = len(epsilon_steps(net.config, steps, strength)) if strength else 0
         progress, done = HostProgress(), 0
 
@@ -145,14 +182,14 @@ class IdentityEdit(io.ComfyNode):
             done += 1
             progress(Progress("edit", done, total))
 
-        coder = _Coder(vae, like.device)
+        coder = _Coder(vae, weight.device)
         edited = edit_picture(net, coder, data, cond, uncond, settings, redraw == WHOLE, on_step)
         return io.NodeOutput(convert.to_comfy(edited[None], models.output_device()))
 
 
 @dataclass(frozen=True)
 class _Coder:
-    """Core's VAE, whose latents are not scaled."""
+    """A ``Coder`` around core's VAE, whose latents lack Stable Diffusion's scaling factor."""
 
     vae: Any
     device: torch.device
@@ -164,13 +201,11 @@ class _Coder:
         return convert.to_library(self.vae.decode(latents / models.SD15_LATENT_SCALE))
 
 
-def _shown(identity: Identity) -> Tensor:
-    """All reference crops as an IMAGE."""
-    return convert.to_comfy(identity.references)
+def _crop_data(identity: Identity, size: int, width: float) -> CropData:
+    """Return the portrait with the face crop for Stable Diffusion: ``size`` pixels, ``width`` eye distances wide.
 
-
-def _recropped(identity: Identity, size: int, width: float) -> CropData:
-    """The portrait with the crop that Stable Diffusion works on: larger, and further from the face."""
+    It is larger than the identity's own crop and includes more of the surroundings.
+    """
     landmarks = from_crop(identity.landmarks, identity.crop).cpu()
     portrait = identity.portrait.cpu()
     return CropData(portrait, aligned_crop(landmarks, image_size(portrait), size, width))

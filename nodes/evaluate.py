@@ -1,4 +1,4 @@
-"""How well frames go with their sound."""
+"""The node that measures how well a talking face follows its speech."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from .sockets import CATEGORY
 
 @dataclass(frozen=True)
 class Frames:
-    """An IMAGE as it is looked at, 25 times a second; iterating begins anew each time."""
+    """An IMAGE resampled to 25 frames per second, as the metrics read it; can be iterated repeatedly."""
 
     images: Tensor
     fps: float
@@ -38,27 +38,36 @@ class Evaluate(io.ComfyNode):
             display_name="PortraitTalk Evaluate",
             category=CATEGORY,
             description=(
-                "Looks at the frames of a talking face and listens to the sound: does the face move as the speech "
-                "says? It judges any video, also those of other packs."
+                "Measures how well the lips, jaw and cheeks of a talking face follow its speech (ADFD, and lip-sync "
+                "scores if SyncNet's weights are installed). Works on any video, whichever tool made it."
             ),
             search_aliases=["lip sync score", "adfd", "syncnet", "quality", "benchmark", "metric"],
             inputs=[
-                io.Image.Input("frames", tooltip="The frames to judge, whole pictures or crops."),
-                io.Audio.Input("audio", tooltip="The speech that belongs to them."),
+                io.Image.Input(
+                    "frames", tooltip="Frames to evaluate, whole pictures or face crops; at least one second."
+                ),
+                io.Audio.Input("audio", tooltip="The speech that belongs to the frames; at least one second."),
                 io.Float.Input(
                     "fps",
                     default=25.0,
                     min=1.0,
                     max=120.0,
                     step=0.01,
-                    tooltip="Frames a second of the frames: connect the sampler's fps.",
+                    tooltip="Frame rate of the input, in frames per second: connect the sampler's fps.",
                 ),
             ],
             outputs=[
                 io.Float.Output(
-                    "adfd", display_name="adfd", tooltip="0: does not follow the speech; filmed people get 0.4 to 0.5."
+                    "adfd",
+                    display_name="adfd",
+                    tooltip=(
+                        "How well the face follows the speech, 0 to 1. Filmed people score 0.4 to 0.5, a still picture "
+                        "0."
+                    ),
                 ),
-                io.String.Output("report", display_name="report", tooltip="All figures, a line each."),
+                io.String.Output(
+                    "report", display_name="report", tooltip=("All measured values as text, one per line.")
+                ),
             ],
             is_output_node=True,
         )
@@ -67,8 +76,8 @@ class Evaluate(io.ComfyNode):
     def execute(cls, frames: Tensor, audio: dict[str, Any], fps: float) -> io.NodeOutput:
         sound, provider = convert.audio_to_library(audio), provider_named("own")
         syncnet = load_metric_nets(models.metric_folders(), names=("syncnet",)).syncnet
-        held = None if syncnet is None else models.managed(syncnet, 4 * SIZE**2)
+        patcher = None if syncnet is None else models.managed(syncnet, 4 * SIZE**2)
         result = judge(Frames(frames, fps), sound, provider, load_dynamics(), HostProgress(), syncnet)
-        del held
+        del patcher
         report = result.sentences()
         return io.NodeOutput(result.dynamics.score, report, ui={"text": (report,)})

@@ -1,4 +1,4 @@
-"""Who speaks: one person, from one picture or several."""
+"""The node that encodes a person's identity from one or more pictures."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,36 +24,42 @@ from .sockets import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
 LARGEST, NUMBER, BOX, MASK, LANDMARKS = "largest face", "face number", "box", "mask", "face landmarks"
 MAX_REFERENCES = 8
 PREVIEW_SIDE = 768
-MARK = (64, 224, 120)
+MARK_COLOUR = (64, 224, 120)
 
 
 class IdentityEncode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        reference = io.Image.Input("reference", tooltip="A picture of the person; a batch counts as several pictures.")
+        reference = io.Image.Input(
+            "reference", tooltip="Picture of the person; every picture of a batch counts as one."
+        )
         return io.Schema(
             node_id="PortraitTalkIdentityEncode",
             display_name="PortraitTalk Identity Encode",
             category=CATEGORY,
             description=(
-                "Finds the face and learns who it is. The first picture is the portrait that will speak; more "
-                "pictures of the same person show more of them: teeth, where a mouth is open, and the other cheek."
+                "Detects and encodes the face in one or more pictures of the same person. The first picture is the "
+                "portrait that is animated; the others can show the teeth (open mouth) and the far cheek (head turned)."
             ),
             search_aliases=["face", "reference", "portrait", "face detection", "ip adapter", "identity"],
             inputs=[
-                ModelSocket.Input("model", tooltip="The loaded model."),
+                ModelSocket.Input("model", tooltip="The loaded model, the same as in the sampler."),
                 io.Autogrow.Input(
                     "references",
                     template=io.Autogrow.TemplatePrefix(reference, prefix="reference", min=1, max=MAX_REFERENCES),
                     tooltip=(
-                        "Pictures of one person; the first one is the portrait that will speak. One with an open mouth "
-                        "among the others gives the portrait its teeth, one turned the other way its far cheek."
+                        "Pictures of one person, up to 8 inputs; the first one is the portrait that is animated. A "
+                        "further picture with an open mouth provides the teeth, one with the head turned the other way "
+                        "the far cheek."
                     ),
                 ),
                 io.DynamicCombo.Input(
                     "face",
                     options=_face_options(),
-                    tooltip="Which face of the portrait speaks. The node's preview marks it.",
+                    tooltip=(
+                        "How to select the face in the portrait; in the other pictures the largest face is used. The "
+                        "preview on the node outlines it."
+                    ),
                 ),
                 io.Int.Input(
                     "max_side",
@@ -63,34 +69,50 @@ class IdentityEncode(io.ComfyNode):
                     step=64,
                     advanced=True,
                     tooltip=(
-                        "Longer side, in pixels, that the portrait and so the video may have; larger pictures are "
-                        "reduced to it. 0 keeps every pixel."
+                        "Longest allowed side of the portrait, and so of the video, in pixels; larger pictures are "
+                        "reduced. 2048 is typical, 0 keeps the full size."
                     ),
                 ),
             ],
-            outputs=[IdentitySocket.Output("identity", display_name="identity", tooltip="For the sampler.")],
+            outputs=[
+                IdentitySocket.Output(
+                    "identity",
+                    display_name="identity",
+                    tooltip="The encoded person, for the sampler or Identity Edit.",
+                )
+            ],
         )
 
     @classmethod
     def execute(
         cls, model: models.LoadedModel, references: dict[str, Tensor], face: dict[str, Any], max_side: int
     ) -> io.NodeOutput:
-        given = [picture for image in references.values() for picture in convert.to_library(image)]
-        pictures = [limit_size(picture, max_side) if max_side else picture for picture in given]
-        choice = _choice(face, pictures[0], scale=pictures[0].shape[-1] / given[0].shape[-1])
-        faces = _landmarked_faces(face["landmarks"], given, pictures) if face["face"] == LANDMARKS else None
+        originals = [picture for image in references.values() for picture in convert.to_library(image)]
+        pictures = [limit_size(picture, max_side) if max_side else picture for picture in originals]
+        choice = _choice(face, pictures[0], scale=pictures[0].shape[-1] / originals[0].shape[-1])
+        faces = _faces_from_landmarks(face["landmarks"], originals, pictures) if face["face"] == LANDMARKS else None
         progress = HostProgress()
         identity = model.ready().encode_identity(pictures, choice, faces=faces, progress=progress)
         identity = identity.to(models.output_device())
-        return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(_marked(identity)[None]), cls=cls))
+        return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(_draw_preview(identity)[None]), cls=cls))
 
 
 def _face_options() -> list[io.DynamicCombo.Option]:
     number = io.Int.Input(
-        "index", default=0, min=0, max=63, tooltip="Which face, counted from the largest: 0 is the largest, 1 the next."
+        "index",
+        default=0,
+        min=0,
+        max=63,
+        tooltip="Number of the face, by size: 0 is the largest, 1 the next.",
     )
     box = [
-        io.Int.Input(name, default=default, min=0, max=16384, tooltip=f"{what} of a box around the face, in pixels.")
+        io.Int.Input(
+            name,
+            default=default,
+            min=0,
+            max=16384,
+            tooltip=f"{what} of the box around the face, in pixels of the loaded picture.",
+        )
         for name, default, what in (
             ("x", 0, "Left edge"),
             ("y", 0, "Top edge"),
@@ -98,10 +120,13 @@ def _face_options() -> list[io.DynamicCombo.Option]:
             ("height", 256, "Height"),
         )
     ]
-    mask = io.Mask.Input("mask", tooltip="White on the face that speaks, black elsewhere.")
+    mask = io.Mask.Input("mask", tooltip="White over the face to animate, black elsewhere.")
     landmarks = FaceLandmarksSocket.Input(
         "landmarks",
-        tooltip="From core's Detect Face Landmarks (MediaPipe) on the first picture; nothing is detected here.",
+        tooltip=(
+            "From core's Detect Face Landmarks (MediaPipe), run on one batch of all the pictures; replaces this node's "
+            "own detection."
+        ),
     )
     return [
         io.DynamicCombo.Option(LARGEST, []),
@@ -113,7 +138,10 @@ def _face_options() -> list[io.DynamicCombo.Option]:
 
 
 def _choice(face: dict[str, Any], portrait: Tensor, scale: float) -> FaceChoice:
-    """What the widgets say, in pixels of the portrait (3, H, W), which is ``scale`` times the picture that came in."""
+    """Return the face choice set by the widgets, in pixels of the portrait (3, H, W).
+
+    scale: factor by which the portrait was resized, applied to the box.
+    """
     if face["face"] in (NUMBER, LANDMARKS):
         return FaceChoice(index=face["index"])
     if face["face"] == BOX:
@@ -125,23 +153,30 @@ def _choice(face: dict[str, Any], portrait: Tensor, scale: float) -> FaceChoice:
     return FaceChoice()
 
 
-def _landmarked_faces(landmarks: dict[str, Any], given: list[Tensor], pictures: list[Tensor]) -> list[list[Face]]:
-    """Core's FACE_LANDMARKS of the pictures as they were given -> the faces of each, in pixels of ``pictures``."""
-    found = faces_from_comfyui(landmarks)
-    if len(found) < len(given) or any(image_size(picture) != tuple(landmarks["image_size"]) for picture in given):
+def _faces_from_landmarks(
+    landmarks: dict[str, Any], originals: list[Tensor], pictures: list[Tensor]
+) -> list[list[Face]]:
+    """Convert core's FACE_LANDMARKS of the original pictures to the faces of each, in pixels of ``pictures``.
+
+    Raises FaceError if the landmarks belong to other pictures.
+    """
+    detected = faces_from_comfyui(landmarks)
+    if len(detected) < len(originals) or any(
+        image_size(picture) != tuple(landmarks["image_size"]) for picture in originals
+    ):
         raise FaceError(
-            "The face landmarks are not those of the reference pictures: detect them on one batch of all the pictures,"
-            " in the same order."
+            "The face landmarks are not those of the reference pictures: detect them on one batch of all the pictures, "
+            "in the same order."
         )
-    scales = [after.shape[-1] / before.shape[-1] for before, after in zip(given, pictures, strict=True)]
+    scales = [after.shape[-1] / before.shape[-1] for before, after in zip(originals, pictures, strict=True)]
     return [
         [replace(face, landmarks=face.landmarks * scale) for face in faces]
-        for faces, scale in zip(found, scales, strict=False)
+        for faces, scale in zip(detected, scales, strict=False)
     ]
 
 
-def _marked(identity: Identity) -> Tensor:
-    """The portrait (3, H, W), no longer than ``PREVIEW_SIDE``, with the crop's outline and the landmarks drawn in."""
+def _draw_preview(identity: Identity) -> Tensor:
+    """Return the portrait (3, H, W), at most ``PREVIEW_SIDE`` pixels long, with crop outline and landmarks drawn."""
     height, width = identity.portrait.shape[-2:]
     scale = min(PREVIEW_SIDE / max(height, width), 1.0)
     picture = F.interpolate(identity.portrait[None].cpu(), scale_factor=scale, mode="area")[0]
@@ -150,8 +185,8 @@ def _marked(identity: Identity) -> Tensor:
     side = float(identity.crop.size)
     corners = torch.tensor([[0.0, 0.0], [side, 0.0], [side, side], [0.0, side], [0.0, 0.0]])
     outline = from_crop(corners, identity.crop) * scale
-    thickness = max(max(image.size) // 150, 2)  # to be seen on a small node
-    draw.line([tuple(point) for point in outline.tolist()], MARK, thickness)
+    thickness = max(max(image.size) // 150, 2)  # visible on a small node
+    draw.line([tuple(point) for point in outline.tolist()], MARK_COLOUR, thickness)
     for x, y in (from_crop(identity.landmarks[:, :2].cpu(), identity.crop) * scale).tolist():
-        draw.rectangle((x - 0.5, y - 0.5, x + 0.5, y + 0.5), MARK)
+        draw.rectangle((x - 0.5, y - 0.5, x + 0.5, y + 0.5), MARK_COLOUR)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255

@@ -1,4 +1,4 @@
-"""Loads the two things that the user brings, a portrait and a speech; the bundled demo stands in for both."""
+"""Loader nodes for the speech and the portrait, with a bundled demo for each."""
 
 from pathlib import Path
 
@@ -24,8 +24,8 @@ class LoadAudio(io.ComfyNode):
             display_name="Load Speech",
             category=CATEGORY,
             description=(
-                "Loads speech from a sound or video file of the input folder, or the demo speech of the pack, and "
-                "cuts a part out of it if you like. Core's Load Audio works as well."
+                "Loads speech from an audio or video file in the input folder, or the bundled demo speech, and "
+                "optionally cuts a part out of it. Core's Load Audio works as well."
             ),
             search_aliases=["load audio", "voice", "speech", "wav", "mp3", "trim audio"],
             inputs=[
@@ -34,7 +34,10 @@ class LoadAudio(io.ComfyNode):
                     options=[DEMO_SPEECH, *files.list_input_files("audio", "video")],
                     upload=io.UploadType.audio,
                     default=DEMO_SPEECH,
-                    tooltip="Any sound file, or a video whose sound is used: wav, mp3, m4a, flac, ogg, mp4 and more.",
+                    tooltip=(
+                        "Audio file, or video file whose sound is used: wav, mp3, m4a, flac, ogg, mp4 and others that "
+                        "FFmpeg reads."
+                    ),
                 ),
                 io.Float.Input(
                     "start",
@@ -42,7 +45,7 @@ class LoadAudio(io.ComfyNode):
                     min=0.0,
                     max=86400.0,
                     step=0.01,
-                    tooltip="Second of the file at which the speech begins.",
+                    tooltip="Where to start in the file, in seconds. 0: from the beginning.",
                 ),
                 io.Float.Input(
                     "duration",
@@ -50,11 +53,15 @@ class LoadAudio(io.ComfyNode):
                     min=0.0,
                     max=86400.0,
                     step=0.01,
-                    tooltip="Seconds to take; 0 takes everything to the end. A second or two makes a quick preview.",
+                    tooltip=(
+                        "Length of the part to use, in seconds. 0: to the end of the file; 2 makes a quick preview."
+                    ),
                 ),
             ],
             outputs=[
-                io.Audio.Output("audio", display_name="audio", tooltip="The speech, at its own rate and channels.")
+                io.Audio.Output(
+                    "audio", display_name="audio", tooltip="The speech, with the file's sample rate and channels."
+                )
             ],
         )
 
@@ -80,7 +87,7 @@ class LoadPortrait(io.ComfyNode):
             display_name="Load Portrait",
             category=CATEGORY,
             description=(
-                "Loads a picture of the input folder, or the demo portrait of the pack. Core's Load Image works as "
+                "Loads the portrait from the input folder, or the bundled demo portrait. Core's Load Image works as "
                 "well."
             ),
             search_aliases=["load image", "face", "portrait", "photo", "character"],
@@ -91,17 +98,20 @@ class LoadPortrait(io.ComfyNode):
                     upload=io.UploadType.image,
                     default=DEMO_PORTRAIT,
                     tooltip=(
-                        "A picture with a face that is not too small: about 200 pixels across or more. Any size and any"
-                        " mode; a phone's rotation is applied."
+                        "Picture with a face, best about 200 pixels or more across and turned towards the camera. Any "
+                        "size and colour mode; the EXIF rotation of phone cameras is applied."
                     ),
                 ),
             ],
             outputs=[
-                io.Image.Output("image", display_name="image", tooltip="The whole picture."),
+                io.Image.Output("image", display_name="image", tooltip="The whole picture, turned upright."),
                 io.Mask.Output(
                     "mask",
                     display_name="mask",
-                    tooltip="1 where the picture is transparent: paint it in the mask editor.",
+                    tooltip=(
+                        "1 where the picture is transparent or painted in the mask editor, 0 elsewhere: can mark the "
+                        "face for PortraitTalk Identity Encode."
+                    ),
                 ),
             ],
         )
@@ -120,7 +130,7 @@ class LoadPortrait(io.ComfyNode):
         device = models.output_device()
         pixels = convert.to_comfy(picture.pixels[None], device)
         opaque = torch.ones(1, *pixels.shape[1:3]) if picture.alpha is None else picture.alpha
-        # The front end shows pictures of the input folder by itself, before the run; the demo is not among them.
+        # The front end previews pictures of the input folder by itself; the demo is not in that folder.
         preview = ui.PreviewImage(pixels, cls=cls) if image == DEMO_PORTRAIT else None
         return io.NodeOutput(pixels, convert.mask_to_comfy(opaque).to(device), ui=preview)
 

@@ -1,4 +1,4 @@
-"""Loads the networks."""
+"""The node that loads a PortraitTalk model."""
 
 from comfy_api.latest import io
 
@@ -17,8 +17,8 @@ class ModelLoader(io.ComfyNode):
             display_name="Load PortraitTalk Model",
             category=CATEGORY,
             description=(
-                "Loads a PortraitTalk model: the small one that ships with the pack, or a file of "
-                f"models/{models.MODEL_FOLDER}. ComfyUI decides when it moves to the GPU and back."
+                "Loads a PortraitTalk model: the small one that ships with the pack, or a file in "
+                f"models/{models.MODEL_FOLDER}. ComfyUI moves it to the GPU and back as needed."
             ),
             search_aliases=["talking head model", "lip sync model", "portrait talk", "checkpoint"],
             inputs=[
@@ -28,19 +28,24 @@ class ModelLoader(io.ComfyNode):
                     default=BUILT_IN_LABEL,
                     tooltip=(
                         f"'{BUILT_IN_LABEL}' needs no download and runs on a CPU. Other models are .safetensors files "
-                        f"in models/{models.MODEL_FOLDER}, or in a folder that extra_model_paths.yaml names for it; "
-                        "Load PortraitTalk Model from Public Files makes them of what others published."
+                        f"in models/{models.MODEL_FOLDER}, or in a folder listed for '{models.MODEL_FOLDER}' in "
+                        "extra_model_paths.yaml. Load PortraitTalk Model from Public Files creates them from published"
+                        " weights such as EchoMimic."
                     ),
                 ),
             ],
-            outputs=[ModelSocket.Output("model", display_name="model", tooltip="For every other PortraitTalk node.")],
+            outputs=[
+                ModelSocket.Output(
+                    "model", display_name="model", tooltip="The model, for all other PortraitTalk nodes."
+                )
+            ],
         )
 
     @classmethod
     def validate_inputs(cls, model: str) -> bool | str:
         if model == BUILT_IN_LABEL or model in models.list_models():
             return True
-        return models.no_model(model)
+        return models.missing_model_message(model)
 
     @classmethod
     def fingerprint_inputs(cls, model: str) -> str:

@@ -1,4 +1,4 @@
-"""Motion tracks: made from speech, and kept as JSON that people and programs can edit."""
+"""Nodes for motion tracks: generate one from speech, save it as editable JSON, and load it again."""
 
 from typing import Any
 
@@ -23,23 +23,29 @@ class SpeechToMotion(io.ComfyNode):
             display_name="PortraitTalk Speech to Motion",
             category=CATEGORY,
             description=(
-                "Turns speech into a motion track: ARKit expressions, head pose, gaze and blinks for every frame. "
-                "Save it to look at it or edit it."
+                "Predicts a motion track from speech: ARKit blendshapes, head pose, gaze and blinks for every frame. It"
+                " can be saved as JSON and edited."
             ),
             search_aliases=["lip sync", "audio to motion", "visemes", "blendshapes", "arkit", "head motion"],
             inputs=[
                 ModelSocket.Input(
                     "model",
-                    tooltip="The loaded model, whose motion network listens to the speech; mini's where it has none.",
+                    tooltip="The loaded model. Its motion network is used, or that of mini if it has none.",
                 ),
-                io.Audio.Input("audio", tooltip="The speech, from any loader, recorder or text-to-speech node."),
+                io.Audio.Input(
+                    "audio",
+                    tooltip="The speech, from any node that outputs audio (loader, recorder, text-to-speech).",
+                ),
                 io.Float.Input(
                     "head_motion",
                     default=1.0,
                     min=0.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="How much the head moves; 0 holds it still. The mouth is not affected.",
+                    tooltip=(
+                        "Amount of head motion: 1 is natural, 0 holds the head still, higher values are livelier. Does "
+                        "not affect the mouth."
+                    ),
                 ),
                 io.Float.Input(
                     "expression_strength",
@@ -47,7 +53,10 @@ class SpeechToMotion(io.ComfyNode):
                     min=0.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="How far mouth and face move: below 1 mumbles, above 1 articulates.",
+                    tooltip=(
+                        "Amplitude of the mouth and face motion: 1 is natural, below 1 mumbles, above 1 articulates "
+                        "more, 0 switches it off. Blinks and gaze are not affected."
+                    ),
                 ),
                 io.Int.Input(
                     "seed",
@@ -55,18 +64,24 @@ class SpeechToMotion(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Decides when the eyes blink and how the head moves; the same seed gives the same motion.",
+                    tooltip="Seed for blinks, gaze and head motion; the same seed gives the same motion.",
                 ),
                 StyleSocket.Input(
                     "style",
                     optional=True,
                     tooltip=(
-                        "From PortraitTalk Text Style: the motion then carries its expression, to save or edit. "
-                        "The sampler does not add the same prompt again."
+                        "Optional, from PortraitTalk Text Style: adds the expression of the prompt to the motion, so "
+                        "that it can be saved and edited. The sampler does not apply the same style a second time."
                     ),
                 ),
             ],
-            outputs=[MotionSocket.Output("motion", display_name="motion", tooltip="For the sampler, or to save.")],
+            outputs=[
+                MotionSocket.Output(
+                    "motion",
+                    display_name="motion",
+                    tooltip="The motion track, for the sampler or Save PortraitTalk Motion.",
+                )
+            ],
         )
 
     @classmethod
@@ -81,12 +96,12 @@ class SpeechToMotion(io.ComfyNode):
     ) -> io.NodeOutput:
         progress = HostProgress()
         loaded = model.ready()
-        moves = "motion_net" in loaded.modules()
-        mover = loaded if moves else models.built_in_model()
-        speech = mover.encode_speech(convert.audio_to_library(audio), MOTION_FPS, progress)
-        motion = mover.make_motion(speech, seed, head_motion, expression_strength, progress)
-        asked = style or StyleCondition()
-        return io.NodeOutput(with_style(motion, asked.style, asked.text_scale))
+        has_motion_net = "motion_net" in loaded.modules()
+        pipeline = loaded if has_motion_net else models.built_in_model()
+        speech = pipeline.encode_speech(convert.audio_to_library(audio), MOTION_FPS, progress)
+        motion = pipeline.make_motion(speech, seed, head_motion, expression_strength, progress)
+        style = style or StyleCondition()
+        return io.NodeOutput(with_style(motion, style.style, style.text_scale))
 
 
 class SaveMotion(io.ComfyNode):
@@ -97,7 +112,7 @@ class SaveMotion(io.ComfyNode):
             display_name="Save PortraitTalk Motion",
             category=CATEGORY,
             description=(
-                "Saves a motion track as JSON in the output folder: one line a frame, ARKit names, to read and edit."
+                "Saves a motion track as editable JSON in the output folder, one line per frame, with ARKit's names."
             ),
             search_aliases=["export motion", "blendshapes json", "arkit json"],
             inputs=[
@@ -105,7 +120,7 @@ class SaveMotion(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="motion/PortraitTalk",
-                    tooltip="Name of the file in the output folder, with folders if you like; a number is added.",
+                    tooltip="File name in the output folder; may contain folders (folder/name). A number is added.",
                 ),
             ],
             outputs=[],
@@ -131,17 +146,22 @@ class LoadMotion(io.ComfyNode):
             display_name="Load PortraitTalk Motion",
             category=CATEGORY,
             description=(
-                "Loads a motion track from JSON, such as one that Save PortraitTalk Motion wrote and you edited."
+                "Loads a motion track from a JSON file, for example an edited one from Save PortraitTalk Motion."
             ),
             search_aliases=["import motion", "blendshapes json", "arkit json"],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=[*files.list_input_files(SUFFIX), *files.list_output_files(SUFFIX)],
-                    tooltip="A .json file of the input folder, or of the output folder (marked [output]).",
+                    tooltip=(
+                        "Motion track as a .json file in the input folder or the output folder (marked [output]). It "
+                        "must be at least as long as the speech."
+                    ),
                 ),
             ],
-            outputs=[MotionSocket.Output("motion", display_name="motion", tooltip="For the sampler.")],
+            outputs=[
+                MotionSocket.Output("motion", display_name="motion", tooltip="The motion track, for the sampler.")
+            ],
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Crops that went through other nodes, back into the whole picture."""
+"""The node that pastes processed face crops back into the whole picture."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from .host import models
 from .host.progress import HostProgress
 from .sockets import CATEGORY, CropDataSocket
 
-PIXELS_AT_ONCE = 2**21  # of the frames pasted together, between two looks at Cancel
+PIXELS_PER_BATCH = 2**21  # output pixels per batch; cancellation is checked after each batch
 
 
 class PasteBack(io.ComfyNode):
@@ -23,14 +23,21 @@ class PasteBack(io.ComfyNode):
             display_name="PortraitTalk Paste Back",
             category=CATEGORY,
             description=(
-                "Puts aligned crops, upscaled or restored by other nodes, back into the whole picture under a soft "
-                "border. Crops that were not changed leave the picture as it is."
+                "Pastes the sampler's face crops back into the whole picture after an upscaler or face restorer has "
+                "processed them. The edit fades out towards the crop's border; unchanged crops change nothing."
             ),
             search_aliases=["composite", "face paste", "uncrop", "stitch", "face restore"],
             inputs=[
-                io.Image.Input("crops", tooltip="Square crops from the sampler's 'crops' mode, at any size, uncut."),
+                io.Image.Input(
+                    "crops",
+                    tooltip=(
+                        "Crops from the sampler's 'crops' mode, also resized. They must stay square, neither cut nor "
+                        "padded."
+                    ),
+                ),
                 CropDataSocket.Input(
-                    "crop_data", tooltip="The sampler's crop data: the picture, and where the crop lies in it."
+                    "crop_data",
+                    tooltip="crop data of the same sampler: the whole picture and the position of the crop.",
                 ),
                 io.Float.Input(
                     "scale",
@@ -38,22 +45,25 @@ class PasteBack(io.ComfyNode):
                     min=1.0,
                     max=4.0,
                     step=0.25,
-                    tooltip="Enlarges the whole picture, to keep the detail of crops that are now sharper than it is.",
+                    tooltip=(
+                        "Enlarges the whole picture by this factor, so that upscaled crops keep their detail. 1 keeps "
+                        "its size; typically the factor by which the crops were upscaled."
+                    ),
                 ),
             ],
-            outputs=[io.Image.Output("frames", display_name="frames", tooltip="Whole pictures, one for each crop.")],
+            outputs=[io.Image.Output("frames", display_name="frames", tooltip="Whole pictures, one per crop.")],
         )
 
     @classmethod
     def execute(cls, crops: Tensor, crop_data: CropData, scale: float) -> io.NodeOutput:
         progress = HostProgress()
         height, width = crop_data.portrait.shape[-2:]
-        at_once = max(int(PIXELS_AT_ONCE / (height * width * scale**2)), 1)
+        batch_size = max(int(PIXELS_PER_BATCH / (height * width * scale**2)), 1)
 
         def pasted() -> Iterator[Tensor]:
-            for start in range(0, len(crops), at_once):
-                frames = paste_back(convert.to_library(crops[start : start + at_once]), crop_data, scale)
-                progress(Progress("paste back", min(start + at_once, len(crops)), len(crops), frames[-1]))
+            for start in range(0, len(crops), batch_size):
+                frames = paste_back(convert.to_library(crops[start : start + batch_size]), crop_data, scale)
+                progress(Progress("paste back", min(start + batch_size, len(crops)), len(crops), frames[-1]))
                 yield frames
 
         return io.NodeOutput(convert.frames_to_comfy(pasted(), len(crops), models.output_device()))

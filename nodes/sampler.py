@@ -1,4 +1,4 @@
-"""The frames of the talking portrait."""
+"""The node that generates the frames of the talking portrait."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ from ..portraittalk.sampling.settings import check_fps, usual_settings
 from ..portraittalk.types import Identity, SamplingSettings, Scales, image_size
 from . import convert
 from .host import files, models
-from .host.progress import HostProgress, blocked, tell
+from .host.progress import HostProgress, block_output, warn_on_node
 from .sockets import (
     CATEGORY,
     CropDataSocket,
@@ -36,8 +36,8 @@ NO_FRAMES = (
     f" '{FRAMES}' or '{CROPS}'."
 )
 DEFAULTS = SamplingSettings()
-OWN_STEPS, OWN_OVERLAP = 0, -1  # widget values that say: as the model is made for
-NO_GUIDANCE = 1.0
+MODEL_STEPS, MODEL_OVERLAP = 0, -1  # widget values that select the model's own setting
+MODEL_GUIDANCE = 1.0  # value of the style that selects the model's own guidance scale
 
 
 class AnimateNetSampler(io.ComfyNode):
@@ -47,35 +47,50 @@ class AnimateNetSampler(io.ComfyNode):
             node_id="PortraitTalkAnimateNetSampler",
             display_name="PortraitTalk Sampler",
             category=CATEGORY,
-            description="Makes the portrait speak. The audio alone decides how many frames there are.",
+            description=(
+                "Generates the frames of the talking portrait. The audio alone decides how many: its length times fps."
+            ),
             search_aliases=["talking head", "lip sync", "animate portrait", "talking photo", "avatar", "portrait talk"],
             inputs=[
-                ModelSocket.Input("model", tooltip="The loaded model."),
-                IdentitySocket.Input("identity", tooltip="Who speaks: from PortraitTalk Identity Encode."),
-                io.Audio.Input("audio", tooltip="The speech, the same that the motion was made from."),
+                ModelSocket.Input("model", tooltip="The loaded model, the same as in Identity Encode."),
+                IdentitySocket.Input("identity", tooltip="The person to animate, from PortraitTalk Identity Encode."),
+                io.Audio.Input("audio", tooltip="The speech; use the same audio as for the motion."),
                 MotionSocket.Input(
                     "motion",
                     optional=True,
                     tooltip=(
-                        "How the face moves: from Speech to Motion, or loaded from a file. Unconnected, it is made from"
-                        " the audio. Models of public weights make the motion themselves."
+                        "How the face moves, from Speech to Motion or a file; at least as long as the speech. "
+                        "Unconnected: generated from the audio. EchoMimic models generate their own motion and ignore "
+                        "it."
                     ),
                 ),
-                StyleSocket.Input("style", optional=True, tooltip="What a text prompt asks for; may stay unconnected."),
+                StyleSocket.Input(
+                    "style",
+                    optional=True,
+                    tooltip=(
+                        "Optional expression and look, from PortraitTalk Text Style. EchoMimic models refuse prompts."
+                    ),
+                ),
                 io.Int.Input(
                     "seed",
                     default=DEFAULTS.seed,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Of the noise that the details are made from; the same seed gives the same frames.",
+                    tooltip=(
+                        "Seed of the sampling noise, and of the motion if none is connected; the same seed gives the "
+                        "same frames."
+                    ),
                 ),
                 io.Int.Input(
                     "steps",
-                    default=OWN_STEPS,
-                    min=OWN_STEPS,
+                    default=MODEL_STEPS,
+                    min=MODEL_STEPS,
                     max=50,
-                    tooltip="Denoising steps; more take longer. 0: as many as the model is made for (mini: 1).",
+                    tooltip=(
+                        "Number of denoising steps; more steps take longer. 0: the model's own number (mini 1, "
+                        "EchoMimic 6 or 30, AniPortrait and AnimateDiff 25, AnimateDiff with LCM 6)."
+                    ),
                 ),
                 io.Float.Input(
                     "fps",
@@ -83,7 +98,10 @@ class AnimateNetSampler(io.ComfyNode):
                     min=1.0,
                     max=120.0,
                     step=0.01,
-                    tooltip="Frames a second. There are seconds times fps frames, whatever the motion's own rate is.",
+                    tooltip=(
+                        "Frame rate of the video, in frames per second; 25 is typical. A motion track with another "
+                        "frame rate is resampled."
+                    ),
                 ),
                 io.DynamicCombo.Input(
                     "output",
@@ -93,9 +111,10 @@ class AnimateNetSampler(io.ComfyNode):
                         io.DynamicCombo.Option(VIDEO, []),
                     ],
                     tooltip=(
-                        f"'{FRAMES}': whole pictures in memory, for other nodes; 79 MB a second at 512x512. '{CROPS}':"
-                        f" the aligned faces, to upscale or restore and paste back. '{VIDEO}': straight into a file"
-                        " with sound, for speeches of any length."
+                        f"'{FRAMES}': whole pictures in memory, for other nodes (79 MB per second of video at 512x512)."
+                        f" '{CROPS}': aligned face crops, to upscale or restore before PortraitTalk Paste Back. "
+                        f"'{VIDEO}': written directly to a file with sound, in constant memory, for speech of any "
+                        "length."
                     ),
                 ),
                 *_scale_inputs(),
@@ -105,17 +124,20 @@ class AnimateNetSampler(io.ComfyNode):
                     min=1,
                     max=32,
                     advanced=True,
-                    tooltip="Frames that are made together. Longer windows move more smoothly and need more memory.",
+                    tooltip=(
+                        "Number of frames sampled together. Longer windows give smoother motion and need more memory. "
+                        "Typical: 12 to 16."
+                    ),
                 ),
                 io.Int.Input(
                     "overlap",
-                    default=OWN_OVERLAP,
-                    min=OWN_OVERLAP,
+                    default=MODEL_OVERLAP,
+                    min=MODEL_OVERLAP,
                     max=31,
                     advanced=True,
                     tooltip=(
-                        "Frames shared by neighbouring windows, to hide where they join; less than the window. -1: as "
-                        "the model is made for."
+                        "Number of frames shared by neighbouring windows to hide the seams; must be less than window. "
+                        "-1: the model's own value (3 or 4), 0: no overlap."
                     ),
                 ),
                 io.Boolean.Input(
@@ -123,15 +145,22 @@ class AnimateNetSampler(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Decode with the model's TAESD, where it has one: faster, with a little less detail.",
+                    tooltip=(
+                        "Decode with the model's TAESD: faster, with slightly less detail. Models without TAESD, such "
+                        "as mini, report an error."
+                    ),
                 ),
             ],
             outputs=[
-                io.Image.Output("frames", display_name="frames", tooltip=f"IMAGE frames; not in '{VIDEO}' mode."),
+                io.Image.Output(
+                    "frames", display_name="frames", tooltip=f"Whole pictures or face crops; none in '{VIDEO}' mode."
+                ),
                 io.Video.Output("video", display_name="video", tooltip="The frames with the sound, in every mode."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for nodes that save a video."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frame rate, for nodes that save a video."),
                 CropDataSocket.Output(
-                    "crop_data", display_name="crop data", tooltip="Where crops belong, for Paste Back."
+                    "crop_data",
+                    display_name="crop data",
+                    tooltip="The whole picture and the position of the face crop, for PortraitTalk Paste Back.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -161,17 +190,17 @@ class AnimateNetSampler(io.ComfyNode):
         shape: Output = "crop" if mode == CROPS else "full"
         progress = HostProgress()
         sound = convert.audio_to_library(audio)
-        pipeline = model.model  # where it waits: how much room it needs depends on the settings
+        pipeline = model.model  # still offloaded: the memory to free depends on the settings
         config = pipeline.config
-        guided = style.guidance_scale != NO_GUIDANCE and not pipeline.makes_motion
+        guided = style.guidance_scale != MODEL_GUIDANCE and not pipeline.makes_motion
         settings = replace(
             usual_settings(config),
             seed=seed,
-            steps=config.steps if steps == OWN_STEPS else steps,
+            steps=config.steps if steps == MODEL_STEPS else steps,
             guidance_scale=style.guidance_scale if guided else config.guidance_scale,
             scales=Scales(identity_scale, style.text_scale, audio_scale, structure_scale),
             window=window,
-            overlap=config.overlap if overlap == OWN_OVERLAP else overlap,
+            overlap=config.overlap if overlap == MODEL_OVERLAP else overlap,
             fast_decode=fast_decode,
         )
         check_fps(fps)
@@ -179,20 +208,22 @@ class AnimateNetSampler(io.ComfyNode):
         picture = (0, 0) if mode == CROPS else image_size(identity.portrait)
         model.ready(window, model.working_memory(count, settings, picture, len(identity.references)))
         speech = pipeline.encode_speech(sound, fps, progress)
-        moved: MotionTrack | None = None
+        track: MotionTrack | None = None
         if pipeline.makes_motion:
             if style.style.prompt or style.style.negative_prompt:
-                raise SettingsError(f"The model '{config.name}' reads no prompts: disconnect or empty the text style.")
+                raise SettingsError(
+                    f"The model '{config.name}' reads no prompts: disconnect the style or leave its prompts empty."
+                )
             if motion is not None:
-                tell(cls, f"The model '{config.name}' makes the motion itself: the motion track does not act.")
+                warn_on_node(cls, f"The model '{config.name}' generates its own motion: the motion track is ignored.")
         elif motion is None:
-            moved = pipeline.make_motion(speech, seed, progress=progress)
+            track = pipeline.make_motion(speech, seed, progress=progress)
         else:
-            moved = fit_to_speech(motion, len(speech), speech.fps)
-        chunks = pipeline.animate(identity, speech, style.style, moved, settings, shape, progress)
+            track = fit_to_speech(motion, len(speech), speech.fps)
+        chunks = pipeline.animate(identity, speech, style.style, track, settings, shape, progress)
         data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
         if mode == VIDEO:
-            return io.NodeOutput(blocked(NO_FRAMES), _streamed(chunks, sound, fps), fps, data)
+            return io.NodeOutput(block_output(NO_FRAMES), _write_temp_video(chunks, sound, fps), fps, data)
         frames = convert.frames_to_comfy(chunks, len(speech), models.output_device())
         video = InputImpl.VideoFromComponents(
             Types.VideoComponents(images=frames, audio=audio, frame_rate=Fraction(str(fps)))
@@ -200,28 +231,36 @@ class AnimateNetSampler(io.ComfyNode):
         return io.NodeOutput(frames, video, fps, data)
 
 
-def _streamed(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
-    """Frames and sound, written to the temp folder as they come."""
+def _write_temp_video(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
+    """Write frames and sound to a video in the temp folder, chunk by chunk."""
     path = files.temp_place("PortraitTalk").path(".mp4")
     write_video(chunks, path, fps, sound, kind="mp4")
     return InputImpl.VideoFromFile(str(path))
 
 
 def _scale_inputs() -> list[io.Input]:
+    """Return the inputs for the scales of the cross-attention branches.
+
+    The speech branch keeps the id ``audio_scale``, so that saved workflows still load.
+    """
     branches = {
-        "identity": "who it is: skin, teeth and eyes like the references",
-        "audio": "what is heard: the fine shape of lips and tongue",
-        "structure": "what the motion track says",
+        "identity": ("identity", "skin, teeth and eyes like the references"),
+        "audio": ("speech", "the fine shape of lips and tongue"),
+        "structure": ("structure", "expression and pose of the motion track; in AnimateDiff models, the ControlNet"),
     }
     return [
         io.Float.Input(
             f"{name}_scale",
+            display_name="speech_scale" if name == "audio" else None,
             default=1.0,
             min=0.0,
             max=5.0,
             step=0.05,
             advanced=True,
-            tooltip=f"How strongly the {name} branch acts, {what}. 1 is as trained, 0 switches it off.",
+            tooltip=(
+                f"Strength of the {branch} branch of the cross-attention ({effect}). 1: as trained, 0: off. No effect "
+                "in models without this branch."
+            ),
         )
-        for name, what in branches.items()
+        for name, (branch, effect) in branches.items()
     ]

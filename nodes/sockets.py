@@ -1,4 +1,4 @@
-"""The socket types of our own, and what travels through them."""
+"""The custom socket types and the values they carry."""
 
 from dataclasses import dataclass, field
 
@@ -13,12 +13,14 @@ IdentitySocket = io.Custom("PORTRAITTALK_IDENTITY")  # portraittalk.types.Identi
 StyleSocket = io.Custom("PORTRAITTALK_STYLE")  # StyleCondition
 MotionSocket = io.Custom("PORTRAITTALK_MOTION")  # portraittalk.motion.track.MotionTrack
 CropDataSocket = io.Custom("PORTRAITTALK_CROP_DATA")  # portraittalk.compositing.compose.CropData
-FaceLandmarksSocket = io.Custom("FACE_LANDMARKS")  # core's: {"frames": faces of each image, "image_size": (H, W), ...}
+FaceLandmarksSocket = io.Custom(
+    "FACE_LANDMARKS"
+)  # core's own type: {"frames": faces of each image, "image_size": (H, W), ...}
 
 
 @dataclass(frozen=True)
 class StyleCondition:
-    """What the text asks for, and how strongly: the text branch's scale, and the guidance's."""
+    """The encoded prompts, the scale of the text branch and the classifier-free guidance scale."""
 
     style: Style = field(default_factory=Style)
     text_scale: float = 1.0

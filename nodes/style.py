@@ -1,4 +1,4 @@
-"""What the text asks for."""
+"""The node that encodes text prompts for expression and look."""
 
 from comfy_api.latest import io
 
@@ -14,12 +14,12 @@ class TextStyleCondition(io.ComfyNode):
             display_name="PortraitTalk Text Style",
             category=CATEGORY,
             description=(
-                "Says in words what the face does while it speaks: its expression, where it looks, how it holds the "
-                "head; and the look of the picture: paint, light, colours."
+                "Describes in words what the face does while it speaks (expression, gaze, head pose) and the look of "
+                "the video (drawing style, light, colours)."
             ),
             search_aliases=["prompt", "emotion", "expression", "style", "text conditioning"],
             inputs=[
-                ModelSocket.Input("model", tooltip="The loaded model, whose text encoder reads the prompt."),
+                ModelSocket.Input("model", tooltip="The loaded model, the same as in the sampler."),
                 io.String.Input(
                     "prompt",
                     multiline=True,
@@ -27,8 +27,9 @@ class TextStyleCondition(io.ComfyNode):
                     default="",
                     tooltip=(
                         "What the face does, in your own words: 'a wide smile, looking left', 'slightly worried', "
-                        "'(surprised:0.5)'; or which look the video has: 'oil painting', 'warm sunset light'. Empty: "
-                        "the portrait keeps its own expression and look."
+                        "'(surprised:0.5)' for half the weight; or the look of the video: 'oil painting', 'warm sunset "
+                        "light'. Empty: the portrait keeps its own expression and look. EchoMimic models refuse "
+                        "prompts."
                     ),
                 ),
                 io.String.Input(
@@ -37,8 +38,8 @@ class TextStyleCondition(io.ComfyNode):
                     dynamic_prompts=True,
                     default="",
                     tooltip=(
-                        "What is taken away, also from what the portrait itself shows: 'smiling' calms a smile, "
-                        "'sepia' makes colours colder."
+                        "What to remove, even if the portrait itself shows it: 'smiling' calms a smile, 'sepia' makes "
+                        "colours colder. Empty: nothing is removed."
                     ),
                 ),
                 io.Float.Input(
@@ -47,7 +48,10 @@ class TextStyleCondition(io.ComfyNode):
                     min=0.0,
                     max=5.0,
                     step=0.05,
-                    tooltip="How strongly the prompt acts beside portrait and speech; 0 switches it off.",
+                    tooltip=(
+                        "Strength of the prompts relative to portrait and speech: 1 is normal, 0 switches the prompts "
+                        "off, higher values exaggerate."
+                    ),
                 ),
                 io.Float.Input(
                     "guidance_scale",
@@ -57,12 +61,18 @@ class TextStyleCondition(io.ComfyNode):
                     step=0.1,
                     advanced=True,
                     tooltip=(
-                        "Pushes the result from the negative prompt towards the prompt. 1 is off; above it every step "
-                        "costs twice the time."
+                        "Classifier-free guidance: how strongly AnimateDiff models follow the prompt and avoid the "
+                        "negative prompt. 1: the model's own value (AnimateDiff 6, with LCM 1.5); 0: the negative "
+                        "prompt alone. mini and EchoMimic ignore it; for AniPortrait it replaces the model's own 3.5. "
+                        "Guidance doubles the time per step."
                     ),
                 ),
             ],
-            outputs=[StyleSocket.Output("style", display_name="style", tooltip="For the sampler.")],
+            outputs=[
+                StyleSocket.Output(
+                    "style", display_name="style", tooltip=("The encoded prompts, for the sampler or Speech to Motion.")
+                )
+            ],
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Frames and sound, or a video, into a file of the output folder."""
+"""The node that saves frames with sound, or a video, to a file in the output folder."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from .sockets import CATEGORY
 FRAMES, VIDEO = "frames", "video"
 MP4, WEBM, GIF, WEBP, PNG = "mp4", "webm", "gif", "webp", "png sequence"
 KINDS = {MP4: "mp4", WEBM: "webm", GIF: "gif", WEBP: "webp", PNG: "png"}
-CHUNK = 8  # frames handed to the encoder between two looks at Cancel
+CHUNK = 8  # frames per chunk sent to the encoder; cancellation is checked after each chunk
 
 
 class VideoCombine(io.ComfyNode):
@@ -32,8 +32,8 @@ class VideoCombine(io.ComfyNode):
             display_name="PortraitTalk Video Combine",
             category=CATEGORY,
             description=(
-                "Saves frames with their sound, or a video, in the output folder and shows it. The file says that it "
-                "was generated, and carries the workflow as core's files do."
+                "Saves frames with sound, or a video, to the output folder and shows the result. The file carries a tag"
+                " that says it was generated and, except for gif, the workflow."
             ),
             search_aliases=["save video", "export video", "combine", "mp4", "webm", "gif", "webp", "create video"],
             inputs=[
@@ -43,7 +43,7 @@ class VideoCombine(io.ComfyNode):
                         io.DynamicCombo.Option(
                             FRAMES,
                             [
-                                io.Image.Input("frames", tooltip="The frames, from the sampler or any node after it."),
+                                io.Image.Input("frames", tooltip="Frames from the sampler or from any node after it."),
                                 io.Float.Input(
                                     "fps",
                                     default=25.0,
@@ -51,19 +51,27 @@ class VideoCombine(io.ComfyNode):
                                     max=120.0,
                                     step=0.01,
                                     tooltip=(
-                                        "Frames a second: connect the sampler's fps, so that sound and picture agree."
+                                        "Frame rate in frames per second: connect the sampler's fps, so that sound and "
+                                        "picture stay in sync."
                                     ),
                                 ),
                                 io.Audio.Input(
-                                    "audio", optional=True, tooltip="The sound, as it was spoken; may be left out."
+                                    "audio",
+                                    optional=True,
+                                    tooltip=(
+                                        "The speech that the frames belong to. Unconnected: the video has no sound."
+                                    ),
                                 ),
                             ],
                         ),
                         io.DynamicCombo.Option(
-                            VIDEO, [io.Video.Input("video", tooltip="A video with its sound, such as the sampler's.")]
+                            VIDEO,
+                            [io.Video.Input("video", tooltip="Video including its sound, for example the sampler's.")],
                         ),
                     ],
-                    tooltip="What to save: frames with sound beside them, or a video that has both.",
+                    tooltip=(
+                        "What to save: frames with an optional audio input, or a video that already includes its sound."
+                    ),
                 ),
                 io.DynamicCombo.Input(
                     "format",
@@ -75,19 +83,21 @@ class VideoCombine(io.ComfyNode):
                         io.DynamicCombo.Option(PNG, []),
                     ],
                     tooltip=(
-                        "mp4 (h264, aac) plays everywhere; webm (vp9, opus) is smaller and slower to make. gif, webp"
-                        " and png sequence have no sound."
+                        "mp4 (h264, aac) plays everywhere; webm (vp9, opus) is smaller and encodes more slowly. gif, "
+                        "webp and png sequence have no sound; a png sequence gets a folder of its own."
                     ),
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="video/PortraitTalk",
-                    tooltip="Name of the file in the output folder, with folders if you like; a number is added.",
+                    tooltip="File name in the output folder; may contain folders (folder/name). A number is added.",
                 ),
             ],
             outputs=[
                 io.Video.Output(
-                    "video", display_name="video", tooltip="The saved video; what came in, where it has no sound."
+                    "video",
+                    display_name="video",
+                    tooltip="The saved file for mp4 and webm; for gif, webp and png sequence the input, unchanged.",
                 )
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -96,7 +106,7 @@ class VideoCombine(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str, source: Any = None, format: Any = None) -> bool | str:
-        # ComfyUI passes inputs that change with a mode whether they are asked for or not.
+        # ComfyUI passes the values of dynamic inputs even if they are not in the signature, so they must be accepted.
         return files.prefix_problem(filename_prefix) or True
 
     @classmethod
@@ -116,7 +126,11 @@ class VideoCombine(io.ComfyNode):
 
 def _quality() -> io.Input:
     return io.Int.Input(
-        "quality", default=80, min=0, max=100, tooltip="100 is best and largest; 80 can hardly be told from it."
+        "quality",
+        default=80,
+        min=0,
+        max=100,
+        tooltip="Encoding quality from 0 (smallest file) to 100 (best). 80 is visually close to 100.",
     )
 
 
@@ -130,7 +144,7 @@ def _video(source: dict[str, Any]) -> Input.Video:
 
 
 def _remux(video: Input.Video, path: Path, metadata: dict[str, Any]) -> None:
-    """A video that lies in a file already: core copies its streams as they are where it can."""
+    """Save a video as mp4 with ComfyUI's own writer, which copies the streams without re-encoding where possible."""
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
         video.save_to(str(part), Types.VideoContainer.MP4, metadata={"comment": GENERATED, **metadata})
@@ -146,27 +160,27 @@ def _encode(video: Input.Video, path: Path, kind: str, quality: int | None, meta
     if isinstance(video, InputImpl.VideoFromComponents):
         parts = video.get_components()
         sound = None if parts.audio is None else convert.audio_to_library(parts.audio)
-        write_video(_watched(_chunks(parts.images), len(parts.images)), path, parts.frame_rate, sound, **options)
+        write_video(_with_progress(_chunks(parts.images), len(parts.images)), path, parts.frame_rate, sound, **options)
         return
-    # Through a file of its own, so that core applies a trim and a video of any make can be read frame by frame.
+    # Saved to a temporary file first: ComfyUI applies any trim, and the result can be read frame by frame.
     copy = files.temp_place("PortraitTalk").path(".mp4")
     try:
         _remux(video, copy, {})
         reader = read_video(copy)
         sound = reader.audio() if reader.has_audio else None
         count = round(video.get_duration() * reader.fps)
-        write_video(_watched((frame[None] for frame in reader), count), path, reader.fps, sound, **options)
+        write_video(_with_progress((frame[None] for frame in reader), count), path, reader.fps, sound, **options)
     finally:
         copy.unlink(missing_ok=True)
 
 
 def _chunks(images: Tensor) -> Iterator[Tensor]:
-    """IMAGE (B, H, W, C) -> chunks (n, 3, H, W)."""
+    """Split IMAGE (B, H, W, C) into chunks (n, 3, H, W)."""
     return (convert.to_library(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK))
 
 
-def _watched(chunks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
-    """The chunks of about ``count`` frames, with the progress shown and Cancel heeded after each."""
+def _with_progress(chunks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    """Yield the chunks, about ``count`` frames in total, with a progress update and cancellation check for each."""
     progress = HostProgress()
     done = 0
     for chunk in chunks:
@@ -181,7 +195,7 @@ def _preview(path: Path, subfolder: str, kind: str) -> ui.PreviewVideo | ui.Save
         return ui.SavedImages([_result(file, folder) for file in sorted(path.iterdir())])
     if kind in ("mp4", "webm"):
         return ui.PreviewVideo([_result(path, subfolder)])
-    # The front end plays what is called animated as a video, but for webp: a gif it shows as a picture, which moves.
+    # The front end plays any "animated" result except webp as a video; a gif must be shown as a picture to play.
     return ui.SavedImages([_result(path, subfolder)], is_animated=kind == "webp")
 
 

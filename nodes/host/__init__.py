@@ -1,1 +1,1 @@
-"""Everything that PortraitTalk needs of ComfyUI itself. The only folder that imports ``comfy`` and ``folder_paths``."""
+"""Access to ComfyUI's internals: the only folder that imports ``comfy`` and ``folder_paths``."""

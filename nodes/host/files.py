@@ -1,4 +1,4 @@
-"""Files of ComfyUI's input, output and temp folders, by names that come from workflows and are not trusted."""
+"""File access in ComfyUI's input, output and temp folders. Names come from workflows and are treated as untrusted."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,10 @@ from ...portraittalk.errors import MediaError
 
 
 def list_input_files(*kinds: str) -> list[str]:
-    """Files directly in the input folder. kinds: "image", "audio", "video", or suffixes such as ".json"."""
+    """Names of the files directly in the input folder.
+
+    kinds: "image", "audio", "video", or suffixes such as ".json".
+    """
     folder = Path(folder_paths.get_input_directory())
     names = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     suffixes = tuple(kind for kind in kinds if kind.startswith("."))
@@ -21,15 +24,15 @@ def list_input_files(*kinds: str) -> list[str]:
 
 
 def list_output_files(suffix: str) -> list[str]:
-    """Files of a suffix anywhere in the output folder, annotated the way ComfyUI does: ``name [output]``."""
+    """Names of all files with this suffix in the output folder and its subfolders, annotated as ``name [output]``."""
     folder = Path(folder_paths.get_output_directory())
     return [f"{path.relative_to(folder).as_posix()} [output]" for path in sorted(folder.rglob(f"*{suffix}"))]
 
 
 def stored_file(name: str) -> Path:
-    """A file of ComfyUI's input folder, or of another of its folders by ``name [output]`` or ``name [temp]``.
+    """Return the path of a file in ComfyUI's input folder, or in another one for ``name [output]`` or ``name [temp]``.
 
-    A name comes from a workflow and is not trusted: raises MediaError where it is not there or leads out of the folder.
+    Raises MediaError if the file does not exist or the name leads out of the folder.
     """
     plain, annotated = folder_paths.annotated_filepath(name)
     folder = Path(annotated or folder_paths.get_input_directory())
@@ -40,7 +43,7 @@ def stored_file(name: str) -> Path:
 
 
 def stored_file_problem(name: str) -> str | None:
-    """What is wrong with such a name, or None."""
+    """Return the error message of ``stored_file`` for this name, or None if the file exists."""
     try:
         stored_file(name)
     except MediaError as error:
@@ -49,14 +52,17 @@ def stored_file_problem(name: str) -> str | None:
 
 
 def fingerprint(path: Path) -> str:
-    """Changes when the file does."""
+    """Return a string that changes with the file: its path, size and modification time."""
     status = path.stat()
     return f"{path}|{status.st_size}|{status.st_mtime_ns}"
 
 
 @dataclass(frozen=True)
 class SavePlace:
-    """A free name in the output folder: ``path(".mp4")`` is the file, ``subfolder`` what a preview is found by."""
+    """An unused file name in ComfyUI's output or temp folder.
+
+    ``path(".mp4")`` is the file; ``subfolder`` is relative to that folder, as previews need it.
+    """
 
     folder: Path
     stem: str
@@ -67,7 +73,10 @@ class SavePlace:
 
 
 def output_place(prefix: str, width: int = 0, height: int = 0) -> SavePlace:
-    """The next free name for a file name prefix, numbered as core does. Raises MediaError, see ``prefix_problem``."""
+    """Return the next unused name for a file name prefix, numbered as ComfyUI's save nodes do.
+
+    Raises MediaError for an invalid prefix, see ``prefix_problem``.
+    """
     problem = prefix_problem(prefix)
     if problem:
         raise MediaError(problem)
@@ -78,35 +87,35 @@ def output_place(prefix: str, width: int = 0, height: int = 0) -> SavePlace:
 
 
 def prefix_problem(prefix: str) -> str | None:
-    """What is wrong with a file name prefix that comes from a workflow, or None."""
+    """Return the error message for an invalid file name prefix, or None if it is valid."""
     if not prefix.strip() or prefix.endswith(("/", "\\")):
-        return "The file name prefix is empty: give the file a name."
+        return "The file name prefix is empty or ends in a slash: add a file name."
     if _inside(Path(folder_paths.get_output_directory()), prefix) is None:
-        return f"The file name prefix '{prefix}' leads out of ComfyUI's output folder; use a name, or folder/name."
+        return f"The file name prefix '{prefix}' leads out of ComfyUI's output folder: use name or folder/name."
     return None
 
 
 def temp_place(prefix: str) -> SavePlace:
-    """The next free name in ComfyUI's temp folder, which ComfyUI empties by itself."""
+    """Return the next unused name in ComfyUI's temp folder, which ComfyUI empties by itself."""
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_temp_directory())
     return SavePlace(Path(folder), f"{name}_{counter:05}_", subfolder)
 
 
 def workflow_metadata(prompt: Any, extra_pnginfo: dict[str, Any] | None) -> dict[str, Any]:
-    """The workflow as the metadata that core writes into its files; empty where the user switched that off."""
+    """Return the workflow metadata that ComfyUI embeds in saved files; empty with ``--disable-metadata``."""
     if args.disable_metadata:
         return {}
-    found = dict(extra_pnginfo or {})
+    metadata = dict(extra_pnginfo or {})
     if prompt is not None:
-        found["prompt"] = prompt
-    return found
+        metadata["prompt"] = prompt
+    return metadata
 
 
 def _inside(folder: Path, name: str) -> Path | None:
-    """``folder / name`` with links followed, or None where that lies outside of the folder."""
+    """Return ``folder / name`` with links resolved, or None if it lies outside the folder."""
     try:
         root = folder.resolve()
         path = (root / name).resolve()
-    except (OSError, ValueError):  # a NUL byte, or a name that the system does not take
+    except (OSError, ValueError):  # a NUL byte, or a name that the file system rejects
         return None
     return path if path.is_relative_to(root) and path != root else None

@@ -1,4 +1,4 @@
-"""Models: ComfyUI's folders, devices and memory management."""
+"""Model files in ComfyUI's folders, and models under ComfyUI's device and memory management."""
 
 import logging
 from dataclasses import dataclass
@@ -27,27 +27,30 @@ from ...portraittalk.weights.public import read_public
 from .progress import check_cancelled
 
 MODEL_FOLDER = "portraittalk"
-PUBLIC_FOLDER = "portraittalk_public"  # as the front end knows models/portraittalk/public
+PUBLIC_FOLDER = "portraittalk_public"  # name of models/portraittalk/public in ComfyUI's front end
 ADAPTER_FOLDER = "ipadapter"
 MODEL_SUFFIX = ".safetensors"
 SD15_LATENT_SCALE = 0.18215
-_BYTES_PER_PIXEL = 2048  # of activations, for each pixel of a crop: a generous guess, so that ComfyUI makes room
+_BYTES_PER_PIXEL = 2048  # activations per crop pixel, a generous estimate, so that ComfyUI frees enough memory
 logger = logging.getLogger(__name__)
 
 
 class PortraitTalk(nn.ModuleDict):
-    """The networks of a ``Model`` as the one module that ComfyUI's model management moves about."""
+    """All networks of a pipeline as one module, for ComfyUI's model management."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What travels through a PORTRAITTALK_MODEL socket. ``patcher`` owns where the networks of ``model`` are."""
+    """The value of a PORTRAITTALK_MODEL socket. ``patcher`` controls the device of the networks in ``model``."""
 
     model: AnyPipeline
     patcher: comfy.model_patcher.ModelPatcher
 
     def ready(self, frames: int = 1, working: int | None = None) -> AnyPipeline:
-        """The model on its compute device, with room to work on so many frames at a time, or for ``working`` bytes."""
+        """Move the model to its compute device and return it.
+
+        ComfyUI frees memory for the activations of ``frames`` frames at a time, or ``working`` bytes if given.
+        """
         needed = frames * self.model.config.crop_size**2 * _BYTES_PER_PIXEL if working is None else working
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
         return self.model
@@ -55,8 +58,10 @@ class LoadedModel:
     def working_memory(
         self, frames: int, settings: SamplingSettings, picture: tuple[int, int], references: int
     ) -> int | None:
-        """Bytes that a run holds beside the weights, as ``estimate`` has it; the log tells the whole. None for our own
-        models, which are small."""
+        """Return the bytes that a run needs in addition to the weights, and log the full estimate.
+
+        None for PortraitTalk's own models, which are small.
+        """
         device = self.patcher.load_device.type
         config, dtype = self.model.config, self.model.dtype
         need = self.model.memory(config, frames, settings, dtype, device, picture, references, offload=False)
@@ -67,16 +72,19 @@ class LoadedModel:
 
 
 def load(name_or_path: str | Path) -> LoadedModel:
-    """Reads a model to the offload device; it moves when it is used. Raises WeightsError."""
+    """Load a model onto the offload device; ``LoadedModel.ready`` moves it to the compute device.
+
+    Models made of public weights use half precision unless the compute device is the CPU. Raises WeightsError.
+    """
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
     path = find_weights(name_or_path) if isinstance(name_or_path, str) else name_or_path
     public = not pipeline_class(read_config(path)).own_precision
-    half = public and load_device.type != "cpu"  # as it is computed with, wherever it waits
+    half = public and load_device.type != "cpu"  # the precision used on the compute device, also while offloaded
     model = load_model(path, device=offload_device, dtype=torch.float16 if half else None)
     if public:
-        heed_cancel(model)
-    # Looked up when called: ComfyUI's main.py rebinds CoreModelPatcher after custom nodes may have been imported.
+        cancel_between_blocks(model)
+    # Looked up at call time: ComfyUI's main.py rebinds CoreModelPatcher, possibly after custom nodes were imported.
     patcher = comfy.model_patcher.CoreModelPatcher(PortraitTalk(model.modules()), load_device, offload_device)
     return LoadedModel(model, patcher)
 
@@ -87,14 +95,14 @@ def _built_in() -> LoadedModel:
 
 
 def built_in_model() -> MiniPipeline:
-    """``mini``, ready: the nodes turn to it for what a model of public weights lacks."""
+    """Return ``mini`` on its compute device, which supplies the motion network that models of public weights lack."""
     model = _built_in().ready()
     assert isinstance(model, MiniPipeline)
     return model
 
 
-def heed_cancel(model: AnyPipeline) -> None:
-    """Has Cancel end the work inside of a network as well: a step of large ones takes seconds, a block does not."""
+def cancel_between_blocks(model: AnyPipeline) -> None:
+    """Check for cancellation before every block, because a denoising step of a large network takes seconds."""
     for network in model.modules().values():
         for module in network.modules():
             if isinstance(module, (BasicTransformerBlock, ResnetBlock2D)):
@@ -102,8 +110,11 @@ def heed_cancel(model: AnyPipeline) -> None:
 
 
 def register_model_folder() -> None:
-    """Makes models/portraittalk known beside what extra_model_paths.yaml names, for .safetensors files only, and the
-    folder ``public`` in each of them for files as they were published."""
+    """Register the model folders with ComfyUI, in addition to those in extra_model_paths.yaml.
+
+    models/portraittalk for .safetensors files, its subfolder ``public`` for published files including pickled ones,
+    and models/ipadapter for IP-Adapters.
+    """
     folder_paths.add_model_folder_path(MODEL_FOLDER, str(Path(folder_paths.models_dir) / MODEL_FOLDER))
     folder_paths.folder_names_and_paths[MODEL_FOLDER][1].update({MODEL_SUFFIX})
     for folder in model_folders():
@@ -114,88 +125,93 @@ def register_model_folder() -> None:
 
 
 def model_folders() -> list[Path]:
-    """The folders of models, the one that new files go to first."""
+    """The registered model folders; new files are written to the first."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(MODEL_FOLDER)]
 
 
 def metric_folders() -> list[Path]:
-    """Where weights of published metrics are looked for: the folder ``metrics`` in each folder of models."""
+    """The folders searched for the weights of published metrics: ``metrics`` in each model folder."""
     return [folder / METRICS for folder in model_folders()]
 
 
 def list_models() -> list[str]:
-    """Names of the models in the registered folders, public files and weights of metrics left out."""
+    """Names of the models in the registered folders, without public files and metric weights."""
     names = folder_paths.get_filename_list(MODEL_FOLDER)
     return [name for name in names if Path(name).parts[0] not in (PUBLIC, METRICS)]
 
 
 def model_path(name: str) -> Path:
-    """The file of a name out of ``list_models``. Raises WeightsError for every other name."""
+    """Return the path of a model in ``list_models``. Raises WeightsError for any other name."""
     if name not in list_models():
-        raise WeightsError(no_model(name))
+        raise WeightsError(missing_model_message(name))
     return Path(folder_paths.get_full_path_or_raise(MODEL_FOLDER, name))
 
 
-def no_model(name: str) -> str:
-    """The sentence for a model that is not there; of one that can be made, what it is made of and where that goes."""
+def missing_model_message(name: str) -> str:
+    """Return the error message for a model that does not exist.
+
+    For a model in the catalogue of public weights, it names the missing files and their folder.
+    """
     public = catalogue().models.get(name.removesuffix(MODEL_SUFFIX))
     if public is None:
         return f"There is no model '{name}' in models/{MODEL_FOLDER}; choose one from the list."
-    missing = ", ".join(file.name for file in public.missing(model_folders())) or "no file"
-    place = model_folders()[0]
+    missing = ", ".join(file.name for file in public.missing(model_folders())) or "nothing"
+    folder = model_folders()[0]
     return (
-        f"{place / name} is not there yet: `portraittalk weights get {public.name}` makes it of the files in "
-        f"{place / PUBLIC}, where {missing} is missing; so does the node Load PortraitTalk Model from Public Files."
+        f"{folder / name} does not exist yet: create it with `portraittalk weights get {public.name}` or the node Load "
+        f"PortraitTalk Model from Public Files, from the files in {folder / PUBLIC} (missing: {missing})."
     )
 
 
 def list_public_files() -> list[str]:
-    """Names of the files as they were published, in the registered folders."""
+    """Names of the published weights files in the registered folders."""
     return folder_paths.get_filename_list(PUBLIC_FOLDER)
 
 
 def public_path(name: str) -> Path:
-    """The file of a name out of ``list_public_files``. Raises WeightsError for every other name."""
+    """Return the path of a file in ``list_public_files``. Raises WeightsError for any other name."""
     if name not in list_public_files():
         raise WeightsError(f"There is no file '{name}' in models/{MODEL_FOLDER}/{PUBLIC}; choose one from the list.")
     return Path(folder_paths.get_full_path_or_raise(PUBLIC_FOLDER, name))
 
 
 def list_adapters() -> list[str]:
-    """Names of IP-Adapter files, which live where other packs look for them as well."""
+    """Names of the IP-Adapter files in models/ipadapter, the folder that other packs also use."""
     return folder_paths.get_filename_list(ADAPTER_FOLDER)
 
 
 def adapter_tensors(name: str) -> dict[str, Tensor]:
-    """An IP-Adapter's tensors. Raises WeightsError for a name that is not listed, and a file that cannot be read."""
+    """Read an IP-Adapter's tensors. Raises WeightsError if it is not in ``list_adapters`` or cannot be read."""
     if name not in list_adapters():
         raise WeightsError(f"There is no IP-Adapter '{name}' in models/{ADAPTER_FOLDER}; choose one from the list.")
     return read_public(Path(folder_paths.get_full_path_or_raise(ADAPTER_FOLDER, name)))
 
 
 def unet_tensors(model: Any) -> dict[str, Tensor]:
-    """The denoiser of a MODEL on the CPU, its LoRAs and other patches merged, by a checkpoint file's names."""
+    """Return the UNet of a MODEL on the CPU with LoRAs and other patches merged, keyed as in a checkpoint file."""
     return {key: value.to("cpu").data for key, value in model.state_dict_for_saving().items()}
 
 
 def unet_dtype(model: Any) -> torch.dtype:
-    """The precision that a denoiser made of a MODEL runs in."""
+    """Return the precision for running the UNet of a MODEL: float32 or bfloat16 if it uses them, otherwise float16."""
     return model.model_dtype() if model.model_dtype() in (torch.float32, torch.bfloat16) else torch.float16
 
 
 def text_tokens(clip: Any, text: str) -> Tensor:
-    """What a CLIP makes of a prompt, weights such as (word:1.2) and embeddings included: (1, L, D)."""
+    """Encode a prompt with a CLIP to text tokens (1, L, D); weights such as (word:1.2) and embeddings work."""
     return clip.encode_from_tokens(clip.tokenize(text)).float()
 
 
 def image_features(clip_vision: Any, image: Tensor) -> Tensor:
-    """What a CLIP_VISION sees in an IMAGE, before its last layer: (N, P, C)."""
+    """Encode an IMAGE with a CLIP_VISION to its penultimate hidden states (N, P, C)."""
     return clip_vision.encode_image(image)["penultimate_hidden_states"].float()
 
 
 def managed(module: nn.Module, pixels: int) -> comfy.model_patcher.ModelPatcher:
-    """Puts a module on its compute device, with room to work on so many pixels. Keep what is returned while it works:
-    with it, ComfyUI's account of the memory goes."""
+    """Move a module to the compute device, with memory freed for the activations of ``pixels`` pixels.
+
+    Keep a reference to the returned patcher while the module is in use: ComfyUI tracks its memory through it.
+    """
     management = comfy.model_management
     offload_device = management.unet_offload_device()
     patcher = comfy.model_patcher.CoreModelPatcher(module, management.get_torch_device(), offload_device)
@@ -204,5 +220,5 @@ def managed(module: nn.Module, pixels: int) -> comfy.model_patcher.ModelPatcher:
 
 
 def output_device() -> torch.device:
-    """Where the tensors that leave a node belong."""
+    """Return the device for tensors that a node outputs."""
     return comfy.model_management.intermediate_device()

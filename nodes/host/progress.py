@@ -1,4 +1,4 @@
-"""Progress, previews, sentences on a node, and Cancel."""
+"""Progress bar, previews, messages on a node, and cancellation."""
 
 import logging
 
@@ -20,9 +20,9 @@ PREVIEW_SIDE = 512
 
 
 class HostProgress:
-    """Shows the library's progress on the node, with previews, and ends the work when the user presses Cancel.
+    """A progress callback that updates the node's progress bar and preview, and stops when the user cancels.
 
-    Cancel is raised as ComfyUI's own BaseException, which passes through the library.
+    Cancelling raises ComfyUI's own BaseException, which the library does not catch.
     """
 
     def __init__(self) -> None:
@@ -30,28 +30,28 @@ class HostProgress:
 
     def __call__(self, progress: Progress) -> None:
         check_cancelled()
-        preview = None if progress.preview is None else ("JPEG", _picture(progress.preview), PREVIEW_SIDE)
+        preview = None if progress.preview is None else ("JPEG", _preview(progress.preview), PREVIEW_SIDE)
         self._bar.update_absolute(progress.done, progress.total, preview)
 
 
 def check_cancelled() -> None:
-    """Raises ComfyUI's interrupt when Cancel was pressed."""
+    """Raise ComfyUI's interrupt exception if the user has cancelled."""
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def _picture(image: Tensor) -> Image.Image:
+def _preview(image: Tensor) -> Image.Image:
     step = max(max(image.shape[-2:]) // PREVIEW_SIDE, 1)
     pixels = (image[:, ::step, ::step].detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels)
 
 
-def tell(node: type[io.ComfyNode], sentence: str) -> None:
-    """Writes a sentence onto the node that runs, and into the log."""
-    logger.warning(sentence)
+def warn_on_node(node: type[io.ComfyNode], message: str) -> None:
+    """Log a warning and show it on the running node."""
+    logger.warning(message)
     if node.hidden is not None and node.hidden.unique_id is not None:
-        PromptServer.instance.send_progress_text(sentence, node.hidden.unique_id)
+        PromptServer.instance.send_progress_text(message, node.hidden.unique_id)
 
 
-def blocked(reason: str) -> ExecutionBlocker:
-    """The value of an output that this mode does not have: whatever is connected to it stops with ``reason``."""
+def block_output(reason: str) -> ExecutionBlocker:
+    """Return the value for an output that this mode does not produce; nodes connected to it fail with ``reason``."""
     return ExecutionBlocker(reason)

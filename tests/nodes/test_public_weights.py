@@ -91,7 +91,7 @@ def test_a_motion_track_is_made_and_does_not_act_on_it_which_is_said(run, public
     assert len(motion) == FRAMES and motion.expression.abs().max() > 0.01  # mini's network listens
     first, again = sample(motion=motion)[0], sample()[0]
     assert torch.equal(first, again)
-    assert "does not act" in caplog.text
+    assert "is ignored" in caplog.text
 
 
 def test_a_prompt_is_refused(run, public, sample, library):
@@ -173,7 +173,7 @@ def test_what_is_missing_or_foreign_is_named(nodes, chosen, folders, library):
     loader, place = nodes["PortraitTalkPublicModelLoader"], folders["models"] / "public"
     model = chosen["model"]
     assert "vae.pth" in loader.validate_inputs(model=model | {"vae": "vae.pth"})
-    assert "no part of echomimic," in loader.validate_inputs(model=model | {"model": "echomimic"})
+    assert "does not belong to echomimic:" in loader.validate_inputs(model=model | {"model": "echomimic"})
     assert "no model 'stable'" in loader.validate_inputs(model=model | {"model": "stable"})
     (place / model["face_locator"]).unlink()
     told = loader.validate_inputs(**chosen)
