@@ -26,9 +26,9 @@ def list_weights(models_dir: ModelsDir = None) -> None:
     from rich.table import Table
 
     from ..weights.catalogue import PUBLIC, catalogue, shown_size
-    from ..weights.files import available_weights, usual_folder
+    from ..weights.files import available_weights, comfyui_models_folder
 
-    folder = models_dir or usual_folder()
+    folder = models_dir or comfyui_models_folder()
     folders = [] if folder is None else [folder]
     here = available_weights(folders)
     models = Table("model", "what it is", "size", "state", title="Models", title_justify="left")
@@ -72,7 +72,7 @@ def get_weights(
     from ..weights.public import to_safetensors
 
     folder = _folder(models_dir)
-    public, files = catalogue().asked_for(name)
+    public, files = catalogue().lookup(name)
     if public is not None and _model_file(folder, public.name).is_file():
         typer.echo(f"{_model_file(folder, public.name)} is there already.")
         return
@@ -106,8 +106,8 @@ def verify_weights(models_dir: ModelsDir = None) -> None:
     signs = {True: "good  ", False: "BROKEN", None: "-     "}
     broken = 0
     for finding in verify(catalogue(), [_folder(models_dir)]):
-        typer.echo(f"{signs[finding.good]}  {finding.name}: {finding.told}")
-        broken += finding.good is False
+        typer.echo(f"{signs[finding.ok]}  {finding.name}: {finding.message}")
+        broken += finding.ok is False
     if broken:
         raise WeightsError(f"{broken} of these cannot be used.")
 
@@ -206,9 +206,9 @@ def pack_weights(
 
 
 def _folder(models_dir: Path | None) -> Path:
-    from ..weights.files import usual_folder
+    from ..weights.files import comfyui_models_folder
 
-    folder = models_dir or usual_folder()
+    folder = models_dir or comfyui_models_folder()
     if folder is None:
         raise SettingsError("Say where the models lie: --models-dir ComfyUI/models/portraittalk, or any folder.")
     return folder
@@ -222,7 +222,7 @@ def _convert_model(name: str, folder: Path, out: Path) -> None:
     from ..weights.catalogue import PUBLIC, catalogue
     from ..weights.public import convert, layout_named
 
-    public, _ = catalogue().asked_for(name)
+    public, _ = catalogue().lookup(name)
     if public is None:
         raise WeightsError(f"'{name}' is one file; give a model, or a layout with --file.")
     missing = public.missing([folder])

@@ -1,7 +1,7 @@
-"""Which public weights there are, and which of them lie in the user's folders.
+"""The catalogue of public weights (``public_files.json``), and which of its files are in the user's folders.
 
-What is known of them stands in ``public_files.json``. The files lie in the folder ``public`` of a folder of models, but
-for those that a model needs beside it, and the model that is made of them, one file, in the folder of models itself.
+Downloaded files go into the subfolder ``public`` of a models folder, except for those that a model needs next to
+itself. The model converted from them is a single file in the models folder.
 """
 
 import json
@@ -25,8 +25,11 @@ State = Literal["present", "missing", "broken"]
 
 @dataclass(frozen=True)
 class PublicFile:
-    """A file that people can download. folder and name: here, in a folder of models; repo and path: on the hub.
-    megabytes: about. commercial: whether the licence allows that use."""
+    """A file that can be downloaded.
+
+    folder, name: location in a models folder. repo, path: location on the Hugging Face hub. megabytes: approximate
+    size. commercial: whether the licence allows commercial use.
+    """
 
     name: str
     repo: str
@@ -43,11 +46,11 @@ class PublicFile:
         return f"{HUB}/{self.repo}/resolve/main/{self.path}"
 
     def place(self, folder: Path) -> Path:
-        """Where it belongs in a folder of models."""
+        """Return the path of the file in a models folder."""
         return folder / self.folder / self.name
 
     def found(self, folders: Sequence[Path]) -> Path | None:
-        """Where it lies: as it was published, or converted to safetensors."""
+        """Return the path of the file, as published or converted to safetensors; None if no folder has it."""
         for folder in folders:
             for path in (self.place(folder), self.place(folder).with_suffix(SUFFIX)):
                 if path.is_file():
@@ -55,21 +58,23 @@ class PublicFile:
         return None
 
     def state(self, folders: Sequence[Path]) -> State:
-        """At a glance: whether it is there, and ends where its beginning says."""
+        """Return whether the file is there and complete, from a quick check of its header and length."""
         path = self.found(folders)
         if path is None:
             return "missing"
-        return "present" if is_whole(path) else "broken"
+        return "present" if is_complete(path) else "broken"
 
     def wanted_in(self, folder: Path) -> str:
-        """What to download, and where it goes, in words."""
+        """Return a phrase that says what to download, and into which folder."""
         return f"{self.name} ({shown_size(self.megabytes)}) from {self.url} into {self.place(folder).parent}"
 
 
 @dataclass(frozen=True)
 class PublicModel:
-    """A model that can be made of public files. files: name in the layout -> file. beside: what the model needs in its
-    folder, as it was published."""
+    """A model that can be converted from public files.
+
+    files: name in the layout -> file. beside: files that the model needs in its own folder, as published.
+    """
 
     name: str
     layout: str
@@ -88,20 +93,21 @@ class PublicModel:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Files and models by name."""
+    """Public files and models by name."""
 
     files: Mapping[str, PublicFile]
     models: Mapping[str, PublicModel]
 
-    def asked_for(self, name: str) -> tuple[PublicModel | None, list[PublicFile]]:
-        """The model of this name and its files, or the file of this name. Raises WeightsError where there is none."""
+    def lookup(self, name: str) -> tuple[PublicModel | None, list[PublicFile]]:
+        """Return the model of this name and its files, or None and the file of this name. Raises WeightsError for an
+        unknown name."""
         if name in self.models:
             return self.models[name], self.models[name].needed
         if name in self.files:
             return None, [self.files[name]]
         raise WeightsError(
-            f"There are no public weights named '{name}'; there are the models {', '.join(self.models)}, and the files "
-            "that `portraittalk weights list` shows."
+            f"There are no public weights named '{name}'; choose one of the models {', '.join(self.models)}, or a file "
+            "shown by `portraittalk weights list`."
         )
 
     def used_by(self, file: PublicFile) -> list[str]:
@@ -110,19 +116,20 @@ class Catalogue:
 
 @lru_cache(maxsize=2)
 def catalogue(path: Path = LIST) -> Catalogue:
-    """What the list says."""
-    told = json.loads(path.read_text(encoding="utf-8"))
-    files = {entry["name"]: PublicFile(**entry) for entry in told["files"]}
+    """Read the catalogue from its JSON file."""
+    listing = json.loads(path.read_text(encoding="utf-8"))
+    files = {entry["name"]: PublicFile(**entry) for entry in listing["files"]}
     models = {}
-    for entry in told["models"]:
+    for entry in listing["models"]:
         parts = {role: files[name] for role, name in entry["files"].items()}
         beside = [files[name] for name in entry.get("beside", ())]
         models[entry["name"]] = PublicModel(**{**entry, "files": parts, "beside": beside})
     return Catalogue(files, models)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a weights file is no torn one, as far as its beginning and end tell. Old pickles tell nothing."""
+def is_complete(path: Path) -> bool:
+    """Return whether a weights file is complete, judging by its header and length. Truncated pickles from before
+    torch 1.6 (not zip files) go unnoticed."""
     if path.suffix == SUFFIX:
         try:
             read_shapes(path)
@@ -130,8 +137,8 @@ def is_whole(path: Path) -> bool:
             return False
         return True
     with path.open("rb") as file:
-        beginning = file.read(2)
-    return zipfile.is_zipfile(path) if beginning == b"PK" else bool(beginning)
+        magic = file.read(2)
+    return zipfile.is_zipfile(path) if magic == b"PK" else bool(magic)
 
 
 def shown_size(megabytes: float) -> str:

@@ -1,4 +1,4 @@
-"""Where weights files lie, by name: the ones that ship inside the package, and those in the user's folders."""
+"""Find weights files by name, in the package and in the user's folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ _ASSETS = Path(__file__).parent.parent / "assets"
 
 
 def available_weights(folders: Sequence[Path] = ()) -> dict[str, Path]:
-    """Name -> file of the models that ship with the package and those in ``folders``; the first of a name counts."""
+    """Return name -> file of the models in the package and in ``folders``; the first file of a name wins."""
     found: dict[str, Path] = {}
     for folder in (_ASSETS, *folders):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -20,23 +20,23 @@ def available_weights(folders: Sequence[Path] = ()) -> dict[str, Path]:
 
 
 def find_weights(name: str, folders: Sequence[Path] = ()) -> Path:
-    """The file of a model's name. Raises WeightsError for an unknown name, or a path where a name belongs."""
+    """Return the file of a model by name. Raises WeightsError for an unknown name, or a path instead of a name."""
     if not name or any(sign in name for sign in "/\\:") or name.startswith("."):
-        raise WeightsError(f"A model is chosen by its name, not by a path: '{name}'.")
+        raise WeightsError(f"Choose a model by its name, not by a path such as '{name}'.")
     weights = available_weights(folders)
     key = name.removesuffix(SUFFIX)
     if key not in weights:
-        raise WeightsError(f"There is no model named '{name}'; there are: {', '.join(weights) or 'none'}.")
+        raise WeightsError(f"There is no model named '{name}'; available models: {', '.join(weights) or 'none'}.")
     return weights[key]
 
 
-def usual_folder(package: Path = _ASSETS.parent) -> Path | None:
-    """ComfyUI's folder of models for us, where the package lies in a pack inside of a ComfyUI; else None."""
-    packs = package.absolute().parents[1]
-    return packs.parent / "models" / "portraittalk" if packs.name == "custom_nodes" else None
+def comfyui_models_folder(package: Path = _ASSETS.parent) -> Path | None:
+    """Return ComfyUI's models/portraittalk if the package is installed as a custom node, else None."""
+    custom_nodes = package.absolute().parents[1]
+    return custom_nodes.parent / "models" / "portraittalk" if custom_nodes.name == "custom_nodes" else None
 
 
 def model_folders(chosen: Path | None = None) -> list[Path]:
-    """Where further models are looked for: in the folder that the user chose, else in ComfyUI's, if there is one."""
-    folder = chosen or usual_folder()
+    """Return the folders searched for further models: the user's choice, else ComfyUI's, if there is one."""
+    folder = chosen or comfyui_models_folder()
     return [] if folder is None else [folder]

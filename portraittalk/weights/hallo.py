@@ -1,7 +1,8 @@
-"""Hallo as data (huggingface.co/fudan-generative-ai/hallo, MIT): one file holds its networks, but the autoencoder.
+"""Layout of the Hallo checkpoint (huggingface.co/fudan-generative-ai/hallo, MIT): one file with all networks except
+the autoencoder.
 
-What it is run with besides is not here: the embedding of a face by ArcFace, whose weights are for research only, and
-the features of wav2vec 2.0.
+Two further inputs of Hallo are not implemented here: the ArcFace face embedding, whose weights are for research only,
+and wav2vec 2.0 features.
 """
 
 from dataclasses import replace
@@ -10,7 +11,7 @@ from ..config import SD15, PortraitTalkConfig, SpeechConfig, StructureConfig
 from .layout import Layout, Rule, Source
 from .shared import MOTION_MODULES, POSITIONS, VAE
 
-HEARD_FRAMES, HEARD_LAYERS = 5, 12  # a frame with its neighbours, of each of which the layers of wav2vec 2.0
+AUDIO_FRAMES, WAV2VEC_LAYERS = 5, 12  # a video frame with its neighbours; layers of wav2vec 2.0 for each of them
 
 CONFIG: PortraitTalkConfig = replace(
     SD15,
@@ -20,7 +21,7 @@ CONFIG: PortraitTalkConfig = replace(
     guidance_scale=3.5,
     window=16,
     overlap=0,
-    speech=SpeechConfig(encoder="wav2vec", steps=HEARD_FRAMES * HEARD_LAYERS, dim=768, tokens=32),
+    speech=SpeechConfig(encoder="wav2vec", steps=AUDIO_FRAMES * WAV2VEC_LAYERS, dim=768, tokens=32),
     face_embedding=512,
     structure=StructureConfig(map_channels=3, map_size=512, guider="locator", locator_widths=(16, 32, 64, 128)),
     animate_net=replace(

@@ -1,29 +1,28 @@
-"""How public checkpoints are described: which of their keys fill which of ours.
+"""Descriptions of public checkpoints: the mapping from our state-dict keys to theirs.
 
-A layout is a configuration and, for each network, where its keys come from. The rules go from our key to the public
-one: what our networks ask for and a file lacks, and what a file holds and nothing asks for, are then both known by the
-names that the public file uses.
+A layout consists of a configuration and, for each network, the source of its tensors. Rules map our keys to the public
+ones, so that missing and unexpected keys can both be reported by the names used in the public file.
 """
 
 from dataclasses import dataclass
 
 from ..config import PortraitTalkConfig
 
-Rule = tuple[str, str]  # a regular expression over the key so far, and what replaces it
-SHIPPED = "mini"  # a file that nobody has to name: the model that ships
+Rule = tuple[str, str]  # regular expression and replacement, applied to the key
+SHIPPED = "mini"  # name of a file that is always available: the model in the package
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network's keys come from.
+    """Where the tensors of a network come from.
 
-    ours: how our keys begin. files: names of public files whose tensors are taken together; where two hold one key, the
-    later counts. theirs: how their keys begin. rules: turn our key, so begun, into the public one, one after the other.
-    others: each of them turns that one into a further name under which it is published, or held a second time. only: a
-    regular expression of those of our keys that are meant, if not all, without their beginning. fused: regular
-    expressions of public keys whose tensors hold several in a row, each with what its part stands for in the names of
-    these. ignored: a regular expression of the beginnings of public keys that the network has no use for. prediction:
-    what a denoiser has to predict so that these weights mean anything to it, if that matters.
+    ours: prefix of our keys. files: names of public files, whose tensors are merged; a later file wins. theirs: prefix
+    of the public keys, which replaces ours. rules: applied in order, turn our key into the public one. others: further
+    lists of rules, each of which turns the public key into an alternative name or that of a duplicate. only: regular
+    expression that selects some of our keys (matched without the prefix). fused: (regular expression, replacements) of
+    public keys whose tensors are several stacked along the first dimension, with one replacement per tensor. ignored:
+    regular expression, matched at the beginning, of public keys that the network does not use. prediction: training
+    target of the denoiser that these weights are for, "velocity" or "epsilon"; empty if they fit both.
     """
 
     ours: str
@@ -39,13 +38,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """A family of public checkpoints, by the name of its configuration."""
+    """The layout of a family of public checkpoints, named by its configuration."""
 
     config: PortraitTalkConfig
     sources: tuple[Source, ...]
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names of the public files, each once."""
+        """The names of the public files, without duplicates and without the shipped model."""
         named = (file for source in self.sources for file in source.files)
         return tuple(dict.fromkeys(file for file in named if file != SHIPPED))

@@ -1,4 +1,5 @@
-"""Public checkpoints as data: EchoMimic and AniPortrait here, Hallo in ``hallo``, Stable Diffusion 1.5 in ``sd15``."""
+"""All layouts of public checkpoints: EchoMimic and AniPortrait here, Hallo in ``hallo``, Stable Diffusion 1.5 in
+``sd15``."""
 
 from dataclasses import replace
 
@@ -50,11 +51,11 @@ ANIPORTRAIT = replace(
         norm_per_frame=True,
         betas=(0.00085, 0.012),
         shift=0,
-        noise_limit=10.0,  # which noise never reaches
+        noise_limit=10.0,  # never reached: no clamping
     ),
 )
 
-# Whisper in transformers' layout, or in OpenAI's. The decoder is of no use here, and the last norm is left out.
+# Whisper with the keys of transformers or of OpenAI. The decoder and the encoder's final norm are not used.
 OPENAI_WHISPER: tuple[Rule, ...] = (
     (r"^model\.", ""),
     (r"embed_positions\.weight", "positional_embedding"),
@@ -85,15 +86,15 @@ FAST_DECODER = Source("fast_decoder.tiny.", ("taesd",))  # huggingface.co/madeby
 
 
 def with_fast_decoder(layout: Layout) -> Layout:
-    """The layout with one more file."""
+    """Return the layout with the fast decoder's file added."""
     return Layout(replace(layout.config, fast_decoder=True), (*layout.sources, FAST_DECODER))
 
 
-LCM_LORA = "lcm_lora"  # latent-consistency/lcm-lora-sdv1-5 (openrail), or AnimateLCM's own, for models of noise
+LCM_LORA = "lcm_lora"  # latent-consistency/lcm-lora-sdv1-5 (openrail), or AnimateLCM's, for models that predict noise
 
 
 def with_few_steps(layout: Layout) -> Layout:
-    """The layout for weights into which such a LoRA is merged (Luo et al. 2023, arXiv 2311.05556)."""
+    """Return the layout for weights with a merged LCM-LoRA (Luo et al. 2023, arXiv 2311.05556)."""
     config = layout.config
     net = replace(config.animate_net, sampler="lcm")
     return replace(layout, config=replace(config, steps=6, guidance_scale=1.5, animate_net=net))
@@ -123,7 +124,7 @@ LAYOUTS = {
         # openai/whisper-tiny, Apache-2.0
         Layout(ECHOMIMIC, ECHOMIMIC_SOURCES),
         Layout(ECHOMIMIC_ACC, ECHOMIMIC_SOURCES),
-        # huggingface.co/ZJYang/AniPortrait, Apache-2.0; the image_encoder of
+        # huggingface.co/ZJYang/AniPortrait, Apache-2.0; image_encoder of
         # lambdalabs/sd-image-variations-diffusers, openrail
         Layout(ANIPORTRAIT, ANIPORTRAIT_SOURCES),
         HALLO,

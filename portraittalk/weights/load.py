@@ -1,4 +1,4 @@
-"""One safetensors file holds all networks of a PortraitTalk; its header says how they are built."""
+"""Read and write PortraitTalk weights: one safetensors file with all networks, and the configuration in its header."""
 
 import json
 import logging
@@ -21,16 +21,19 @@ logger = logging.getLogger(__name__)
 
 
 def load_networks(path: Path) -> tuple[PortraitTalkConfig, dict[str, nn.Module]]:
-    """The configuration and the networks that a PortraitTalk file holds, on the CPU, as the file has them.
+    """Return the configuration and the networks of a PortraitTalk file, on the CPU and in the precision of the file.
 
-    Raises WeightsError where the file is missing, corrupt, made for something else, or does not fit its own header.
+    Raises WeightsError if the file is missing, corrupt, not a PortraitTalk file, or does not fit its own header.
     """
     config, tensors = read_weights(path)
     with torch.device("meta"):
         networks = build_networks(config)
     unexpected = [key for key in tensors if key.partition(".")[0] not in networks]
     if unexpected:
-        raise WeightsError(f"{path.name} has unexpected keys: {listed(unexpected)}. It does not fit this version.")
+        raise WeightsError(
+            f"{path.name} has unexpected keys: {listed(unexpected)}. "
+            "The file does not fit this version of PortraitTalk."
+        )
     for name, module in networks.items():
         fill(module, _under(name, tensors), f"{path.name}: {name}")
     logger.info("Loaded %s from %s", config.name, path)
@@ -38,36 +41,40 @@ def load_networks(path: Path) -> tuple[PortraitTalkConfig, dict[str, nn.Module]]
 
 
 def read_config(path: Path) -> PortraitTalkConfig:
-    """The configuration alone, without reading the weights. Raises WeightsError as ``load_model`` does."""
+    """Return the configuration without reading the weights. Raises WeightsError like ``load_networks``."""
     return config_in(read_shapes(path)[0], path)
 
 
 def read_weights(path: Path) -> tuple[PortraitTalkConfig, dict[str, Tensor]]:
-    """The configuration and the tensors of a PortraitTalk file. Raises WeightsError as ``load_model`` does."""
+    """Return the configuration and the tensors of a PortraitTalk file. Raises WeightsError like ``read_config``."""
     header, tensors = read_tensors(path)
     return config_in(header, path), tensors
 
 
 def config_in(header: Mapping[str, str], path: Path) -> PortraitTalkConfig:
-    """The configuration that the header of ``path`` holds. Raises WeightsError where it holds none for this version."""
+    """Return the configuration in the header of ``path``. Raises WeightsError if it has none for this version."""
     if header.get("format") != FORMAT:
-        raise WeightsError(f"{path.name} holds weights of something else than PortraitTalk; choose another file.")
+        raise WeightsError(f"{path.name} is not a file of PortraitTalk weights; choose another file.")
     try:
         return PortraitTalkConfig.from_dict(json.loads(header["portraittalk_config"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
+        raise WeightsError(
+            f"{path.name} was made by another version of PortraitTalk ({error}); use a file for this version."
+        ) from error
 
 
 def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Writes the state of all networks (name -> state dict) as one file, which appears only when it is complete.
+    """Write the state dicts of all networks, by name, to one file, atomically.
 
-    Raises WeightsError where a network is missing or does not fit ``config``, or the file cannot be written.
+    Raises WeightsError if a network is missing or does not fit ``config``, or the file cannot be written.
     """
     with torch.device("meta"):
-        wanted = build_networks(config)
-    if set(parts) != set(wanted):
-        raise WeightsError(f"A model needs the parts {', '.join(wanted)}; given were {', '.join(parts)}.")
-    for name, module in wanted.items():
+        networks = build_networks(config)
+    if set(parts) != set(networks):
+        raise WeightsError(
+            f"A model consists of the parts {', '.join(networks)}; these were given: {', '.join(parts)}."
+        )
+    for name, module in networks.items():
         check_tensors(module.state_dict(), parts[name], name)
     tensors = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
     header = {"format": FORMAT, "portraittalk_config": json.dumps(config.to_dict())}
@@ -82,9 +89,9 @@ def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Map
 
 
 def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> None:
-    """Joins the trained networks of several files (name -> file) into one, in half precision. Raises WeightsError.
+    """Join separately trained networks (name -> file) into one file, in half precision. Raises WeightsError.
 
-    Where a file holds several networks, as a training stage writes them, only the keys under the name's prefix count.
+    Of a file with several networks, as a training stage writes it, only the keys prefixed with the name are used.
     """
     parts = {}
     for name, file in files.items():
@@ -95,5 +102,5 @@ def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> N
 
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose keys begin with ``name.``, without it."""
+    """Return the tensors whose keys begin with ``name.``, with that prefix removed."""
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}

@@ -1,4 +1,4 @@
-"""The networks that a configuration describes, by name: which there are depends on its kind."""
+"""Build the networks of a configuration; its kind decides which ones there are."""
 
 from collections.abc import Mapping
 
@@ -16,13 +16,13 @@ from ..models.motion_net import MotionNet
 from ..models.reference_net import ReferenceNet
 from ..models.speech_encoder import SpeechEncoder
 
-FACE_MOTION = ("motion_net", "basis")  # networks that make and move landmarks
+FACE_MOTION = ("motion_net", "basis")  # networks that generate motion and move landmarks
 
 
 def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
-    """The networks by name, with the random weights of their initialisation, on torch's default device.
+    """Return the networks by name, randomly initialised, on torch's default device.
 
-    A name is also the prefix of the network's keys in a weights file.
+    The name is also the prefix of the network's keys in a weights file.
     """
     networks: dict[str, nn.Module] = {
         "autoencoder": Autoencoder(config.autoencoder),
@@ -72,14 +72,14 @@ def settle(
     device: torch.device | str,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Move filled networks to the device where they run, in evaluation mode.
+    """Move loaded networks to a device, in evaluation mode and without gradients.
 
-    dtype: by default single precision, but half precision for public weights on a GPU. What moves landmarks, and is no
-    larger than in ``mini``, stays in single precision.
+    dtype: by default single precision, but half precision for public weights on a GPU. The small networks for
+    landmarks (``FACE_MOTION``) of models with public weights always stay in single precision.
     """
-    own = config.kind == "mini"
+    is_mini = config.kind == "mini"
     if dtype is None:
-        dtype = torch.float32 if own or torch.device(device).type == "cpu" else torch.float16
+        dtype = torch.float32 if is_mini or torch.device(device).type == "cpu" else torch.float16
     for name, module in networks.items():
-        single = not own and name in FACE_MOTION
-        module.to(device, torch.float32 if single else dtype).eval().requires_grad_(False)
+        keep_single = not is_mini and name in FACE_MOTION
+        module.to(device, torch.float32 if keep_single else dtype).eval().requires_grad_(False)

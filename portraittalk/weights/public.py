@@ -1,4 +1,4 @@
-"""Public checkpoints to one file of ours: every key is accounted for, by its public name, before a file is written."""
+"""Convert public checkpoints to one PortraitTalk file. Every key has to match before the file is written."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from ..tensor_files import SUFFIX, read_tensors, unfit
+from ..tensor_files import MISSHAPED, MISSING, SUFFIX, UNEXPECTED, mismatch_message, read_tensors
 from .files import BUILT_IN, find_weights
 from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
@@ -23,101 +23,103 @@ from .load import save_weights
 from .lora import merged
 from .networks import build_networks
 
-POSITIONS = "pos_embed.pe"  # computed, not trained: a file may lack them
-WRAPPINGS = ("model_state_dict", "state_dict")  # where OpenAI's Whisper, and AnimateDiff's training, have the tensors
-V_PREDICTION = "v_pred"  # the key by which checkpoints for velocity are marked
+POSITIONS = "pos_embed.pe"  # positional encodings: computed, not trained, so a file may omit them
+STATE_DICT_KEYS = ("model_state_dict", "state_dict")  # keys of the state dict in OpenAI's Whisper and AnimateDiff files
+V_PREDICTION = "v_pred"  # key that marks checkpoints that predict velocity
 
 logger = logging.getLogger(__name__)
 
 
 def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
-    """The public checkpoint ``files`` (name in the layout -> file) as one PortraitTalk file, in half precision.
+    """Convert a public checkpoint (name in the layout -> file) to one PortraitTalk file, in half precision.
 
-    Raises WeightsError where a file is missing or cannot be read, where one lacks a key, holds one that nothing asks
-    for, or one of another shape (these are named, all of them in the log), and where files are not of one kind. There
-    may be further files: "taesd", and with models that predict noise "lcm_lora".
+    Optional files: "taesd", and "lcm_lora" for models that predict noise.
+    Raises WeightsError if a file is missing or cannot be read, if keys are missing, unexpected or of the wrong shape
+    (the message names a few, the log all of them), or if files are for different training targets.
     """
     layout = extended(layout, files)
     with torch.device("meta"):
-        wanted = build_networks(layout.config)
-    found = gathered(layout, {name: read_public(path) for name, path in files.items()}, wanted)
-    parts = {network: {key: half(value) for key, value in state.items()} for network, state in found.items()}
+        networks = build_networks(layout.config)
+    states = gathered(layout, {name: read_public(path) for name, path in files.items()}, networks)
+    parts = {network: {key: half(value) for key, value in state.items()} for network, state in states.items()}
     save_weights(out, layout.config, parts)
 
 
 def extended(layout: Layout, files: Collection[str]) -> Layout:
-    """The layout with those of the further files that are given. Raises WeightsError unless the files are all there,
-    and all of the layout's kind."""
+    """Return the layout extended by the optional files among ``files``. Raises WeightsError if files are missing,
+    unexpected or for another training target."""
     for name in files:
         check_prediction(layout, name)
     if FAST_DECODER.files[0] in files:
         layout = with_fast_decoder(layout)
     few_steps = LCM_LORA in files and layout.config.animate_net.prediction == "epsilon"
-    wanted = {*layout.files, LCM_LORA} if few_steps else {*layout.files}
-    if set(files) != wanted:
+    needed = {*layout.files, LCM_LORA} if few_steps else {*layout.files}
+    if set(files) != needed:
         raise WeightsError(
-            f"The layout '{layout.config.name}' is made of the files {', '.join(layout.files)}; "
-            f"given were {', '.join(files) or 'none'}."
+            f"The layout '{layout.config.name}' needs the files {', '.join(layout.files)}; "
+            f"these were given: {', '.join(files) or 'none'}."
         )
     return with_few_steps(layout) if few_steps else layout
 
 
 def check_prediction(layout: Layout, file: str) -> None:
-    """Raises WeightsError for a file that other layouts have, for a denoiser that predicts something else."""
+    """Raise WeightsError if a file (by its name in a layout) is only for denoisers with another training target."""
     predicts = layout.config.animate_net.prediction
-    meant = {
+    targets = {
         source.prediction
         for other in LAYOUTS.values()
         for source in other.sources
         if file in source.files and source.prediction
     }
-    meant |= {"epsilon"} if file == LCM_LORA else set()
-    if meant and predicts not in meant:
-        raise WeightsError(_mixed(file, meant.pop(), layout.config.name, predicts))
+    targets |= {"epsilon"} if file == LCM_LORA else set()
+    if targets and predicts not in targets:
+        raise WeightsError(_wrong_prediction(file, targets.pop(), layout.config.name, predicts))
 
 
 def gathered(
-    layout: Layout, tensors: Mapping[str, Mapping[str, Tensor]], wanted: Mapping[str, nn.Module]
+    layout: Layout, tensors: Mapping[str, Mapping[str, Tensor]], networks: Mapping[str, nn.Module]
 ) -> dict[str, dict[str, Tensor]]:
-    """States of our networks of the files' tensors, with what ships, and with a LoRA merged.
+    """Return the state dicts of our networks from public tensors (file -> key -> tensor) and the shipped model.
 
-    wanted: the networks, which may be on the meta device. Raises WeightsError.
+    A LoRA is merged. networks: may be on the meta device. Raises WeightsError if training targets, keys or shapes do
+    not match.
     """
     predicts = layout.config.animate_net.prediction
     for source in layout.sources:
         if source.prediction not in ("", predicts):
-            raise WeightsError(_mixed(source.files[0], source.prediction, layout.config.name, predicts))
+            raise WeightsError(_wrong_prediction(source.files[0], source.prediction, layout.config.name, predicts))
     for file, state in tensors.items():
         if V_PREDICTION in state and predicts != "velocity":
-            raise WeightsError(_mixed(file, "velocity", layout.config.name, predicts))
-    given = {**tensors}
+            raise WeightsError(_wrong_prediction(file, "velocity", layout.config.name, predicts))
+    sources = {**tensors}
     if any(SHIPPED in source.files for source in layout.sources):
-        given[SHIPPED] = read_tensors(find_weights(BUILT_IN))[1]
-    found = mapped(layout, wanted, given)
+        sources[SHIPPED] = read_tensors(find_weights(BUILT_IN))[1]
+    states = mapped(layout, networks, sources)
     if LCM_LORA in tensors:
         unet = {
-            key.removeprefix("unet."): value for key, value in found["animate_net"].items() if key.startswith("unet.")
+            key.removeprefix("unet."): value for key, value in states["animate_net"].items() if key.startswith("unet.")
         }
-        found["animate_net"] |= {f"unet.{key}": value for key, value in merged(unet, tensors[LCM_LORA]).items()}
-    return found
+        states["animate_net"] |= {f"unet.{key}": value for key, value in merged(unet, tensors[LCM_LORA]).items()}
+    return states
 
 
-def _mixed(file: str, meant: str, layout: str, predicts: str) -> str:
-    told = {"epsilon": "the noise in a picture", "velocity": "velocity, a mixture of picture and noise"}
+def _wrong_prediction(file: str, target: str, layout: str, predicts: str) -> str:
+    names = {"epsilon": "noise (epsilon)", "velocity": "velocity (v-prediction)"}
     return (
-        f"'{file}' holds weights for a denoiser that predicts {told[meant]}, but '{layout}' predicts {told[predicts]}: "
-        "what one has learned means nothing to the other, and nothing but noise would come out, so they are not mixed."
+        f"'{file}' has weights for a denoiser that predicts {names[target]}, but '{layout}' predicts "
+        f"{names[predicts]}: combined they would only produce noise; choose weights made for '{layout}'."
     )
 
 
 def converted_name(model: str, files: Mapping[str, Path]) -> str:
-    """What a model made of just these files is called, so that they are converted once: by their names and sizes."""
+    """Return a file name that depends on the names and sizes of the files, so that they are converted only once."""
     parts = [f"{role} {path.name} {path.stat().st_size}" for role, path in sorted(files.items())]
     return f"{model}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}{SUFFIX}"
 
 
 def to_safetensors(path: Path, out: Path) -> None:
-    """A pickled file as a safetensors file of the same tensors. Raises WeightsError as ``convert`` does."""
+    """Convert a pickled file to a safetensors file with the same tensors. Raises WeightsError if it cannot be read or
+    written."""
     state = read_public(path)
     unfinished = out.with_name(out.name + ".part")
     try:
@@ -130,84 +132,89 @@ def to_safetensors(path: Path, out: Path) -> None:
 
 
 def layout_named(name: str) -> Layout:
-    """Raises WeightsError for a layout that there is not."""
+    """Return the layout of this name. Raises WeightsError if it is unknown."""
     if name not in LAYOUTS:
-        raise WeightsError(f"There is no layout named '{name}'; there are: {', '.join(LAYOUTS)}.")
+        raise WeightsError(f"There is no layout named '{name}'; available layouts: {', '.join(LAYOUTS)}.")
     return LAYOUTS[name]
 
 
 def mapped(
-    layout: Layout, wanted: Mapping[str, nn.Module], tensors: Mapping[str, Mapping[str, Tensor]]
+    layout: Layout, networks: Mapping[str, nn.Module], tensors: Mapping[str, Mapping[str, Tensor]]
 ) -> dict[str, dict[str, Tensor]]:
-    """Public tensors (file -> key -> tensor) as states of our networks (name -> key -> tensor).
+    """Map public tensors (file -> key -> tensor) to state dicts of our networks (name -> key -> tensor).
 
-    wanted: the networks, which may be on the meta device. Raises WeightsError that names the keys that do not fit.
+    networks: may be on the meta device. Raises WeightsError, with the names of the keys, if they do not match.
     """
-    ours = {f"{name}.{key}": value for name, module in wanted.items() for key, value in module.state_dict().items()}
-    states: dict[str, dict[str, Tensor]] = {name: {} for name in wanted}
-    faults: list[str] = []
+    ours = {f"{name}.{key}": value for name, module in networks.items() for key, value in module.state_dict().items()}
+    states: dict[str, dict[str, Tensor]] = {name: {} for name in networks}
+    messages: list[str] = []
     for files in dict.fromkeys(source.files for source in layout.sources):
-        given = {key: value for file in files for key, value in tensors[file].items()}
+        public = {key: value for file in files for key, value in tensors[file].items()}
         sources = [source for source in layout.sources if source.files == files]
         for source in sources:
-            given = split(given, source)
-        found, told = _of_files(sources, ours, given)
+            public = split_fused(public, source)
+        matched, mismatches = _match_keys(sources, ours, public)
         where = " and ".join(files)
-        for fault, keys in told.items():
+        for kind, keys in mismatches.items():
             for key in keys:
-                logger.error("%s %s %s", where, fault, key)
-        if any(told.values()):
-            faults.append(unfit(where, told))
-        for key, value in found.items():
+                logger.error("%s %s %s", where, kind, key)
+        if any(mismatches.values()):
+            messages.append(mismatch_message(where, mismatches))
+        for key, value in matched.items():
             network, _, rest = key.partition(".")
             states[network][rest] = value
-    if faults:
-        raise WeightsError(" ".join(faults))
+    if messages:
+        raise WeightsError(" ".join(messages))
     return states
 
 
-def _of_files(
-    sources: Iterable[Source], ours: Mapping[str, Tensor], given: Mapping[str, Tensor]
+def _match_keys(
+    sources: Iterable[Source], ours: Mapping[str, Tensor], public: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
-    """Our keys with their public tensors, of sources that share their files, and what does not fit: kind -> keys."""
-    found: dict[str, Tensor] = {}
-    faults: dict[str, list[str]] = {"lacks": [], "has the unknown": [], "has the wrong shape in": []}
+    """Match our keys with the public tensors of sources that share their files.
+
+    Returns our key -> public tensor, and the mismatches: kind -> public keys.
+    """
+    matched: dict[str, Tensor] = {}
+    mismatches: dict[str, list[str]] = {MISSING: [], UNEXPECTED: [], MISSHAPED: []}
     used: set[str] = set()
     for source in sources:
-        used.update(key for key in given if re.match(source.ignored, key))
-        for key, place in ours.items():
+        used.update(key for key in public if re.match(source.ignored, key))
+        for key, target in ours.items():
             if not (key.startswith(source.ours) and re.match(source.only, key.removeprefix(source.ours))):
                 continue
             names = public_names(source, key)
-            there = [name for name in names if name in given]
-            used.update(there)
-            if there and given[there[0]].shape == place.shape:
-                found[key] = given[there[0]]
-            elif there and given[there[0]].shape == (*place.shape, 1, 1):  # a linear layer, published as a convolution
-                found[key] = given[there[0]].flatten(1)
-            elif there:
-                shapes = f"{tuple(given[there[0]].shape)} instead of {tuple(place.shape)}"
-                faults["has the wrong shape in"].append(f"{there[0]} {shapes}")
+            present = [name for name in names if name in public]
+            used.update(present)
+            if present and public[present[0]].shape == target.shape:
+                matched[key] = public[present[0]]
+            elif present and public[present[0]].shape == (*target.shape, 1, 1):  # linear, published as 1x1 convolution
+                matched[key] = public[present[0]].flatten(1)
+            elif present:
+                shapes = f"{tuple(public[present[0]].shape)} instead of {tuple(target.shape)}"
+                mismatches[MISSHAPED].append(f"{present[0]} {shapes}")
             elif key.endswith(POSITIONS):
-                found[key] = SinusoidalPositionalEmbedding(place.shape[2], place.shape[1]).pe
+                matched[key] = SinusoidalPositionalEmbedding(target.shape[2], target.shape[1]).pe
             else:
-                faults["lacks"].append(names[0])
-    faults["has the unknown"] = [key for key in given if key not in used]
-    return found, faults
+                mismatches[MISSING].append(names[0])
+    mismatches[UNEXPECTED] = [key for key in public if key not in used]
+    return matched, mismatches
 
 
 def public_names(source: Source, key: str) -> list[str]:
-    """The names that our key may have in the public file, the usual one first."""
+    """Return the names that our key may have in the public file, the usual one first."""
     name = _renamed(source.theirs + key.removeprefix(source.ours), source.rules)
     return list(dict.fromkeys((name, *(_renamed(name, rules) for rules in source.others))))
 
 
-def split(given: Mapping[str, Tensor], source: Source) -> dict[str, Tensor]:
-    """The tensors, those that hold several in a row cut into these."""
+def split_fused(tensors: Mapping[str, Tensor], source: Source) -> dict[str, Tensor]:
+    """Return the tensors with those matched by ``source.fused`` split along the first dimension."""
     parts: dict[str, Tensor] = {}
-    for key, value in given.items():
+    for key, value in tensors.items():
         names = [
-            [re.sub(pattern, one, key) for one in ones] for pattern, ones in source.fused if re.search(pattern, key)
+            [re.sub(pattern, replacement, key) for replacement in replacements]
+            for pattern, replacements in source.fused
+            if re.search(pattern, key)
         ]
         parts |= dict(zip(names[0], value.chunk(len(names[0])), strict=True)) if names else {key: value}
     return parts
@@ -220,32 +227,37 @@ def _renamed(name: str, rules: Iterable[Rule]) -> str:
 
 
 def read_public(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a pickled one (.pth, .pt, .bin) of which only tensors are read."""
+    """Return the tensors of a .safetensors file or of a pickled one (.pth, .pt, .bin), without running pickled code.
+
+    Raises WeightsError if the file is missing, damaged, or holds anything but tensors.
+    """
     if path.suffix == ".safetensors":
         return read_tensors(path)[1]
     if not path.is_file():
         raise WeightsError(f"There is no weights file at {path}.")
     try:
-        zipped = zipfile.is_zipfile(path)  # as torch has written them since 1.6: these are read as they are needed
+        zipped = zipfile.is_zipfile(path)  # torch's format since 1.6, which can be memory-mapped
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         first = str(error).splitlines()[0]
-        raise WeightsError(f"{path.name} is damaged, or holds more than tensors ({first}); get it again.") from error
+        raise WeightsError(
+            f"{path.name} is damaged or contains more than tensors ({first}); download it again."
+        ) from error
     if isinstance(state, dict):
-        state = next((state[key] for key in WRAPPINGS if isinstance(state.get(key), dict)), state)
-        state = unfolded(state)
+        state = next((state[key] for key in STATE_DICT_KEYS if isinstance(state.get(key), dict)), state)
+        state = flattened(state)
     if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
-        raise WeightsError(f"{path.name} is not a table of tensors by name: it is no weights file of this layout.")
+        raise WeightsError(f"{path.name} does not contain a state dict of tensors; choose a weights file.")
     return state
 
 
-def unfolded(state: Mapping[str, object]) -> dict[str, object]:
-    """Tables inside of a table as one, as IP-Adapters are pickled, and names without what parallel training adds."""
+def flattened(state: Mapping[str, object]) -> dict[str, object]:
+    """Flatten nested dictionaries, as in pickled IP-Adapters, and remove the "module." prefix of DataParallel."""
     flat: dict[str, object] = {}
     for key, value in state.items():
         flat |= {f"{key}.{inner}": one for inner, one in value.items()} if isinstance(value, Mapping) else {key: value}
-    wrapped = all(key.startswith("module.") for key in flat)
-    return {key.removeprefix("module."): value for key, value in flat.items()} if wrapped else flat
+    prefixed = all(key.startswith("module.") for key in flat)
+    return {key.removeprefix("module."): value for key, value in flat.items()} if prefixed else flat
 
 
 def half(value: Tensor) -> Tensor:

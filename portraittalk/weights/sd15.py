@@ -1,7 +1,7 @@
-"""Unmodified Stable Diffusion 1.5 as data: one checkpoint file, an IP-Adapter, AnimateDiff's motion and a ControlNet.
+"""Layouts of unmodified Stable Diffusion 1.5: a checkpoint, an IP-Adapter, an AnimateDiff motion module, a ControlNet.
 
-All of these were trained on a denoiser that predicts the noise. The networks for the motion of the face ship with the
-package; they are put into the same file.
+All of these are for a denoiser that predicts noise. The networks for facial motion come from the shipped model and go
+into the same file.
 """
 
 from dataclasses import replace
@@ -51,7 +51,7 @@ ANIMATEDIFF_CONFIG = replace(
     ),
 )
 
-# The names of the research code's files, after diffusers' ones. What is inside of transformer blocks is named alike.
+# From diffusers' keys to those of the original Stable Diffusion code. Keys inside transformer blocks are the same.
 LDM_UNET: tuple[Rule, ...] = (
     (r"(resnets\.\d+\.)norm1\.", r"\1in_layers.0."),
     (r"(resnets\.\d+\.)conv1\.", r"\1in_layers.2."),
@@ -101,7 +101,7 @@ CHECKPOINT = (
         rules=LDM_UNET,
         only=r"(?!.*(motion_modules|\.processor)\.)",
         prediction=EPSILON,
-        # training's own values, weights averaged for it, and numbers that are computed
+        # values used only in training, EMA weights, and computed buffers
         ignored=r"(?!model\.diffusion_model\.|first_stage_model\.|cond_stage_model\.transformer\.)"
         r"|first_stage_model\.loss\.|.*\.position_ids$",
     ),
@@ -114,7 +114,7 @@ CHECKPOINT = (
     ),
 )
 
-# IP-Adapter counts the attention layers of a UNet by twos: down, up, then middle.
+# IP-Adapter numbers the UNet's cross-attention layers with odd numbers: down blocks, up blocks, then the mid block.
 _CROSS_ATTENTIONS = (
     *(f"down_blocks.{i}.attentions.{j}" for i in range(3) for j in range(2)),
     *(f"up_blocks.{i}.attentions.{j}" for i in range(1, 4) for j in range(3)),
@@ -152,7 +152,7 @@ IMAGE_ENCODER = Source(
     ignored=r"(?!vision_model\.)|vision_model\.embeddings\.position_ids",
 )
 
-PLAIN_MOTION: tuple[Rule, ...] = (  # as diffusers publishes motion adapters: our own names
+PLAIN_MOTION: tuple[Rule, ...] = (  # motion adapters as published by diffusers: back to our own keys
     (r"attention_blocks\.0\.pos_encoder\.pe", "pos_embed.pe"),
     (r"temporal_transformer\.", ""),
     (r"attention_blocks\.0\.", "attn1."),
@@ -175,13 +175,13 @@ FACE_MOTION = (
     Source("basis.", (SHIPPED,), "basis."),
 )
 
-# Any checkpoint of Stable Diffusion 1.5 (openrail, mostly), and huggingface.co/h94/IP-Adapter (Apache-2.0):
+# Any Stable Diffusion 1.5 checkpoint (mostly openrail), and huggingface.co/h94/IP-Adapter (Apache-2.0):
 # ip-adapter-plus-face_sd15 and its image encoder
 IDENTITY = Layout(IDENTITY_CONFIG, (*CHECKPOINT, *IP_ADAPTER, IMAGE_ENCODER))
-# The same, with guoyww/animatediff (Apache-2.0) mm_sd_v15_v2, or wangfuyun/AnimateLCM (Apache-2.0), and
+# The same, plus guoyww/animatediff (Apache-2.0) mm_sd_v15_v2 or wangfuyun/AnimateLCM (Apache-2.0), and
 # CrucibleAI/ControlNetMediaPipeFace diffusion_sd15 (openrail)
 ANIMATEDIFF = Layout(ANIMATEDIFF_CONFIG, (*IDENTITY.sources, MOTION, CONTROL, *FACE_MOTION))
-# v3_sd15_mm has no motion in the middle
+# v3_sd15_mm has no motion module in the mid block
 ANIMATEDIFF_V3 = replace(
     ANIMATEDIFF,
     config=replace(

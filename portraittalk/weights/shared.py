@@ -1,9 +1,9 @@
-"""Names that several families of public checkpoints have in common."""
+"""Key rules shared by several families of public checkpoints."""
 
 from .layout import Rule, Source
 
-# AnimateDiff's names of what diffusers' `UNetMotionModel` holds. Each of its two attentions has its own copy of the
-# positions, which are computed, not trained, and alike.
+# From the keys of diffusers' `UNetMotionModel` to AnimateDiff's, whose two attention layers each have a copy of the
+# positional encodings; the copies are equal, and computed rather than trained.
 MOTION_MODULES: tuple[Rule, ...] = (
     (r"(motion_modules\.\d+)\.", r"\1.temporal_transformer."),
     (r"(temporal_transformer\..*)attn1\.", r"\1attention_blocks.0."),
@@ -15,7 +15,7 @@ MOTION_MODULES: tuple[Rule, ...] = (
 )
 POSITIONS: tuple[Rule, ...] = ((r"attention_blocks\.0\.pos_encoder", "attention_blocks.1.pos_encoder"),)
 
-# The autoencoder of Stable Diffusion, in diffusers' layout; published files may still have older names of attention.
+# Stable Diffusion's autoencoder with diffusers' keys; some published files have the older names of attention layers.
 OLD_ATTENTION: tuple[Rule, ...] = (
     (r"\.to_q\.", ".query."),
     (r"\.to_k\.", ".key."),

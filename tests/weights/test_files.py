@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 from portraittalk import cli
 from portraittalk.errors import WeightsError
 from portraittalk.weights import files
-from portraittalk.weights.files import available_weights, find_weights, model_folders, usual_folder
+from portraittalk.weights.files import available_weights, comfyui_models_folder, find_weights, model_folders
 
 
 def test_names_are_those_of_the_files(tmp_path):
@@ -30,14 +30,14 @@ def test_an_unknown_name_lists_what_there_is(tmp_path):
 
 def test_inside_of_a_comfyui_models_lie_in_its_folder(tmp_path):
     pack = tmp_path / "ComfyUI" / "custom_nodes" / "ComfyUI-PortraitTalk" / "portraittalk"
-    assert usual_folder(pack) == tmp_path / "ComfyUI" / "models" / "portraittalk"
-    assert usual_folder(tmp_path / "clone" / "portraittalk") is None
+    assert comfyui_models_folder(pack) == tmp_path / "ComfyUI" / "models" / "portraittalk"
+    assert comfyui_models_folder(tmp_path / "clone" / "portraittalk") is None
 
 
 def test_models_are_looked_for_in_the_chosen_folder_or_else_in_comfyuis(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "usual_folder", lambda: None)
+    monkeypatch.setattr(files, "comfyui_models_folder", lambda: None)
     assert model_folders() == []
-    monkeypatch.setattr(files, "usual_folder", lambda: tmp_path / "comfyui")
+    monkeypatch.setattr(files, "comfyui_models_folder", lambda: tmp_path / "comfyui")
     assert model_folders() == [tmp_path / "comfyui"]
     assert model_folders(tmp_path / "own") == [tmp_path / "own"]
 
@@ -60,7 +60,7 @@ def test_every_command_that_runs_a_model_looks_in_comfyuis_folder(command, tmp_p
     (tmp_path / "folder" / "a.mp4").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PORTRAITTALK_MODELS", raising=False)
-    monkeypatch.setattr(files, "usual_folder", lambda: tmp_path / "comfyui")
+    monkeypatch.setattr(files, "comfyui_models_folder", lambda: tmp_path / "comfyui")
     chosen = ("mine",) if command[-1] == "selftest" else ("--model", "mine")
     result = CliRunner().invoke(cli.app, [*command, *chosen])
     assert "mine.safetensors is damaged" in str(result.exception)

@@ -40,7 +40,7 @@ def test_every_key_at_full_size_has_its_place_and_shape(published):
     for network, module in wanted.items():
         shapes = {key: value.shape for key, value in module.state_dict().items()}
         assert {key: value.shape for key, value in states[network].items()} == shapes
-    with pytest.raises(WeightsError, match=r"net has the unknown denoising_unet\.extra"):
+    with pytest.raises(WeightsError, match=r"net has unexpected keys: denoising_unet\.extra"):
         mapped(HALLO, wanted, {"net": net | {"denoising_unet.extra": torch.zeros(1)}, "vae": {}})
 
 

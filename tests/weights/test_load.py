@@ -47,8 +47,8 @@ def test_keys_that_do_not_fit_are_named(tiny_model, parts, tmp_path):
     key, weight = next(iter(parts["autoencoder"].items()))
     lacking = {k: v for k, v in parts["autoencoder"].items() if k != key}
     wrong = {
-        "lacks": lacking,
-        "unknown stranger": parts["autoencoder"] | {"stranger": weight},
+        "misses keys": lacking,
+        "unexpected keys: stranger": parts["autoencoder"] | {"stranger": weight},
         "wrong shape": lacking | {key: weight[:1]},
     }
     for what, state in wrong.items():
@@ -63,7 +63,7 @@ def test_files_of_another_build_are_refused_with_names(tiny_model, packed, parts
     whole = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
     path = tmp_path / "other.safetensors"
     save_file({key: value for key, value in whole.items() if not key.startswith("motion_net.")}, path, header)
-    with pytest.raises(WeightsError, match="motion_net lacks"):
+    with pytest.raises(WeightsError, match="motion_net misses keys"):
         load_model(path)
     save_file(whole | {"vocoder.weight": torch.zeros(1)}, path, header)
     with pytest.raises(WeightsError, match="vocoder"):

@@ -135,7 +135,9 @@ def test_motion_in_diffusers_own_names_and_without_a_middle_is_read_as_well(layo
     third = tiny(LAYOUTS["animatediff-v3"])
     few = {key: value for key, value in files["motion_module"].items() if not key.startswith("mid_block.")}
     assert len(gathered(third, files | {"motion_module": few})["animate_net"]) == len(unet) - 27
-    with pytest.raises(WeightsError, match=r"motion_module lacks mid_block\.motion_modules\.0\.temporal_transformer"):
+    with pytest.raises(
+        WeightsError, match=r"motion_module misses keys: mid_block\.motion_modules\.0\.temporal_transformer"
+    ):
         gathered(layout, files | {"motion_module": few})
 
 
@@ -150,25 +152,25 @@ def test_what_does_not_fit_is_named_as_the_public_file_names_it(layout, files):
     with pytest.raises(WeightsError) as refused:
         gathered(layout, files | {"checkpoint": checkpoint, "ip_adapter": adapter, "controlnet": control})
     told = str(refused.value)
-    assert f"checkpoint lacks {lacking}" in told and "\n" not in told
-    assert "has the unknown first_stage_model.encoder.down.9.block.0.conv1.weight" in told
+    assert f"checkpoint misses keys: {lacking}" in told and "\n" not in told
+    assert "has unexpected keys: first_stage_model.encoder.down.9.block.0.conv1.weight" in told
     assert "model.diffusion_model.input_blocks.0.0.weight (16, 9, 3, 3) instead of (16, 4, 3, 3)" in told
-    assert "ip_adapter has the unknown ip_adapter.33.to_k_ip.weight" in told
+    assert "ip_adapter has unexpected keys: ip_adapter.33.to_k_ip.weight" in told
     assert "controlnet has the wrong shape in controlnet_cond_embedding.conv_in.weight" in told
 
 
 def test_weights_for_noise_and_for_velocity_are_not_mixed(layout, files, checkpoint):
     marked = files["checkpoint"] | {"v_pred": torch.zeros(0)}
-    with pytest.raises(WeightsError, match=r"'checkpoint' holds weights .* velocity.* 'animatediff' .* not mixed"):
+    with pytest.raises(WeightsError, match=r"'checkpoint' has weights .* velocity.* 'animatediff' .* produce noise"):
         assembled(layout, files | {"checkpoint": marked}, Path())
     echo, _, paths = checkpoint
     for name in ("ip_adapter", "controlnet", "lcm_lora"):
-        with pytest.raises(WeightsError, match=f"'{name}' holds weights .* noise .* 'echomimic' predicts velocity"):
+        with pytest.raises(WeightsError, match=f"'{name}' has weights .* noise .* 'echomimic' predicts velocity"):
             convert(echo, paths | {name: Path("some.safetensors")}, Path("out.safetensors"))
-    with pytest.raises(WeightsError, match=r"'denoising_unet' holds weights .* velocity"):
+    with pytest.raises(WeightsError, match=r"'denoising_unet' has weights .* velocity"):
         assembled(layout, files | {"denoising_unet": {}}, Path())
     crossed = replace(echo, sources=(*echo.sources, layout.sources[3]))
-    with pytest.raises(WeightsError, match="'ip_adapter' holds weights"):
+    with pytest.raises(WeightsError, match="'ip_adapter' has weights"):
         gathered(crossed, {})
 
 
@@ -205,7 +207,7 @@ def test_a_lora_for_something_else_is_refused_by_name():
         "lora_te_layers_0.lora_down.weight": torch.zeros(2, 8),
         "lora_te_layers_0.lora_up.weight": torch.zeros(8, 2),
     }
-    for lora, named in ((whole, "lora_unet_conv_in"), (wrong, "lora_te_layers_0"), ({}, "nothing")):
+    for lora, named in ((whole, "lora_unet_conv_in"), (wrong, "lora_te_layers_0"), ({}, "no weights")):
         with pytest.raises(WeightsError, match=named):
             merged(weights, lora)
 
