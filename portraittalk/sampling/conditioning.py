@@ -1,4 +1,4 @@
-"""Conditions of a clip that is sampled window by window: projected once, looked up by frame index."""
+"""Conditions of a clip sampled in windows: projected once, then looked up by frame index."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,27 +15,27 @@ CACHED_FRAMES = 128  # longest clip whose keys, values and map features are cach
 def cached_conditions(
     net: AnimateNet, conditions: Conditions, scales: Scales
 ) -> Callable[[Tensor | slice], PreparedConditions]:
-    """A lookup from frame indices to cached keys, values and map features.
+    """Return a lookup: frame indices -> cached keys, values and map features.
 
-    Keys and values of the reference are computed once. Those of frames, and features of their maps, are computed once
-    and cached as well, 2.5 MB a frame in half precision at the size of Stable Diffusion 1.5, for clips of at most
-    ``CACHED_FRAMES`` frames; for a longer clip they are computed for each window, for 0.1 % of its operations. A pose
-    guider normalises over the frames of a window together: its features are cached window by window.
+    Keys and values of the reference are computed once. Those of the frames, and their map features, are also cached for
+    clips of at most ``CACHED_FRAMES`` frames (2.5 MB per frame in half precision at the size of Stable Diffusion 1.5);
+    for longer clips they are recomputed for each window, at 0.1 % of its operations. A pose guider normalises over all
+    frames of a window, so its features are cached per window.
     """
     speech, drawn = conditions.speech, conditions.map
-    frames = max(1 if given is None else given.shape[1] for given in (speech, drawn))
+    frames = max(1 if values is None else values.shape[1] for values in (speech, drawn))
     if frames <= CACHED_FRAMES and net.guider != "pose":
         prepared = net.prepare(conditions, scales)
         return lambda indices: prepared.at(_indices(indices))
-    moving = Conditions(
+    per_frame = Conditions(
         speech=speech if speech is not None and speech.shape[1] > 1 else None,
         map=drawn if drawn is not None and drawn.shape[1] > 1 else None,
     )
-    still = net.prepare(
+    shared = net.prepare(
         replace(
             conditions,
-            speech=speech if moving.speech is None else None,
-            map=drawn if moving.map is None else None,
+            speech=speech if per_frame.speech is None else None,
+            map=drawn if per_frame.map is None else None,
         ),
         scales,
     )
@@ -46,21 +46,21 @@ def cached_conditions(
         key = tuple(indices.tolist())
         if key in cache:
             return cache[key]
-        found = still.at(indices).joined(net.prepare(at_frames(moving, indices), scales))
+        prepared = shared.at(indices).joined(net.prepare(at_frames(per_frame, indices), scales))
         if frames <= CACHED_FRAMES and net.config.shift == 0:
-            cache[key] = found
-        return found
+            cache[key] = prepared
+        return prepared
 
     return window
 
 
 def _indices(frames: Tensor | slice) -> Tensor:
-    assert isinstance(frames, Tensor), "clips that are sampled as a whole have no cached frames"
+    assert isinstance(frames, Tensor), "cached conditions need frame indices; a clip sampled as a whole has none"
     return frames
 
 
 def unconditional(net: AnimateNet, conditions: Conditions) -> Conditions:
-    """The conditions that a clip of public weights is guided away from: silence, no person, no map; a pose is kept."""
+    """Return the unconditional branch of CFG for public weights: silence, no person, no map; keeps a pose map."""
     silence = None if conditions.speech is None else torch.zeros_like(conditions.speech[:, :1])
     no_identity = None if conditions.identity is None else torch.zeros_like(conditions.identity)
     drawn = conditions.map if net.guider == "pose" else None
@@ -68,7 +68,7 @@ def unconditional(net: AnimateNet, conditions: Conditions) -> Conditions:
 
 
 def at_frames(conditions: Conditions, indices: Tensor) -> Conditions:
-    """Speech and maps of the frames with these indices."""
+    """Select speech and maps by frame index."""
     speech, drawn = conditions.speech, conditions.map
     return Conditions(
         speech=None if speech is None else speech[:, indices], map=None if drawn is None else drawn[:, indices]

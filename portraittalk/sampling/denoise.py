@@ -1,4 +1,4 @@
-"""The denoising loop that every model runs, and classifier-free guidance."""
+"""The denoising loop shared by all models, and classifier-free guidance."""
 
 from collections.abc import Callable, Sequence
 
@@ -27,18 +27,18 @@ def denoise(
     on_window: Callable[[Tensor], None] = lambda clean: None,
     on_step: Callable[[Tensor], None] = lambda sample: None,
 ) -> Tensor:
-    """Latents ``sample`` (1, C, F, h, w) at the noise level of the first step -> clean latents of the same shape.
+    """Denoise latents ``sample`` (1, C, F, h, w), at the noise level of the first step, to clean latents.
 
-    noise: the noise that ``sample`` was made with. cond, uncond: the conditions of a window's frames; without
-    ``uncond`` there is no guidance. windows: the frame indices of the windows of a step; where windows overlap, their
-    predictions are averaged. new_noise: the noise of draw 1, 2, ... for steps that renoise.
+    noise: the noise in ``sample``. cond, uncond: return the conditions of a window's frames; without ``uncond`` there
+    is no guidance. windows: returns the frame indices of the windows of a step; predictions of overlapping windows are
+    averaged. new_noise: returns the noise of draw 1, 2, ... for steps that renoise.
 
-    anchor: (1, C, n, h, w), finished latents of the first n frames, shared with the window before. After every step
-    the sample is cross-faded from them, at that step's noise level, so that the network sees where the window before
-    ended and the last step leaves a plain cross-fade.
+    anchor: (1, C, n, h, w), clean latents of the first n frames, shared with the window before. After every step, the
+    sample is cross-faded from the anchor noised to that step's level, so that the network continues from the window
+    before, and the last step leaves a plain cross-fade.
 
-    on_window is called with the predicted clean latents of every window, (1, C, n, h, w), on_step with the sample after
-    every step. The network runs in its own precision, the sample keeps its own.
+    on_window is called with the predicted clean latents (1, C, n, h, w) of every window, on_step with the sample after
+    every step. The network runs in its own precision; the sample keeps its own.
     """
     dtype = next(net.parameters()).dtype
     for number, step in enumerate(steps):
@@ -64,5 +64,5 @@ def denoise(
 
 
 def guide(cond: Tensor, uncond: Tensor, guidance_scale: float) -> Tensor:
-    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): predictions moved away from ``uncond``."""
+    """Apply classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598)."""
     return uncond + guidance_scale * (cond - uncond)

@@ -1,4 +1,4 @@
-"""Which sampling settings make sense."""
+"""Validation and defaults of sampling settings."""
 
 import math
 from dataclasses import fields
@@ -12,8 +12,7 @@ MAX_SEED = 2**64 - 1
 
 
 def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> None:
-    """Raises SettingsError with one sentence for the first setting that is out of its range, and for a model that
-    cannot be run."""
+    """Raise SettingsError for the first setting out of its range, or for a model that cannot be run."""
     check_complete(config)
     longest = config.animate_net.motion_max_seq_length
     if not 0 <= settings.seed <= MAX_SEED:
@@ -27,7 +26,7 @@ def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> No
             f"The overlap must be at least 0 and below the window of {settings.window} frames, not {settings.overlap}."
         )
     if settings.chunk < 1:
-        raise SettingsError(f"At least 1 frame must be decoded at a time, not {settings.chunk}.")
+        raise SettingsError(f"The chunk must be at least 1 frame, not {settings.chunk}.")
     if settings.fast_decode and not config.fast_decoder:
         raise SettingsError(f"The model '{config.name}' has no fast decoder: switch fast decoding off.")
     if config.animate_net.sampler == "lcm" and settings.steps > LCM_STEPS:
@@ -40,7 +39,7 @@ def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> No
 
 
 def usual_settings(config: PortraitTalkConfig) -> SamplingSettings:
-    """Those that a model is best run with."""
+    """Return the recommended settings of a model."""
     return SamplingSettings(
         steps=config.steps,
         guidance_scale=config.guidance_scale,
@@ -51,21 +50,21 @@ def usual_settings(config: PortraitTalkConfig) -> SamplingSettings:
 
 
 def check_complete(config: PortraitTalkConfig) -> None:
-    """Raises SettingsError for a model that cannot be run, because something that it needs is not written yet."""
+    """Raise SettingsError for a model that cannot be run because a network it needs is not implemented."""
     if config.face_embedding:
         raise SettingsError(
-            f"The model '{config.name}' knows people by ArcFace, whose weights are for research only, and hears with "
-            "wav2vec 2.0: neither is part of this version, which can convert its file but not run it; choose another."
+            f"The model '{config.name}' can be converted but not run: it needs ArcFace, whose weights are for research "
+            "only, and wav2vec 2.0, and this version has neither; choose another model."
         )
 
 
 def check_fps(fps: float) -> None:
-    """Raises SettingsError unless fps lies in 1..120."""
+    """Raise SettingsError unless fps is in 1..120."""
     if not 1 <= fps <= 120:
-        raise SettingsError(f"The frame rate must be between 1 and 120 frames a second, not {fps:g}.")
+        raise SettingsError(f"The frame rate must be between 1 and 120 fps, not {fps:g}.")
 
 
 def check_number(name: str, value: float) -> None:
-    """Raises SettingsError for a strength that is not a finite number of at least 0."""
+    """Raise SettingsError unless ``value`` is a finite number of at least 0."""
     if not (math.isfinite(value) and value >= 0):
-        raise SettingsError(f"The {name} must be a number of at least 0, not {value}.")
+        raise SettingsError(f"The {name} must be a finite number of at least 0, not {value}.")

@@ -1,7 +1,7 @@
-"""Denoising steps: which timesteps a sampler visits, and the arithmetic of going from one to the next.
+"""Denoising steps: the timesteps of a sampler, and the update from one to the next.
 
-Timesteps and alphas come from diffusers' schedulers. ``Step`` is what all samplers here have in common: DDIM for
-networks that predict velocity or noise, and latent consistency sampling (LCM).
+Timesteps and alphas come from diffusers' schedulers. All samplers are lists of ``Step``: DDIM for networks that predict
+velocity or noise, and latent consistency sampling (LCM).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ..config import AnimateNetConfig
 
 TRAINING_STEPS = 1000
 BETAS = (0.0001, 0.02)
-LCM_STEPS = 50  # steps of the teacher that latent consistency models are distilled from
+LCM_STEPS = 50  # steps of the teacher that latent consistency models were distilled from
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Step:
     """One step from ``signal * x0 + noise * eps`` at ``timestep`` to ``next_signal * x0 + next_noise * eps``.
 
     prediction: what the network predicts, "velocity" or "epsilon". c_skip, c_out: weights of the sample and of the
-    predicted x0 (the boundary condition of consistency models; DDIM has 0 and 1). renoise: whether the next level is
-    made with new noise instead of the predicted noise.
+    predicted x0 (the boundary condition of consistency models; DDIM has 0 and 1). renoise: whether the next level uses
+    new noise instead of the predicted noise.
     """
 
     timestep: int
@@ -37,24 +37,24 @@ class Step:
     renoise: bool = False
 
     def add_noise(self, clean: Tensor, eps: Tensor) -> Tensor:
-        """Clean latents at the noise level that this step starts from."""
+        """Noise clean latents to the level that this step starts from."""
         return self.signal * clean + self.noise * eps
 
     def add_next_noise(self, clean: Tensor, eps: Tensor) -> Tensor:
-        """Clean latents at the noise level that this step leads to; after the last step there is no noise."""
+        """Noise clean latents to the level that this step leads to; the last step leads to no noise."""
         return self.next_signal * clean + self.next_noise * eps
 
     def predict_clean(self, sample: Tensor, predicted: Tensor) -> Tensor:
-        """x0 by the network's prediction of velocity or noise."""
+        """Return x0 from the predicted velocity or noise."""
         if self.prediction == "velocity":
             return self.signal * sample - self.noise * predicted
         return (sample - self.noise * predicted) / self.signal
 
     def advance(self, sample: Tensor, predicted: Tensor, new_noise: Tensor | None = None) -> Tensor:
-        """The sample at the next noise level.
+        """Return the sample at the next noise level.
 
-        By DDIM (Song et al. 2021, eta 0), or with ``renoise`` by latent consistency (Luo et al. 2023, arXiv
-        2310.04378) with ``new_noise``.
+        This is a DDIM step (Song et al. 2021, eta 0), or with ``renoise`` a latent consistency step (Luo et al. 2023,
+        arXiv 2310.04378) with ``new_noise``.
         """
         clean = self.predict_clean(sample, predicted)
         if self.c_skip:
@@ -70,12 +70,12 @@ class Step:
 
 
 def noise_schedule(betas: tuple[float, float] = BETAS) -> DDIMScheduler:
-    """The schedule of training and sampling: velocity prediction on linear betas with zero terminal SNR.
+    """Return the schedule of training and sampling: velocity prediction, linear betas, zero terminal SNR.
 
-    Because the last timestep is pure noise and timesteps are counted from there ("trailing"), even a single step starts
-    from what the network was trained on (Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are
-    Flawed"). Which schedule PortraitTalk's authors use is not known: this one is our choice. Training uses its
-    ``add_noise`` and ``get_velocity``. betas: first and last, before rescaling.
+    The last timestep is pure noise and timesteps are spaced from there ("trailing"), so even a single step starts from
+    a noise level seen in training (Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed").
+    The schedule of PortraitTalk's authors is not known; this one is our choice. Training uses its ``add_noise`` and
+    ``get_velocity``. betas: first and last, before rescaling.
     """
     return DDIMScheduler(
         num_train_timesteps=TRAINING_STEPS,
@@ -90,7 +90,7 @@ def noise_schedule(betas: tuple[float, float] = BETAS) -> DDIMScheduler:
 
 
 def velocity_steps(steps: int) -> list[Step]:
-    """DDIM steps from pure noise to clean latents, each leading to the timestep where the next one starts.
+    """Return DDIM steps from pure noise to clean latents, each leading to the timestep of the next one.
 
     steps: 1 to ``TRAINING_STEPS``.
     """
@@ -104,26 +104,26 @@ def velocity_steps(steps: int) -> list[Step]:
 
 
 def strided_velocity_steps(steps: int, betas: tuple[float, float]) -> list[Step]:
-    """As ``velocity_steps``, but each step leads ``TRAINING_STEPS // steps`` timesteps down, as in published DDIM code.
+    """As ``velocity_steps``, but with a stride of ``TRAINING_STEPS // steps`` timesteps, as in published DDIM code.
 
-    With trailing timesteps that is not always where the next step starts, and the last of, say, 6 steps leaves the
-    noise of timestep 0 in: EchoMimic's weights were tuned for such a sampler.
+    With trailing timesteps a step does not always lead to the start of the next one, and the last of, say, 6 steps
+    leaves the noise of timestep 0. EchoMimic's weights were tuned for this sampler.
     """
     schedule = noise_schedule(betas)
     schedule.set_timesteps(steps)
     kept = torch.cat((schedule.alphas_cumprod, schedule.final_alpha_cumprod[None])).double()
     signal, noise = kept.sqrt().tolist(), (1 - kept).sqrt().tolist()
     stride = TRAINING_STEPS // steps
-    pairs = [(t, max(t - stride, -1)) for t in schedule.timesteps.tolist()]  # -1: the last entry, no noise at all
+    pairs = [(t, max(t - stride, -1)) for t in schedule.timesteps.tolist()]  # -1: the last entry, without noise
     return [Step(t, signal[t], noise[t], signal[to], noise[to]) for t, to in pairs]
 
 
 def epsilon_steps(net: AnimateNetConfig, steps: int, strength: float = 1.0) -> list[Step]:
-    """Steps of a network that predicts noise, as unmodified Stable Diffusion does.
+    """Return steps for a network that predicts noise, such as an unmodified Stable Diffusion.
 
-    strength: above 0 and up to 1. Below 1, sampling starts part of the way down from noised latents (SDEdit, Meng et
-    al. 2022, arXiv 2108.01073): the lower, the more of these latents stays. DDIM takes that share of its steps, but at
-    least one; LCM spreads all steps over the rest of the way.
+    strength: above 0 and up to 1. Below 1, sampling starts from partly noised latents (SDEdit, Meng et al. 2022, arXiv
+    2108.01073); lower values keep more of them. DDIM takes that share of its steps, at least one; LCM spreads all steps
+    over the remaining timesteps.
     """
     return _lcm(net, steps, strength) if net.sampler == "lcm" else _ddim(net, steps, strength)
 
@@ -143,8 +143,8 @@ def _ddim(net: AnimateNetConfig, steps: int, strength: float) -> list[Step]:
 
 def _lcm(net: AnimateNetConfig, steps: int, strength: float) -> list[Step]:
     schedule = LCMScheduler(TRAINING_STEPS, *net.betas, net.curve, original_inference_steps=LCM_STEPS)
-    left = max(int(LCM_STEPS * strength), 1)
-    schedule.set_timesteps(min(steps, left), strength=left / LCM_STEPS)
+    remaining = max(int(LCM_STEPS * strength), 1)
+    schedule.set_timesteps(min(steps, remaining), strength=remaining / LCM_STEPS)
     kept = schedule.alphas_cumprod.double()
     signal, noise = kept.sqrt().tolist(), (1 - kept).sqrt().tolist()
     timesteps = schedule.timesteps.tolist()

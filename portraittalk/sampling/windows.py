@@ -1,7 +1,7 @@
-"""Windows over time: how a speech of any length is sampled a few frames at a time.
+"""Temporal windows: sampling a speech of any length a few frames at a time.
 
-Windows arrive one after another. Frames that the next window does not see are finished and leave; those that it shares
-are carried over and anchor it, so that nothing but the overlap is ever held.
+Windows are sampled in order. Frames that the next window does not share are finished and yielded; shared frames are
+carried over as its anchor, so only the overlap is kept in memory.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 WindowPolicy = Callable[[int, int], list[Tensor] | list[slice]]
-"""(number of the step, frames of the clip) -> the frame indices of each window that this step samples."""
+"""(index of the step, frames of the clip) -> the frame indices of each window that this step samples."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Frames ``start`` to ``stop`` (exclusive), of which the first ``shared`` belong to the window before as well."""
+    """Frames ``start`` to ``stop`` (exclusive); the first ``shared`` also belong to the window before."""
 
     start: int
     stop: int
@@ -28,10 +28,10 @@ class Window:
 
 
 def plan_windows(frames: int, window: int, overlap: int) -> list[Window]:
-    """Covers ``frames`` frames with windows of ``window`` frames, neighbours sharing at least ``overlap``.
+    """Cover ``frames`` frames with windows of ``window`` frames that overlap by at least ``overlap``.
 
-    The last window is moved back to full length, so that the network never sees a stub; only a speech shorter than one
-    window gives a shorter one. Except for that last one, windows do not depend on how long the speech is.
+    The last window is moved back to have full length; only a speech shorter than one window gives a shorter window. All
+    windows but the last are independent of the length of the speech.
     """
     stride = window - overlap
     count = 1 + max(0, -(-(frames - window) // stride))
@@ -42,16 +42,16 @@ def plan_windows(frames: int, window: int, overlap: int) -> list[Window]:
 
 
 def whole_clip(step: int, frames: int) -> list[slice]:
-    """The policy of one window over all frames."""
+    """Window policy with one window over all frames."""
     return [slice(None)]
 
 
 @dataclass(frozen=True)
 class RingWindows:
-    """The policy of windows of ``window`` frames over a clip whose first and last frame are neighbours.
+    """Window policy with windows of ``window`` frames over a circular clip, whose first and last frame are neighbours.
 
-    A window starts every ``window - overlap`` frames; a clip no longer than one window is a single one. With every step
-    all of them move on by ``shift`` frames, so that their seams lie elsewhere.
+    A window starts every ``window - overlap`` frames; a clip no longer than one window has a single one. At every step
+    all windows shift by ``shift`` frames, so that their seams move.
     """
 
     window: int
@@ -63,26 +63,26 @@ class RingWindows:
         return [(torch.arange(start, start + window) + offset) % frames for start in self.starts(frames)]
 
     def starts(self, frames: int) -> range:
-        """The first frame of each window before they are moved."""
+        """Return the first frame of each window before the shift."""
         return range(0, frames, self.window - self.overlap) if frames > self.window else range(1)
 
 
 def arrival_weights(shared: int) -> Tensor:
-    """(shared,) weights of the arriving window over the frames it shares, rising between 0 and 1, both excluded."""
+    """Return the new window's cross-fade weights (shared,), rising between 0 and 1 (both excluded)."""
     return torch.arange(1, shared + 1) / (shared + 1)
 
 
 def fade(before: Tensor, after: Tensor) -> Tensor:
-    """Cross-fades from ``before`` (1, C, n, h, w) to ``after`` (1, C, F, h, w) over the first n frames."""
+    """Cross-fade from ``before`` (1, C, n, h, w) to ``after`` (1, C, F, h, w) over the first n frames."""
     shared = before.shape[2]
     weight = arrival_weights(shared).to(after)[:, None, None]
     return torch.cat((torch.lerp(before, after[:, :, :shared], weight), after[:, :, shared:]), 2)
 
 
 def frame_noise(seed: int, start: int, stop: int, shape: tuple[int, ...], draw: int = 0) -> Tensor:
-    """Noise (stop - start, *shape) that belongs to each frame's number: no window split changes it.
+    """Draw noise (stop - start, *shape) that depends on the frame index only, not on the split into windows.
 
-    draw: 0 for what sampling starts with; samplers that need more noise on their way count on.
+    draw: 0 for the initial noise; samplers that renoise use 1, 2, ...
     """
     which = (draw,) if draw else ()
     frames = [
