@@ -150,17 +150,18 @@ def test_editing_is_diffusers_image_to_image_with_an_ip_adapter(
     ).images  # fmt: skip
     net = identity_model.identity_net
     with torch.no_grad():
-        told = Conditions(text=text, identity=net.tokens(person).flatten(0, 1)[None])
-        without = Conditions(text=negative, identity=net.nobody()[None])
+        cond = Conditions(text=text, identity=net.tokens(person).flatten(0, 1)[None])
+        uncond = Conditions(text=negative, identity=net.uncond_tokens()[None])
     settings = SamplingSettings(steps=5, guidance_scale=guidance, strength=strength, scales=Scales(identity=scale))
     noise = draw(1, 4, 8, 8, seed=3)[:, :, None]
-    found = sample_prompt(identity_model.animate_net, start[:, :, None], told, without, settings, lambda _: noise)
+    found = sample_prompt(identity_model.animate_net, start[:, :, None], cond, uncond, settings, lambda _: noise)
     with torch.no_grad():
         picture = identity_model.autoencoder.decode(found[:, :, 0]).clamp(0, 1)
     assert picture.std() > 0.01
     torch.testing.assert_close(picture, expected, **CLOSE)
-    untold = sample_prompt(identity_model.animate_net, start[:, :, None], without, without, settings, lambda _: noise)
-    assert (untold - found).abs().max() > 0.01
+    net = identity_model.animate_net
+    unguided = sample_prompt(net, start[:, :, None], uncond, uncond, settings, lambda _: noise)
+    assert (unguided - found).abs().max() > 0.01
 
 
 def test_frames_are_diffusers_animatediff_with_controlnet_and_ip_adapter(files, unet, adapter, features):
@@ -195,10 +196,10 @@ def test_frames_are_diffusers_animatediff_with_controlnet_and_ip_adapter(files, 
             down_block_additional_residuals=down, mid_block_additional_residual=middle,
         ).sample  # fmt: skip
         tokens = model.identity_net.tokens(person).flatten(0, 1)[None]
-        told = Conditions(text=text, identity=tokens, map=maps)
-        torch.testing.assert_close(model.animate_net(sample, step, told, scales), expected, **CLOSE)
-        alone = model.animate_net(sample, step, replace(told, map=None), scales)
+        cond = Conditions(text=text, identity=tokens, map=maps)
+        torch.testing.assert_close(model.animate_net(sample, step, cond, scales), expected, **CLOSE)
+        alone = model.animate_net(sample, step, replace(cond, map=None), scales)
         assert (alone - expected).abs().max() > 0.01
         per_frame = AnimateNet(config).eval()
         per_frame.load_state_dict(model.animate_net.state_dict())
-        assert (per_frame(sample, step, told, scales) - expected).abs().max() > 1e-3
+        assert (per_frame(sample, step, cond, scales) - expected).abs().max() > 1e-3

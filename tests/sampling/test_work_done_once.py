@@ -83,7 +83,7 @@ def test_the_reference_network_runs_once_for_an_identity_and_never_for_a_video(m
         assert calls == {"reference": 1, "encoder": 1}
         speech = Speech(torch.randn(2, 50, 384), 25.0, 0.08)
         for seed in range(2):
-            list(model.animate(identity, speech, replace(SETTINGS, seed=seed), "crop"))
+            list(model.animate(identity, speech, settings=replace(SETTINGS, seed=seed), output="crop"))
     assert calls == {"reference": 1, "encoder": 1}
 
 
@@ -171,7 +171,7 @@ def test_no_attention_makes_a_matrix_of_scores(model, identity):
         model.autoencoder.encode(identity.references)
         model.reference_net(identity.latents)
         model.speech_encoder(torch.randn(1, 80, 3000))
-        list(model.animate(identity, speech, replace(SETTINGS, steps=1), "crop"))
+        list(model.animate(identity, speech, settings=replace(SETTINGS, steps=1), output="crop"))
     fused = [name for name in seen.names if "scaled_dot_product" in name]
     assert sum(seen.names[name] for name in fused) > 60
     assert not [name for name in seen.names if "softmax" in name]
