@@ -1,7 +1,7 @@
-"""How much memory a run with public weights will need, before it begins.
+"""Estimate the peak memory of a run with public weights before it starts.
 
-The networks of the configuration are built and run on torch's meta device, where tensors have shapes and no contents:
-what would be held is added up tensor by tensor, in some seconds, for any width, size, window and precision.
+The networks are built and run on torch's meta device, where tensors have shapes but no data, and the bytes of all
+tensors are counted. This takes a few seconds, for any network width, size, window and precision.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,19 @@ from .ledger import weight_bytes
 from .offload import STAGES
 
 MB = 1e6
-# What is in no tensor. On a GPU: its driver's context and the libraries' kernels and workspaces. On a CPU: the
-# interpreter with torch and diffusers. Measured on a CPU; for the others it is what is usual.
-OUTSIDE = {"cuda": 700 * MB, "cpu": 400 * MB, "mps": 500 * MB}
-PASTED_COPIES = 4  # of a chunk's whole pictures, in single precision, while they are pasted together
+# Memory outside tensors. GPU: the driver's context and the libraries' kernels and workspaces. CPU: the interpreter with
+# torch and diffusers. Measured on the CPU; typical values for the others.
+OVERHEAD = {"cuda": 700 * MB, "cpu": 400 * MB, "mps": 500 * MB}
+PASTED_COPIES = 4  # full-frame copies of a chunk, in single precision, held while crops are pasted back
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes on the device that computes. weights: of all networks. stages: the peak of each stage of a run, with the
-    weights that are there at the time; outside: what no tensor holds, included in them."""
+    """Memory of a run on the computing device, in bytes.
+
+    weights: of all networks. stages: peak of each stage of a run, including the weights on the device during that stage
+    and ``outside``. outside: memory outside tensors.
+    """
 
     weights: int
     stages: dict[str, int]
@@ -40,7 +43,7 @@ class Estimate:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in self.stages.items())
-        return f"{self.peak / 1e9:.1f} GB at most ({parts}; weights {self.weights / 1e9:.1f})"
+        return f"{self.peak / 1e9:.1f} GB at most (peak by stage: {parts}; weights {self.weights / 1e9:.1f})"
 
 
 MeasureStages = Callable[[dict[str, Any], PortraitTalkConfig, int, SamplingSettings, torch.dtype, int], dict[str, int]]
@@ -59,11 +62,12 @@ def estimate(
     references: int = 1,
     offload: bool = False,
 ) -> Estimate:
-    """The memory that ``frames`` frames need with a model of public weights of this configuration.
+    """Estimate the memory for ``frames`` frames with a model of public weights of this configuration.
 
-    measure: runs the stages of its kind of model on the meta device (``memory.stages``). picture: (height, width) of
-    the frames that are pasted back, (0, 0) where the crops are the frames. references: pictures of the person. offload:
-    networks are on the device only while they work, as with ``Offload``. device: its type, "cuda", "cpu" or "mps".
+    measure: runs the stages of this kind of model on the meta device (``memory.stages``). device: device type, "cuda",
+    "cpu" or "mps". picture: (height, width) of the frames that crops are pasted back into, (0, 0) if the crops are the
+    output. references: number of reference pictures. offload: networks are on the device only while they run, as with
+    ``Offload``.
     """
     with torch.device("meta"):
         networks = build_networks(config)
@@ -72,17 +76,17 @@ def estimate(
     weights = weight_bytes(*networks.values())
     tensors = measure(networks, config, frames, settings, dtype, references)
     tensors["decode"] += PASTED_COPIES * settings.chunk * 3 * picture[0] * picture[1] * torch.float32.itemsize
-    outside = int(OUTSIDE.get(device, OUTSIDE["cuda"]))
+    outside = int(OVERHEAD.get(device, OVERHEAD["cuda"]))
 
     def resident(stage: str) -> int:
-        working = STAGES.get(stage, STAGES["denoise"])  # warp and decode take turns with denoise, window by window
-        return weight_bytes(*(networks.get(name) for name in working)) if offload else weights
+        names = STAGES.get(stage, STAGES["denoise"])  # warp and decode alternate with denoise for every window
+        return weight_bytes(*(networks.get(name) for name in names)) if offload else weights
 
-    return Estimate(weights, {stage: resident(stage) + held + outside for stage, held in tensors.items()}, outside)
+    return Estimate(weights, {stage: resident(stage) + peak + outside for stage, peak in tensors.items()}, outside)
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a run may take on the device now; None where the system does not tell."""
+    """Return the bytes currently available on the device, or None if the system does not report them."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

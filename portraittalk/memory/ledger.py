@@ -1,4 +1,4 @@
-"""What a computation would hold in memory, found out without doing it: by running it on torch's meta device."""
+"""Count the memory of a computation's tensors, without running it: on torch's meta device."""
 
 import weakref
 
@@ -12,7 +12,8 @@ from typing_extensions import Self
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Has attention make its result alone: on the meta device torch would make the matrix of scores as well."""
+    """Replaces attention by an empty tensor of the output's shape: on the meta device torch would also allocate the
+    score matrix, which fused kernels do not."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # torch's
         if func is scaled_dot_product_attention:
@@ -22,17 +23,17 @@ class _FusedAttention(TorchFunctionMode):
 
 
 class Ledger(TorchDispatchMode):
-    """Adds up the bytes of all tensors on a device that are made while it is entered, until each is let go of.
+    """Counts the bytes of all tensors created on a device inside the context, until they are freed.
 
-    networks: those whose weights are not counted, views of them included, such as a layer takes. held: bytes now.
-    peak: the most there were since ``turn`` was called last.
+    networks: their weights, and views of these, are not counted. held: current bytes. peak: maximum since the last call
+    of ``turn``.
     """
 
     def __init__(self, *networks: nn.Module | None, device: str = "meta") -> None:
         super().__init__()
         self._device = device
         self.held = self.peak = 0
-        self._known = {value.untyped_storage()._cdata for network in networks for value in _weights(network)}
+        self._counted = {value.untyped_storage()._cdata for network in networks for value in _weights(network)}
         self._attention = _FusedAttention()
 
     def __enter__(self) -> Self:
@@ -46,33 +47,33 @@ class Ledger(TorchDispatchMode):
             self._attention.__exit__(*exception)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # torch's
-        found = func(*args, **(kwargs or {}))
-        for value in tree_leaves(found):
+        result = func(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
             if isinstance(value, Tensor) and value.device.type == self._device:
-                self._enter(value)
-        return found
+                self._add(value)
+        return result
 
     def turn(self) -> int:
-        """The peak so far; the next one is counted from what is held now."""
+        """Return the peak and reset it to the bytes currently held."""
         peak, self.peak = self.peak, self.held
         return peak
 
-    def _enter(self, value: Tensor) -> None:
+    def _add(self, value: Tensor) -> None:
         storage = value.untyped_storage()
-        place, size = storage._cdata, storage.nbytes()
-        if place not in self._known:
-            self._known.add(place)
+        address, size = storage._cdata, storage.nbytes()
+        if address not in self._counted:
+            self._counted.add(address)
             self.held += size
             self.peak = max(self.peak, self.held)
-            weakref.finalize(storage, self._leave, place, size)
+            weakref.finalize(storage, self._remove, address, size)
 
-    def _leave(self, place: int, size: int) -> None:
-        self._known.discard(place)
+    def _remove(self, address: int, size: int) -> None:
+        self._counted.discard(address)
         self.held -= size
 
 
 def weight_bytes(*networks: nn.Module | None) -> int:
-    """Bytes of the networks' weights; one that is None has none."""
+    """Return the bytes of the networks' weights; None counts as zero."""
     return sum(value.numel() * value.element_size() for network in networks for value in _weights(network))
 
 

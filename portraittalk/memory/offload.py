@@ -1,4 +1,4 @@
-"""Where networks are while a model runs, and how fast they run: options that do not change what is drawn."""
+"""Offloading and speed-ups: options for memory and time that do not change the result."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,11 +13,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     "speech": ("speech_encoder", "motion_net"),
     "denoise": ("animate_net", "autoencoder", "fast_decoder", "basis"),
 }
-"""The networks, by name, that work in each stage of a run; names that a model lacks are ignored."""
+"""Names of the networks that run in each stage; names that a model does not have are ignored."""
 
 
 class Offload:
-    """Keeps networks on the device only while they work, and in main memory between.
+    """Keeps networks on the device only while they run, and in main memory otherwise.
 
     model = dataclasses.replace(model, place=Offload(model.modules(), device))
     """
@@ -26,7 +26,7 @@ class Offload:
         self._networks, self._device = networks, device
 
     def __call__(self, stage: Stage) -> None:
-        """Move the networks of a stage to the device, and all others away from it."""
+        """Move the networks of a stage to the device and all others to the CPU."""
         names = STAGES[stage]
         for name, network in self._networks.items():
             if name not in names:
@@ -37,15 +37,15 @@ class Offload:
 
 
 def speed_up(networks: Mapping[str, nn.Module], channels_last: bool = False, compiled: bool = False) -> None:
-    """Set up the networks that run for every frame: pictures channels last, compiled when first run.
+    """Set the networks that run for every frame to channels-last memory format, or have them compiled on first use.
 
-    Channels last is the layout in which GPUs with tensor cores convolve fastest in half precision. Compiling takes some
-    minutes, and again for another number of frames in a window.
+    Channels last is the fastest memory format for half-precision convolutions on GPUs with tensor cores. Compilation
+    takes a few minutes, and is repeated if the number of frames in a window changes.
     """
-    found: dict[str, Any] = dict(networks)
-    fast = found.get("fast_decoder")
-    running = (found["animate_net"].unet, found["autoencoder"].kl.decoder, None if fast is None else fast.tiny.decoder)
-    for network in running:
+    by_name: dict[str, Any] = dict(networks)
+    fast = by_name.get("fast_decoder")
+    fast_decoder = None if fast is None else fast.tiny.decoder
+    for network in (by_name["animate_net"].unet, by_name["autoencoder"].kl.decoder, fast_decoder):
         if network is not None and channels_last:
             network.to(memory_format=torch.channels_last)
         if network is not None and compiled:

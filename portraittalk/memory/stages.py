@@ -1,4 +1,4 @@
-"""The stages of a run on the meta device, to find what their tensors would hold."""
+"""Run the stages of a model on the meta device to measure the peak memory of their tensors."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,8 +14,9 @@ from ..speech.whisper import MEL_BANDS, RATE, SECONDS
 from ..types import SamplingSettings
 from .ledger import Ledger
 
-WARPED_CHANNELS = 8  # of a window's structure, in single precision: warped portrait, borrowed pixels, mask, map
-MAKING_CHANNELS = 20  # the same while it is made; measured
+# Channels of a window's structure, in single precision: warped portrait, borrowed weights, mask and map.
+STRUCTURE_CHANNELS = 8
+STRUCTURE_PEAK_CHANNELS = 20  # peak while the structure is computed; measured
 
 
 @torch.no_grad()
@@ -27,34 +28,34 @@ def reference_stages(
     dtype: torch.dtype,
     references: int,
 ) -> dict[str, int]:
-    """Peak bytes of tensors by stage, for a model with reference attention: the functions of a run, for one window and
-    one chunk."""
+    """Return the peak bytes of tensors by stage, for a model with reference attention.
+
+    Calls the functions of a real run, for one window and one chunk.
+    """
     net, autoencoder, stages = networks["animate_net"], networks["autoencoder"], {}
     size, window = config.crop_size, min(settings.window, frames)
     with torch.device("meta"), Ledger(*networks.values()) as ledger:
         crops = torch.empty(references, 3, size, size)
         latents = autoencoder.encode(crops.to(dtype))
-        seen = networks["image_net"](crops.to(dtype)) if "image_net" in networks else None
-        reference = reference_features(networks["reference_net"], latents, seen)
-        del crops, seen
+        tokens = networks["image_net"](crops.to(dtype)) if "image_net" in networks else None
+        reference = reference_features(networks["reference_net"], latents, tokens)
+        del crops, tokens
         stages["reference"] = ledger.turn()
         if "speech_encoder" in networks:
             networks["speech_encoder"](torch.empty(1, MEL_BANDS, 2 * SECONDS * RATE, dtype=dtype))
             stages["speech"] = ledger.turn()
-        whole = _conditions(config, frames, dtype)
-        conditions = replace(whole, reference=reference)
-        del whole
+        conditions = replace(_conditions(config, frames, dtype), reference=reference)
         sample = torch.empty(1, *latents.shape[1:2], frames, *latents.shape[2:])
         total = torch.zeros_like(sample)
-        seen = cached_conditions(net, conditions, settings.scales)
+        cond = cached_conditions(net, conditions, settings.scales)
         guided = settings.guidance_scale != 1
-        uncond = cached_conditions(net, unconditional(net, conditions), settings.scales) if guided else seen
-        numbers = torch.arange(window, device="cpu")
-        timestep, found = torch.zeros((), dtype=torch.long), []
-        for side in (seen, uncond)[: 1 + guided]:  # what the first has found is held while the second works
-            found.append(net(sample[:, :, :window].to(dtype), timestep, side(numbers)))
+        uncond = cached_conditions(net, unconditional(net, conditions), settings.scales) if guided else cond
+        indices = torch.arange(window, device="cpu")
+        timestep, predictions = torch.zeros((), dtype=torch.long), []
+        for branch in (cond, uncond)[: 1 + guided]:  # the first prediction is held while the second is computed
+            predictions.append(net(sample[:, :, :window].to(dtype), timestep, branch(indices)))
         stages["denoise"] = ledger.turn()
-        del found, seen, uncond, side, total
+        del predictions, cond, uncond, branch, total
         ledger.turn()
         decoder = networks.get("fast_decoder", autoencoder) if settings.fast_decode else autoencoder
         decoder.decode(sample[0].transpose(0, 1)[: settings.chunk].to(dtype)).float().clamp(0, 1)
@@ -71,7 +72,7 @@ def prompt_stages(
     dtype: torch.dtype,
     references: int,
 ) -> dict[str, int]:
-    """As ``reference_stages``, for a model that draws by a prompt from the warped portrait."""
+    """Like ``reference_stages``, for a prompt model, which denoises from the warped portrait."""
     net, autoencoder, stages = networks["animate_net"], networks["autoencoder"], {}
     assert config.clip is not None
     size, window = config.crop_size, min(settings.window, frames)
@@ -82,23 +83,23 @@ def prompt_stages(
         autoencoder.encode(crops.to(dtype))
         identity = networks["identity_net"](crops.to(dtype))
         stages["reference"] = ledger.turn()
-        making = torch.empty(window, MAKING_CHANNELS, size, size)
+        temporary = torch.empty(window, STRUCTURE_PEAK_CHANNELS, size, size)
         stages["warp"] = ledger.turn()
-        del making
-        structure = torch.empty(window, WARPED_CHANNELS, size, size)
+        del temporary
+        structure = torch.empty(window, STRUCTURE_CHANNELS, size, size)
         drawn = torch.empty(1, window, config.structure.map_channels, *[config.structure.map_size] * 2).to(dtype)
         chunks = structure[:, :3].split(settings.chunk)
         base = torch.cat([autoencoder.encode(part.to(dtype)).float() for part in chunks])
-        cond = Conditions(map=drawn, text=tokens, identity=identity[None])
-        seen = net.prepare(cond, settings.scales)
+        conditions = Conditions(map=drawn, text=tokens, identity=identity[None])
+        cond = net.prepare(conditions, settings.scales)
         guided = settings.guidance_scale != 1
-        uncond = net.prepare(cond, settings.scales) if guided else seen
+        uncond = net.prepare(conditions, settings.scales) if guided else cond
         sample = base.transpose(0, 1)[None].to(dtype)
-        kept = [base]
-        for side in (seen, uncond)[: 1 + guided]:
-            kept.append(net(sample, torch.zeros((), dtype=torch.long), side))
+        predictions = []
+        for branch in (cond, uncond)[: 1 + guided]:
+            predictions.append(net(sample, torch.zeros((), dtype=torch.long), branch))
         stages["denoise"] = ledger.turn()
-        del seen, uncond, side, kept
+        del cond, uncond, branch, predictions
         ledger.turn()
         decoder = networks.get("fast_decoder", autoencoder) if settings.fast_decode else autoencoder
         decoder.decode(base[: settings.chunk].to(dtype)).float().clamp(0, 1)
@@ -107,17 +108,17 @@ def prompt_stages(
 
 
 def _conditions(config: PortraitTalkConfig, frames: int, dtype: torch.dtype) -> Conditions:
-    """What a run is generated from, but for the reference."""
+    """Return empty conditions of a whole clip, without the reference."""
     structure, net, speech = config.structure, config.animate_net, config.speech
-    drawn = 1 if structure.guider == "locator" else frames
+    maps = 1 if structure.guider == "locator" else frames  # a face locator's map is the same for all frames
 
-    def given(*shape: int) -> Tensor:
+    def empty(*shape: int) -> Tensor:
         return torch.empty(shape, dtype=dtype)
 
     return Conditions(
-        map=given(1, drawn, structure.map_channels, config.crop_size, config.crop_size).to(
-            dtype if drawn == 1 else torch.uint8
+        map=empty(1, maps, structure.map_channels, config.crop_size, config.crop_size).to(
+            dtype if maps == 1 else torch.uint8
         ),
-        speech=given(1, frames, speech.tokens, speech.dim) if "speech" in net.branches else None,
-        identity=given(1, 1, net.token_dim) if "identity" in net.branches else None,
+        speech=empty(1, frames, speech.tokens, speech.dim) if "speech" in net.branches else None,
+        identity=empty(1, 1, net.token_dim) if "identity" in net.branches else None,
     )
