@@ -1,7 +1,8 @@
-"""A folder of people and speeches, measured one by one, and a report of it: JSON, tables and one page to look at.
+"""Benchmark of a folder of portraits and speech clips, with a report as JSON, TSV, Markdown and HTML.
 
-Files of one name belong together: ``a.jpg`` with ``a.wav`` is a picture and its speech; ``a.mp4`` beside both is a
-real video of it; a video alone is a real clip that is played again; ``a.phones`` says what is spoken when.
+Files with the same stem belong together: ``a.jpg`` with ``a.wav`` is a portrait and its speech; ``a.mp4`` beside both
+is a real video of that speech; a video alone is a real clip, regenerated from its first frame and its audio;
+``a.phones`` holds the timed phones.
 """
 
 import json
@@ -25,14 +26,17 @@ SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus")
 
 @dataclass(frozen=True)
 class Failure:
-    """A subject that could not be measured, and the sentence that says why."""
+    """A subject that could not be measured, and the error message."""
 
     name: str
     sentence: str
 
 
 def subjects_in(folder: Path) -> list[Subject | Failure]:
-    """What a folder holds, by name; a picture without a sound is a failure. Raises MediaError where it holds none."""
+    """Return the subjects of a folder by name; a picture without speech becomes a Failure.
+
+    Raises MediaError if there are none.
+    """
     files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
     def found(stem: str, suffixes: tuple[str, ...]) -> Path | None:
@@ -47,9 +51,9 @@ def subjects_in(folder: Path) -> list[Subject | Failure]:
         elif picture is not None and speech is not None:
             subjects.append(Subject(stem, picture, speech, video, phones))
         else:
-            subjects.append(Failure(stem, f"There is no sound or video named {stem} beside the picture: add one."))
+            subjects.append(Failure(stem, f"The picture has no audio file or video named {stem} beside it: add one."))
     if not subjects:
-        raise MediaError(f"There is no picture and no video in {folder}: give a folder of pictures with sounds.")
+        raise MediaError(f"{folder} contains no pictures or videos: give a folder of pictures with speech files.")
     return subjects
 
 
@@ -60,10 +64,11 @@ def benchmark(
     title: str,
     progress: ProgressCallback = ignore_progress,
 ) -> list[Evaluation | Failure]:
-    """Measures every subject with ``measure(subject, video to write)`` and writes the report into ``out``:
-    ``report.json``, ``report.tsv``, ``report.md`` and ``report.html``, anew after each subject; videos in ``videos``.
+    """Measure every subject with ``measure(subject, output video)`` and write a report.
 
-    A subject that cannot be measured becomes a sentence in the report. FID and FVD come in at the end.
+    Writes ``report.json``, ``report.tsv``, ``report.md`` and ``report.html`` into ``out``, updated after each subject,
+    and the videos into ``out/videos``. A subject that cannot be measured is listed in the report with its error. FID
+    and FVD are added at the end.
     """
     videos = out / "videos"
     videos.mkdir(parents=True, exist_ok=True)
@@ -86,23 +91,23 @@ def benchmark(
 
 
 def medians(rows: list[Figures]) -> dict[str, float | None]:
-    """Of every figure over the subjects to which it applies."""
-    found: dict[str, float | None] = {}
+    """Return the median of each figure over the subjects to which it applies."""
+    result: dict[str, float | None] = {}
     for name in (f.name for f in fields(Figures) if f.name != "subject"):
         values = sorted(v for row in rows if (v := getattr(row, name)) is not None and v == v)
-        middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 if values else None
-        found[name] = middle
-    return found
+        median = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 if values else None
+        result[name] = median
+    return result
 
 
 def markdown(results: list[Evaluation | Failure], sets: Distances | None = None) -> str:
-    """A row for each figure and a column for each subject, the medians last; below it the sets, and what failed."""
+    """Return a table with a row per figure, a column per subject and the medians last, then FID, FVD and failures."""
     rows = [result.figures for result in results if isinstance(result, Evaluation)]
-    middles = medians(rows)
+    medians_of_rows = medians(rows)
     lines = ["| | " + " | ".join([*(row.subject for row in rows), "median"]) + " |", "|---" * (len(rows) + 2) + "|"]
-    for name, middle in middles.items():
-        if middle is not None:
-            cells = [*(shown(getattr(row, name)) for row in rows), shown(middle)]
+    for name, median in medians_of_rows.items():
+        if median is not None:
+            cells = [*(shown(getattr(row, name)) for row in rows), shown(median)]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", *(f"{sentence}\n" for sentence in ([] if sets is None else sets.sentences()))]
     lines += [f"- {result.name}: {result.sentence}" for result in results if isinstance(result, Failure)]
@@ -123,14 +128,14 @@ def _write(results: list[Evaluation | Failure], out: Path, title: str, sets: Dis
     (out / "report.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
     (out / "report.tsv").write_text(table(rows) + "\n", encoding="utf-8")
     (out / "report.md").write_text(markdown(results, sets), encoding="utf-8")
-    shown_results = [r for r in results if isinstance(r, Evaluation)]
-    sentences = {failure.name: failure.sentence for failure in failures}
-    told = () if sets is None else sets.sentences()
-    (out / "report.html").write_text(page(title, shown_results, sentences, medians(rows), told), encoding="utf-8")
+    measured = [r for r in results if isinstance(r, Evaluation)]
+    errors = {failure.name: failure.sentence for failure in failures}
+    notes = () if sets is None else sets.sentences()
+    (out / "report.html").write_text(page(title, measured, errors, medians(rows), notes), encoding="utf-8")
 
 
 def _numbers(result: Evaluation) -> dict[str, list[float | None]]:
-    """Curves for JSON, which knows no NaN."""
+    """Return the curves for JSON, with NaN as null."""
     return {
         name: [round(value, 4) if value == value else None for value in curve.tolist()]
         for name, curve in result.curves.items()

@@ -1,10 +1,10 @@
-"""What a run costs: time and memory."""
+"""Peak memory of the process."""
 
 import sys
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory this process ever held, in MB; None where the system does not tell (Windows)."""
+    """Return the peak resident memory of this process in MB, or None if the system does not report it (Windows)."""
     try:
         import resource
     except ImportError:

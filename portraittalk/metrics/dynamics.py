@@ -1,7 +1,7 @@
-"""What a face does while speaking, as a few curves, and a small network that hears in a speech what they should be.
+"""Facial motion curves measured from landmarks, and a small network that predicts them from speech, for ADFD.
 
-The network is a witness against the generator, so it shares nothing with it but the log-mel features: it was trained
-by itself (``portraittalk.training.motion.adfd``) on landmarks that MediaPipe found in filmed speech.
+The network judges the generator and shares only the log-mel features with it: it was trained separately
+(``portraittalk.training.motion.adfd``) on MediaPipe landmarks of filmed speech.
 """
 
 from functools import lru_cache
@@ -26,7 +26,8 @@ FORMAT = "portraittalk adfd"
 FPS = 25.0  # of the curves
 WIDTH = 64
 
-# (name, axis, landmarks, landmarks that their mean is measured from); axis 0: right, 1: down, 2: away from the camera.
+# (name, axis, landmarks, origin landmarks): the mean of the first relative to the mean of the second along the axis.
+# Axis 0: right, 1: down, 2: away from the camera.
 NOSE_BASE = (2, 98, 327)
 MEASURES: tuple[tuple[str, int, tuple[int, ...], tuple[int, ...]], ...] = (
     ("lip aperture", 1, (87, 14, 317), (82, 13, 312)),
@@ -42,10 +43,10 @@ MEASURES: tuple[tuple[str, int, tuple[int, ...], tuple[int, ...]], ...] = (
 
 
 def face_measures(landmarks: Tensor) -> Tensor:
-    """Landmarks (F, 478, 3) in pixels -> the curves of ``MEASURES`` (F, 9) in eye distances, free of the head's pose.
+    """Return the curves of ``MEASURES`` (F, 9) in eye distances, independent of head pose.
 
-    The average face is laid onto the points that speech does not move and the landmarks are taken back with it, so
-    that the lengths are those of a frontal face.
+    landmarks: (F, 478, 3) in pixels. A rigid fit of the mean face to the points that speech does not move is inverted,
+    so that the lengths are those of a frontal face.
     """
     mean = load_basis().mean
     frontal = undo_rigid(landmarks, *rigid_fit(mean.expand_as(landmarks), landmarks))
@@ -54,19 +55,20 @@ def face_measures(landmarks: Tensor) -> Tensor:
 
 
 def measures_of_faces(faces: list[Face | None]) -> Tensor:
-    """``face_measures`` of one face a frame (F, 9), NaN where there is none."""
+    """Return ``face_measures`` of one face per frame (F, 9), NaN in frames without a face."""
     curves = torch.full((len(faces), len(MEASURES)), torch.nan)
-    seen = [index for index, face in enumerate(faces) if face is not None]
-    if seen:
-        curves[seen] = face_measures(torch.stack([face.landmarks for face in faces if face is not None]))
+    valid = [index for index, face in enumerate(faces) if face is not None]
+    if valid:
+        curves[valid] = face_measures(torch.stack([face.landmarks for face in faces if face is not None]))
     return curves
 
 
 class DynamicsNet(nn.Module):
-    """Speech features (B, F, 20, 80) at ``FPS`` -> the curves (B, F, 9) in units of ``spread``, their zero at rest.
+    """Predictor of the face curves from speech: features (B, F, 20, 80) at ``FPS`` -> curves (B, F, 9).
 
-    spread: (9,) mean standard deviation of each curve in a filmed clip, in eye distances. trust: (9,) how much each
-    counts, the square of its correlation with clips that were held back in training; it sums to 1.
+    The curves are relative to the rest pose, in units of ``spread``: (9,) mean standard deviation of each curve in a
+    filmed clip, in eye distances. trust: (9,) weight of each curve, its squared correlation on held-out clips,
+    normalised to sum to 1.
     """
 
     spread: Tensor
@@ -89,17 +91,17 @@ class DynamicsNet(nn.Module):
 
     @torch.no_grad()
     def curves_of(self, audio: Audio) -> Tensor:
-        """The curves (F, 9) that a sound lets expect, in eye distances from rest."""
+        """Return the curves (F, 9) predicted from the audio, in eye distances relative to rest."""
         features = encode_speech(audio, FPS, SpeechConfig()).features
         return self(features[None])[0] * self.spread
 
 
 @lru_cache(maxsize=2)
 def load_dynamics(path: Path = FILE) -> DynamicsNet:
-    """Raises WeightsError where the file is missing, damaged, or holds something else."""
+    """Load the predictor. Raises WeightsError if the file is missing, damaged, or contains something else."""
     header, tensors = read_tensors(path)
     if header.get("format") != FORMAT:
-        raise WeightsError(f"{path.name} does not hold the speech-to-face predictor of ADFD: choose another file.")
+        raise WeightsError(f"{path.name} is not a weights file of ADFD's speech-to-face predictor: give another file.")
     with torch.device("meta"):
         net = DynamicsNet()
     fill(net, tensors, path.name)
@@ -107,7 +109,7 @@ def load_dynamics(path: Path = FILE) -> DynamicsNet:
 
 
 def save_dynamics(path: Path, net: DynamicsNet) -> None:
-    """Writes the network in half precision."""
+    """Write the network in half precision."""
     part = path.with_suffix(".part")
     save_file({name: value.half().contiguous() for name, value in net.state_dict().items()}, part, {"format": FORMAT})
     part.replace(path)

@@ -1,8 +1,7 @@
-"""How good a model is, measured on files such as a user gets, and on real clips that are played again.
+"""Evaluation of a model on the video files it writes, against the speech and, if there is one, a real video.
 
-A *subject* is a picture with a speech, or a real clip: then the first frame is the portrait and the sound the speech,
-and what comes out can be compared with what really happened. Everything is measured on the written video, its faces
-found anew.
+A *subject* is a portrait with speech, or a real clip: its first frame is then the portrait and its audio the speech,
+and the output is compared with the clip. Everything is measured on the written video, with faces detected again.
 """
 
 import time
@@ -37,17 +36,20 @@ from .metric_nets import MetricNets
 from .recognition import FaceRecognition
 from .reenact import reenact
 from .steady import blinks_per_minute, drift, flicker, still_region
-from .watch import SMALL_SIZE, Seen, first_crop, look
+from .watch import SMALL_SIZE, VideoMeasures, first_crop, measure_video
 
-AWAY = 5  # frames from which on a picture says little about another
+AWAY = 5  # frames beyond which a frame reveals little about another
 
 
 @dataclass(frozen=True)
 class Subject:
-    """portrait: a picture, or a clip whose first frame it is. speech: any file with sound. real: a video of the person
-    saying it; pixels are compared where it is the clip that the portrait comes from. phones: what is spoken when.
-    references: how many pictures of the person the model gets; the further ones are those frames of a replayed clip
-    whose mouths are widest open, and the mouth's error is that of frames away from them."""
+    """The inputs of one evaluation.
+
+    portrait: a picture, or a clip whose first frame is used. speech: any file with audio. real: a video of the person
+    speaking it; pixels are compared if it is the same file as the portrait. phones: file of timed phones. references:
+    number of reference pictures for the model; those after the first are the frames of the real clip with the widest
+    open mouth, and the mouth error is measured only on frames away from them.
+    """
 
     name: str
     portrait: Path
@@ -58,15 +60,18 @@ class Subject:
 
 
 def replayed(clip: Path, phones: Path | None = None, references: int = 1) -> Subject:
-    """A real clip that is made again from its first frame and its sound."""
+    """Return the subject that regenerates a real clip from its first frame and its audio."""
     return Subject(clip.stem, clip, clip, clip, phones, references)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """curves: lip apertures (F,) in eye distances at 25 frames a second, "asked", "found" and, of a real video, "real";
-    NaN in frames without a face. video: what was written. features: of the made video and of the real one, for FID and
-    FVD; None without a real one."""
+    """The result for one subject.
+
+    curves: lip apertures (F,) in eye distances at 25 fps, NaN in frames without a face: "asked" of the motion track,
+    "found" in the generated video and, if there is one, "real" of the real video. video: the written file. features:
+    of the generated and the real video, for FID and FVD; None without a real one.
+    """
 
     subject: Subject
     figures: Figures
@@ -84,83 +89,84 @@ def evaluate(
     settings: SamplingSettings | None = None,
     nets: MetricNets | None = None,
 ) -> Evaluation:
-    """Makes the subject's video ``out`` and measures it. Raises PortraitTalkError where a file cannot be used."""
+    """Generate the subject's video ``out`` and measure it. Raises PortraitTalkError if a file cannot be used."""
     settings, nets = settings or usual_settings(model.config), nets or MetricNets()
-    made_features, real_features = (FeatureReader(nets.inception, nets.i3d) for _ in range(2))
-    replays = subject.portrait == subject.real
+    generated_features, real_features = (FeatureReader(nets.inception, nets.i3d) for _ in range(2))
+    is_replay = subject.portrait == subject.real
     clip = None if subject.real is None else read_video(subject.real, FPS)
-    portrait = next(iter(clip)) if clip is not None and replays else read_image(subject.portrait).flattened()
+    portrait = next(iter(clip)) if clip is not None and is_replay else read_image(subject.portrait).flattened()
     phones = [] if subject.phones is None else _phones(subject.phones)
     sound = read_audio(subject.speech)
     identity = model.encode_identity([portrait], provider=provider)
     real, counts = None, None
     if clip is not None:
-        crop = identity.crop if replays else first_crop(clip, identity.crop.size, provider)
-        real = look(clip, crop, provider, None, recognition, identity, real_features)
-        if replays and subject.references > 1:
-            wanted = subject.references - 1
-            further, counts = _widest(apertures(real.faces), wanted)
-            if len(further) < wanted or not counts.any():
-                raise MediaError(f"{subject.portrait.name} is too short for {wanted + 1} references: give fewer.")
-            pictures = [frame.clone() for number, frame in enumerate(clip) if number in further]
+        crop = identity.crop if is_replay else first_crop(clip, identity.crop.size, provider)
+        real = measure_video(clip, crop, provider, None, recognition, identity, real_features)
+        if is_replay and subject.references > 1:
+            extra = subject.references - 1
+            chosen, counts = _widest(apertures(real.faces), extra)
+            if len(chosen) < extra or not counts.any():
+                raise MediaError(f"{subject.portrait.name} is too short for {extra + 1} references: give fewer.")
+            pictures = [frame.clone() for number, frame in enumerate(clip) if number in chosen]
             identity = model.encode_identity([portrait, *pictures], provider=provider)
     started = time.perf_counter()
     frames = talk(model, identity, sound, settings=settings, fps=FPS)
     write_video(frames, out, FPS, sound)
-    took = time.perf_counter() - started
+    elapsed = time.perf_counter() - started
     asked = _asked_aperture(model, frames)
-    video, watching = read_video(out, FPS), None if clip is None else made_features
-    seen = look(video, identity.crop, provider, identity.portrait, recognition, identity, watching)
-    if not any(seen.faces):
-        raise MediaError(f"No face was found in the video made from {subject.portrait.name}: nothing can be measured.")
-    lips = apertures(seen.faces)
+    video, reader = read_video(out, FPS), None if clip is None else generated_features
+    generated = measure_video(video, identity.crop, provider, identity.portrait, recognition, identity, reader)
+    if not any(generated.faces):
+        raise MediaError(f"No face was found in the video made from {subject.portrait.name}: give another portrait.")
+    lips = apertures(generated.faces)
     net = load_dynamics()
-    expected, found = net.curves_of(sound), measures_of_faces(seen.faces)
-    follows = adfd(found, expected, net)
-    # Whole clips are sampled in windows that move on at every step, so that their seams lie nowhere.
+    predicted, measured = net.curves_of(sound), measures_of_faces(generated.faces)
+    dynamics = adfd(measured, predicted, net)
+    # Whole-clip sampling shifts the windows at every step, so there are no fixed seams to measure.
     windows = plan_windows(len(frames), settings.window, settings.overlap) if model.follows_structure else []
-    around = still_region(identity.landmarks, identity.crop.size, SMALL_SIZE)
+    background = still_region(identity.landmarks, identity.crop.size, SMALL_SIZE)
     row: dict[str, float | int | None] = {
-        "adfd": score(follows),
-        "adfd_spatial": None if follows is None else follows.spatial,
-        "adfd_temporal": None if follows is None else follows.temporal,
+        "adfd": score(dynamics),
+        "adfd_spatial": None if dynamics is None else dynamics.spatial,
+        "adfd_temporal": None if dynamics is None else dynamics.temporal,
         "lips_asked": None if asked is None else correlation(asked, lips),
         "closure": closure(lips, phones, FPS),
-        "identity": seen.distance,
-        "identity_cosine": seen.cosine,
-        "outside_psnr": seen.outside_psnr,
-        "seam": seam_ratio(seen.small, [w.start for w in windows[1:]]) if len(windows) > 1 else None,
-        "flicker": flicker(seen.small, around),
-        "drift": drift(seen.small, around),
-        "blinks": blinks_per_minute(seen.faces, FPS),
-        "speed": took / frames.speech.seconds,
+        "identity": generated.distance,
+        "identity_cosine": generated.cosine,
+        "outside_psnr": generated.outside_psnr,
+        "seam": seam_ratio(generated.small, [w.start for w in windows[1:]]) if len(windows) > 1 else None,
+        "flicker": flicker(generated.small, background),
+        "drift": drift(generated.small, background),
+        "blinks": blinks_per_minute(generated.faces, FPS),
+        "speed": elapsed / frames.speech.seconds,
     }
-    if nets.syncnet is not None and (sync := lip_sync(nets.syncnet, video, seen.faces, sound)) is not None:
+    if nets.syncnet is not None and (sync := lip_sync(nets.syncnet, video, generated.faces, sound)) is not None:
         row |= {"lse_c": sync.lse_c, "lse_d": sync.lse_d, "sync_offset": sync.offset}
     curves = {"found": lips} if asked is None else {"asked": asked, "found": lips}
     if clip is not None and real is not None:
-        curves["real"] = apertures(real.faces)[: len(lips)]  # a clip's sound may be shorter or longer
-        row |= _beside(seen, real, lips, curves["real"])
-        true = measures_of_faces(real.faces)
-        row |= {"adfd_reference": score(adfd(found, true, net)), "adfd_real": score(adfd(true, expected, net))}
+        curves["real"] = apertures(real.faces)[: len(lips)]  # a clip's audio may be shorter or longer
+        row |= _compared_to_real(generated, real, lips, curves["real"])
+        real_measures = measures_of_faces(real.faces)
+        row["adfd_reference"] = score(adfd(measured, real_measures, net))
+        row["adfd_real"] = score(adfd(real_measures, predicted, net))
         row["closure_real"] = closure(curves["real"], phones, FPS)
         if nets.syncnet is not None and (sync := lip_sync(nets.syncnet, clip, real.faces, sound)) is not None:
             row |= {"lse_c_real": sync.lse_c, "lse_d_real": sync.lse_d}
-        if replays:
-            row |= {"flicker_real": flicker(real.small, around), "drift_real": drift(real.small, around)}
-        if replays and model.follows_structure:
+        if is_replay:
+            row |= {"flicker_real": flicker(real.small, background), "drift_real": drift(real.small, background)}
+        if is_replay and model.follows_structure:
             drawn, warped = reenact(model, identity, frames.speech, clip, real.faces, settings, counts, nets.lpips)
             row |= {"mouth": drawn.l1, "mouth_psnr": drawn.psnr, "ssim": drawn.ssim, "lpips": drawn.lpips}
             row |= {"mouth_warp": warped.l1, "mouth_psnr_warp": warped.psnr, "ssim_warp": warped.ssim}
             row["lpips_warp"] = warped.lpips
     names = [f.name for f in fields(Figures) if f.name != "subject"]
     figures = Figures(subject.name, **{name: row.get(name) for name in names})  # type: ignore[arg-type]  # by name
-    features = None if clip is None else (made_features.features(), real_features.features())
+    features = None if clip is None else (generated_features.features(), real_features.features())
     return Evaluation(subject, figures, curves, out, features)
 
 
 def _asked_aperture(model: AnyPipeline, frames: TalkingFrames) -> Tensor | None:
-    """The lip aperture (F,) that the motion asks for; None for a model that makes its motion itself."""
+    """Return the lip aperture (F,) of the motion track, or None for a model that generates its own motion."""
     if frames.motion is None:
         return None
     basis = model.face_motion()[1]
@@ -168,35 +174,41 @@ def _asked_aperture(model: AnyPipeline, frames: TalkingFrames) -> Tensor | None:
 
 
 def _widest(lips: Tensor, count: int) -> tuple[list[int], Tensor]:
-    """Those of the frames (F,) whose lips are furthest apart, ``AWAY`` from the first and from each other, and which of
-    all frames (F,) are as far from them."""
+    """Return the frames with the widest lip aperture (F,), and a mask (F,) of the frames at least ``AWAY`` from them.
+
+    The frames chosen are at least ``AWAY`` from the first frame and from each other.
+    """
     lips = lips.nan_to_num(-1.0)
-    away = torch.arange(len(lips)) >= AWAY
-    far = torch.ones_like(away)
+    candidates = torch.arange(len(lips)) >= AWAY
+    distant = torch.ones_like(candidates)
     chosen: list[int] = []
-    while len(chosen) < count and away.any():
-        chosen.append(int(lips.masked_fill(~away, -2.0).argmax()))
+    while len(chosen) < count and candidates.any():
+        chosen.append(int(lips.masked_fill(~candidates, -2.0).argmax()))
         near = (torch.arange(len(lips)) - chosen[-1]).abs() < AWAY
-        away, far = away & ~near, far & ~near
-    return chosen, far
+        candidates, distant = candidates & ~near, distant & ~near
+    return chosen, distant
 
 
 def _phones(path: Path) -> list[Phone]:
     try:
         return read_phones(path)
     except ValueError as error:
-        raise MediaError(f"{path.name} is no phone file: a line is a start, an end (seconds) and a phone.") from error
+        raise MediaError(
+            f"{path.name} is not a phone file: give lines with start and end in seconds and a phone."
+        ) from error
 
 
-def _beside(seen: Seen, real: Seen, lips: Tensor, real_lips: Tensor) -> dict[str, float | int | None]:
-    """What compares the faces of a made video with those of the real one."""
+def _compared_to_real(
+    generated: VideoMeasures, real: VideoMeasures, lips: Tensor, real_lips: Tensor
+) -> dict[str, float | int | None]:
+    """Return the figures that compare the faces of the generated video with those of the real one."""
     lag, best = best_lag(real_lips, lips[: len(real_lips)])
-    ratio = None if seen.distance is None or real.distance is None else seen.distance / real.distance
+    ratio = None if generated.distance is None or real.distance is None else generated.distance / real.distance
     return {
         "lips_real": correlation(real_lips, lips[: len(real_lips)]),
         "lips_real_best": best,
         "lag": lag,
-        "lip_distance": lip_distance(seen.faces, real.faces),
+        "lip_distance": lip_distance(generated.faces, real.faces),
         "identity_real": real.distance,
         "identity_cosine_real": real.cosine,
         "identity_ratio": ratio,

@@ -1,4 +1,4 @@
-"""What is measured of a subject, and how a table shows it."""
+"""The figures measured for a subject, and their formatting as tables and JSON."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -6,24 +6,29 @@ from dataclasses import asdict, dataclass, fields
 
 @dataclass(frozen=True)
 class Figures:
-    """One row of the table; None where it does not apply: no real clip, no network to judge by, nothing outside.
+    """The figures of one subject. None: not applicable (no real clip, no metric network, nothing outside the crop).
 
-    adfd: how well the face follows the speech (``metrics.adfd``), adfd_spatial and adfd_temporal its parts; adfd_real:
-    that of the real clip; adfd_reference: how well the face follows the real clip's.
-    lse_c, lse_d: SyncNet's confidence and distance (``metrics.lip_sync``), sync_offset: frames by which it finds the
-    face late; lse_c_real, lse_d_real: of the real clip.
-    lips_asked: correlation of the lip aperture found in the video with the one that the motion track asks for.
-    lips_real: with the real clip's, as it is; lips_real_best: at ``lag`` frames (positive: the video is late).
-    lip_distance: of the lips' landmarks to the real clip's, in eye distances. closure, closure_real: the share of p, b
-    and m on which the lips close.
-    identity: mean distance of dlib's embeddings to the portrait's; identity_real: that of the real clip's own frames;
-    identity_ratio: of the two; identity_cosine, identity_cosine_real: mean cosines of the same embeddings.
-    mouth, mouth_warp: mean absolute error of the model and of the warp alone in the mouth region, in 1/255, with the
-    real clip's landmarks given, and mouth_psnr, mouth_psnr_warp in dB; ssim, ssim_warp: of the whole crop; lpips,
-    lpips_warp: likewise, 0 where they look alike (``metrics.lpips``).
-    outside_psnr: of all that lies outside of the face crop, against the portrait, in dB. seam: how much more frames
-    jump at window borders. flicker, drift: of what lies around the face, in 1/255 (``metrics.steady``), and the real
-    clip's. blinks: a minute. speed: compute seconds per second of video.
+    Suffix _real: the same figure of the real clip (except lips_real). Suffix _warp: of the warped portrait alone.
+
+    - adfd: agreement of the face with the speech (``metrics.adfd``); adfd_spatial, adfd_temporal: its two factors.
+    - adfd_reference: agreement of the face with the real clip's face.
+    - lse_c, lse_d: SyncNet's confidence and distance (``metrics.lip_sync``).
+    - sync_offset: frames by which the face is late according to SyncNet.
+    - lips_asked: correlation of the lip aperture in the video with that of the motion track.
+    - lips_real: correlation of the lip aperture with the real clip's, at lag 0.
+    - lips_real_best: the same at the best lag; lag: that lag in frames (positive: the video is late).
+    - lip_distance: mean distance of the lip landmarks from the real clip's, in eye distances.
+    - closure: share of p, b and m in which the lips close.
+    - identity: mean distance of dlib's face embeddings from the portrait's; identity_ratio: identity / identity_real.
+    - identity_cosine: mean cosine similarity of the same embeddings.
+    - mouth: mean absolute error in the mouth region, in 1/255, when driven by the real clip's landmarks.
+    - mouth_psnr: PSNR of the same region in dB.
+    - ssim: SSIM of the face crop; lpips: LPIPS of the face crop, 0 for identical pictures (``metrics.lpips``).
+    - outside_psnr: PSNR outside the face crop against the portrait, in dB.
+    - seam: frame-to-frame jumps at window borders relative to those elsewhere.
+    - flicker, drift: of the area around the face, in 1/255 (``metrics.steady``).
+    - blinks: blinks per minute.
+    - speed: compute seconds per second of video.
     """
 
     subject: str
@@ -69,16 +74,17 @@ class Figures:
 
 
 def table(rows: list[Figures]) -> str:
-    """The figures as tab-separated text with a line of names."""
+    """Return the figures as tab-separated text with a header line."""
     names = [f.name for f in fields(Figures)]
     lines = [[shown(getattr(row, name)) for name in names] for row in rows]
     return "\n".join("\t".join(line) for line in [names, *lines])
 
 
 def as_json(rows: list[Figures]) -> str:
+    """Return the figures as a JSON list with one object per subject."""
     return json.dumps([asdict(row) for row in rows], indent=1)
 
 
 def shown(value: object) -> str:
-    """A figure as a table shows it."""
+    """Return a figure formatted for a table."""
     return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)

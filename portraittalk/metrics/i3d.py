@@ -1,7 +1,7 @@
-"""I3D (Carreira and Zisserman 2017), whose scores of the 400 actions of Kinetics are the features of FVD.
+"""I3D (Carreira and Zisserman 2017), whose logits of the 400 Kinetics actions are the features of FVD.
 
-Attribute names are the keys of the published file ``i3d_pretrained_400.pt``. Convolutions and poolings are padded as
-TensorFlow's "same" does it: on both sides by half of what is lacking, the odd one behind.
+Attribute names are the keys of the published file ``i3d_pretrained_400.pt``. Convolutions and poolings use TensorFlow's
+"same" padding: half on each side, the odd element at the end.
 """
 
 import math
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool3d, pad, relu
 
-SIZE = 224  # pixels a side
+SIZE = 224  # input side in pixels
 CLIP = 16  # frames
-DIM = 400  # of the scores
+DIM = 400  # logits
 Shape = tuple[int, int, int]  # time, height, width
 
 
 class Unit(nn.Module):
-    """A convolution, its normalisation and its rectifier.
+    """A 3D convolution with batch normalisation and ReLU.
 
-    eps: as the implementations of FVD have it that use this file (VideoGPT's), not 1e-3 as in DeepMind's I3D.
+    eps is that of the FVD implementations that use this file (VideoGPT's), not the 1e-3 of DeepMind's I3D.
     """
 
     def __init__(self, dim: int, out: int, kernel: int = 1, stride: int = 1) -> None:
@@ -35,7 +35,7 @@ class Unit(nn.Module):
 
 
 class Pool(nn.Module):
-    """The largest of each neighbourhood."""
+    """Max pooling with "same" padding."""
 
     def __init__(self, kernel: Shape, stride: Shape) -> None:
         super().__init__()
@@ -46,7 +46,10 @@ class Pool(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Four branches side by side. dims: of the first; of the second's and the third's two steps; of the last."""
+    """An Inception block of four branches.
+
+    dims: output channels of branch 0, of the two convolutions of branches 1 and 2, and of branch 3.
+    """
 
     def __init__(self, dim: int, dims: Sequence[int]) -> None:
         super().__init__()
@@ -61,7 +64,7 @@ class Mixed(nn.Module):
 
 
 class Scores(nn.Module):
-    """A linear layer, published as a convolution."""
+    """The linear classifier, stored as a 1x1x1 convolution in the published file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +75,7 @@ class Scores(nn.Module):
 
 
 class I3d(nn.Module):
-    """Clips to the scores that FVD compares."""
+    """The I3D network up to its logits, the features of FVD."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +98,7 @@ class I3d(nn.Module):
         self.logits = Scores()
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Frames (16, 3, 224, 224) of ``i3d_input`` -> (400,)."""
+        """Return the logits (400,) of frames (16, 3, 224, 224) from ``i3d_input``."""
         x = self.MaxPool3d_2a_3x3(self.Conv3d_1a_7x7(clip.transpose(0, 1)[None]))  # (1, 64, 8, 56, 56)
         x = self.MaxPool3d_3a_3x3(self.Conv3d_2c_3x3(self.Conv3d_2b_1x1(x)))  # (1, 192, 8, 28, 28)
         x = self.MaxPool3d_4a_3x3(self.Mixed_3c(self.Mixed_3b(x)))  # (1, 480, 4, 14, 14)
@@ -105,9 +108,9 @@ class I3d(nn.Module):
 
 
 def i3d_input(frame: Tensor) -> Tensor:
-    """A frame (3, H, W) in 0..1 -> its middle square (3, 224, 224) in -1..1, the shorter side scaled to 224.
+    """Return the centre crop (3, 224, 224) in -1..1 of a frame (3, H, W) in 0..1, its shorter side scaled to 224.
 
-    As VideoGPT does it: the longer side is rounded upwards, and nothing is low-passed.
+    As in VideoGPT, the longer side is rounded up and the resize is not antialiased.
     """
     height, width = frame.shape[-2:]
     scale = SIZE / min(height, width)
@@ -118,9 +121,9 @@ def i3d_input(frame: Tensor) -> Tensor:
 
 
 def padded(x: Tensor, kernel: Shape, stride: Shape) -> Tensor:
-    """(N, C, T, H, W) with the zeros that "same" asks for."""
+    """Zero-pad (N, C, T, H, W) like TensorFlow's "same" padding."""
     sizes: list[int] = []
     for length, window, step in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
-        lacking = max(window - (length % step or step), 0)
-        sizes += [lacking // 2, lacking - lacking // 2]
+        missing = max(window - (length % step or step), 0)
+        sizes += [missing // 2, missing - missing // 2]
     return pad(x, sizes)

@@ -1,7 +1,7 @@
-"""The Inception v3 of TensorFlow's image classifier of 2015-12-05, on whose pooled features FID is defined.
+"""The Inception v3 of TensorFlow's image classifier of 2015-12-05, whose pooled features define FID.
 
-Attribute names are the keys of the published port to PyTorch, ``pt_inception-2015-12-05-6726825d.pth``. It differs from
-other Inceptions in its poolings: averages leave the border out, and the last block takes the largest value.
+Attribute names are the keys of the published PyTorch port, ``pt_inception-2015-12-05-6726825d.pth``. It differs from
+other Inception v3 models in its pooling: average pooling excludes the padding, and the last block uses max pooling.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
-SIZE = 299  # pixels a side
-DIM = 2048  # of the features
+SIZE = 299  # input side in pixels
+DIM = 2048  # features
 
 
 class Conv(NamedTuple):
-    """One convolution of a block. kernel: height and width."""
+    """A convolution of a block. dim: output channels. kernel: height and width."""
 
     name: str
     dim: int
@@ -25,7 +25,7 @@ class Conv(NamedTuple):
 
 
 class Fork(NamedTuple):
-    """Two convolutions of the same input, their outputs stacked."""
+    """Two convolutions of the same input, their outputs concatenated."""
 
     first: Conv
     second: Conv
@@ -40,7 +40,7 @@ halve = partial(max_pool2d, kernel_size=3, stride=2)
 
 
 class Unit(nn.Module):
-    """A convolution, its normalisation and its rectifier."""
+    """A convolution with batch normalisation and ReLU."""
 
     def __init__(self, dim: int, out: int, kernel: tuple[int, int], stride: int = 1, padded: bool = True) -> None:
         super().__init__()
@@ -53,8 +53,7 @@ class Unit(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Branches side by side, their outputs stacked. halves: the last convolution of each leaves out every second
-    pixel, and the border."""
+    """Parallel branches, their outputs concatenated. halves: the last convolutions have stride 2 and no padding."""
 
     def __init__(self, dim: int, branches: Branches, halves: bool = False) -> None:
         super().__init__()
@@ -84,7 +83,7 @@ class Mixed(nn.Module):
 
 
 def at_35(pooled: int) -> Branches:
-    """A block at 35 x 35 pixels, of 224 channels and the pooled ones."""
+    """Return the branches of a block at 35 x 35 pixels with 224 + ``pooled`` output channels."""
     return (
         (Conv("branch1x1", 64, POINT),),
         (Conv("branch5x5_1", 48, POINT), Conv("branch5x5_2", 64, LARGE)),
@@ -98,7 +97,7 @@ def at_35(pooled: int) -> Branches:
 
 
 def at_17(narrow: int) -> Branches:
-    """A block at 17 x 17 pixels, of 768 channels; narrow: how many there are within its branches."""
+    """Return the branches of a block at 17 x 17 pixels with 768 output channels. narrow: channels within branches."""
     row, column = (1, 7), (7, 1)
     return (
         (Conv("branch1x1", 192, POINT),),
@@ -115,7 +114,7 @@ def at_17(narrow: int) -> Branches:
 
 
 def at_8(pooling: Callable[[Tensor], Tensor]) -> Branches:
-    """A block at 8 x 8 pixels, of 2048 channels."""
+    """Return the branches of a block at 8 x 8 pixels with 2048 output channels."""
     row, column = (1, 3), (3, 1)
     return (
         (Conv("branch1x1", 320, POINT),),
@@ -150,7 +149,7 @@ TO_8: Branches = (
 
 
 class Inception(nn.Module):
-    """Pictures to the features that FID compares."""
+    """The Inception v3 network up to its pooled features, which FID compares."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +171,7 @@ class Inception(nn.Module):
         self.Mixed_7c = Mixed(2048, at_8(largest))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, 3, 299, 299) of ``inception_input`` -> (N, 2048)."""
+        """Return features (N, 2048) of pictures (N, 3, 299, 299) from ``inception_input``."""
         x = halve(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(pictures))))  # (N, 64, 73, 73)
         x = halve(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))  # (N, 192, 35, 35)
         x = self.Mixed_6a(self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x))))  # (N, 768, 17, 17)
@@ -182,19 +181,19 @@ class Inception(nn.Module):
 
 
 def inception_input(picture: Tensor) -> Tensor:
-    """A picture (3, H, W) in 0..1, of which 8 bits are seen -> (3, 299, 299) in -1..1.
+    """Return the network input (3, 299, 299) in -1..1 of a picture (3, H, W) in 0..1, quantised to 8 bits.
 
-    Resized bilinearly as TensorFlow 1 did it, which FID's published numbers stand on: pixel k of the result is taken at
-    k * H / 299, corner on corner, and nothing is low-passed.
+    Resized bilinearly as in TensorFlow 1, on which FID's published values are based: pixel k is sampled at k * H / 299,
+    with the top left corners aligned and no antialiasing.
     """
 
-    def places(count: int) -> tuple[Tensor, Tensor, Tensor]:
-        at = torch.arange(SIZE, dtype=torch.float32, device=picture.device) * (count / SIZE)
-        low = at.long()
-        return low, (low + 1).clamp_max(count - 1), at - low
+    def neighbours(count: int) -> tuple[Tensor, Tensor, Tensor]:
+        position = torch.arange(SIZE, dtype=torch.float32, device=picture.device) * (count / SIZE)
+        low = position.long()
+        return low, (low + 1).clamp_max(count - 1), position - low
 
-    up, down, below = places(picture.shape[1])
-    left, right, beside = places(picture.shape[2])
+    up, down, row_weight = neighbours(picture.shape[1])
+    left, right, column_weight = neighbours(picture.shape[2])
     picture = (255 * picture).round()
-    rows = picture[:, up].lerp(picture[:, down], below[:, None])
-    return (rows[..., left].lerp(rows[..., right], beside) - 128) / 128
+    rows = picture[:, up].lerp(picture[:, down], row_weight[:, None])
+    return (rows[..., left].lerp(rows[..., right], column_weight) - 128) / 128

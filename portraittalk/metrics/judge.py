@@ -1,4 +1,4 @@
-"""How well frames go with their sound, judged from outside: by what can be seen and heard, whoever made them."""
+"""Scores of how well frames match their speech, computed from frames and audio alone, for video from any source."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .syncnet import SyncNet
 
 @dataclass(frozen=True)
 class Judgement:
-    """found: share of the looked-at frames in which there is a face. blinks: a minute. sync: None without SyncNet."""
+    """The scores. found: share of sampled frames with a face. blinks: per minute. sync: None without SyncNet."""
 
     dynamics: Adfd
     found: float
@@ -27,24 +27,25 @@ class Judgement:
     sync: LipSync | None = None
 
     def sentences(self) -> str:
-        """The figures for people, a line each."""
+        """Return the scores as readable text, one per line."""
         lines = [
-            f"ADFD {self.dynamics.score:.2f} (filmed people get 0.4 to 0.5, a still picture 0)",
-            f"  place {self.dynamics.spatial:.2f}, pace {self.dynamics.temporal:.2f}, "
+            f"ADFD {self.dynamics.score:.2f} (real video: 0.4 to 0.5, a still picture: 0)",
+            f"  positions {self.dynamics.spatial:.2f}, velocities {self.dynamics.temporal:.2f}, "
             f"the face is {_when(self.dynamics.lag)}",
             f"a face in {100 * self.found:.0f} % of the frames",
-            f"{self.blinks:.0f} blinks a minute (people: 10 to 25)",
+            f"{self.blinks:.0f} blinks per minute (people: 10 to 25)",
         ]
         if self.sync is not None:
             lines += [
-                f"LSE-C {self.sync.lse_c:.2f} (SyncNet's confidence: more is better)",
-                f"LSE-D {self.sync.lse_d:.2f} (its distance: less is better), the face is {_when(self.sync.offset)}",
+                f"LSE-C {self.sync.lse_c:.2f} (SyncNet's confidence, higher is better)",
+                f"LSE-D {self.sync.lse_d:.2f} (SyncNet's distance, lower is better), "
+                f"the face is {_when(self.sync.offset)}",
             ]
         return "\n".join(lines)
 
 
 def looked_at(frames: int, fps: float) -> list[int]:
-    """Which of so many frames are seen when they are looked at 25 times a second."""
+    """Return the indices of ``frames`` frames at ``fps`` that sample them at 25 fps."""
     return [min(round(number / FPS * fps), frames - 1) for number in range(round(frames / fps * FPS))]
 
 
@@ -56,22 +57,22 @@ def judge(
     progress: ProgressCallback = ignore_progress,
     syncnet: SyncNet | None = None,
 ) -> Judgement:
-    """frames: (3, H, W) in 0..1, 25 a second; of each the first face that ``provider`` names is looked at. With SyncNet
-    they are gone through twice.
+    """Score frames (3, H, W) in 0..1 at 25 fps against their speech.
 
-    Raises FaceError where no frame shows a face, and MediaError for less than a second.
+    The first face that ``provider`` returns for each frame is used. With SyncNet the frames are iterated twice.
+    Raises FaceError if no frame shows a face, and MediaError for less than a second of frames or audio.
     """
-    wanted = net.curves_of(audio)
+    predicted = net.curves_of(audio)
     faces: list[Face | None] = []
     for frame in frames:
         faces.append(next(iter(provider(frame)), None))
-        progress(Progress("look at frames", len(faces), len(wanted)))
-    dynamics = adfd(measures_of_faces(faces), wanted, net)
+        progress(Progress("look at frames", len(faces), len(predicted)))
+    dynamics = adfd(measures_of_faces(faces), predicted, net)
     if dynamics is None:
-        raise MediaError("There is less than a second of frames and sound: too little to judge; connect more.")
+        raise MediaError("The frames or the audio are less than a second long: connect at least a second of both.")
     blinks = blinks_per_minute(faces, FPS)
     if blinks is None:
-        raise FaceError("No frame shows a face: there is nothing to judge; connect the frames of a talking face.")
+        raise FaceError("No frame shows a face: connect the frames of a talking face.")
     sync = None if syncnet is None else lip_sync(syncnet, frames, faces, audio, progress)
     return Judgement(dynamics, sum(face is not None for face in faces) / len(faces), blinks, sync)
 

@@ -1,4 +1,4 @@
-"""How far one way of finding faces is from another, picture by picture."""
+"""Comparison of the faces and landmarks of two landmarkers, picture by picture."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +13,17 @@ from ..types import Face
 
 LIPS = (*LIPS_INNER, *LIPS_OUTER)
 EYES = (*EYE_LEFT_UPPER, *EYE_LEFT_LOWER, *EYE_RIGHT_UPPER, *EYE_RIGHT_LOWER)
-NEAR = 0.5  # outer eye distances between the middles of what is one face
-ASTRAY = 0.15  # mean error in outer eye distances from which the landmarks are of no use
+NEAR = 0.5  # largest distance of the landmark means of one face, in outer eye distances
+ASTRAY = 0.15  # mean error above which landmarks are unusable, in outer eye distances
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One picture. missed, extra: faces that only the reference, or only the other, found. errors: for each face
-    that both found the mean distance of all landmarks, of the lips' and of the eyes', in outer eye distances."""
+    """The comparison for one picture.
+
+    missed: faces found by the reference only. extra: faces found by the tested landmarker only. errors: for each face
+    found by both, the mean distance of all landmarks, of those of the lips and of the eyes, in outer eye distances.
+    """
 
     name: str
     missed: int
@@ -31,28 +34,28 @@ class Disagreement:
 def compare_landmarkers(
     pictures: Iterable[tuple[str, Tensor]], own: FaceProvider, reference: FaceProvider
 ) -> list[Disagreement]:
-    """pictures: names and images (3, H, W) in 0..1."""
+    """Compare two landmarkers on pictures given as names and images (3, H, W) in 0..1."""
     rows = []
     for name, image in pictures:
-        found, wanted = own(image), reference(image)
+        found, expected = own(image), reference(image)
         errors = []
-        left = list(range(len(found)))
-        for face in wanted:
-            near = [number for number in left if _same(face, found[number])]
-            if near:  # each face is one face's: of two finds of it the other is one too many
+        unmatched = list(range(len(found)))
+        for face in expected:
+            near = [number for number in unmatched if _same(face, found[number])]
+            if near:  # matching is one to one: a second detection of the same face counts as extra
                 nearest = min(near, key=lambda number: _errors(found[number], face)[0])
-                left.remove(nearest)
+                unmatched.remove(nearest)
                 errors.append(_errors(found[nearest], face))
-        rows.append(Disagreement(name, len(wanted) - len(errors), len(left), errors))
+        rows.append(Disagreement(name, len(expected) - len(errors), len(unmatched), errors))
     return rows
 
 
 def summary(rows: list[Disagreement]) -> str:
-    """Medians and the worst, and every picture that went wrong."""
+    """Return counts, medians and 95th percentiles, and a line for each picture with missed, extra or bad faces."""
     errors = torch.tensor([error for row in rows for error in row.errors]).reshape(-1, 3)
     lines = [
         f"{len(rows)} pictures, {len(errors)} faces found by both, {sum(row.missed for row in rows)} missed, "
-        f"{sum(row.extra for row in rows)} more"
+        f"{sum(row.extra for row in rows)} extra"
     ]
     for name, column in zip(("all landmarks", "lips", "eyes"), errors.T, strict=True):
         if len(column):
@@ -60,15 +63,15 @@ def summary(rows: list[Disagreement]) -> str:
     for row in rows:
         worst = max((error[0] for error in row.errors), default=0.0)
         if row.missed or row.extra or worst > ASTRAY:
-            lines.append(f"{row.name}: {row.missed} missed, {row.extra} more, error {worst:.3f}")
+            lines.append(f"{row.name}: {row.missed} missed, {row.extra} extra, error {worst:.3f}")
     return "\n".join(lines)
 
 
 def _same(face: Face, other: Face) -> bool:
-    apart = (face.landmarks - other.landmarks)[:, :2].mean(0).norm()
-    return bool(apart < NEAR * eye_distance(face.landmarks))
+    distance = (face.landmarks - other.landmarks)[:, :2].mean(0).norm()
+    return bool(distance < NEAR * eye_distance(face.landmarks))
 
 
-def _errors(found: Face, wanted: Face) -> tuple[float, float, float]:
-    apart = (found.landmarks - wanted.landmarks)[:, :2].norm(dim=1) / eye_distance(wanted.landmarks)
-    return float(apart.mean()), float(apart[list(LIPS)].mean()), float(apart[list(EYES)].mean())
+def _errors(found: Face, expected: Face) -> tuple[float, float, float]:
+    distances = (found.landmarks - expected.landmarks)[:, :2].norm(dim=1) / eye_distance(expected.landmarks)
+    return float(distances.mean()), float(distances[list(LIPS)].mean()), float(distances[list(EYES)].mean())

@@ -1,12 +1,12 @@
-"""LSE-D and LSE-C (Prajwal, Mukhopadhyay, Namboodiri and Jawahar 2020): SyncNet's word on whether lips and sound agree.
+"""LSE-D and LSE-C (Prajwal, Mukhopadhyay, Namboodiri and Jawahar 2020): lip sync error measured with SyncNet.
 
-As SyncNet's own scripts compute them: d(l) is the mean distance of the embedding of each five frames to that of the
-sound l frames beside, for l from -15 to 15. LSE-D = min d, the less the better; LSE-C = median d - min d, the more the
-better; and the lag at which d is least. What lies before or behind the clip counts there as an embedding of zeros.
+As in SyncNet's own scripts, d(l) is the mean distance between the embedding of each window of five frames and that of
+the audio shifted by l frames, for l from -15 to 15. LSE-D = min d, lower is better; LSE-C = median d - min d, higher is
+better; the offset is the lag of the minimum. Outside the clip, embeddings are zero.
 
-Two things are ours. The box around a face, which SyncNet's scripts ask the detector S3FD for: here it is that of the
-landmarks, forehead to chin and cheek to cheek, as S3FD was taught to draw it. And the crops go into the network as they
-are, while the scripts write them as a video and read it again.
+Two details differ. SyncNet's scripts take the face box from the detector S3FD; here it is the box of the landmarks,
+forehead to chin and cheek to cheek, as S3FD was trained to draw it. And the scripts write the crops to a video and read
+it back; here they go straight into the network.
 """
 
 from collections.abc import Iterable
@@ -25,19 +25,19 @@ from .mfcc import SAMPLE_RATE, mfcc
 from .syncnet import SOUND_WINDOW, STEPS_PER_FRAME, WINDOW, SyncNet
 
 FPS = 25
-SIZE = 224  # pixels a side of what SyncNet sees
-REACH = 15  # frames of lag that are looked through
-SMOOTH = 13  # frames over which the place of a face is the median
-# How far the crop reaches from the middle of the box, in halves of the box's longer side.
+SIZE = 224  # input side of SyncNet in pixels
+REACH = 15  # largest lag in frames
+SMOOTH = 13  # frames of the median filter on the face position
+# Extent of the crop from the box centre, in halves of the box's longer side.
 ABOVE, BELOW, BESIDE = 1.0, 1.8, 1.4
-GREY = 110.0  # outside of the picture
+GREY = 110.0  # padding outside the picture
 SHORTEST = 25  # frames
-AT_ONCE = 16  # windows
+AT_ONCE = 16  # windows per batch
 
 
 @dataclass(frozen=True)
 class LipSync:
-    """lse_c: confidence, lse_d: distance. offset: frames by which the face is late, at 25 a second."""
+    """SyncNet's scores. lse_c: confidence. lse_d: distance. offset: frames by which the face is late, at 25 fps."""
 
     lse_c: float
     lse_d: float
@@ -52,10 +52,10 @@ def lip_sync(
     audio: Audio,
     progress: ProgressCallback = ignore_progress,
 ) -> LipSync | None:
-    """frames: (3, H, W) in 0..1, 25 a second, as many as ``faces``, which holds the face in each. Only a few are held.
+    """Return the lip sync scores of a clip, or None for less than a second between the first and the last face.
 
-    From the first to the last face; where one is missing in between, its place is interpolated. None where less than a
-    second is left.
+    frames: (3, H, W) in 0..1 at 25 fps, as many as ``faces``; only a few are in memory at a time. Frames from the first
+    to the last face are used; the positions of missing faces are interpolated.
     """
     known = [number for number, face in enumerate(faces) if face is not None]
     if not known:
@@ -67,36 +67,35 @@ def lip_sync(
     if count < SHORTEST:
         return None
     device = next(net.parameters()).device
-    windows = count - WINDOW  # one less than there are: as SyncNet's scripts count
+    windows = count - WINDOW  # one fewer than possible, as in SyncNet's scripts
     cepstra = mfcc(samples[: len(places) * SAMPLE_RATE // FPS])
     cepstra = cepstra[: (windows - 1) * STEPS_PER_FRAME + SOUND_WINDOW].to(device, torch.float32)
-    heard = torch.cat([net.hear(part) for part in _overlapping(cepstra)]).cpu()
-    seen: list[Tensor] = []
+    audio_embeddings = torch.cat([net.embed_audio(part) for part in _overlapping(cepstra)]).cpu()
+    face_embeddings: list[Tensor] = []
     crops: list[Tensor] = []
     for number, frame in enumerate(frames):
         if start <= number < start + windows + WINDOW - 1:
             crops.append(face_crop(frame, places[number - start]))
         if len(crops) == AT_ONCE + WINDOW - 1 or (number == len(faces) - 1 and len(crops) >= WINDOW):
-            seen.append(net.see(torch.stack(crops).to(device)).cpu())
+            face_embeddings.append(net.embed_faces(torch.stack(crops).to(device)).cpu())
             crops = crops[1 - WINDOW :]
         progress(Progress("lip sync", number + 1, len(faces)))
-    return lip_sync_of(torch.cat(seen), heard)
+    return lip_sync_of(torch.cat(face_embeddings), audio_embeddings)
 
 
-def lip_sync_of(seen: Tensor, heard: Tensor) -> LipSync:
-    """Embeddings (N, 1024) of what is seen and of what is heard at the same times."""
-    around = pad(heard, (0, 0, REACH, REACH))
-    lags = range(2 * REACH + 1)  # of the sound, REACH is none
-    distances = torch.stack([pairwise_distance(seen, around[lag : lag + len(seen)]).mean() for lag in lags])
+def lip_sync_of(faces: Tensor, audio: Tensor) -> LipSync:
+    """Return the scores of face and audio embeddings (N, 1024) of the same times."""
+    padded = pad(audio, (0, 0, REACH, REACH))
+    lags = range(2 * REACH + 1)  # of the audio; REACH is lag 0
+    distances = torch.stack([pairwise_distance(faces, padded[lag : lag + len(faces)]).mean() for lag in lags])
     least = int(distances.argmin())
     return LipSync((distances.median() - distances[least]).item(), distances[least].item(), REACH - least)
 
 
 def face_places(faces: list[Face | None]) -> Tensor:
-    """(F, 3): the middle of the box (x, y) and half its longer side, in pixels, medians of 13 frames. The first and the
-    last have a face.
+    """Return (F, 3): the box centre (x, y) and half the longer side in pixels, median-filtered over 13 frames.
 
-    As in SyncNet's scripts, frames before the first and behind the last count as zeros in the medians.
+    The first and the last frame must have a face. As in SyncNet's scripts, the median filter is zero-padded.
     """
     known = [number for number, face in enumerate(faces) if face is not None]
     boxes = torch.tensor([face.box for face in faces if face is not None], dtype=torch.float64)
@@ -108,18 +107,18 @@ def face_places(faces: list[Face | None]) -> Tensor:
 
 
 def face_crop(frame: Tensor, place: Tensor) -> Tensor:
-    """(3, H, W) in 0..1 -> (3, 224, 224), blue, green, red in 0..255: the square that SyncNet sees of a face."""
+    """Return SyncNet's face crop (3, 224, 224), BGR in 0..255, of a frame (3, H, W) in 0..1."""
     x, y, half = place.tolist()
     margin = int(half * BELOW)
-    around = pad((255 * frame).round(), (margin,) * 4, value=GREY)
+    padded = pad((255 * frame).round(), (margin,) * 4, value=GREY)
     top, bottom = int(y + margin - half * ABOVE), int(y + margin + half * BELOW)
     left, right = int(x + margin - half * BESIDE), int(x + margin + half * BESIDE)
-    face = interpolate(around[None, :, top:bottom, left:right], (SIZE, SIZE), mode="bilinear", align_corners=False)
+    face = interpolate(padded[None, :, top:bottom, left:right], (SIZE, SIZE), mode="bilinear", align_corners=False)
     return face[0].round().flip(0)
 
 
 def _overlapping(cepstra: Tensor) -> list[Tensor]:
-    """Cepstra (T, 13) cut so that the parts' windows are those of the whole, ``AT_ONCE`` at a time."""
+    """Split cepstra (T, 13) into overlapping parts of ``AT_ONCE`` windows each, which together are all windows."""
     step = AT_ONCE * STEPS_PER_FRAME
     starts = range(0, len(cepstra) - SOUND_WINDOW + 1, step)
     return [cepstra[start : start + step + SOUND_WINDOW - STEPS_PER_FRAME] for start in starts]

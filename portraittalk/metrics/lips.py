@@ -1,4 +1,4 @@
-"""Whether the lips move as they should: apertures (``motion.geometry.lip_aperture``), closures, places of landmarks."""
+"""Lip metrics: aperture curves (``motion.geometry.lip_aperture``), closures and landmark distance."""
 
 import math
 
@@ -13,40 +13,40 @@ from ..speech.phones import Phone
 from ..types import Face
 
 BILABIALS = ("P", "B", "M")
-CLOSED = 0.02  # eye distances: an aperture below it looks closed
+CLOSED = 0.02  # lip aperture in eye distances below which the mouth counts as closed
 
 
 def correlation(first: Tensor, second: Tensor) -> float:
-    """Pearson's correlation of two curves (F,); frames where either is NaN do not count. NaN where one is constant."""
-    known = first.isfinite() & second.isfinite()
-    pair = torch.stack((first[known], second[known])).double()
-    return torch.corrcoef(pair)[0, 1].item() if known.sum() > 1 else float("nan")
+    """Return Pearson's correlation of two curves (F,) without frames where either is NaN; NaN if one is constant."""
+    valid = first.isfinite() & second.isfinite()
+    pair = torch.stack((first[valid], second[valid])).double()
+    return torch.corrcoef(pair)[0, 1].item() if valid.sum() > 1 else float("nan")
 
 
 def best_lag(first: Tensor, second: Tensor, reach: int = 5) -> tuple[int, float]:
-    """The lag in frames, up to ``reach``, at which two curves (F,) correlate best, and how well.
+    """Return the lag in frames, up to ``reach``, with the highest correlation of two curves (F,), and that value.
 
-    It is positive where ``second`` comes later than ``first``; 0 and NaN where one of them is constant.
+    The lag is positive if ``second`` is later than ``first``. Returns 0 and NaN if one of them is constant.
     """
-    best, found = 0, float("nan")
+    best, highest = 0, float("nan")
     for lag in range(-reach, reach + 1):
         early = first[max(0, -lag) : len(first) - max(0, lag)]
         late = second[max(0, lag) : len(second) - max(0, -lag)]
         value = correlation(early, late)
-        if value > found or (found != found and value == value):
-            best, found = lag, value
-    return best, found
+        if value > highest or (highest != highest and value == value):
+            best, highest = lag, value
+    return best, highest
 
 
 def apertures(faces: list[Face | None]) -> Tensor:
-    """(F,), NaN where there is no face."""
+    """Return the lip aperture of each frame (F,), NaN without a face."""
     return torch.stack([torch.tensor(torch.nan) if face is None else lip_aperture(face.landmarks) for face in faces])
 
 
 def closure(aperture: Tensor, phones: list[Phone], fps: float) -> float | None:
-    """The share of the p, b and m during which, or a frame beside, the lips' aperture (F,) falls below ``CLOSED``.
+    """Return the share of p, b and m in which the lip aperture (F,) falls below ``CLOSED``.
 
-    None where none is spoken within the curve.
+    A frame before and after each phone counts as well. None if the curve covers none of these phones.
     """
     lowest = []
     for phone in phones:
@@ -58,9 +58,9 @@ def closure(aperture: Tensor, phones: list[Phone], fps: float) -> float | None:
 
 
 def lip_distance(first: list[Face | None], second: list[Face | None]) -> float | None:
-    """LMD, the mean distance of the lips' landmarks of two videos frame by frame, in eye distances.
+    """Return the LMD: the mean lip landmark distance of two videos frame by frame, in eye distances.
 
-    Of frontal faces: the heads may be posed as they like. None where no frame of both has a face.
+    The faces are made frontal first, so that head pose does not count. None if no frame has a face in both.
     """
     pairs = [(a.landmarks, b.landmarks) for a, b in zip(first, second, strict=False) if a and b]
     if not pairs:

@@ -1,7 +1,7 @@
-"""Networks that published metrics stand on. Their weights do not ship: the user puts the files into a folder.
+"""Loading the networks of published metrics. Their weights do not ship: the user puts the files into a folder.
 
-Nothing is downloaded. A file may be there as it was published, or as a .safetensors file of the same stem; of what
-was pickled only tensors are read.
+Nothing is downloaded. A file may be the published one or a .safetensors file of the same stem; from pickled files only
+tensors are read.
 """
 
 import re
@@ -20,14 +20,17 @@ from .inception import Inception
 from .lpips import Lpips
 from .syncnet import SyncNet
 
-FOLDER = "metrics"  # within a folder of models
-COUNTERS = "num_batches_tracked"  # of training: not used, and older files have none
+FOLDER = "metrics"  # within a models folder
+COUNTERS = "num_batches_tracked"  # used in training only, and missing from older files
 
 
 @dataclass(frozen=True)
 class Published:
-    """One network. what: its name. files: by their published names. unused: keys that are read by nobody. renamed:
-    keys that have another name here."""
+    """A published network.
+
+    what: its name. files: the published file names. unused: pattern of keys that are ignored. renamed: pattern and
+    replacement for keys with another name here.
+    """
 
     what: str
     build: Callable[[], nn.Module]
@@ -52,7 +55,7 @@ PUBLISHED: Mapping[str, Published] = {
 
 @dataclass(frozen=True)
 class MetricNets:
-    """None where its weights are not there."""
+    """The loaded metric networks; None where the weights are missing."""
 
     syncnet: SyncNet | None = None
     lpips: Lpips | None = None
@@ -63,9 +66,9 @@ class MetricNets:
 def load_metric_nets(
     folders: Sequence[Path], device: torch.device | str = "cpu", names: Collection[str] = tuple(PUBLISHED)
 ) -> MetricNets:
-    """Those of the named networks whose files are in one of the folders.
+    """Load those of the named networks whose files are in one of the folders.
 
-    Raises WeightsError where a file is damaged or not what its name says, and where only one of two files is there.
+    Raises WeightsError if a file is damaged or does not contain the network, or if only one of two files is there.
     """
     found = {}
     for name in names:
@@ -76,32 +79,30 @@ def load_metric_nets(
 
 
 def check_folder(folder: Path) -> None:
-    """Raises WeightsError unless there is a file of metric weights in a folder."""
+    """Raise WeightsError unless the folder contains a file of metric weights."""
     files = [file for published in PUBLISHED.values() for file in published.files]
-    if not any(_place(file, [folder]) for file in files):
-        raise WeightsError(
-            f"There are no weights of metrics in {folder}: put there what you have of {', '.join(files)}."
-        )
+    if not any(_find(file, [folder]) for file in files):
+        raise WeightsError(f"{folder} has no metric weights: add at least one of {', '.join(files)}.")
 
 
-def _place(file: str, folders: Sequence[Path]) -> Path | None:
-    """Where a file lies, as published or as safetensors."""
+def _find(file: str, folders: Sequence[Path]) -> Path | None:
+    """Return the path of a file, as published or as safetensors, or None."""
     names = (Path(file).with_suffix(SUFFIX).name, file)
     return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
 
 
 def _tensors(published: Published, folders: Sequence[Path]) -> dict[str, dict[str, Tensor]] | None:
-    """The tensors by the files that hold them; None where there is none of the files."""
-    places = {file: _place(file, folders) for file in published.files}
-    missing = [file for file, place in places.items() if place is None]
-    if len(missing) == len(places):
+    """Return the tensors by file name, or None if none of the files is there."""
+    paths = {file: _find(file, folders) for file in published.files}
+    missing = [file for file, path in paths.items() if path is None]
+    if len(missing) == len(paths):
         return None
     if missing:
-        there = next(place for place in places.values() if place is not None)
+        present = next(path for path in paths.values() if path is not None)
         raise WeightsError(
-            f"{published.what} needs {missing[0]} beside {there.name} in {there.parent}: add it, or take both away."
+            f"{published.what} needs {missing[0]} beside {present.name} in {present.parent}: add it, or remove both."
         )
-    return {place.name: read_public(place) for place in places.values() if place is not None}
+    return {path.name: read_public(path) for path in paths.values() if path is not None}
 
 
 def _filled(published: Published, files: Mapping[str, Mapping[str, Tensor]]) -> nn.Module:
@@ -114,9 +115,9 @@ def _filled(published: Published, files: Mapping[str, Mapping[str, Tensor]]) -> 
         if not (re.match(published.unused, key) or key.endswith(COUNTERS))
     }
     given |= {key: torch.zeros((), dtype=torch.long) for key in net.state_dict() if key.endswith(COUNTERS)}
-    where = " and ".join(files)
+    names = " and ".join(files)
     try:
-        fill(net, given, where)
+        fill(net, given, names)
     except WeightsError as error:
-        raise WeightsError(f"{error} It should hold {published.what}, as published; get it again.") from error
+        raise WeightsError(f"{error} It should contain the published {published.what}: download it again.") from error
     return net.float().eval().requires_grad_(False)

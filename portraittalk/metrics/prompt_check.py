@@ -1,8 +1,8 @@
-"""Whether prompts act: does an independent reading of the made frames move the way the words ask for?
+"""Check that prompts act: whether blendshapes read from the generated frames change in the direction of the prompt.
 
-Each prompt's video is compared with the one of the same speech, motion and seed without a prompt. What is read are a
-landmarker's blendshapes, the place of the irises and the roll of the head, at the end of the video, by when a prompt
-has set in. MediaPipe's landmarker is the independent one; our own learnt from it.
+Each prompt's video is compared with one of the same speech, motion and seed without a prompt. A landmarker's
+blendshapes, the iris positions and the head roll are read at the end of the video, when the prompt has taken full
+effect. MediaPipe's landmarker is independent of the model; our own was trained on MediaPipe's output.
 """
 
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ from ..sampling.settings import usual_settings
 from ..types import Face, SamplingSettings
 from .dynamics import FPS
 
-LAST = 10  # frames that are read
-GAZE, ROLL = "gaze to the right", "roll to the right"  # of the picture
-SMALLEST = {GAZE: 0.03, ROLL: 0.03}  # parts of an eye's width, radians; what counts as moved
+LAST = 10  # number of frames read, at the end of the video
+GAZE, ROLL = "gaze to the right", "roll to the right"  # as seen in the picture
+SMALLEST = {GAZE: 0.03, ROLL: 0.03}  # thresholds of a change, in eye widths and in radians
 SMALLEST_BLENDSHAPES = 0.05
 
 
 @dataclass(frozen=True)
 class PromptCheck:
-    """A prompt and the readings that must rise (+1) or fall (-1), summed."""
+    """A prompt and the readings that must increase (+1) or decrease (-1); their signed sum is tested."""
 
     prompt: str
     signs: dict[str, int]
@@ -57,7 +57,7 @@ PROMPTS = (
 
 @dataclass(frozen=True)
 class PromptResult:
-    """change: the sum of the signed readings, against no prompt. moved: whether it is large enough to count."""
+    """The result of a prompt. change: signed sum of the changes against no prompt. moved: is it above the threshold."""
 
     prompt: str
     change: float
@@ -74,8 +74,11 @@ def check_prompts(
     settings: SamplingSettings | None = None,
     progress: ProgressCallback = ignore_progress,
 ) -> list[PromptResult]:
-    """portrait: (3, H, W) in 0..1. reader: reads the made frames; one with blendshapes. provider: finds the portrait's
-    face. Raises FaceError where the reader sees no face, or no expression, in the made frames."""
+    """Generate a video per prompt and one without, and compare the expressions.
+
+    portrait: (3, H, W) in 0..1. reader: landmarker with blendshapes, for the generated frames. provider: landmarker for
+    the portrait. Raises FaceError if the reader finds no face or no blendshapes in the generated frames.
+    """
     settings = settings or usual_settings(model.config)
     identity = model.encode_identity([portrait], provider=provider)
     speech = model.encode_speech(audio, FPS)
@@ -87,24 +90,27 @@ def check_prompts(
         return read_expression([face for frame in frames for face in reader(frame)[:1]])
 
     progress(Progress("prompts", 0, len(checks) + 1))
-    without = reading("")
+    neutral = reading("")
     results = []
     for number, check in enumerate(checks, 1):
         progress(Progress("prompts", number, len(checks) + 1))
-        now = reading(check.prompt)
-        change = sum(sign * (now[name] - without[name]) for name, sign in check.signs.items())
-        least = max(SMALLEST.get(name, SMALLEST_BLENDSHAPES) for name in check.signs)
-        results.append(PromptResult(check.prompt, change, change > least))
+        prompted = reading(check.prompt)
+        change = sum(sign * (prompted[name] - neutral[name]) for name, sign in check.signs.items())
+        threshold = max(SMALLEST.get(name, SMALLEST_BLENDSHAPES) for name in check.signs)
+        results.append(PromptResult(check.prompt, change, change > threshold))
     progress(Progress("prompts", len(checks) + 1, len(checks) + 1))
     return results
 
 
 def read_expression(faces: list[Face]) -> dict[str, float]:
-    """Mean blendshapes by name, where the irises are between the corners of the eyes (``GAZE``, 0 in the middle, in
-    eye widths), and the angle of the line between the eyes (``ROLL``, in radians)."""
+    """Return the mean blendshapes by name, the gaze and the roll of one person's faces.
+
+    ``GAZE``: horizontal iris position between the eye corners, 0 in the middle, in eye widths. ``ROLL``: angle of the
+    line between the eyes in radians. Raises FaceError if no face has blendshapes.
+    """
     shapes = [face.blendshapes for face in faces if face.blendshapes is not None]
     if not shapes:
-        raise FaceError("No expression can be read from the made frames: choose another portrait or landmarker.")
+        raise FaceError("The generated frames show no face with blendshapes: choose another portrait or landmarker.")
     mean = torch.stack(shapes).mean(0)
     points = torch.stack([face.landmarks for face in faces]).mean(0)[:, :2]
     gaze = 0.0
@@ -112,12 +118,12 @@ def read_expression(faces: list[Face]) -> dict[str, float]:
         corners = points[[lid[0], lid[-1]]]
         width = (corners[1] - corners[0]).norm()
         gaze += float((points[iris, 0] - corners[:, 0].mean()) / width) / 2
-    across = points[EYE_LEFT_UPPER[0]] - points[EYE_RIGHT_UPPER[0]]
-    found = {name: float(mean[index]) for name, index in ARKIT_INDEX.items()}
-    return {**found, GAZE: gaze, ROLL: float(torch.atan2(across[1], across[0]))}
+    eye_line = points[EYE_LEFT_UPPER[0]] - points[EYE_RIGHT_UPPER[0]]
+    blendshapes = {name: float(mean[index]) for name, index in ARKIT_INDEX.items()}
+    return {**blendshapes, GAZE: gaze, ROLL: float(torch.atan2(eye_line[1], eye_line[0]))}
 
 
 def prompts_table(results: list[PromptResult]) -> str:
-    """Tab-separated, with the count last."""
+    """Return the results as tab-separated text, with a count of those that moved on the last line."""
     lines = [f"{result.prompt}\t{result.change:+.3f}\t{'moves' if result.moved else 'does not'}" for result in results]
     return "\n".join([*lines, f"{sum(result.moved for result in results)} of {len(results)} move as asked"])

@@ -1,4 +1,4 @@
-"""Whether ADFD puts videos in the order in which they deserve to be: real ones above out-of-step, foreign and still."""
+"""Validation of ADFD's ranking: real video must score above shifted audio, other people's audio and a still video."""
 
 import tempfile
 from dataclasses import dataclass, fields
@@ -19,9 +19,12 @@ SHIFT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Ranking:
-    """ADFD of one video: with its own sound; with it 0.2 s late and 0.2 s early; with the sounds of the other videos,
-    as their median and their highest; of its first frame as a still video; of a made video with the sound, and with
-    the real one as the reference, where one is given."""
+    """ADFD of one video under different conditions.
+
+    real: with its own audio. late, early: with that audio 0.2 s late and early. other, other_highest: median and
+    maximum with the audio of the other videos. still: of its first frame as a still video. made, made_by_reference: of
+    a generated video, against the audio and against the real video; None if there is none.
+    """
 
     name: str
     real: float
@@ -35,45 +38,46 @@ class Ranking:
 
     @property
     def in_order(self) -> bool:
+        """Whether real > late and early > other > still."""
         return self.real > max(self.late, self.early) and min(self.late, self.early) > self.other > self.still
 
 
 def rank(videos: list[Path], provider: FaceProvider, net: DynamicsNet, made: Path | None = None) -> list[Ranking]:
-    """videos: at least two talking people. made: folder with generated videos of the same names."""
+    """Score at least two videos of talking people. made: folder with generated videos of the same names."""
     sounds = {path: read_video(path).audio() for path in videos}
-    wanted = {path: net.curves_of(sound) for path, sound in sounds.items()}
+    predicted = {path: net.curves_of(sound) for path, sound in sounds.items()}
     rows = []
     for path in videos:
         video = read_video(path, FPS)
-        found = _curves(video, provider)
-        others = torch.tensor([_score(found, wanted[other], net) for other in videos if other != path])
-        own = None if made is None else _curves(read_video(made / path.name, FPS), provider)
+        measured = _curves(video, provider)
+        others = torch.tensor([_score(measured, predicted[other], net) for other in videos if other != path])
+        generated = None if made is None else _curves(read_video(made / path.name, FPS), provider)
         rows.append(
             Ranking(
                 path.stem,
-                real=_score(found, wanted[path], net),
-                late=_score(found, net.curves_of(shifted(sounds[path], SHIFT_SECONDS)), net),
-                early=_score(found, net.curves_of(shifted(sounds[path], -SHIFT_SECONDS)), net),
+                real=_score(measured, predicted[path], net),
+                late=_score(measured, net.curves_of(shifted(sounds[path], SHIFT_SECONDS)), net),
+                early=_score(measured, net.curves_of(shifted(sounds[path], -SHIFT_SECONDS)), net),
                 other=others.median().item(),
                 other_highest=others.max().item(),
-                still=_score(_still(video, provider, len(found)), wanted[path], net),
-                made=None if own is None else _score(own, wanted[path], net),
-                made_by_reference=None if own is None else _score(own, found, net),
+                still=_score(_still(video, provider, len(measured)), predicted[path], net),
+                made=None if generated is None else _score(generated, predicted[path], net),
+                made_by_reference=None if generated is None else _score(generated, measured, net),
             )
         )
     return rows
 
 
 def shifted(audio: Audio, seconds: float) -> Audio:
-    """The sound that many seconds later, silence before it; earlier where negative, silence behind it."""
+    """Return the audio delayed by ``seconds``, or advanced if negative, padded with silence to the same length."""
     count = round(abs(seconds) * audio.sample_rate)
-    quiet = audio.waveform.new_zeros(audio.waveform.shape[0], count)
-    parts = (quiet, audio.waveform[:, :-count]) if seconds > 0 else (audio.waveform[:, count:], quiet)
+    silence = audio.waveform.new_zeros(audio.waveform.shape[0], count)
+    parts = (silence, audio.waveform[:, :-count]) if seconds > 0 else (audio.waveform[:, count:], silence)
     return Audio(torch.cat(parts, 1), audio.sample_rate)
 
 
 def ranking_table(rows: list[Ranking]) -> str:
-    """Tab-separated, with the medians last."""
+    """Return the rows as tab-separated text, then the medians and the number of rows in the right order."""
     names = [f.name for f in fields(Ranking) if f.name != "name"]
     values = [[getattr(row, name) for name in names] for row in rows]
     columns = [[value for value in column if value is not None] for column in zip(*values, strict=True)]
@@ -85,8 +89,8 @@ def ranking_table(rows: list[Ranking]) -> str:
     return "\n".join("\t".join(line) for line in lines) + f"\n{ordered} of {len(rows)} in the right order"
 
 
-def _score(found: Tensor, wanted: Tensor, net: DynamicsNet) -> float:
-    result = adfd(found, wanted, net)
+def _score(measured: Tensor, target: Tensor, net: DynamicsNet) -> float:
+    result = adfd(measured, target, net)
     return float("nan") if result is None else result.score
 
 
@@ -96,7 +100,7 @@ def _curves(video: VideoReader, provider: FaceProvider) -> Tensor:
 
 
 def _still(video: VideoReader, provider: FaceProvider, count: int) -> Tensor:
-    """The curves of a video that shows the first frame all the time, encoded and found like any other."""
+    """Return the curves of a still video of the first frame, encoded and detected like any other video."""
     first = next(iter(video))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "still.mp4"

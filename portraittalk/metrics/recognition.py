@@ -1,4 +1,4 @@
-"""Whether it is still the same person, by dlib's face recognition network, which PortraitTalk was not trained with."""
+"""Identity preservation, measured with dlib's face recognition network, which PortraitTalk was not trained with."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import FaceError
 from ..types import Face
 
-# dlib's five points: outer and inner corner of the eye at the picture's right, then at its left; the base of the nose.
+# dlib's five points: outer and inner corner of the right eye in the picture, the same of the left one, the nose base.
 FIVE_POINTS = (263, 362, 33, 133, 2)
 CHIP_SIZE = 150
 CHIP_PADDING = 0.25
@@ -18,9 +18,9 @@ HOW_TO = "pip install dlib-bin face-recognition-models"
 
 
 class FaceRecognition:
-    """Faces to embeddings (128,), at a distance of up to about 0.5 for one person and from about 0.65 for two.
+    """Face embeddings (128,): distances up to about 0.5 mean the same person, from about 0.65 different people.
 
-    Raises FaceError where the optional packages are missing.
+    Raises FaceError if the optional packages are missing.
     """
 
     def __init__(self) -> None:
@@ -37,10 +37,11 @@ class FaceRecognition:
 
     @staticmethod
     def installed() -> bool:
+        """Return whether the optional packages are installed."""
         return all(find_spec(name) is not None for name in ("dlib", "face_recognition_models"))
 
     def __call__(self, image: Tensor, face: Face) -> Tensor:
-        """image: (3, H, W) in 0..1 -> (128,)."""
+        """Return the embedding (128,) of a face in an image (3, H, W) in 0..1."""
         pixels = np.ascontiguousarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
         x0, y0, x1, y1 = (round(value) for value in face.box)
         points = [self._dlib.point(round(x), round(y)) for x, y, _ in face.landmarks[list(FIVE_POINTS)].tolist()]

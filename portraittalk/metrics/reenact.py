@@ -1,4 +1,4 @@
-"""The model with a real clip's own landmarks: what is drawn can then be compared with the real pixels."""
+"""Self-reenactment: the model driven by a real clip's landmarks, so that its output is comparable pixel by pixel."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,11 @@ from .lpips import Lpips, lpips
 
 @dataclass(frozen=True)
 class Likeness:
-    """Of pictures to the real ones. l1: in 1/255, and psnr: in dB, in the mouth region; ssim and lpips: of the whole
-    crop, the latter None without its network."""
+    """Similarity of generated to real crops.
+
+    l1: mean absolute error of the mouth region in 1/255. psnr: of the mouth region in dB. ssim, lpips: of the whole
+    crop; lpips is None without its network.
+    """
 
     l1: float
     psnr: float
@@ -39,15 +42,15 @@ def reenact(
     counts: Tensor | None = None,
     lpips_net: Lpips | None = None,
 ) -> tuple[Likeness, Likeness]:
-    """-> the model's and that of the warp alone. clip: begins with the portrait; faces: of each of its frames. counts:
-    (F,), the frames in which they are compared; by default all.
+    """Return the likeness of the model's output and that of the warped portrait alone.
 
-    Raises MediaError where a frame has none.
+    clip: starts with the portrait. faces: the face in each of its frames. counts: mask (F,) of the frames to compare,
+    by default all. Raises MediaError if a frame has no face.
     """
     count = min(len(speech), len(faces))
     known = [face for face in faces[:count] if face is not None]
     if len(known) < count:
-        raise MediaError(f"{clip.path.name} has frames without a face: re-enactment needs one in every frame.")
+        raise MediaError(f"{clip.path.name} has frames without a face: give a clip with a face in every frame.")
     landmarks = to_crop(torch.stack([face.landmarks for face in known]), identity.crop)
     shapes = [torch.zeros(52) if face.blendshapes is None else face.blendshapes for face in known]
     track = motion_of_faces(list(known), speech.fps, model.face_motion()[1])
@@ -66,12 +69,13 @@ def reenact(
 
     def likeness(crops: Tensor) -> Likeness:
         crops = interpolate(crops, (size, size), mode="bilinear", antialias=True)
-        seen = (crops[chosen], real[chosen])
-        looks = None if lpips_net is None else lpips(lpips_net, *seen)
-        return Likeness(255 * l1(*seen, mouth[chosen]), psnr(*seen, mouth[chosen]), ssim(*seen), looks)
+        pair = (crops[chosen], real[chosen])
+        perceptual = None if lpips_net is None else lpips(lpips_net, *pair)
+        return Likeness(255 * l1(*pair, mouth[chosen]), psnr(*pair, mouth[chosen]), ssim(*pair), perceptual)
 
     crops = model.render(identity, spoken, model.encode_style(), structure_of, settings, "crop")
-    drawn = torch.cat(list(crops))
-    whole = structure_of(slice(0, count))
-    warped = Compositor(identity.portrait, identity.crop).crops(whole.flow, torch.zeros_like(whole.warped), whole.mask)
-    return likeness(drawn), likeness(warped)
+    rendered = torch.cat(list(crops))
+    structure = structure_of(slice(0, count))
+    no_residual = torch.zeros_like(structure.warped)
+    warped = Compositor(identity.portrait, identity.crop).crops(structure.flow, no_residual, structure.mask)
+    return likeness(rendered), likeness(warped)

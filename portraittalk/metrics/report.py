@@ -1,12 +1,13 @@
-"""One page that shows what was measured: figures, the lips' curves, and frames of made and real videos.
+"""The HTML report of a benchmark: figures, lip aperture curves, and frames of the generated and real videos.
 
-It holds everything in itself: curves as SVG, contact sheets as JPEG, no script and nothing to load.
+The page is self-contained: curves as inline SVG, contact sheets as inline JPEG, no scripts and no external files.
 """
 
 import base64
 import io
 from dataclasses import fields
 from html import escape
+from inspect import cleandoc
 from pathlib import Path
 
 import torch
@@ -19,11 +20,11 @@ from .dynamics import FPS
 from .evaluate import Evaluation
 from .figures import Figures, shown
 
-COLUMNS = 10  # frames of a contact sheet
-TILE = 144  # pixels a side
+COLUMNS = 10  # frames per contact sheet
+TILE = 144  # tile side in pixels
 PLOT = (900, 160)  # pixels
 COLOURS = {"asked": "#8a8a8a", "found": "#c0392b", "real": "#2471a3"}
-WORDS = {"asked": "asked for by the motion", "found": "found in the video", "real": "real video"}
+WORDS = {"asked": "motion track", "found": "generated video", "real": "real video"}
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; max-width: 1500px; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1em 0 }
@@ -31,6 +32,7 @@ td, th { padding: 2px 10px; text-align: right; border-bottom: 1px solid #ddd; wh
 td:first-child, th:first-child { text-align: left }
 img, svg { max-width: 100%; display: block; margin: .5em 0 }
 .failure { color: #a00 }
+.definitions { white-space: pre-wrap }
 """
 
 
@@ -41,7 +43,7 @@ def page(
     medians: dict[str, float | None],
     sets: tuple[str, ...] = (),
 ) -> str:
-    """The whole HTML. failures: a sentence by the subject's name. sets: sentences on all videos together."""
+    """Return the HTML page. failures: error messages by subject name. sets: notes on all videos together (FID, FVD)."""
     parts = [f"<h1>{escape(title)}</h1>", figures_table([result.figures for result in results], medians)]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in sets]
     parts += [f'<p class="failure"><b>{escape(name)}</b>: {escape(why)}</p>' for name, why in failures.items()]
@@ -54,21 +56,21 @@ def page(
 
 
 def figures_table(rows: list[Figures], medians: dict[str, float | None]) -> str:
-    """A row for each figure that applies to any subject."""
+    """Return an HTML table with a row for each figure that applies to at least one subject, and the definitions."""
     head = "".join(f"<th>{escape(name)}</th>" for name in ["", *(row.subject for row in rows), "median"])
     lines = []
     for name in (f.name for f in fields(Figures) if f.name != "subject"):
         if medians.get(name) is not None:
             cells = [*(shown(getattr(row, name)) for row in rows), shown(medians[name])]
             lines.append(f"<tr><td>{name}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    explained = escape(" ".join((Figures.__doc__ or "").split()))
+    definitions = f'<div class="definitions">{escape(cleandoc(Figures.__doc__ or ""))}</div>'
     return (
-        f"<table><tr>{head}</tr>{''.join(lines)}</table><details><summary>What they are</summary>{explained}</details>"
+        f"<table><tr>{head}</tr>{''.join(lines)}</table><details><summary>Definitions</summary>{definitions}</details>"
     )
 
 
 def curves_svg(curves: dict[str, Tensor]) -> str:
-    """Lip apertures over time, in seconds and eye distances; lines are broken where there is no face."""
+    """Return a plot of the lip apertures in eye distances over seconds, with gaps in frames without a face."""
     width, height = PLOT
     left, bottom = 46, 22
     count = max(len(curve) for curve in curves.values())
@@ -99,21 +101,21 @@ def curves_svg(curves: dict[str, Tensor]) -> str:
 
 
 def contact_sheet(result: Evaluation) -> Tensor:
-    """Frames evenly over the made video, and below them those of the real one at the same times: (3, H, W)."""
+    """Return evenly spaced frames of the generated video and below them the real one's at the same times: (3, H, W)."""
     videos = [result.video] if result.subject.real is None else [result.video, result.subject.real]
     places = torch.linspace(0, len(result.curves["found"]) - 1, COLUMNS).round().long().tolist()
     return torch.cat([_strip(path, places) for path in videos], 1)
 
 
 def jpeg(image: Tensor) -> str:
-    """(3, H, W) in 0..1 as the address of a picture inside a page."""
+    """Return an image (3, H, W) in 0..1 as a JPEG data URL."""
     buffer = io.BytesIO()
     Image.fromarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _strip(path: Path, places: list[int]) -> Tensor:
-    """Frames of a video side by side, each fitted into a tile; its last one where it is too short."""
+    """Return frames of a video side by side, each fitted into a tile; past its end the last tile is repeated."""
     tiles: list[Tensor] = []
     tile = torch.zeros(3, TILE, TILE)
     for index, frame in enumerate(read_video(path, FPS)):

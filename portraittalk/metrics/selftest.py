@@ -1,6 +1,6 @@
-"""A short clip of the demo portrait with a model on this machine: figures and pictures that can go with a report.
+"""Self-test: a short clip of the demo portrait with a model on this machine, with figures and pictures for a report.
 
-The pack's authors could not run public weights: what a user's machine finds here is the first that is known of them.
+The authors of the pack could not run the public weights, so results from a user's machine are the first available.
 """
 
 import json
@@ -35,25 +35,30 @@ from .cost import peak_memory_mb
 from .dynamics import FPS, MEASURES, load_dynamics, measures_of_faces
 from .lips import apertures, best_lag, correlation
 from .recognition import FaceRecognition
-from .watch import IDENTITY_EVERY, face_of, look
+from .watch import IDENTITY_EVERY, face_of, measure_video
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
 SHORTEST = 1.0  # seconds
-COLUMNS, TILE = 10, 160  # of the contact sheet: frames, and pixels a side
+COLUMNS, TILE = 10, 160  # contact sheet: number of frames, tile side in pixels
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
 APERTURE = [name for name, *_ in MEASURES].index("lip aperture")
 
 
 @dataclass(frozen=True)
 class Selftest:
-    """What was measured; None where it cannot be.
+    """The results of a self-test; None where a figure cannot be measured.
 
-    seconds_per_frame: of sampling, decoding and pasting back; seconds_to_prepare: of finding the face, encoding it and
-    listening. peak_memory_mb: on a GPU what torch held there, else what the process held. faces_found: share of the
-    frames that show a face. lip_correlation: of the lips' opening with what the speech lets expect, and best at a lag
-    of lip_lag_ms (positive: the face is late). adfd: see ``metrics.adfd``. identity_cosine: of mini's identity
-    features of portrait and frames; identity_distance: dlib's, where it is installed (up to 0.5: one person).
-    outside_psnr: of what lies around the face, against the portrait, in dB. finite: whether every pixel is a number.
+    - seconds_per_frame: sampling, decoding and pasting back.
+    - seconds_to_prepare: detecting and encoding the face, and encoding the speech.
+    - peak_memory_mb: torch's peak allocation on a GPU, otherwise the peak memory of the process.
+    - finite: whether no pixel is NaN or infinite.
+    - faces_found: share of the frames with a face.
+    - lip_correlation: correlation of the lip aperture with the one predicted from the speech; lip_correlation_best: the
+      same at lip_lag_ms, the best lag (positive: the face is late).
+    - adfd: see ``metrics.adfd``.
+    - identity_cosine: cosine of mini's identity features of portrait and frames.
+    - identity_distance: distance of dlib's face embeddings, if dlib is installed (up to 0.5: same person).
+    - outside_psnr: PSNR outside the face crop against the portrait, in dB.
     """
 
     model: str
@@ -78,7 +83,7 @@ class Selftest:
     outside_psnr: float | None
 
     def sentences(self) -> str:
-        """The figures for people, a line each."""
+        """Return the figures as readable text, one per line."""
         rows = {
             name: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
             for name, value in asdict(self).items()
@@ -96,13 +101,13 @@ def selftest(
     seconds: float = 3.0,
     progress: ProgressCallback = ignore_progress,
 ) -> Selftest:
-    """Makes ``seconds`` of the demo with a model, measures them, and writes into ``folder`` the video (``clip.mp4``),
-    a contact sheet (``sheet.png``) and the figures (``report.json``).
+    """Generate ``seconds`` of the demo with a model and measure the video.
 
+    Writes the video (``clip.mp4``), a contact sheet (``sheet.png``) and the figures (``report.json``) into ``folder``.
     Raises SettingsError for less than a second, or for settings out of range.
     """
     if not seconds >= SHORTEST:
-        raise SettingsError(f"A self-test needs at least {SHORTEST:g} s of speech, not {seconds:g}.")
+        raise SettingsError(f"The self-test length of {seconds:g} s is too short: give at least {SHORTEST:g} s.")
     folder.mkdir(parents=True, exist_ok=True)
     config, device = model.config, model.device
     settings = settings or usual_settings(config)
@@ -115,22 +120,24 @@ def selftest(
     prepared = time.perf_counter()
     finite = True
 
-    def watched() -> Iterator[Tensor]:
+    def checked_frames() -> Iterator[Tensor]:
         nonlocal finite
         for chunk in frames:
             finite = finite and bool(chunk.isfinite().all())
             yield chunk.nan_to_num()
 
     video = folder / "clip.mp4"
-    write_video(watched(), video, FPS, sound)
-    took = time.perf_counter() - prepared
+    write_video(checked_frames(), video, FPS, sound)
+    elapsed = time.perf_counter() - prepared
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory_mb()
     recognition = FaceRecognition() if FaceRecognition.installed() else None
-    seen = look(read_video(video, FPS), identity.crop, MeshProvider(), identity.portrait, recognition, identity)
+    observed = measure_video(
+        read_video(video, FPS), identity.crop, MeshProvider(), identity.portrait, recognition, identity
+    )
     net = load_dynamics()
-    wanted = net.curves_of(sound)
-    lips, asked = apertures(seen.faces), wanted[: len(seen.faces), APERTURE]
-    lag, best = best_lag(asked, lips)
+    predicted = net.curves_of(sound)
+    lips, predicted_lips = apertures(observed.faces), predicted[: len(observed.faces), APERTURE]
+    lag, best = best_lag(predicted_lips, lips)
     result = Selftest(
         model=config.name,
         precision=str(model.dtype).removeprefix("torch."),
@@ -140,46 +147,46 @@ def selftest(
         settings={k: v for k, v in asdict(settings).items() if not isinstance(v, dict)},
         frames=len(frames),
         fps=FPS,
-        seconds_per_frame=took / len(frames),
+        seconds_per_frame=elapsed / len(frames),
         seconds_to_prepare=prepared - started,
         peak_memory_mb=memory,
         finite=finite,
-        faces_found=sum(face is not None for face in seen.faces) / len(seen.faces),
-        lip_correlation=_number(correlation(asked, lips)),
+        faces_found=sum(face is not None for face in observed.faces) / len(observed.faces),
+        lip_correlation=_number(correlation(predicted_lips, lips)),
         lip_correlation_best=_number(best),
         lip_lag_ms=round(1000 * lag / FPS) if _number(best) is not None else None,
-        adfd=score(adfd(measures_of_faces(seen.faces), wanted, net)),
-        identity_cosine=identity_cosine(identity, video, seen.faces),
-        identity_distance=seen.distance,
-        outside_psnr=_number(seen.outside_psnr),
+        adfd=score(adfd(measures_of_faces(observed.faces), predicted, net)),
+        identity_cosine=identity_cosine(identity, video, observed.faces),
+        identity_distance=observed.distance,
+        outside_psnr=_number(observed.outside_psnr),
     )
     (folder / "report.json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-    _save(contact_sheet(identity, video, seen.faces), folder / "sheet.png")
+    _save(contact_sheet(identity, video, observed.faces), folder / "sheet.png")
     return result
 
 
 @torch.no_grad()
 def identity_cosine(identity: Identity, video: Path, faces: list[Face | None]) -> float | None:
-    """Mean cosine of mini's identity features of the portrait and of every fifth frame that shows a face."""
+    """Return the mean cosine of mini's identity features of the portrait and every fifth frame, None without faces."""
     mini = load_model()
     assert isinstance(mini, MiniPipeline)
     net = mini.identity_net.encoder
 
-    def embedded(image: Tensor, face: Face) -> Tensor:
+    def embed(image: Tensor, face: Face) -> Tensor:
         crop = aligned_crop(face.landmarks, image_size(image), mini.config.crop_size)
         return net.embed(net(extract_crop(image, crop, mini.config.crop_size)[None]))[0]
 
-    portrait = embedded(identity.portrait.cpu(), face_of(identity.to("cpu")))
-    found = [
-        embedded(frame, face)
+    portrait = embed(identity.portrait.cpu(), face_of(identity.to("cpu")))
+    embeddings = [
+        embed(frame, face)
         for number, (frame, face) in enumerate(zip(read_video(video, FPS), faces, strict=False))
         if face is not None and number % IDENTITY_EVERY == 0
     ]
-    return (torch.stack(found) @ portrait).mean().item() if found else None
+    return (torch.stack(embeddings) @ portrait).mean().item() if embeddings else None
 
 
 def contact_sheet(identity: Identity, video: Path, faces: list[Face | None]) -> Tensor:
-    """(3, H, W): the portrait and frames evenly over the video, in two rows: the whole, and the mouth enlarged."""
+    """Return (3, H, W): the portrait and evenly spaced frames of the video, and a second row of mouth close-ups."""
     mouth = face_of(identity.to("cpu")).landmarks[list(LIPS_OUTER), :2]
     centre, reach = mouth.mean(0), 1.2 * float((mouth.amax(0) - mouth.amin(0)).max() / 2)
     places = torch.linspace(0, len(faces) - 1, COLUMNS).round().int().tolist()
@@ -187,13 +194,13 @@ def contact_sheet(identity: Identity, video: Path, faces: list[Face | None]) -> 
     columns = []
     for picture in (identity.portrait.cpu(), *shown):
         (left, top), (right, bottom) = ((centre + sign * reach).round().int().tolist() for sign in (-1, 1))
-        close = picture[:, max(top, 0) : bottom, max(left, 0) : right]
-        columns.append(torch.cat([_tile(picture), _tile(close)], 1))
+        mouth_crop = picture[:, max(top, 0) : bottom, max(left, 0) : right]
+        columns.append(torch.cat([_tile(picture), _tile(mouth_crop)], 1))
     return torch.cat(columns, 2)
 
 
 def _tile(picture: Tensor) -> Tensor:
-    """(3, h, w) fitted into a white square."""
+    """Return the picture (3, h, w) fitted into a white square."""
     scale = TILE / max(picture.shape[-2:])
     size = [max(round(side * scale), 1) for side in picture.shape[-2:]]
     tile = torch.ones(3, TILE, TILE)

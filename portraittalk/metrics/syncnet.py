@@ -1,24 +1,24 @@
-"""SyncNet (Chung and Zisserman, "Out of time", 2016): five frames of a face and 0.2 s of sound, each to one embedding.
+"""SyncNet (Chung and Zisserman, "Out of time", 2016): embeddings of five frames of a face and of 0.2 s of audio.
 
 Attribute names are the keys of the published file ``syncnet_v2.model``.
 """
 
 from torch import Tensor, nn
 
-WINDOW = 5  # frames that are seen together, at 25 a second
-SOUND_WINDOW = 20  # cepstra that are heard together, at 100 a second
-STEPS_PER_FRAME = 4  # of the cepstra
-DIM = 1024  # of the embeddings
+WINDOW = 5  # video frames per embedding, at 25 fps
+SOUND_WINDOW = 20  # MFCC frames per embedding, at 100 per second
+STEPS_PER_FRAME = 4  # MFCC frames per video frame
+DIM = 1024  # embedding size
 
 
 class SyncNet(nn.Module):
-    """Embeddings of faces (``see``) and of speech (``hear``), near each other where the two belong together."""
+    """Two encoders, of faces and of speech, whose embeddings are close if the two are in sync."""
 
     def __init__(self) -> None:
         super().__init__()
         self.netcnnaud = nn.Sequential(
             *_layer(nn.Conv2d(1, 64, 3, padding=1)),
-            nn.Identity(),  # published as a pooling of one by one; it holds the place of its number
+            nn.Identity(),  # a 1x1 pooling in the published network; keeps the layer indices
             *_layer(nn.Conv2d(64, 192, 3, padding=1)),
             nn.MaxPool2d(3, (1, 2)),
             *_layer(nn.Conv2d(192, 384, 3, padding=1)),
@@ -41,22 +41,22 @@ class SyncNet(nn.Module):
         self.netfcaud = nn.Sequential(*_layer(nn.Linear(512, 512)), nn.Linear(512, DIM))
         self.netfclip = nn.Sequential(*_layer(nn.Linear(512, 512)), nn.Linear(512, DIM))
 
-    def see(self, frames: Tensor) -> Tensor:
-        """Consecutive faces (F, 3, 224, 224), blue, green, red in 0..255 -> (F - 4, 1024), one for each five of them.
+    def embed_faces(self, frames: Tensor) -> Tensor:
+        """Return an embedding (F - 4, 1024) per window of five consecutive faces (F, 3, 224, 224), BGR in 0..255.
 
-        Only the first layer looks over time, so that a run of frames gives what its windows give one by one.
+        Only the first layer spans time, so a run of frames gives the same embeddings as its windows one by one.
         """
         features = self.netcnnlip(frames.transpose(0, 1)[None])  # (1, 512, F - 4, 1, 1)
         return self.netfclip(features[0, :, :, 0, 0].T)
 
-    def hear(self, cepstra: Tensor) -> Tensor:
-        """Cepstra (T, 13), 100 a second -> (1 + (T - 20) // 4, 1024), one for each frame at which a window begins."""
+    def embed_audio(self, cepstra: Tensor) -> Tensor:
+        """Return an embedding (1 + (T - 20) // 4, 1024) per video frame of MFCCs (T, 13), 100 per second."""
         windows = cepstra.unfold(0, SOUND_WINDOW, STEPS_PER_FRAME)  # (N, 13, 20)
         return self.netfcaud(self.netcnnaud(windows[:, None]).flatten(1))
 
 
 def _layer(weights: nn.Conv2d | nn.Conv3d | nn.Linear) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """A layer with its batch normalisation and its rectifier."""
+    """Return a layer with its batch normalisation and ReLU."""
     if isinstance(weights, nn.Linear):
         return weights, nn.BatchNorm1d(weights.out_features), nn.ReLU()
     norm = nn.BatchNorm3d if isinstance(weights, nn.Conv3d) else nn.BatchNorm2d

@@ -1,4 +1,4 @@
-"""What a written video shows: every frame looked at once, its faces found anew."""
+"""Measurements on a written video in one pass over its frames, with faces detected again."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,17 @@ from ..types import Crop, Face, Identity
 from .frechet import FeatureReader
 from .recognition import FaceRecognition
 
-SMALL_SIZE = 128  # pixels a side of the crops that jumps and drift are looked for in
+SMALL_SIZE = 128  # side in pixels of the crops for seams, flicker and drift
 IDENTITY_EVERY = 5  # frames
 
 
 @dataclass(frozen=True)
-class Seen:
-    """faces: of each frame, None where there is none. small: crops (F, 3, s, s), all at one place. distance, cosine:
-    means of dlib's embeddings to the portrait's. outside_psnr: of what lies outside of the face crop, in dB."""
+class VideoMeasures:
+    """The measurements on a video.
+
+    faces: one per frame, None without a face. small: crops (F, 3, s, s), all at the same position. distance, cosine:
+    means of dlib's face embeddings against the portrait's. outside_psnr: PSNR outside the face crop in dB.
+    """
 
     faces: list[Face | None]
     small: Tensor
@@ -31,7 +34,7 @@ class Seen:
     outside_psnr: float | None
 
 
-def look(
+def measure_video(
     video: VideoReader,
     crop: Crop,
     provider: FaceProvider,
@@ -39,9 +42,12 @@ def look(
     recognition: FaceRecognition | None = None,
     identity: Identity | None = None,
     features: FeatureReader | None = None,
-) -> Seen:
-    """crop: the place of ``small``. portrait: what the frames should equal outside of the crop. identity: the person
-    that ``recognition`` is to see in them. features: what else is shown every frame."""
+) -> VideoMeasures:
+    """Measure a video frame by frame.
+
+    crop: the position of ``small``. portrait: the picture that frames should equal outside the crop. identity: the
+    person that ``recognition`` compares with. features: extractor that receives every frame.
+    """
     faces: list[Face | None] = []
     small, embeddings, errors = [], [], []
     outside = None if portrait is None else _outside(portrait, crop)
@@ -52,8 +58,8 @@ def look(
         if features is not None:
             features.add(frame)
         if portrait is not None and outside is not None:
-            even = frame[:, : outside.shape[1], : outside.shape[2]]  # without the row that an encoder may have added
-            errors.append(((even - portrait).square() * outside).sum() / (3 * outside.sum()).clamp_min(1))
+            trimmed = frame[:, : outside.shape[1], : outside.shape[2]]  # encoders pad odd sides by a row or column
+            errors.append(((trimmed - portrait).square() * outside).sum() / (3 * outside.sum()).clamp_min(1))
         if recognition is not None and found and number % IDENTITY_EVERY == 0:
             embeddings.append(recognition(frame, found[0]))
     outside_psnr = None
@@ -65,22 +71,22 @@ def look(
         embedded = torch.stack(embeddings)
         distance = (embedded - reference).norm(dim=1).mean().item()
         cosine = cosine_similarity(embedded, reference[None]).mean().item()
-    return Seen(faces, torch.stack(small), distance, cosine, outside_psnr)
+    return VideoMeasures(faces, torch.stack(small), distance, cosine, outside_psnr)
 
 
 def first_crop(video: VideoReader, size: int, provider: FaceProvider) -> Crop:
-    """The aligned crop of a video's first frame."""
+    """Return the aligned face crop of a video's first frame."""
     frame = next(iter(video))
     return aligned_crop(find_face(frame, provider=provider).landmarks, video.size, size)
 
 
 def face_of(identity: Identity) -> Face:
-    """The portrait's face, in pixels of the whole picture."""
+    """Return the portrait's face in pixels of the whole picture."""
     return Face(from_crop(identity.landmarks, identity.crop), identity.blendshapes)
 
 
 def _outside(portrait: Tensor, crop: Crop) -> Tensor:
-    """(1, H, W): 1 outside of the crop."""
+    """Return a mask (1, H, W), 1 outside the crop."""
     x0, y0, x1, y1 = CropData(portrait, crop).box
     outside = torch.ones(1, *portrait.shape[1:])
     outside[:, y0:y1, x0:x1] = 0

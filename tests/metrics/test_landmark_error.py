@@ -27,7 +27,7 @@ def test_faces_elsewhere_are_missed_and_more(portrait, portrait_face):
     far = moved(portrait_face, 300.0)
     (row,) = compare_landmarkers([("a", portrait)], shown(far), shown(portrait_face))
     assert (row.missed, row.extra, row.errors) == (1, 1, [])
-    assert "a: 1 missed, 1 more" in summary([row])
+    assert "a: 1 missed, 1 extra" in summary([row])
 
 
 def test_of_two_finds_of_one_face_one_is_too_many(portrait, portrait_face):

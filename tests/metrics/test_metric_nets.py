@@ -28,10 +28,10 @@ def near(found, golden, norm):
 
 @torch.no_grad()
 def test_syncnet_is_upstreams(metric_nets):
-    seen = metric_nets.syncnet.see(255 * noise((5, 3, 224, 224), 2))
+    seen = metric_nets.syncnet.embed_faces(255 * noise((5, 3, 224, 224), 2))
     assert seen.shape == (1, 1024)
     near(seen[0], [464.3767, 89.7593, 1060.424, 140.2133], 18708.3203)  # GOLDEN
-    heard = metric_nets.syncnet.hear(20 * noise((40, 13), 3) - 10)
+    heard = metric_nets.syncnet.embed_audio(20 * noise((40, 13), 3) - 10)
     assert heard.shape == (6, 1024)
     near(heard[0], [28.3639, -43.9941, 40.6360, -49.6297], 945.6913)  # GOLDEN
 
@@ -39,8 +39,8 @@ def test_syncnet_is_upstreams(metric_nets):
 @torch.no_grad()
 def test_a_run_of_frames_is_seen_as_its_windows_are(metric_nets):
     frames = 255 * noise((6, 3, 224, 224), 3)
-    run = metric_nets.syncnet.see(frames)
-    windows = torch.cat([metric_nets.syncnet.see(frames[at : at + 5]) for at in range(2)])
+    run = metric_nets.syncnet.embed_faces(frames)
+    windows = torch.cat([metric_nets.syncnet.embed_faces(frames[at : at + 5]) for at in range(2)])
     assert torch.allclose(run, windows, rtol=1e-4, atol=1e-2)
 
 
@@ -86,14 +86,16 @@ def test_what_is_not_there_is_none_and_a_folder_without_any_is_told(metric_weigh
     assert load_metric_nets([tmp_path]) == MetricNets()
     assert load_metric_nets([metric_weights], names=()) == MetricNets()
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(WeightsError, match=r"no weights of metrics in .*syncnet_v2\.model"):
+        with pytest.raises(WeightsError, match=r"has no metric weights: .*syncnet_v2\.model"):
             check_folder(folder)
 
 
 def test_a_file_of_another_layout_is_named_with_its_keys(tmp_path, published_shapes):
     state = seeded(published_shapes[LINEAR])
     torch.save(state, tmp_path / SYNCNET)
-    with pytest.raises(WeightsError, match=r"syncnet_v2\.model lacks netcnnaud.*unknown lin0.*SyncNet, as published"):
+    with pytest.raises(
+        WeightsError, match=r"syncnet_v2\.model misses keys: netcnnaud.*unexpected keys: lin0.*SyncNet"
+    ):
         load_metric_nets([tmp_path])
 
 
@@ -109,7 +111,7 @@ def test_a_broken_file_and_a_pickled_program_are_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"syncnet_v2\.model is damaged"):
         load_metric_nets([tmp_path])
     torch.save(torch.nn.Linear(1, 1), tmp_path / SYNCNET)
-    with pytest.raises(WeightsError, match=r"syncnet_v2\.model is damaged, or holds more than tensors"):
+    with pytest.raises(WeightsError, match=r"syncnet_v2\.model is damaged or contains more than tensors"):
         load_metric_nets([tmp_path])
 
 

@@ -7,7 +7,7 @@ from torch.nn.functional import cosine_similarity, interpolate
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.media.reader import read_video
 from portraittalk.metrics.recognition import FaceRecognition
-from portraittalk.metrics.watch import look
+from portraittalk.metrics.watch import measure_video
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_one_person_is_near_and_another_far(recognition, portrait, portrait_face
 
 def test_a_video_of_the_person_is_told_from_one_of_another(recognition, tiny_model, portrait, portrait_face, clip):
     identity = tiny_model.encode_identity([portrait], faces=[[portrait_face]])
-    seen = look(read_video(clip), identity.crop, MeshProvider(), None, recognition, identity)
+    seen = measure_video(read_video(clip), identity.crop, MeshProvider(), None, recognition, identity)
     assert seen.distance is not None and seen.cosine is not None
     assert seen.distance < 0.5
     assert 0.95 < seen.cosine <= 1
