@@ -26,13 +26,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from portraittalk.config import PortraitTalkConfig
-from portraittalk.memory.estimate import estimate
-from portraittalk.memory.offload import hasten
+from portraittalk.memory.offload import speed_up
 from portraittalk.metrics.cost import peak_memory_mb
 from portraittalk.models.animate_net import Conditions
 from portraittalk.models.autoencoder import Autoencoder
 from portraittalk.models.reference_net import reference_features
-from portraittalk.pipelines.load import build_pipeline
+from portraittalk.pipelines.load import build_pipeline, pipeline_class
 from portraittalk.pipelines.reference import clip_noise, sample_clip
 from portraittalk.types import SamplingSettings
 from portraittalk.weights.layouts import ECHOMIMIC_ACC
@@ -77,7 +76,7 @@ class Bench:
             for module in self.model.modules().values():
                 self.fill(module)
             if device != "meta":
-                hasten(self.model, arguments.channels_last, arguments.compile)
+                speed_up(self.model.modules(), arguments.channels_last, arguments.compile)
         if set(names) & set(THEIRS):
             with torch.device("meta"):
                 self.unet = UNetMotionModel(
@@ -287,7 +286,7 @@ def main() -> None:
             taken[name].append(seconds(work, device, clock))
     medians = {name: statistics.median(values) for name, values in taken.items()}
     rate = multiplied / medians["product"]
-    need = estimate(bench.config, arguments.frames, bench.settings, bench.dtype, device)
+    need = pipeline_class(bench.config).memory(bench.config, arguments.frames, bench.settings, bench.dtype, device)
     rows = []
     for name, (work, frames, steps) in stages.items():
         floor = counts[name] / rate if name in counts else None
