@@ -1,11 +1,11 @@
-"""Hashes of the decoded frames of eleven runs of the command line, to see whether a change altered any pixel.
+"""Hashes of the decoded frames of twelve command-line runs, to check whether a change alters any pixel.
 
     python benchmarks/frame_hashes.py --out before.json      # before the change
-    python benchmarks/frame_hashes.py --compare before.json  # after it; exits with 1 where a hash differs
+    python benchmarks/frame_hashes.py --compare before.json  # after it; exits with 1 if a hash differs
 
 The runs cover the demo, a prompt, two references, a motion track saved and played at another frame rate, face crops,
 several denoising steps, WebM, tiny random checkpoints in the layouts of EchoMimic, AniPortrait and AnimateDiff, and an
-edited portrait. Hashes hold for one machine and one version of torch only.
+edited portrait. Hashes are comparable only on the same machine with the same version of torch.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SMALL = ("--max-size", "384")
 
 
 def runs(folder: Path) -> dict[str, list[str]]:
-    """Name -> arguments of `portraittalk`; the output of each is the option --out, a video or a PNG file."""
+    """Return name -> arguments of `portraittalk`, each ending in the output file: a video or a PNG."""
     second = folder / "second.png"
     ImageOps.mirror(Image.open(DEMO / "portrait.jpg")).save(second)
     speech = ("--audio", str(DEMO / "speech.wav"))
@@ -137,7 +137,7 @@ def runs(folder: Path) -> dict[str, list[str]]:
 
 
 def write_checkpoints(folder: Path) -> None:
-    """Tiny random models of the three public layouts, as files that `--models-dir` finds."""
+    """Write tiny random models of the three public layouts for `--models-dir`."""
     configs = {"echomimic": tiny_echomimic(), "aniportrait": tiny_aniportrait()}
     for name, config in configs.items():
         layout = replace(LAYOUTS[name], config=replace(config, steps=2))
@@ -156,7 +156,7 @@ def write_checkpoints(folder: Path) -> None:
 
 
 def hash_of(path: Path) -> str:
-    """SHA-256 of the decoded frames and their count."""
+    """Return the first 24 hex digits of the SHA-256 of all decoded frames, and their count."""
     frames = [read_image(path).pixels] if path.suffix == ".png" else read_video(path)
     digest, count = hashlib.sha256(), 0
     for frame in frames:
@@ -168,34 +168,34 @@ def hash_of(path: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write the hashes to")
-    parser.add_argument("--compare", type=Path, help="JSON file of hashes that have to be met")
-    parser.add_argument("--only", nargs="+", help="names of runs")
+    parser.add_argument("--compare", type=Path, help="JSON file of hashes to compare with")
+    parser.add_argument("--only", nargs="+", help="names of the runs to do, by default all")
     arguments = parser.parse_args()
-    wanted = json.loads(arguments.compare.read_text()) if arguments.compare else {}
-    found, differ = {}, []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    expected = json.loads(arguments.compare.read_text()) if arguments.compare else {}
+    hashes, differ = {}, []
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
         write_checkpoints(folder)
         for name, options in runs(folder).items():
             if arguments.only and name not in arguments.only:
                 continue
             command = [sys.executable, "-m", "portraittalk", *options]
-            done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
-            if done.returncode:
-                sys.exit(f"{name}: {done.stderr}")
-            found[name] = hash_of(folder / options[-1])
-            same = "" if name not in wanted else "  as before" if wanted[name] == found[name] else "  DIFFERS"
-            print(f"{name:12} {found[name]}{same}", flush=True)
-            if same.strip() == "DIFFERS":
+            result = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+            if result.returncode:
+                sys.exit(f"{name}: {result.stderr}")
+            hashes[name] = hash_of(folder / options[-1])
+            verdict = "" if name not in expected else "  same" if expected[name] == hashes[name] else "  DIFFERS"
+            print(f"{name:12} {hashes[name]}{verdict}", flush=True)
+            if verdict.strip() == "DIFFERS":
                 differ.append(name)
     if arguments.out:
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+        arguments.out.write_text(json.dumps(hashes, indent=1) + "\n")
     if differ:
-        sys.exit(f"{len(differ)} of {len(found)} runs made other frames: {', '.join(differ)}")
+        sys.exit(f"The frames of {len(differ)} of {len(hashes)} runs differ: {', '.join(differ)}")
 
 
 def environment() -> dict[str, str]:
-    """That of this process; the package is found where this script lies."""
+    """Return this process's environment with this checkout on PYTHONPATH."""
     import os
 
     return {**os.environ, "PYTHONPATH": str(ROOT)}

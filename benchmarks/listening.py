@@ -1,9 +1,8 @@
-"""What the motion network of a model makes of sounds, without drawing a frame: python benchmarks/listening.py SOUND...
+"""Evaluates a model's motion network on sounds, without rendering frames: python benchmarks/listening.py SOUND...
 
-speaks: the share of the time in which it hears speech. mean, top: the lip aperture that it asks for, in eye distances,
-on average and at its highest. openings: how often a second the lips open, in speech nearly once a syllable. closed:
-where a sound has a file of phones (NAME.phones beside it, or in the folder of --phones), the share of its p, b and m on
-which the lips meet.
+speaks: fraction of the time in which speech is detected. mean, top: mean and maximum of the predicted lip aperture in
+eye distances. openings: lip openings per second; in speech, nearly one per syllable. closed: for sounds with a phone
+file (NAME.phones beside the sound or in the folder --phones), the fraction of p, b and m on which the lips close.
 """
 
 import argparse
@@ -22,15 +21,15 @@ from portraittalk.speech.features import encode_speech
 from portraittalk.speech.phones import read_phones
 from portraittalk.weights.files import BUILT_IN
 
-OPEN = 0.03  # eye distances: lips that part further look open
+OPEN = 0.03  # aperture in eye distances above which lips look open
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sounds", type=Path, nargs="+")
     parser.add_argument("--phones", type=Path, help="folder of NAME.phones files")
-    parser.add_argument("--seconds", type=float, help="only so much of each")
-    parser.add_argument("--model", type=Path, help="file of a model; by default mini, which ships")
+    parser.add_argument("--seconds", type=float, help="evaluate only the first SECONDS of each sound")
+    parser.add_argument("--model", type=Path, help="model file, by default the shipped mini")
     arguments = parser.parse_args()
     model = load_model(arguments.model or BUILT_IN)
     print("sound\tseconds\tspeaks\tmean\ttop\topenings\tclosed")

@@ -1,8 +1,8 @@
-"""Peak memory and speed of the command line for speeches of several lengths: they must not need more than short ones.
+"""Peak memory and speed of the command line for several speech lengths: long ones must not need more memory.
 
     python benchmarks/memory.py PORTRAIT SPEECH [--seconds 10 60] [further options of `portraittalk animate`]
 
-Each length is one process of its own; the speech is repeated until it is long enough.
+Each length runs in its own process; the speech is repeated to the required length.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from portraittalk.media.audio import read_audio
 
 
 def write_speech(source: Path, seconds: float, path: Path) -> None:
-    """The sound of ``source``, repeated and cut to a length, as a 16-bit mono wav file."""
+    """Write the sound of ``source``, repeated and cut to a length, as a 16-bit mono WAV file."""
     sound = read_audio(source)
-    wanted = round(seconds * sound.sample_rate)
-    mono = sound.mono().repeat(-(-wanted // sound.samples))[:wanted]
+    samples = round(seconds * sound.sample_rate)
+    mono = sound.mono().repeat(-(-samples // sound.samples))[:samples]
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -30,7 +30,7 @@ def write_speech(source: Path, seconds: float, path: Path) -> None:
 
 
 def measure(portrait: Path, speech: Path, out: Path, options: list[str]) -> tuple[float, float]:
-    """Peak memory in MB and wall time in seconds of one run."""
+    """Return the peak memory in MB and the wall time in seconds of one run."""
     command = [sys.executable, "-m", "portraittalk", "animate", portrait, "--audio", speech, "--out", out]
     started = time.perf_counter()
     process = subprocess.Popen([*command, *options])

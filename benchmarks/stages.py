@@ -1,13 +1,13 @@
-"""Seconds and peak memory of each stage at the size of Stable Diffusion 1.5, beside diffusers' own AnimateDiff.
+"""Time and peak memory of each stage at the size of Stable Diffusion 1.5, compared with diffusers' AnimateDiff.
 
     python benchmarks/stages.py                       512x512, 12 frames, 6 steps: on a GPU, half precision
     python benchmarks/stages.py --compile             the same with torch.compile
     python benchmarks/stages.py --width 64 --size 256 --steps 2     narrower networks: some minutes on a CPU
 
-Weights are random. All stages run in turn, several times over, and medians are given: ratios hold where a machine's
-speed drifts. A stage's floor is the operations it issues, as torch counts them, over the rate of a matrix product that
-was measured in the same turns. Memory is what a process of its own needs on a CPU, what torch allocates on a GPU.
-Prints a table in Markdown; --json FILE writes all figures.
+Weights are random. All stages run in turn, several times, and medians are reported, so ratios stay valid if the
+machine's speed drifts. A stage's floor is its number of operations, as counted by torch, divided by the rate of a
+matrix product measured in the same rounds. Memory is the peak of a separate process on a CPU and torch's allocation on
+a GPU. Prints a Markdown table; --json FILE writes all figures.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from portraittalk.types import SamplingSettings
 from portraittalk.weights.layouts import ECHOMIMIC_ACC
 
 Work = Callable[[], object]
-TEXT_TOKENS, TEXT_WIDTH = 77, 768  # what AnimateDiff attends to
-DECODED = 4  # frames at once
+TEXT_TOKENS, TEXT_WIDTH = 77, 768  # text embedding of AnimateDiff
+DECODED = 4  # frames decoded at once
 OURS = "reference", "speech", "denoise", "denoise, no reference", "decode", "decode, TAESD", "whole", "whole, TAESD"
 THEIRS = "diffusers: denoise", "diffusers: whole"
 PREDICTED = {"reference": "reference", "speech": "speech", "denoise": "denoise", "decode": "decode"}
@@ -60,7 +60,7 @@ def configuration(arguments: argparse.Namespace) -> PortraitTalkConfig:
 
 
 class Bench:
-    """The networks, and the work of each stage on them. On the meta device it only serves to count operations."""
+    """The networks and the work of each stage. On the meta device it only counts operations."""
 
     def __init__(self, arguments: argparse.Namespace, device: str, names: tuple[str, ...]) -> None:
         self.arguments, self.device, self.names = arguments, device, names
@@ -99,7 +99,7 @@ class Bench:
             self.pipeline.set_progress_bar_config(disable=True)
 
     def fill(self, module: nn.Module) -> None:
-        """Small random weights on the device, without what there was."""
+        """Allocate a module on the device with small random weights."""
         nn.Module.to(module, self.dtype).to_empty(device=self.device).eval().requires_grad_(False)
         generator = None if self.device == "meta" else torch.Generator(self.device).manual_seed(0)
         for value in [*module.parameters(), *module.buffers()]:
@@ -112,10 +112,10 @@ class Bench:
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
 
     def stages(self) -> dict[str, tuple[Work, int, int]]:
-        """Per stage: what to do, on how many frames, in how many steps."""
+        """Return per stage: its work, number of frames and number of steps."""
         frames, window, steps, side = self.frames, self.window, self.arguments.steps, self.config.latent_size
         timestep = torch.tensor(500, device=self.device)
-        found: dict[str, tuple[Work, int, int]] = {}
+        stages: dict[str, tuple[Work, int, int]] = {}
         if set(self.names) & set(OURS):
             net, size = self.model.animate_net, self.config.crop_size
             picture, latents = self.tensor(1, 3, size, size), self.tensor(window, 4, side, side)
@@ -126,13 +126,13 @@ class Bench:
                 map=self.tensor(1, 1, 1, size, size), speech=self.tensor(1, frames, 50, 384), reference=reference
             )
             part = replace(whole, speech=whole.speech[:, :window])
-            seen, alone = net.prepare(part), net.prepare(replace(part, reference={}))
+            prepared, prepared_no_reference = net.prepare(part), net.prepare(replace(part, reference={}))
             clip = latents.transpose(0, 1)[None]
             noise = clip_noise(0, frames, (4, side, side), 1.5).to(self.device)
 
-            def decode(decoder: nn.Module, given: torch.Tensor) -> None:
-                for few in given.split(self.settings.chunk):
-                    frames = decoder.decode(few).float().clamp(0, 1)
+            def decode(decoder: nn.Module, latents: torch.Tensor) -> None:
+                for chunk in latents.split(self.settings.chunk):
+                    frames = decoder.decode(chunk).float().clamp(0, 1)
                     if self.device != "meta":
                         frames.cpu()
 
@@ -140,11 +140,11 @@ class Bench:
                 clean = sample_clip(net, whole, noise, self.settings)
                 decode(decoder, clean[0].transpose(0, 1).to(self.dtype))
 
-            found = {
+            stages = {
                 "reference": (lambda: self.model.reference_net(self.model.autoencoder.encode(picture)), 1, 1),
                 "speech": (lambda: self.model.speech_encoder(self.tensor(1, 80, 3000)), 30 * 25, 1),
-                "denoise": (lambda: net(clip, timestep, seen), window, 1),
-                "denoise, no reference": (lambda: net(clip, timestep, alone), window, 1),
+                "denoise": (lambda: net(clip, timestep, prepared), window, 1),
+                "denoise, no reference": (lambda: net(clip, timestep, prepared_no_reference), window, 1),
                 "decode": (lambda: decode(self.model.autoencoder, latents), window, 1),
                 "decode, TAESD": (lambda: decode(self.model.fast_decoder, latents), window, 1),
                 "whole": (lambda: video(self.model.autoencoder), frames, steps),
@@ -166,13 +166,13 @@ class Bench:
                     output_type="pt",
                 )
 
-            found["diffusers: denoise"] = (lambda: self.unet(sample, timestep, rows, return_dict=False), window, 1)
-            found["diffusers: whole"] = (diffusers_video, frames, steps)
-        return {name: work for name, work in found.items() if name in self.names}
+            stages["diffusers: denoise"] = (lambda: self.unet(sample, timestep, rows, return_dict=False), window, 1)
+            stages["diffusers: whole"] = (diffusers_video, frames, steps)
+        return {name: stage for name, stage in stages.items() if name in self.names}
 
 
 def operations(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, float]:
-    """Per stage, the floating point operations that are issued, counted on the meta device."""
+    """Return the floating point operations of each stage, counted on the meta device."""
     counts = {}
     for name, (work, _, _) in Bench(arguments, "meta", tuple(n for n in names if "whole" not in n)).stages().items():
         with FlopCounterMode(display=False) as counter:
@@ -182,21 +182,21 @@ def operations(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[st
 
 
 def with_wholes(counts: dict[str, float], arguments: argparse.Namespace, overlap: int) -> dict[str, float]:
-    """With those of whole videos: denoising in all windows at all steps, and decoding."""
+    """Add the counts of whole videos: denoising all windows in all steps, and decoding."""
     frames, window = arguments.frames, min(arguments.window, arguments.frames)
     windows = len(range(0, frames, arguments.window - overlap)) if frames > arguments.window else 1
     decoded, denoised = frames / window, arguments.steps * windows
-    made = {
+    parts = {
         "whole": ("denoise", "decode", denoised),
         "whole, TAESD": ("denoise", "decode, TAESD", denoised),
         "diffusers: whole": ("diffusers: denoise", "decode", arguments.steps * frames / window),
     }
-    found = {
+    totals = {
         name: times * counts[net] + decoded * counts[decoder]
-        for name, (net, decoder, times) in made.items()
+        for name, (net, decoder, times) in parts.items()
         if net in counts and decoder in counts
     }
-    return counts | found
+    return counts | totals
 
 
 def synchronize(device: str) -> None:
@@ -213,14 +213,14 @@ def seconds(work: Work, device: str, clock: Callable[[], float]) -> float:
 
 
 def product(bench: Bench) -> tuple[Work, float]:
-    """A large matrix product in the precision of the run, and its operations."""
+    """Return a large matrix product in the run's precision, and its operations."""
     side = 8192 if bench.device == "cuda" else 2048
     left, right = bench.tensor(side, side).uniform_(-1, 1), bench.tensor(side, side).uniform_(-1, 1)
     return lambda: left @ right, 2.0 * side**3
 
 
 def memory_on_gpu(work: Work) -> float:
-    """Peak MB that torch allocates beyond what it held before, weights of other stages included there."""
+    """Return the peak MB allocated by torch beyond what was held before, which includes all weights."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -230,7 +230,10 @@ def memory_on_gpu(work: Work) -> float:
 
 
 def memory_on_cpu(arguments: argparse.Namespace, name: str) -> float:
-    """Peak MB of a process that holds a stage's networks and does it once: forked before there is anything else."""
+    """Return the peak MB of a process that holds only one stage's networks and runs it once.
+
+    It is forked before this process builds any networks.
+    """
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
@@ -240,8 +243,8 @@ def memory_on_cpu(arguments: argparse.Namespace, name: str) -> float:
         os._exit(0)
     os.close(into)
     os.waitpid(child, 0)
-    with os.fdopen(out) as told:
-        return float(told.read())
+    with os.fdopen(out) as result:
+        return float(result.read())
 
 
 def parsed() -> argparse.Namespace:
@@ -260,7 +263,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
-    parser.add_argument("--cpu-time", action="store_true", help="of all threads: for a CPU with other work to do")
+    parser.add_argument("--cpu-time", action="store_true", help="measure CPU time of all threads, for a busy CPU")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -279,12 +282,12 @@ def main() -> None:
     for work, _, _ in stages.values():
         work()  # warm up, and compile
     clock = time.process_time if arguments.cpu_time else time.perf_counter
-    taken: dict[str, list[float]] = {name: [] for name in [*stages, "product"]}
+    times: dict[str, list[float]] = {name: [] for name in [*stages, "product"]}
     for _ in range(arguments.repeat):
-        taken["product"].append(seconds(multiply, device, clock))
+        times["product"].append(seconds(multiply, device, clock))
         for name, (work, _, _) in stages.items():
-            taken[name].append(seconds(work, device, clock))
-    medians = {name: statistics.median(values) for name, values in taken.items()}
+            times[name].append(seconds(work, device, clock))
+    medians = {name: statistics.median(values) for name, values in times.items()}
     rate = multiplied / medians["product"]
     need = pipeline_class(bench.config).memory(bench.config, arguments.frames, bench.settings, bench.dtype, device)
     rows = []
@@ -296,7 +299,7 @@ def main() -> None:
             {
                 "stage": name,
                 "seconds": medians[name],
-                "all_seconds": taken[name],
+                "all_seconds": times[name],
                 "frames": frames,
                 "steps": steps,
                 "tflop": counts[name] / 1e12 if name in counts else None,
