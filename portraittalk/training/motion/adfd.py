@@ -1,6 +1,6 @@
-"""Trains the speech-to-face predictor of ADFD: ``portraittalk train adfd fit``.
+"""Training of ADFD's speech-to-face predictor: ``portraittalk train adfd fit``.
 
-It sees filmed clips alone: their landmarks, and their sound in many voices and rooms (``speech_augment``).
+It is trained only on video clips: their landmarks, and their sound augmented to many voices and rooms (``augment``).
 """
 
 import logging
@@ -20,13 +20,14 @@ from .speech_data import Utterance, batches, spectrum, to_spectra
 
 log = logging.getLogger(__name__)
 
-QUIET = 0.25  # the quietest part of a clip, in which the face is at rest
+QUIET = 0.25  # fraction of quietest frames of a clip, in which the face is taken to be at rest
 
 
 @dataclass(frozen=True)
 class AdfdTraining:
-    """held_back: every so many clips one is kept to learn from which curves can be trusted. keep_offset: how much a
-    constant error of a whole stretch counts; the face at rest is not the same in every clip. velocity: weight."""
+    """held_back: one clip in this many is held out to weight the curves by how well they are predicted. keep_offset:
+    weight of an error that is constant over a window, since the face at rest differs between clips. velocity: weight of
+    the velocity error."""
 
     batch: int = 16
     frames: int = 75
@@ -38,33 +39,33 @@ class AdfdTraining:
 
 
 def train_adfd(clips: list[Path], sounds: dict[str, Path], training: AdfdTraining, out: Path) -> DynamicsNet:
-    """clips: prepared clips at 25 frames a second. sounds: the sound file of each, by the clip's name.
+    """Train the predictor and write ``out/adfd.safetensors``.
 
-    Writes ``out/adfd.safetensors``.
+    clips: prepared clips at 25 fps. sounds: clip name -> sound file.
     """
-    spoken = {path.stem: _load(path, sounds[path.stem]) for path in clips}
-    names = sorted(spoken)
+    utterances = {path.stem: _load(path, sounds[path.stem]) for path in clips}
+    names = sorted(utterances)
     held_back = names[:: training.held_back]
-    learnt = [name for name in names if name not in held_back]
+    training_names = [name for name in names if name not in held_back]
     torch.manual_seed(training.seed)
     net = DynamicsNet()
-    net.spread.copy_(torch.stack([spoken[name].motion.std(0) for name in learnt]).mean(0))
-    for utterance in spoken.values():
+    net.spread.copy_(torch.stack([utterances[name].motion.std(0) for name in training_names]).mean(0))
+    for utterance in utterances.values():
         utterance.motion.div_(net.spread)
-    log.info("%d clips to learn from, %d held back", len(learnt), len(held_back))
-    groups = [(1.0, [spoken[name] for name in learnt])]
+    log.info("%d training clips, %d held out", len(training_names), len(held_back))
+    groups = [(1.0, [utterances[name] for name in training_names])]
     draw = batches(groups, SpeechConfig(), training.batch, training.frames)
 
     def loss(model: nn.Module, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         error = model(batch["features"]) - batch["motion"]
         velocity = error.diff(dim=1).square().mean()
-        place = (error - (1 - training.keep_offset) * error.mean(1, keepdim=True)).square().mean()
-        return {"loss": place + training.velocity * velocity, "place": place, "velocity": velocity}
+        position = (error - (1 - training.keep_offset) * error.mean(1, keepdim=True)).square().mean()
+        return {"loss": position + training.velocity * velocity, "place": position, "velocity": velocity}
 
     average = fit(net, draw, loss, training.trainer, out, training.seed).cpu()
     assert isinstance(average, DynamicsNet)
-    correlations = torch.stack([_correlations(average, sounds[name], spoken[name]) for name in held_back]).mean(0)
-    log.info("correlation with the clips held back: %s", [round(value, 2) for value in correlations.tolist()])
+    correlations = torch.stack([_correlations(average, sounds[name], utterances[name]) for name in held_back]).mean(0)
+    log.info("correlation on the held-out clips: %s", [round(value, 2) for value in correlations.tolist()])
     trust = correlations.clamp_min(0).square()
     average.trust.copy_(trust / trust.sum())
     save_dynamics(out / "adfd.safetensors", average)
@@ -72,7 +73,7 @@ def train_adfd(clips: list[Path], sounds: dict[str, Path], training: AdfdTrainin
 
 
 def _load(clip: Path, sound: Path) -> Utterance:
-    """A clip's powers and its curves at their times, in eye distances from rest."""
+    """Load a clip's mel powers and its curves resampled to their times, in eye distances relative to rest."""
     power = spectrum(read_audio(sound), SpeechConfig())
     curves = face_measures(open_clip(clip).landmarks)
     per_frame = round(SpeechConfig().sample_rate / SpeechConfig().hop / FPS)
@@ -83,7 +84,7 @@ def _load(clip: Path, sound: Path) -> Utterance:
 
 
 def _correlations(net: DynamicsNet, sound: Path, utterance: Utterance) -> Tensor:
-    """Of each curve heard in the sound with the one seen: (9,)."""
-    wanted = to_spectra(net.curves_of(read_audio(sound)), len(utterance.power), SpeechConfig())
-    pair = torch.stack((wanted / net.spread, utterance.motion)).permute(2, 0, 1)  # (9, 2, J)
+    """Return the correlation of each predicted curve with the measured one: (9,)."""
+    predicted = to_spectra(net.curves_of(read_audio(sound)), len(utterance.power), SpeechConfig())
+    pair = torch.stack((predicted / net.spread, utterance.motion)).permute(2, 0, 1)  # (9, 2, J)
     return torch.stack([torch.corrcoef(curves)[0, 1] for curves in pair])

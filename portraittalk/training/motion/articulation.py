@@ -1,4 +1,4 @@
-"""From phones to motion: what filmed speakers' lips do for each phone, to lend lips to speech that nobody filmed."""
+"""Phones to mouth motion, learnt from videos, to generate motion targets for synthetic speech."""
 
 import logging
 
@@ -12,16 +12,17 @@ from ...speech.phones import PHONE_INDEX, PHONES, Phone, phone_labels
 
 log = logging.getLogger(__name__)
 
-# Phones that a small vocabulary lacks or hardly has, and the one that looks most like each.
+# Phones that are missing or rare in a small vocabulary -> the phone of the most similar viseme.
 STAND_INS = {"ZH": "JH", "SH": "JH", "CH": "JH", "NG": "G", "ER": "AH", "UH": "UW", "OY": "AO", "M": "B"}
 LOOKS_LIKE = torch.tensor([PHONE_INDEX[STAND_INS.get(phone, phone)] for phone in PHONES])
-FINE = 4  # phones are looked at this many times a frame
+FINE = 4  # phone samples per frame
 
 
 class Articulator(nn.Module):
-    """How much of each phone each frame holds (B, F, phones) -> coefficients (B, F, K).
+    """Network from the share of each phone per frame (B, F, phones) to coefficients (B, F, K).
 
-    It sees 0.28 s to either side, so that lips round before a vowel and open on their way out of a closure.
+    Its receptive field of 0.28 s to either side covers coarticulation: lips round before a vowel and open out of a
+    closure.
     """
 
     def __init__(self, width: int = 96) -> None:
@@ -35,30 +36,30 @@ class Articulator(nn.Module):
             nn.Conv1d(width, len(SPOKEN_NAMES), kernel_size=3, padding=1),
         )
 
-    def forward(self, held: Tensor) -> Tensor:
-        return self.layers(held.transpose(1, 2)).transpose(1, 2)
+    def forward(self, phone_shares: Tensor) -> Tensor:
+        return self.layers(phone_shares.transpose(1, 2)).transpose(1, 2)
 
     @torch.no_grad()
     def articulate(self, phones: list[Phone], frames: int, basis: FaceBasis) -> Tensor:
-        """Phones -> coefficients (frames, K) in 0..1 at 25 frames a second, the lips closed on p, b and m."""
-        held = held_phones(phones, frames)
-        return close_lips(self.eval()(held[None])[0].clamp(0, 1), held, basis)
+        """Return coefficients (frames, K) in 0..1 at 25 fps for phones, with the lips closed on p, b and m."""
+        phone_shares = held_phones(phones, frames)
+        return close_lips(self.eval()(phone_shares[None])[0].clamp(0, 1), phone_shares, basis)
 
 
-def close_lips(motion: Tensor, held: Tensor, basis: FaceBasis) -> Tensor:
-    """Motion (F, K) whose jaw rises until the lips meet where half a frame or more is held by p, b or m.
+def close_lips(motion: Tensor, phone_shares: Tensor, basis: FaceBasis) -> Tensor:
+    """Raise the jaw of motion (F, K) until the lips meet where p, b or m takes half a frame or more.
 
-    Least squares rounds off the closures of fluent speech: too short to matter in the error, plain to see in a face.
+    Least squares smooths out the closures of fluent speech: they are too short to affect the error but clearly visible.
     """
-    share = (2 * held[:, BILABIALS].sum(1)).clamp(max=1)
+    closure = (2 * phone_shares[:, BILABIALS].sum(1)).clamp(max=1)
     opening = (BOTH_SIDES.T @ basis.aperture)[JAW_OPEN]
     closed = motion.clone()
-    closed[:, JAW_OPEN] -= share * basis.asked_aperture(motion @ BOTH_SIDES.T) / opening
+    closed[:, JAW_OPEN] -= closure * basis.asked_aperture(motion @ BOTH_SIDES.T) / opening
     return closed.clamp(min=0)
 
 
 def held_phones(phones: list[Phone], frames: int) -> Tensor:
-    """(frames, phones): the part of each frame that each phone takes; look-alikes are one."""
+    """Return the share of each phone in each frame, (frames, phones), with stand-ins merged."""
     labels = LOOKS_LIKE[phone_labels(phones, frames * FINE, MOTION_FPS * FINE)]
     return F.one_hot(labels, len(PHONES)).float().view(frames, FINE, -1).mean(1)
 
@@ -66,9 +67,9 @@ def held_phones(phones: list[Phone], frames: int) -> Tensor:
 def train_articulator(
     clips: list[tuple[list[Phone], Tensor]], generator: Generator, steps: int = 1200, batch_size: int = 32
 ) -> Articulator:
-    """clips: (phones, motion (F, K)) of filmed speech; all are cut to the shortest."""
+    """Train on clips of (phones, motion (F, K)) from videos, all cut to the shortest."""
     frames = min(len(motion) for _, motion in clips)
-    held = torch.stack([held_phones(phones, frames) for phones, _ in clips])
+    phone_shares = torch.stack([held_phones(phones, frames) for phones, _ in clips])
     motion = torch.stack([motion[:frames] for _, motion in clips])
     spread = motion.flatten(0, 1).std(0) + 0.01
     with torch.random.fork_rng():
@@ -78,7 +79,7 @@ def train_articulator(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
         for step in range(steps):
             chosen = torch.randint(len(clips), (batch_size,), generator=generator)
-            loss = ((net(held[chosen]) - motion[chosen]) / spread).square().mean()
+            loss = ((net(phone_shares[chosen]) - motion[chosen]) / spread).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -1,7 +1,7 @@
-"""Other voices, rooms, microphones and noise from one recording, on its mel powers (J, bands): cheap, and exact labels.
+"""Augmentation of a recording's mel powers (J, bands) to other voices, rooms, microphones and noise; labels stay exact.
 
-One speaker with tracked lips must teach the motion network to hear everyone. Moving the bands along the frequency axis
-makes a longer or shorter vocal tract and another pitch; the rest are the usual accidents of recording.
+The motion network must generalise from one speaker with tracked lips to all voices. Scaling the frequency axis imitates
+another vocal tract length and pitch; the rest imitates recording conditions.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from ...speech.mel import hz_to_mel, mel_to_hz
 
-LARGEST_WARP = 0.2  # of the frequency axis, as a natural logarithm
+LARGEST_WARP = 0.2  # natural logarithm of the largest scaling of the frequency axis
 FRAME_SECONDS = 0.01
 REVERB_FRAMES = 40
 GRAIN_FRAMES = 6000
@@ -24,7 +24,7 @@ def uniform(low: float, high: float, generator: Generator) -> float:
 
 
 def augment(power: Tensor, level: float, sample_rate: int, generator: Generator) -> Tensor:
-    """One random recording of the same speech. level: its active level, as a power (``speech.features.level_gain``)."""
+    """Return a random variation of a recording. level: active speech power (``speech.features.level_gain``)."""
 
     def chance(probability: float) -> bool:
         return torch.rand((), generator=generator).item() < probability
@@ -43,19 +43,19 @@ def augment(power: Tensor, level: float, sample_rate: int, generator: Generator)
 
 
 def warp_bands(power: Tensor, factor: float, sample_rate: int) -> Tensor:
-    """All frequencies times ``factor``; what comes from beyond half the sample rate is silent."""
+    """Multiply all frequencies by ``factor``; bands from above half the sample rate become silent."""
     bands = power.shape[1]
     top = hz_to_mel(torch.tensor(sample_rate / 2))
     centres = mel_to_hz(torch.arange(1, bands + 1) / (bands + 1) * top)
-    places = hz_to_mel(centres / factor) / top * (bands + 1) - 1
-    below = places.floor().clamp(0, bands - 1).long()
-    share = (places - below).clamp(0, 1)
+    positions = hz_to_mel(centres / factor) / top * (bands + 1) - 1
+    below = positions.floor().clamp(0, bands - 1).long()
+    share = (positions - below).clamp(0, 1)
     warped = power[:, below] * (1 - share) + power[:, (below + 1).clamp(max=bands - 1)] * share
-    return warped * (places < bands)
+    return warped * (positions < bands)
 
 
 def random_curve(bands: int, spread: float, generator: Generator) -> Tensor:
-    """A smooth random curve (bands,) over the bands with a deviation of about ``spread``: a tilt and three waves."""
+    """Return a smooth random curve (bands,) with a standard deviation of about ``spread``: four cosines."""
     axis = torch.linspace(0, math.pi, bands)
     weights = torch.randn(4, generator=generator) * spread / torch.tensor([1.0, 1.5, 2.0, 3.0])
     return sum(weight * torch.cos((order + 1) * axis) for order, weight in enumerate(weights))
@@ -66,7 +66,7 @@ def decibels(values: Tensor) -> Tensor:
 
 
 def reverberate(power: Tensor, seconds: float, strength: float) -> Tensor:
-    """A tail that falls by 60 dB in ``seconds``; ``strength``: its energy in parts of the direct sound's."""
+    """Add a tail that decays by 60 dB in ``seconds``. strength: its energy relative to the direct sound."""
     decay = 10 ** (-6 * FRAME_SECONDS / seconds)
     tail = decay ** torch.arange(1, REVERB_FRAMES + 1)
     kernel = torch.cat((tail.flip(0) / tail.sum() * strength, torch.ones(1)))
@@ -75,7 +75,7 @@ def reverberate(power: Tensor, seconds: float, strength: float) -> Tensor:
 
 
 def noise(shape: torch.Size | tuple[int, int], level: float, generator: Generator) -> Tensor:
-    """Noise (J, bands) of a random colour with a mean power of ``level`` a frame, steady or swelling."""
+    """Return noise (J, bands) with a random spectrum and a mean power of ``level`` per frame, steady or modulated."""
     frames, bands = shape
     colour = decibels(random_curve(bands, 8.0, generator))
     colour = colour / colour.sum() * level
@@ -92,6 +92,6 @@ def noise(shape: torch.Size | tuple[int, int], level: float, generator: Generato
 
 @cache
 def grain(bands: int) -> Tensor:
-    """(60 s, bands) of the powers of white noise in bands: their mean is 1."""
+    """Return 60 s of white noise powers (GRAIN_FRAMES, bands) with mean 1."""
     generator = Generator().manual_seed(0)
     return torch.rand(3, GRAIN_FRAMES, bands, generator=generator).clamp(min=1e-6).log().neg().mean(0)

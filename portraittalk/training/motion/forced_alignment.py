@@ -1,4 +1,4 @@
-"""Phones in time of speech whose words are known: python -m portraittalk.training.motion.forced_alignment --help"""
+"""Phone timings of speech with known text: python -m portraittalk.training.motion.forced_alignment --help"""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16000
 
-# The six words of a sentence of the GRID corpus, by the letters of its name; the fourth is a letter itself.
+# The six words of a GRID corpus sentence by the letters of its file name; the fourth is spoken as a letter.
 _GRID = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
@@ -24,7 +24,7 @@ _GRID = (
 
 
 class Aligner:
-    """Forced alignment of English speech with its text by ``pocketsphinx`` (needed for training data only)."""
+    """Forced alignment of English speech to its text with ``pocketsphinx`` (needed only for training data)."""
 
     def __init__(self) -> None:
         from pocketsphinx import Decoder
@@ -32,7 +32,7 @@ class Aligner:
         self._decoder = Decoder(samprate=SAMPLE_RATE, bestpath=False, lm=None, loglevel="FATAL")
 
     def __call__(self, audio: Audio, text: str) -> list[Phone]:
-        """Sound and its words -> phones to 10 ms. Raises RuntimeError where the words do not fit, or are not known."""
+        """Return phones to 10 ms. Raises RuntimeError if the words do not match the sound or are unknown."""
         sound = resample(audio.mono()[None], audio.sample_rate, SAMPLE_RATE)[0]
         pcm = (sound.clamp(-1, 1) * 32767).short().numpy().tobytes()
         self._decoder.set_align_text("".join(c for c in text.lower() if c.isalpha() or c in " '"))
@@ -52,7 +52,7 @@ class Aligner:
 
 
 def words_of(sound: Path) -> str:
-    """The text beside a sound (``x.txt``), or a GRID clip's by its name: ``s1_bbaf2n`` is bin blue at f two now."""
+    """Return the text beside a sound (``x.txt``), or by its GRID name: ``s1_bbaf2n`` is bin blue at f two now."""
     beside = sound.with_suffix(".txt")
     if beside.exists():
         return beside.read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def main() -> None:
         try:
             write_phones(arguments.out / f"{sound.stem}.phones", align(read_audio(sound), words_of(sound)))
         except RuntimeError as error:
-            log.warning("Left out %s: %s.", sound.name, error)
+            log.warning("Skipped %s: %s.", sound.name, error)
 
 
 if __name__ == "__main__":

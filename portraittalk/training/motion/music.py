@@ -1,7 +1,7 @@
-"""Music that nobody sings to, at which lips must stay still: python -m portraittalk.training.motion.music --help
+"""Random instrumental music, during which lips must stay still: python -m portraittalk.training.motion.music --help
 
-Bass, chords, a melody and drums, put together by chance and played by the instruments of a General MIDI sound font,
-such as FluidR3_GM (MIT). ``fluidsynth`` and ``mido`` are needed for training data only.
+Random bass, chords, melody and drums, played with the instruments of a General MIDI sound font such as FluidR3_GM
+(MIT). ``fluidsynth`` and ``mido`` are needed only for training data.
 """
 
 import argparse
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from mido import MidiFile
 
 SAMPLE_RATE = 22050
-TICKS = 480  # a beat
+TICKS = 480  # per beat
 BARS = 4
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
-VOICES = (52, 53, 54, 85, 91)  # General MIDI's choirs and lead voices: what sounds as if somebody sang
-DRUMS = 9  # channel
+VOICES = (52, 53, 54, 85, 91)  # General MIDI programs that sound like singing: choirs and voices
+DRUMS = 9  # drum channel
 KICK, SNARE, HATS, CRASH = 36, 38, (42, 44, 46), 49
 
 
 @dataclass(frozen=True)
 class Note:
-    """beat, beats: when it begins and how long it lasts. pitch, velocity: as in MIDI."""
+    """A note. beat, beats: onset and duration. pitch, velocity: as in MIDI."""
 
     beat: float
     beats: float
@@ -36,7 +36,7 @@ class Note:
 
 
 def compose(random: np.random.Generator) -> list[Note]:
-    """Four bars of some of: bass, chords, melody, drums."""
+    """Compose four bars of a random choice of bass, chords, melody and drums."""
     scale, key = SCALES[random.integers(len(SCALES))], int(random.integers(12))
     roots = random.integers(0, len(scale), BARS)
     parts = random.random(4) < (0.7, 0.75, 0.8, 0.6)
@@ -51,23 +51,23 @@ def compose(random: np.random.Generator) -> list[Note]:
     for bar, root in enumerate(roots):
         start = 4 * bar
         if parts[0]:
-            every = float(random.choice((0.5, 1, 2)))
-            steps = np.arange(0, 4, every)
-            notes += [Note(start + at, 0.9 * every, 0, pitch(root, 3), loudness) for at in steps]
+            interval = float(random.choice((0.5, 1, 2)))
+            steps = np.arange(0, 4, interval)
+            notes += [Note(start + at, 0.9 * interval, 0, pitch(root, 3), loudness) for at in steps]
         if parts[1]:
-            every = float(random.choice((0.5, 1, 2, 4)))
-            for at in np.arange(0, 4, every):
+            interval = float(random.choice((0.5, 1, 2, 4)))
+            for at in np.arange(0, 4, interval):
                 notes += [
-                    Note(start + at, 0.95 * every, 1, pitch(root + third, 4), loudness - 15) for third in (0, 2, 4)
+                    Note(start + at, 0.95 * interval, 1, pitch(root + third, 4), loudness - 15) for third in (0, 2, 4)
                 ]
         if parts[2]:
             at, step = 0.0, int(root)
             while at < 4:
-                lasts = float(random.choice((0.25, 0.5, 0.5, 1, 1.5)))
+                duration = float(random.choice((0.25, 0.5, 0.5, 1, 1.5)))
                 step += int(random.integers(-2, 3))
                 if random.random() < 0.85:
-                    notes.append(Note(start + at, 0.9 * lasts, 2, pitch(step, 5), loudness))
-                at += lasts
+                    notes.append(Note(start + at, 0.9 * duration, 2, pitch(step, 5), loudness))
+                at += duration
         if parts[3]:
             hat = int(random.choice(HATS))
             notes += [Note(start + at, 0.2, DRUMS, hat, loudness - 20) for at in np.arange(0, 4, 0.5)]
@@ -80,7 +80,7 @@ def compose(random: np.random.Generator) -> list[Note]:
 
 
 def as_midi(notes: list[Note], random: np.random.Generator) -> "MidiFile":
-    """The notes in a random tempo, each channel but the drums' with a random instrument that is no voice."""
+    """Convert notes to MIDI with a random tempo and, except for drums, random instruments other than voices."""
     import mido
 
     file, track = mido.MidiFile(ticks_per_beat=TICKS), mido.MidiTrack()
@@ -103,7 +103,7 @@ def as_midi(notes: list[Note], random: np.random.Generator) -> "MidiFile":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Play random music without voices, into .wav files.")
+    parser = argparse.ArgumentParser(description="Write random music without voices as .wav files.")
     parser.add_argument("--soundfont", type=Path, required=True, help="a General MIDI sound font (.sf2)")
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,8 +1,8 @@
-"""Speech with known phones in many voices and languages: python -m portraittalk.training.motion.synthesize --help
+"""Synthesis of speech with known phones in many voices: python -m portraittalk.training.motion.synthesize --help
 
-The voices are Kokoro's (Apache-2.0). It decides how long each phone lasts before it makes any sound; an extra output of
-the graph gives those durations.
-``espeak-ng`` turns text into phones. Both, and ``onnx`` and ``onnxruntime``, are needed for training data only.
+The voices, of several languages, are Kokoro's (Apache-2.0). Kokoro predicts phone durations before it generates sound;
+an extra graph output exposes them. ``espeak-ng`` converts text to phones. Both, and ``onnx`` and ``onnxruntime``, are
+needed only for training data.
 """
 
 import argparse
@@ -17,16 +17,16 @@ import numpy as np
 from ...speech.phones import Phone, phones_of_letters, write_phones
 
 SAMPLE_RATE = 24000
-DURATIONS = "/encoder/Clip_output_0"  # duration of each token, in steps of 600 samples
+DURATIONS = "/encoder/Clip_output_0"  # token durations in steps of 600 samples
 STEP_SECONDS = 600 / SAMPLE_RATE
-LEAD_SECONDS = 0.06  # by which its sound is ahead of these durations: forced alignment of twelve voices agrees on it
+LEAD_SECONDS = 0.06  # lead of the sound over these durations, measured by forced alignment of twelve voices
 SPEEDS = (0.9, 1.3)
 ESPEAK_VOICES = {
     "a": "en-us", "b": "en-gb", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt-br", "z": "cmn",
 }  # fmt: skip
-"""First letter of a Kokoro voice's name -> the espeak-ng voice that reads its language."""
+"""First letter of a Kokoro voice's name -> espeak-ng voice of its language."""
 
-# Kokoro's alphabet has one letter for each diphthong and affricate, where espeak-ng writes two.
+# espeak-ng spelling -> Kokoro's, which has a single letter for each diphthong and affricate.
 _LETTERS = {
     "eɪ": "A", "aɪ": "I", "oʊ": "O", "əʊ": "Q", "aʊ": "W", "ɔɪ": "Y", "dʒ": "ʤ", "tʃ": "ʧ",
     "ts": "ʦ", "ɜː": "ɜɹ", "g": "ɡ", "ä": "a",
@@ -34,18 +34,18 @@ _LETTERS = {
 
 
 def spell(text: str, language: str) -> str:
-    """Text -> IPA in Kokoro's alphabet. language: a voice of espeak-ng."""
+    """Convert text to IPA in Kokoro's alphabet. language: espeak-ng voice."""
     command = ["espeak-ng", "-q", "--ipa", "-b", "1", "-v", language, "--stdin"]  # -b 1: the text is UTF-8
     lines = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     ipa = ", ".join(line.strip() for line in lines.splitlines() if line.strip()) + "."
-    ipa = re.sub(r"\([a-z-]+\)", "", ipa)  # where espeak-ng changes its language it names it
+    ipa = re.sub(r"\([a-z-]+\)", "", ipa)  # markers of language switches
     for two, one in _LETTERS.items():
         ipa = ipa.replace(two, one)
     return ipa
 
 
 class Kokoro:
-    """The Kokoro-82M voice model. model_path: its ONNX file; vocabulary: letter -> token id."""
+    """The Kokoro-82M text-to-speech model. model_path: ONNX file. vocabulary: letter -> token id."""
 
     def __init__(self, model_path: Path, vocabulary: dict[str, int]) -> None:
         import onnx
@@ -59,7 +59,7 @@ class Kokoro:
         self._vocabulary = vocabulary
 
     def __call__(self, letters: str, voice_path: Path, speed: float = 1.0) -> tuple[np.ndarray, list[Phone]]:
-        """IPA -> sound (T,) float32 at 24 kHz, and its phones. voice_path: a Kokoro ``.bin`` of style vectors."""
+        """Synthesise IPA; return sound (T,) float32 at 24 kHz and its phones. voice_path: ``.bin`` of style vectors."""
         letters = "".join(letter for letter in letters if letter in self._vocabulary)
         styles = np.fromfile(voice_path, np.float32).reshape(-1, 256)
         inputs = {
@@ -69,17 +69,17 @@ class Kokoro:
         }
         sound, durations = self._session.run(["audio", DURATIONS], inputs)
         seconds = [float(d) * STEP_SECONDS for d in durations.reshape(-1)]
-        seconds[0], seconds[-1] = seconds[0] - LEAD_SECONDS, seconds[-1] + LEAD_SECONDS  # pauses at either end
+        seconds[0], seconds[-1] = seconds[0] - LEAD_SECONDS, seconds[-1] + LEAD_SECONDS  # pauses at both ends
         return sound.reshape(-1), phones_of_letters(" " + letters + " ", seconds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Speak sentences in many voices, with a phone file beside each sound.")
+    parser = argparse.ArgumentParser(description="Synthesise sentences in many voices, each sound with a phone file.")
     parser.add_argument("--model", type=Path, required=True, help="Kokoro-82M as ONNX")
     parser.add_argument("--vocabulary", type=Path, required=True, help="JSON: letter -> token id")
     parser.add_argument("--voices", type=Path, required=True, help="folder of Kokoro's voices (.bin)")
-    parser.add_argument("--sentences", type=Path, required=True, help="folder of LANGUAGE.txt, one sentence a line")
-    parser.add_argument("--each", type=int, default=3, help="sentences a voice")
+    parser.add_argument("--sentences", type=Path, required=True, help="folder of LANGUAGE.txt, one sentence per line")
+    parser.add_argument("--each", type=int, default=3, help="sentences per voice")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def write_wav(path: Path, sound: np.ndarray) -> None:
-    """Sound (T,) at 24 kHz -> a 16-bit file."""
+    """Write sound (T,) at 24 kHz as a 16-bit file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

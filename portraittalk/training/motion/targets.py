@@ -1,8 +1,8 @@
-"""What a tracked speaker's mouth did, as coefficients that the face basis turns back into the same mouth.
+"""Motion targets: coefficients fitted to tracked landmarks, so that the face basis reproduces the speaker's mouth.
 
-A landmark provider's blendshapes barely show rounding, stretching or a lowered lip, while the landmarks do. So the
-coefficients are fitted to the landmarks: least squares on the lower face, each coefficient at least 0, drawn a little
-towards what the provider said. Everything is relative to the speaker's own mouth at rest.
+A landmark provider's blendshapes barely show rounding, stretching or a lowered lip, whereas the landmarks do. The
+coefficients are therefore fitted to the landmarks: least squares on the lower face, bounded to 0..1 and weakly
+regularised towards the provider's blendshapes. All is relative to the speaker's own mouth at rest.
 """
 
 import torch
@@ -20,41 +20,41 @@ LIPS = (
 )  # fmt: skip
 CHIN = (152, 148, 377, 176, 400, 149, 378, 150, 379, 18, 83, 313, 200, 199, 175)
 WEIGHTS = ((CHIN, 0.5), (LIPS, 1.0), (INNER_LIPS, 3.0))
-PULL = 0.02  # towards the provider's blendshapes, in squared eye distances of weighted landmarks
-SHRINK = 0.01  # towards 0, in the same unit
+PULL = 0.02  # regularisation towards the provider's blendshapes, in squared eye distances of weighted landmarks
+SHRINK = 0.01  # regularisation towards 0, in the same unit
 STEPS = 300
 
 
 def at_rest(landmarks: Tensor, silent: Tensor) -> Tensor:
-    """(F,) the frames that show the mouth at rest: silent (F,), and no further open than silence usually is."""
+    """Return the frames (F,) with the mouth at rest: silent (F,) and with at most the median aperture of silence."""
     gaps = lip_aperture(landmarks)
     return silent & (gaps <= gaps[silent].median())
 
 
 def fit_coefficients(landmarks: Tensor, blendshapes: Tensor, rest: Tensor, basis: FaceBasis) -> Tensor:
-    """Landmarks (F, 478, 3) and blendshapes (F, 52) of one speaker -> coefficients (F, len(SPOKEN_NAMES)), 0 at rest.
+    """Fit coefficients (F, len(SPOKEN_NAMES)), 0 at rest, to a speaker's landmarks (F, 478, 3) and blendshapes (F, 52).
 
-    rest: (F,) the frames at rest. Left and right are one: speech does not tell them apart.
+    rest: (F,) the frames at rest. Left and right share coefficients, since speech is symmetric.
     """
-    still = apply_rigid(landmarks, *rigid_fit(landmarks, basis.mean.expand_as(landmarks)))
-    moved = still - still[rest].mean(0)
-    shown = (blendshapes - blendshapes[rest].mean(0)) @ BOTH_SIDES
-    shown = (shown / BOTH_SIDES.sum(0)).clamp(min=0)
+    aligned = apply_rigid(landmarks, *rigid_fit(landmarks, basis.mean.expand_as(landmarks)))
+    displacements = aligned - aligned[rest].mean(0)
+    prior = (blendshapes - blendshapes[rest].mean(0)) @ BOTH_SIDES
+    prior = (prior / BOTH_SIDES.sum(0)).clamp(min=0)
     columns = torch.einsum("ck,cpd->kpd", BOTH_SIDES, basis.expression)
     weights = torch.zeros(landmarks.shape[1], 1)
     for points, weight in WEIGHTS:
         weights[list(points)] = weight
     design = (columns * weights.sqrt()).flatten(1)  # (K, 478 * 3)
     gram = design @ design.T + (PULL + SHRINK) * torch.eye(len(design))
-    moment = (moved * weights.sqrt()).flatten(1) @ design.T + PULL * shown
+    moment = (displacements * weights.sqrt()).flatten(1) @ design.T + PULL * prior
     step = 1 / torch.linalg.eigvalsh(gram)[-1]
-    found = ahead = shown
-    for index in range(STEPS):  # projected gradients with Nesterov's momentum
-        last, found = found, (ahead - step * (ahead @ gram - moment)).clamp(0, 1)
-        ahead = found + index / (index + 3) * (found - last)
-    # The jaw makes up for what is left of the opening of the lips, which is what is seen first.
-    gaps = lip_aperture(still)
+    solution = lookahead = prior
+    for index in range(STEPS):  # projected gradient descent with Nesterov momentum
+        last, solution = solution, (lookahead - step * (lookahead @ gram - moment)).clamp(0, 1)
+        lookahead = solution + index / (index + 3) * (solution - last)
+    # The jaw compensates the remaining error of the lip aperture, which is the most visible one.
+    gaps = lip_aperture(aligned)
     opening = BOTH_SIDES.T @ basis.aperture
-    missing = (gaps - gaps[rest].mean()).clamp(min=0) + basis.rest - found @ opening
-    found[:, JAW_OPEN] = (found[:, JAW_OPEN] + missing / opening[JAW_OPEN]).clamp(0, 1)
-    return found
+    aperture_error = (gaps - gaps[rest].mean()).clamp(min=0) + basis.rest - solution @ opening
+    solution[:, JAW_OPEN] = (solution[:, JAW_OPEN] + aperture_error / opening[JAW_OPEN]).clamp(0, 1)
+    return solution
