@@ -1,10 +1,8 @@
-"""What people write when they ask for an expression, and what it asks of the face: the text networks learn
-from these.
+"""Random captions that ask for expressions, with their targets: the training data of the text networks.
 
-``captions.json`` holds the phrases, which are our own, and what each concept asks for. A target names ARKit
-coefficients (a name that ends in _ stands for both sides) beside how far the gaze and the head turn, in radians:
-``right`` and ``down`` for the gaze, ``pitch``, ``yaw`` and ``roll`` for the head, as in ``MotionTrack``. Sides are
-those of the picture.
+``captions.json`` holds phrases of our own and the target of each concept. A target consists of ARKit coefficients (a
+name ending in _ stands for both sides) and of angles in radians: ``right`` and ``down`` for the gaze, ``pitch``,
+``yaw`` and ``roll`` for the head, as in ``MotionTrack``. Sides are those of the picture.
 """
 
 import json
@@ -30,7 +28,7 @@ _WRITTEN = json.loads(Path(__file__).with_name("captions.json").read_text(encodi
 CONCEPTS = {
     name: Concept(concept["target"], tuple(concept["phrases"])) for name, concept in _WRITTEN["expressions"].items()
 }
-# What says nothing about a face's expression, though people write it; looks do not either.
+# Phrases found in prompts that say nothing about expression, including those of looks.
 ELSE = (*_WRITTEN["else"], *(phrase for look in LOOKS.values() for phrase in look.phrases))
 
 FRAMES = (
@@ -48,7 +46,7 @@ JOINTS = ("{} and {}", "{}, {}", "{} but {}", "{} with {}", "both {} and {}")
 
 
 def target_vector(target: dict[str, float]) -> Tensor:
-    """A concept's target in the order of ``EXPRESSION_NAMES``: (T,)."""
+    """Convert a concept's target to a vector (T,) in the order of ``EXPRESSION_NAMES``."""
     vector = torch.zeros(len(EXPRESSION_NAMES))
     for name, value in target.items():
         sides = (f"{name[:-1]}Left", f"{name[:-1]}Right") if name.endswith("_") else (name,)
@@ -59,8 +57,8 @@ def target_vector(target: dict[str, float]) -> Tensor:
 
 @dataclass(frozen=True)
 class Caption:
-    """concepts: those that the text speaks of, of no expression where empty. strength: 1 where it says nothing of it,
-    0 where it denies them."""
+    """concepts: those the text mentions, empty if it asks for no expression. strength: 1 if the text does not mention
+    it, 0 if it negates the concepts."""
 
     text: str
     concepts: tuple[str, ...]
@@ -68,7 +66,8 @@ class Caption:
 
 
 def random_caption(generator: Generator) -> Caption:
-    """A phrase by itself, framed, strengthened, denied, beside another or beside what asks for nothing."""
+    """Return a phrase alone, in a sentence, strengthened or weakened, negated, or combined with another or an unrelated
+    one; or only an unrelated phrase."""
 
     def of(options: Sequence[str]) -> str:
         return one_of(options, generator)

