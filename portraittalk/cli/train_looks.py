@@ -1,4 +1,5 @@
-"""``portraittalk train look``: the network that gives pictures a look, then the reader of prompts that ask for one."""
+"""``portraittalk train look``: train LookNet, which gives pictures a look, then the reader, which predicts looks from
+prompts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,21 +9,23 @@ import typer
 from ..errors import SettingsError
 from .train import Config, LeaveOut, Minutes, Out, Seed, Set, Steps, configured, ends, files_of
 
-app = typer.Typer(no_args_is_help=True, help="Train the networks of looks, such as 'oil painting'.")
+app = typer.Typer(no_args_is_help=True, help="Train the networks for looks, such as 'oil painting'.")
 
 
 @app.command()
 def net(
     out: Out,
     config: Config = None,
-    portraits: Annotated[Path | None, typer.Option(help="Folder of pictures of about 768 pixels, a head each.")] = None,
+    portraits: Annotated[
+        Path | None, typer.Option(help="Folder of pictures of about 768 pixels, one head each.")
+    ] = None,
     leave_out: LeaveOut = None,
     minutes: Minutes = None,
     steps: Steps = None,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Train the network that gives a picture a look, on portraits whose looks are rendered by formula."""
+    """Train LookNet on portraits with looks rendered by formula."""
     from ..media.source import PICTURES
     from ..training.looks.painter import train_look_net
     from ..training.runs import LookNetRun
@@ -30,29 +33,29 @@ def net(
     options = {"portraits": portraits, "leave_out": leave_out or [], **ends(minutes, steps, seed)}
     run = configured(LookNetRun, "look net", out, config, options, set_)
     pictures = [path for path in files_of(run.portraits) if path.suffix.lower() in PICTURES]
-    chosen = [path for path in pictures if not (run.leave_out and path.stem.startswith(run.leave_out))]
-    if not chosen:
-        raise SettingsError(f"There is no picture to learn from in {run.portraits}: give a folder of portraits.")
-    train_look_net(chosen, run.training, out)
+    selected = [path for path in pictures if not (run.leave_out and path.stem.startswith(run.leave_out))]
+    if not selected:
+        raise SettingsError(f"There is no picture to train on in {run.portraits}: give a folder of portraits.")
+    train_look_net(selected, run.training, out)
 
 
 @app.command()
 def reader(
     out: Out,
     config: Config = None,
-    net: Annotated[Path | None, typer.Option(help="Weights that `net` trained.")] = None,
-    file: Annotated[Path | None, typer.Option(help="The file to write, which holds both networks.")] = None,
+    net: Annotated[Path | None, typer.Option(help="Weights trained by `net`.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File to write, with both networks.")] = None,
     minutes: Minutes = None,
     steps: Steps = None,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Train the reader of looks on top of the sentence encoder that ships, and join it with the network of looks."""
+    """Train the reader on the shipped sentence encoder, and write it into one file with LookNet."""
     from safetensors.torch import load_file
 
     from ..text.networks import LookNetworks, load_text_networks, save_look_networks
     from ..training.looks.painter import look_config
-    from ..training.looks.reader import train_look_reader
+    from ..training.looks.prompt_reader import train_look_reader
     from ..training.runs import LookReaderRun
 
     options = {"net": net, "file": file, **ends(minutes, steps, seed)}
@@ -67,20 +70,23 @@ def reader(
 @app.command()
 def check(
     portraits: Annotated[list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures, one face each.")],
-    audio: Annotated[Path, typer.Option(help="The speech that is spoken meanwhile.")],
-    seconds: Annotated[float, typer.Option(help="How much of it.")] = 1.0,
-    out: Annotated[Path | None, typer.Option(help="Folder for a sheet of each portrait: looks by frames.")] = None,
+    audio: Annotated[Path, typer.Option(help="Speech for the videos.")],
+    seconds: Annotated[float, typer.Option(help="Seconds of the speech to use.")] = 1.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a contact sheet per portrait: one row per look, one column per frame."),
+    ] = None,
 ) -> None:
-    """Measure every look on talking portraits: flicker, likeness, and how near it comes to its formula."""
+    """Measure every look on talking portraits: flicker, preserved identity, and similarity to its formula."""
     from ..media.audio import read_audio
     from ..media.image import read_image
     from ..pipelines.load import load_model
     from ..training.looks.check import Sheet, check_looks, looks_table
 
-    model, sound, rows = load_model(), read_audio(audio, duration=seconds), []
+    model, speech, rows = load_model(), read_audio(audio, duration=seconds), []
     for path in portraits:
         sheet = Sheet()
-        rows += list(check_looks(model, read_image(path).flattened(), sound, keep=sheet.add))
+        rows += list(check_looks(model, read_image(path).flattened(), speech, keep=sheet.add))
         if out is not None:
             sheet.save(out / f"{path.stem}.png")
     typer.echo(looks_table(rows))

@@ -18,7 +18,7 @@ from .animate.stages import AnimateTraining
 from .face.detector import DetectorTraining
 from .face.mesh import ExpressionTraining, MeshTraining
 from .looks.painter import LookTraining
-from .looks.reader import LookReaderTraining
+from .looks.prompt_reader import LookReaderTraining
 from .motion.adfd import AdfdTraining
 from .motion.speech import MotionTrainingConfig
 from .text.encoder import TextTraining

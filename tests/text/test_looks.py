@@ -8,7 +8,7 @@ import torch
 from portraittalk.text.networks import load_look_networks
 from portraittalk.text.prompt import read_prompt
 from portraittalk.training.looks.formulas import LOOKS, NO_LOOK
-from portraittalk.training.looks.reader import LOOK_FRAMES
+from portraittalk.training.looks.prompt_reader import LOOK_FRAMES
 
 NAMES = load_look_networks().config.looks
 # Written before the phrases of training/looks.json, none of whose words they use; but the threshold that a look needs

@@ -9,7 +9,7 @@ from portraittalk.models.look_net import recoloured
 from portraittalk.text.networks import load_look_networks
 from portraittalk.training.looks.formulas import LOOKS, RENDERERS, paper_tile, render_look
 from portraittalk.training.looks.painter import LookTraining, train_look_net
-from portraittalk.training.looks.reader import look_caption
+from portraittalk.training.looks.prompt_reader import look_caption
 from portraittalk.training.trainer import TrainerConfig
 
 
