@@ -1,4 +1,4 @@
-"""What a prompt asks of a face, and how a motion track takes it on."""
+"""Adding the expression that a prompt asks for to a motion track."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ from ..smooth import smoothstep
 from ..types import Style
 from .track import MotionTrack
 
-SETS_IN = 0.6  # seconds from the portrait's own expression, which the first frame shows, to what is asked for
+FADE_IN = 0.6  # seconds from the portrait's expression in the first frame to the full prompted expression
 
 
 def with_style(track: MotionTrack, style: Style, text_scale: float) -> MotionTrack:
-    """The track with what the style's words ask of the face, unless it carries them already."""
+    """Return the track with the style's expression, unless it already carries that of the same prompt."""
     words = " - ".join(filter(None, (style.prompt, style.negative_prompt)))
     if style.expression is None or not text_scale or track.prompt == words:
         return track
@@ -22,9 +22,9 @@ def with_style(track: MotionTrack, style: Style, text_scale: float) -> MotionTra
 
 
 def with_expression(track: MotionTrack, asked: Tensor) -> MotionTrack:
-    """The track with what a prompt asks for (T,), in the order of ``EXPRESSION_NAMES``, on top of its own motion."""
+    """Return the track with a prompted expression (T,) added, in the order of ``EXPRESSION_NAMES``."""
     frames = torch.arange(len(track))
-    onset = smoothstep(frames / (SETS_IN * track.fps))[:, None].to(track.expression)
+    onset = smoothstep(frames / (FADE_IN * track.fps))[:, None].to(track.expression)
     added = onset * asked.to(track.expression)
     count = len(ARKIT_NAMES)
     return replace(

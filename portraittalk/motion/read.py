@@ -1,4 +1,4 @@
-"""A motion track read from a driving video: another person's expression, pose and gaze."""
+"""Reading a motion track (expression, head pose and gaze) from a driving video of another person."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ from ..types import Face
 from .geometry import ARTICULATION, CAMERA, EYEBALL, NECK, rotation_angles
 from .track import MotionTrack
 
-RESTING = 0.1  # quantile of a coefficient over the video that counts as the driver's resting face
+RESTING = 0.1  # quantile of a coefficient over the video that is taken as the driver's resting face
 
 
 def read_motion(
@@ -27,10 +27,11 @@ def read_motion(
     total: int = 0,
     progress: ProgressCallback = ignore_progress,
 ) -> MotionTrack:
-    """frames: pictures (3, H, W) in 0..1 of one person. total: their number where it is known, for the progress alone.
+    """Read a motion track from frames (3, H, W) in 0..1 of one person.
 
-    The largest face is followed; a frame without one takes its motion from its neighbours. Raises MotionError where no
-    frame has a face, or the provider reads no expression.
+    total: number of frames, if known, for progress only. The largest face of each frame is used; frames without a face
+    are interpolated from their neighbours. Raises MotionError if no frame has a face, or the provider returns no
+    expression.
     """
     faces: list[Face | None] = []
     for frame in frames:
@@ -41,14 +42,14 @@ def read_motion(
 
 
 def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> MotionTrack:
-    """One face (or None) a frame -> the track, its pose and gaze relative to the first face's."""
+    """Return the track of one face (or None) per frame, with pose and gaze relative to the first face."""
     seen = [index for index, face in enumerate(faces) if face is not None]
     if not seen:
-        raise MotionError("No frame of the driving video shows a face: choose a video in which one can be seen.")
+        raise MotionError("No face was found in the driving video: choose a video that shows a face.")
     landmarks = torch.stack([face.landmarks for face in faces if face is not None])
     shapes = [face.blendshapes for face in faces if face is not None and face.blendshapes is not None]
     if len(shapes) != len(seen):
-        raise MotionError("The driving video's faces come without expressions: find them with another provider.")
+        raise MotionError("The face provider returns no expressions for the driving video: choose another provider.")
     expression = relative_expression(torch.stack(shapes))
     rotation, translation, gaze = pose_and_gaze(landmarks, basis)
     count = len(faces)
@@ -64,42 +65,47 @@ def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> M
 
 
 def relative_expression(expression: Tensor) -> Tensor:
-    """(F, 52) of a driver without the resting face, which stays the portrait's own; what speech articulates stays."""
+    """Subtract the driver's resting face from coefficients (F, 52), except those of articulation and blinks.
+
+    The resting face is then that of the portrait.
+    """
     resting = torch.quantile(expression, RESTING, 0)
-    keeps = torch.tensor(
+    kept = torch.tensor(
         [index in ARTICULATION or name.startswith("eyeBlink") for index, name in enumerate(ARKIT_NAMES)]
     )
-    return (expression - torch.where(keeps, 0.0, resting)).clamp_min(0)
+    return (expression - torch.where(kept, 0.0, resting)).clamp_min(0)
 
 
 def pose_and_gaze(landmarks: Tensor, basis: FaceBasis) -> tuple[Tensor, Tensor, Tensor]:
-    """landmarks: (F, 478, 3) in pixels -> rotation (F, 3), translation (F, 3) and gaze (F, 2) relative to frame 0,
-    in the meaning that they have in ``MotionTrack``."""
+    """Return rotation (F, 3), translation (F, 3) and gaze (F, 2) relative to frame 0, defined as in ``MotionTrack``.
+
+    landmarks: (F, 478, 3) in pixels.
+    """
     facing, size, offset = rigid_fit(basis.mean.expand_as(landmarks), landmarks)
     turn = facing[0].T @ facing  # (F, 3, 3)
     neck = landmarks.new_tensor(NECK)
     nearness = size / size[0]
-    turned = nearness[:, None] * (neck - turn @ neck)  # where the turn alone puts the middle of the eyes
-    shift = (offset - offset[0]) / size[0] - turned @ facing[0].T
+    moved = nearness[:, None] * (neck - turn @ neck)  # shift of the midpoint of the eyes by the rotation alone
+    shift = (offset - offset[0]) / size[0] - moved @ facing[0].T
     away = CAMERA * (1 / nearness - 1)
     frontal = undo_rigid(landmarks, facing, size, offset)
-    gaze = torch.asin(((_look(frontal) - _look(frontal[:1])) / EYEBALL).clamp(-1, 1))
+    gaze = torch.asin(((_iris_offset(frontal) - _iris_offset(frontal[:1])) / EYEBALL).clamp(-1, 1))
     return rotation_angles(turn), torch.cat((shift[:, :2], away[:, None]), 1), gaze
 
 
-def _look(frontal: Tensor) -> Tensor:
-    """Where the irises are between the eye corners, in eye distances: (F, 478, 3) -> (F, 2), the mean of both eyes."""
+def _iris_offset(frontal: Tensor) -> Tensor:
+    """Return the offset (F, 2) of the irises from the midpoint of the eye corners, in eye distances, over both eyes."""
     eyes = ((EYE_RIGHT_UPPER, IRIS_RIGHT), (EYE_LEFT_UPPER, IRIS_LEFT))
     offsets = [frontal[:, iris[0], :2] - frontal[:, (lid[0], lid[-1]), :2].mean(1) for lid, iris in eyes]
     return torch.stack(offsets).mean(0)
 
 
 def _fill(values: Tensor, seen: list[int], count: int) -> Tensor:
-    """Values (len(seen), C) at the frames ``seen`` -> (count, C), read between them and repeated at the ends."""
+    """Interpolate values (len(seen), C) known at the frames ``seen`` to (count, C); the ends are repeated."""
     known = torch.tensor(seen, dtype=torch.double)
-    wanted = torch.arange(count, dtype=torch.double)
-    after = torch.searchsorted(known, wanted).clamp_max(len(seen) - 1)
+    positions = torch.arange(count, dtype=torch.double)
+    after = torch.searchsorted(known, positions).clamp_max(len(seen) - 1)
     before = (after - 1).clamp_min(0)
     span = (known[after] - known[before]).clamp_min(1e-9)
-    part = ((wanted - known[before]) / span).clamp(0, 1).to(values)[:, None]
+    part = ((positions - known[before]) / span).clamp(0, 1).to(values)[:, None]
     return torch.lerp(values[before], values[after], part)

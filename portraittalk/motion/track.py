@@ -1,4 +1,4 @@
-"""The motion track: what a face does, frame by frame, readable and editable by people and programs alike."""
+"""The motion track: per-frame motion of a face, and its human-readable JSON file format."""
 
 import json
 import math
@@ -25,17 +25,17 @@ _NUMBERS = ("blink", "rest")
 
 @dataclass(frozen=True)
 class MotionTrack(Movable):
-    """F frames of motion at ``fps`` frames a second.
+    """F frames of motion at ``fps``.
 
     expression: (F, 52) ARKit coefficients, about 0..1, in the order of ``ARKIT_NAMES``.
     rotation: (F, 3) radians of pitch (positive looks down), yaw (positive turns to the picture's right) and roll
     (positive leans clockwise as seen), relative to the portrait's own pose.
     translation: (F, 3) in eye distances: right, down and away from the camera in the picture.
     gaze: (F, 2) radians of yaw (positive to the picture's right) and pitch (positive down), relative to the portrait's.
-    blink: (F,) in 0..1, closes both eyes on top of what the expression's eyeBlink coefficients do.
-    rest: (F,) in 0..1, how much of the portrait's own mouth is kept where the expression asks for less of one: 1 before
-    the first word, so that the video begins as the portrait is; 0 while speaking.
-    prompt: the words whose expression it carries already, so that nothing adds them again; "" where there are none.
+    blink: (F,) in 0..1, closes both eyes; the larger of this and the eyeBlink coefficients applies.
+    rest: (F,) in 0..1, how much of the portrait's mouth is kept where the expression asks for less: 1 before the first
+    word, so that the video starts like the portrait; 0 while speaking.
+    prompt: the prompt whose expression is already included, so that it is not added twice; "" if there is none.
     """
 
     fps: float
@@ -54,26 +54,27 @@ class MotionTrack(Movable):
         return self.each(lambda values: values[frames])
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """The track with ``change`` made to each of its tensors."""
+        """Return the track with ``change`` applied to each of its tensors."""
         changed: dict[str, Any] = {name: change(getattr(self, name)) for name in TENSORS}
         return replace(self, **changed)
 
     @classmethod
     def of_expression(cls, expression: Tensor, fps: float) -> Self:
-        """expression: (F, 52) -> a track whose head is still, whose gaze rests, whose eyes do not blink and whose mouth
-        is the expression's alone."""
+        """Return a track of an expression (F, 52) with zero rotation, translation, gaze, blink and rest."""
         rotation, translation, gaze = (expression.new_zeros(len(expression), size) for size in _LISTS.values())
         blink, rest = expression.new_zeros(2, len(expression))
         return cls(fps, expression, rotation, translation, gaze, blink, rest)
 
     def save(self, path: Path | str) -> None:
-        """Writes JSON with one line a frame; coefficients that are 0 are left out.
+        """Write JSON with one line per frame; coefficients that are 0 are omitted.
 
-        Raises MotionError where the track holds NaN or infinity, or the file cannot be written.
+        Raises MotionError if the track holds NaN or infinity, or the file cannot be written.
         """
         path = Path(path)
         if not all(getattr(self, name).isfinite().all() for name in TENSORS):
-            raise MotionError(f"The motion track holds values that are not numbers, so '{path}' was not written.")
+            raise MotionError(
+                f"The motion track holds NaN or infinity, so '{path}' was not written: remove these values."
+            )
         head = json.dumps(self._head())[1:-1]
         lines = ",\n".join(json.dumps(frame) for frame in self._frames())
         partial = path.with_name(path.name + ".part")
@@ -86,7 +87,7 @@ class MotionTrack(Movable):
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Reads what ``save`` wrote; frames may leave out what is 0. Raises MotionError: what is wrong, and where."""
+        """Read a file of ``save``; frames may omit values that are 0. Raises MotionError for an invalid file."""
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -97,11 +98,13 @@ class MotionTrack(Movable):
 
     @classmethod
     def from_dict(cls, data: Any, name: str = "the motion track") -> Self:
-        """The inverse of ``to_dict``. name: how errors call it."""
+        """Build a track from the result of ``to_dict``. name: how error messages refer to it."""
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise MotionError(f'{name} is not a motion track: it does not say "format": "{FORMAT}".')
+            raise MotionError(f'{name} is not a motion track: it has no "format": "{FORMAT}".')
         if data.get("version") != VERSION:
-            raise MotionError(f"{name} has version {data.get('version')}; this PortraitTalk reads version {VERSION}.")
+            raise MotionError(
+                f"{name} has version {data.get('version')}; this version of PortraitTalk reads only version {VERSION}."
+            )
         fps = _number(data.get("fps"), f"{name}: fps")
         if fps <= 0:
             raise MotionError(f"{name}: fps is {fps:g}; it must be above 0.")
@@ -147,9 +150,9 @@ TENSORS = tuple(f.name for f in fields(MotionTrack) if f.name not in ("fps", "pr
 
 
 def concatenate(tracks: Sequence[MotionTrack]) -> MotionTrack:
-    """One after the other. Raises MotionError where there are none or their frame rates differ."""
+    """Concatenate tracks in time. Raises MotionError if there are none, or their frame rates differ."""
     if not tracks:
-        raise MotionError("There are no motion tracks to join.")
+        raise MotionError("No motion tracks were given to join.")
     rates = sorted({track.fps for track in tracks})
     if len(rates) > 1:
         raise MotionError(f"Motion tracks of {rates[0]:g} and {rates[-1]:g} fps cannot be joined: resample one first.")
@@ -158,11 +161,11 @@ def concatenate(tracks: Sequence[MotionTrack]) -> MotionTrack:
 
 
 def _row(frame: Any, where: str) -> list[float]:
-    """One frame of the file -> its 52 + 3 + 3 + 2 + 1 + 1 numbers."""
+    """Return the 52 + 3 + 3 + 2 + 1 + 1 numbers of one frame of the file."""
     if not isinstance(frame, dict):
         raise MotionError(f"{where} is not an object with expression, rotation, translation, gaze, blink and rest.")
     for key in frame.keys() - {"expression", *_LISTS, *_NUMBERS}:
-        raise MotionError(f"{where} has '{key}', which a motion track does not know.")
+        raise MotionError(f"{where} has the unknown key '{key}'.")
     expression = frame.get("expression", {})
     if not isinstance(expression, dict):
         raise MotionError(f"{where}: expression must map ARKit names such as jawOpen to numbers.")

@@ -1,4 +1,4 @@
-"""Changes to whole motion tracks: smoothing, scaling, blending, another frame rate."""
+"""Operations on whole motion tracks: smoothing, scaling, blending and resampling."""
 
 import math
 from dataclasses import replace
@@ -13,21 +13,21 @@ from .track import TENSORS, MotionTrack, concatenate
 
 
 def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
-    """Low-passes expression, rotation and translation, without delay.
+    """Smooth expression, rotation and translation with a Gaussian, without delay.
 
-    seconds: standard deviation of the Gaussian. Blinks and gaze are quick by nature and stay as they are.
+    seconds: standard deviation of the Gaussian. Blinks and gaze, which are naturally fast, are not changed.
     """
     sigma = seconds * track.fps
     if sigma <= 0:
         return track
-    slow: dict[str, Any] = {
+    smoothed: dict[str, Any] = {
         name: _gaussian(getattr(track, name), sigma) for name in ("expression", "rotation", "translation")
     }
-    return replace(track, **slow)
+    return replace(track, **smoothed)
 
 
 def scale(track: MotionTrack, expression: float = 1.0, head: float = 1.0) -> MotionTrack:
-    """Stronger or weaker expression (its coefficients stay within 0..1) and head motion."""
+    """Scale expression (its coefficients stay in 0..1) and head motion."""
     return replace(
         track,
         expression=(track.expression * expression).clamp(0, 1),
@@ -37,9 +37,9 @@ def scale(track: MotionTrack, expression: float = 1.0, head: float = 1.0) -> Mot
 
 
 def blend(first: MotionTrack, second: MotionTrack, weight: float | Tensor) -> MotionTrack:
-    """``first`` where weight is 0, ``second`` where it is 1. weight: a number, or one per frame (F,).
+    """Interpolate from ``first`` (weight 0) to ``second`` (weight 1). weight: a number, or one per frame (F,).
 
-    Raises MotionError where the tracks differ in length or frame rate.
+    Raises MotionError if the tracks differ in length or frame rate.
     """
     if len(first) != len(second) or first.fps != second.fps:
         raise MotionError(
@@ -56,29 +56,29 @@ def blend(first: MotionTrack, second: MotionTrack, weight: float | Tensor) -> Mo
 
 
 def resample(track: MotionTrack, fps: float) -> MotionTrack:
-    """The same motion at another frame rate, read between the frames where needed. Raises MotionError for fps <= 0."""
+    """Resample to another frame rate by linear interpolation. Raises MotionError for fps <= 0."""
     if not fps > 0:
         raise MotionError(f"A motion track cannot have {fps:g} fps: the frame rate must be above 0.")
     if fps == track.fps:
         return track
     count = max(1, round(len(track) * fps / track.fps))
-    # Both tracks' frame k stands for the time from k / fps to (k + 1) / fps, so their middles are compared.
+    # Frame k covers the time from k / fps to (k + 1) / fps in both tracks, so frame centres are aligned.
     position = ((torch.arange(count, dtype=torch.double) + 0.5) * (track.fps / fps) - 0.5).clamp(0, len(track) - 1)
     before = position.floor().long()
     after = (before + 1).clamp_max(len(track) - 1)
 
-    def read(values: Tensor) -> Tensor:
+    def interpolated(values: Tensor) -> Tensor:
         part = (position - before).to(values).view(-1, *[1] * (values.dim() - 1))
         return torch.lerp(values[before], values[after], part)
 
-    return replace(track.each(read), fps=fps)
+    return replace(track.each(interpolated), fps=fps)
 
 
 def fit_to_speech(track: MotionTrack, frames: int, fps: float) -> MotionTrack:
-    """The track at the frame rate of a speech of ``frames`` frames.
+    """Resample a track to the frame rate of a speech of ``frames`` frames.
 
-    Both lengths were rounded to whole frames, so that up to one frame of the track may be missing at its end: then the
-    last one is held. A track that is shorter still stays so. Raises MotionError for fps <= 0.
+    Both lengths were rounded to whole frames, so up to one frame of the track may be missing at the end; the last frame
+    is then repeated. A track shorter than that stays shorter. Raises MotionError for fps <= 0.
     """
     fitted = resample(track, fps)
     missing = frames - len(fitted)
@@ -88,7 +88,7 @@ def fit_to_speech(track: MotionTrack, frames: int, fps: float) -> MotionTrack:
 
 
 def _gaussian(values: Tensor, sigma: float) -> Tensor:
-    """values: (F, C), low-passed along F; the ends are repeated beyond themselves."""
+    """Low-pass values (F, C) along F with a Gaussian; the ends are replicated."""
     reach = max(1, round(3 * sigma))
     steps = torch.arange(-reach, reach + 1).to(values)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)

@@ -62,7 +62,7 @@ def test_a_video_without_a_face_is_refused(basis):
 
 
 def test_a_provider_without_expressions_is_refused(landmarks, basis):
-    with pytest.raises(MotionError, match="without expressions"):
+    with pytest.raises(MotionError, match="no expressions"):
         motion_of_faces([Face(landmarks[0])], 25.0, basis)
 
 
