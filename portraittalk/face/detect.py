@@ -1,4 +1,4 @@
-"""Faces and their landmarks, behind one small interface: a provider maps a picture to the faces in it."""
+"""The interface of face landmarkers: a provider maps a picture to the faces in it."""
 
 from typing import Protocol
 
@@ -10,6 +10,6 @@ MAX_FACES = 16
 
 
 class FaceProvider(Protocol):
-    """Finds faces. image: (3, H, W) in 0..1 -> faces, largest first; an empty list where there are none."""
+    """A face landmarker: image (3, H, W) in 0..1 -> faces, largest first, or an empty list."""
 
     def __call__(self, image: Tensor) -> list[Face]: ...

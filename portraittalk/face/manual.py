@@ -1,4 +1,4 @@
-"""Faces given by hand, for pictures in which none is recognised: landmarks, or only a box around the face."""
+"""Faces given by hand as landmarks or as a box, for pictures in which no face is detected."""
 
 import json
 import math
@@ -20,7 +20,7 @@ _TEMPLATE = Path(__file__).parent.parent / "assets" / "face" / "template.safeten
 
 @cache
 def template() -> Tensor:
-    """(478, 3): an average adult's face with its mouth closed, from the front, in an aligned crop of side 1.
+    """Return (478, 3): the mean adult face, frontal with the mouth closed, in an aligned crop of side 1.
 
     It is the mean of many people's tracked landmarks (``training/face/template.py``).
     """
@@ -28,20 +28,22 @@ def template() -> Tensor:
 
 
 def face_in_box(box: Box) -> Face:
-    """The average face, stretched into a box around the face (forehead to chin, ear to ear), given as pixels
-    (x0, y0, x1, y1). Raises FaceError for a box that is empty."""
+    """Return the mean face, stretched to a box (x0, y0, x1, y1) in pixels from forehead to chin and ear to ear.
+
+    Raises FaceError for an empty box.
+    """
     x0, y0, x1, y1 = checked_box(box)
     mean = template()
     low, high = mean[:, :2].amin(0), mean[:, :2].amax(0)
     sides = torch.tensor([x1 - x0, y1 - y0]) / (high - low)
-    flat = (mean[:, :2] - low) * sides + torch.tensor([x0, y0])
-    return Face(torch.cat((flat, mean[:, 2:] * sides.mean()), 1))
+    xy = (mean[:, :2] - low) * sides + torch.tensor([x0, y0])
+    return Face(torch.cat((xy, mean[:, 2:] * sides.mean()), 1))
 
 
 def face_from_landmarks(landmarks: Tensor) -> Face:
-    """landmarks: (478, 3), or (478, 2) whose depth the average face then lends, in pixels of the picture.
+    """Return a face with the given landmarks (478, 3), or (478, 2) with the depth of the mean face, in picture pixels.
 
-    Raises FaceError for another shape, values that are not finite, or eyes in one place.
+    Raises FaceError for another shape, values that are not finite, or points at one place or on one line.
     """
     if landmarks.ndim != 2 or landmarks.shape[0] != LANDMARK_COUNT or landmarks.shape[1] not in (2, 3):
         raise FaceError(
@@ -50,34 +52,35 @@ def face_from_landmarks(landmarks: Tensor) -> Face:
         )
     points = landmarks.detach().float().cpu()
     if not points.isfinite().all():
-        raise FaceError("The landmarks contain values that are not finite numbers: give every point in pixels.")
+        raise FaceError("The landmarks contain NaN or infinite values: give every point in pixels.")
     if (points[:, :2].amax(0) - points[:, :2].amin(0)).min() < 1:
         raise FaceError("The landmarks lie in one place or on one line: give every point in pixels of the picture.")
     if points.shape[1] == 2:
-        placed = from_crop(template(), aligned_crop(points, (0, 0), 1))
-        points = torch.cat((points, placed[:, 2:]), 1)
+        mean = from_crop(template(), aligned_crop(points, (0, 0), 1))
+        points = torch.cat((points, mean[:, 2:]), 1)
     return Face(points)
 
 
 def read_landmarks(path: Path) -> Face:
-    """A JSON file: a list of 478 points [x, y] or [x, y, z] in pixels, or an object with that list as ``landmarks``.
+    """Read a JSON list of 478 points [x, y] or [x, y, z] in pixels, or an object with that list as ``landmarks``.
 
-    Raises FaceError for a file that cannot be read or holds something else.
+    Raises FaceError if the file cannot be read or contains anything else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         points = torch.tensor(content["landmarks"] if isinstance(content, dict) else content, dtype=torch.float32)
     except OSError as error:
-        raise FaceError(f"The landmarks file {path} cannot be read: {error.strerror}.") from error
+        raise FaceError(f"The landmarks file {path} cannot be read ({error.strerror}): check the path.") from error
     except (ValueError, TypeError, KeyError) as error:
         raise FaceError(
-            f"The landmarks file {path} must hold a JSON list of {LANDMARK_COUNT} points [x, y] or [x, y, z] in pixels."
+            f"The landmarks file {path} has the wrong content: give a JSON list of {LANDMARK_COUNT} points [x, y] or "
+            "[x, y, z] in pixels."
         ) from error
     return face_from_landmarks(points)
 
 
 def checked_box(box: Box) -> Box:
-    """The box itself. Raises FaceError where it holds no area, or numbers that are not finite."""
+    """Return the box. Raises FaceError if a side is shorter than a pixel or a value is not finite."""
     x0, y0, x1, y1 = box
     if not all(map(math.isfinite, box)) or x1 - x0 < 1 or y1 - y0 < 1:
         raise FaceError(f"The face box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is empty: give x0 < x1 and y0 < y1 in pixels.")

@@ -1,4 +1,4 @@
-"""The networks that find faces: one file that ships beside the models, the same for all of them."""
+"""Loading and saving our face landmarker's networks, one file that ships with the package and serves all models."""
 
 import json
 from dataclasses import asdict
@@ -20,7 +20,7 @@ FORMAT = "portraittalk face"
 
 
 class FaceNetworks(nn.Module):
-    """Detector, face mesh and the reader of expressions, together."""
+    """The face detector, the face mesh and the blendshape regressor."""
 
     def __init__(self, detector: FaceDetectorConfig, mesh: FaceMeshConfig) -> None:
         super().__init__()
@@ -33,16 +33,18 @@ class FaceNetworks(nn.Module):
 
 @lru_cache(maxsize=4)
 def load_face_networks(path: Path = FILE, device: torch.device | str = "cpu") -> FaceNetworks:
-    """Raises WeightsError where the file is missing, damaged, or holds something else."""
+    """Load the networks. Raises WeightsError if the file is missing, damaged, or contains something else."""
     header, tensors = read_tensors(path)
     if header.get("format") != FORMAT:
-        raise WeightsError(f"{path.name} holds weights of something else than face landmarks; choose another file.")
+        raise WeightsError(f"{path.name} does not contain weights of the face landmarker: choose another file.")
     try:
         configs = json.loads(header["config"])
         detector = rebuilt(FaceDetectorConfig, configs["detector"])
         mesh = rebuilt(FaceMeshConfig, configs["mesh"])
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
+        raise WeightsError(
+            f"{path.name} is for another version of PortraitTalk ({error}): get the file for this version."
+        ) from error
     with torch.device("meta"):
         networks = FaceNetworks(detector, mesh)
     fill(networks, tensors, path.name)
@@ -50,7 +52,7 @@ def load_face_networks(path: Path = FILE, device: torch.device | str = "cpu") ->
 
 
 def save_face_networks(path: Path, networks: FaceNetworks) -> None:
-    """Writes the networks in half precision."""
+    """Write the networks in half precision."""
     config = {"detector": asdict(networks.detector.config), "mesh": asdict(networks.mesh.config)}
     tensors: dict[str, Tensor] = {name: value.half().contiguous() for name, value in networks.state_dict().items()}
     part = path.with_suffix(".part")

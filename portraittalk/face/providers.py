@@ -1,4 +1,4 @@
-"""The ways to find faces, by name."""
+"""The face landmarkers by name."""
 
 from ..errors import SettingsError
 from .detect import FaceProvider
@@ -7,9 +7,10 @@ NAMES = ("own", "mediapipe")
 
 
 def provider_named(name: str) -> FaceProvider:
-    """own: our networks, which ship with the package. mediapipe: MediaPipe's landmarker, an optional extra.
+    """Return the landmarker of that name.
 
-    Raises SettingsError for another name, and FaceError where the extra is not installed.
+    own: our networks, which ship with the package. mediapipe: MediaPipe's landmarker, an optional extra.
+    Raises SettingsError for another name, and FaceError if the extra is not installed.
     """
     if name == "own":
         from .mesh import MeshProvider

@@ -1,4 +1,4 @@
-"""Searching a picture for faces of every size with a detector that sees little: level by level, closer each time."""
+"""Multi-scale face search with a detector of low input resolution: the whole picture first, then smaller tiles."""
 
 from collections.abc import Callable
 from itertools import product
@@ -9,48 +9,49 @@ from torch.nn.functional import pad
 
 from ..types import Face
 
-SMALL_FACE = 0.2  # of the picture's longer side: a face as small as this may have neighbours that were missed
-BORDER = 0.5  # of the picture's longer side
-TILES_PER_SIDE = (2, 4)  # the longer side of the picture over that of its tiles, level by level
-SMALLEST_TILE = 128  # pixels: about the side of what a detector looks at, whatever it is given
-SAME_FACE = 0.3  # intersection over union of the boxes
+SMALL_FACE = 0.2  # relative to the picture's longer side: next to faces this small, others may have been missed
+BORDER = 0.5  # relative to the picture's longer side
+TILES_PER_SIDE = (2, 4)  # longer side of the picture over the side of a tile, per level
+SMALLEST_TILE = 128  # pixels: about the input side of the detectors
+SAME_FACE = 0.3  # IoU above which two boxes are the same face
 
 View = tuple[int, int, int, int]
 
 
-def search_faces(image: Tensor, look: Callable[[Tensor], list[Face]], max_faces: int) -> list[Face]:
-    """Faces of a picture (3, H, W), largest first. look: finds the faces of a part of it, in that part's pixels.
+def search_faces(image: Tensor, detect: Callable[[Tensor], list[Face]], max_faces: int) -> list[Face]:
+    """Return the faces of a picture (3, H, W), largest first.
 
-    Where there are none, or only small ones, the picture is searched again: with a border around it, for a face that
-    fills it, then in overlapping tiles.
+    detect: finds the faces in a part of the picture, in pixels of that part.
+    If there are none, or only small ones, the picture is searched again: with a border around it, for a face that fills
+    the picture, then in overlapping tiles.
     """
     height, width = image.shape[-2:]
     faces: list[Face] = []
     for views in _levels(height, width):
         for view in views:
             offset = torch.tensor([view[0], view[1], 0.0])
-            found = [Face(f.landmarks + offset, f.blendshapes, f.score) for f in look(_cut(image, view))]
-            faces = _merged(faces, [face for face in found if _whole(face, view, (height, width))])
+            found = [Face(f.landmarks + offset, f.blendshapes, f.score) for f in detect(_extract(image, view))]
+            faces = _merged(faces, [face for face in found if _is_complete(face, view, (height, width))])
         if faces and (max_faces == 1 or max(map(_side, faces)) > SMALL_FACE * max(height, width)):
             break
     return sorted(faces, key=area, reverse=True)[:max_faces]
 
 
 def area(face: Face) -> float:
-    """Pixels covered by a face's box."""
+    """Return the area of a face's box in pixels."""
     x0, y0, x1, y1 = face.box
     return (x1 - x0) * (y1 - y0)
 
 
 def overlap(a: Face, b: Face) -> float:
-    """Intersection over union of two faces' boxes."""
+    """Return the intersection over union (IoU) of two faces' boxes."""
     (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a.box, b.box
-    shared = max(min(ax1, bx1) - max(ax0, bx0), 0.0) * max(min(ay1, by1) - max(ay0, by0), 0.0)
-    return shared / max(area(a) + area(b) - shared, 1e-6)
+    intersection = max(min(ax1, bx1) - max(ax0, bx0), 0.0) * max(min(ay1, by1) - max(ay0, by0), 0.0)
+    return intersection / max(area(a) + area(b) - intersection, 1e-6)
 
 
 def _levels(height: int, width: int) -> list[list[View]]:
-    """What to look at: the picture, the picture with a border, square tiles that overlap by half, smaller tiles."""
+    """Return the views per level: the picture, the picture with a border, tiles overlapping by half, smaller tiles."""
     border = round(BORDER * max(height, width))
     levels: list[list[View]] = [[(0, 0, width, height)], [(-border, -border, width + border, height + border)]]
     for per_side in TILES_PER_SIDE:
@@ -61,13 +62,13 @@ def _levels(height: int, width: int) -> list[list[View]]:
     return levels
 
 
-def _cut(image: Tensor, view: View) -> Tensor:
-    """The view's pixels; beyond the picture those of its border are repeated."""
+def _extract(image: Tensor, view: View) -> Tensor:
+    """Return the view's pixels; outside the picture its border pixels are repeated."""
     height, width = image.shape[-2:]
     x0, y0, x1, y1 = view
     inside = image[:, max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
-    beyond = (max(-x0, 0), max(x1 - width, 0), max(-y0, 0), max(y1 - height, 0))
-    return pad(inside[None], beyond, mode="replicate")[0] if any(beyond) else inside
+    padding = (max(-x0, 0), max(x1 - width, 0), max(-y0, 0), max(y1 - height, 0))
+    return pad(inside[None], padding, mode="replicate")[0] if any(padding) else inside
 
 
 def _starts(length: int, side: int) -> list[int]:
@@ -75,8 +76,8 @@ def _starts(length: int, side: int) -> list[int]:
     return [*range(0, last, max(side // 2, 1)), last]
 
 
-def _whole(face: Face, view: View, size: tuple[int, int]) -> bool:
-    """Whether the face does not reach the border of the view, except where that is the picture's own."""
+def _is_complete(face: Face, view: View, size: tuple[int, int]) -> bool:
+    """Return whether the face stays inside the view, except at edges that are the picture's own."""
     x0, y0, x1, y1 = face.box
     return (
         (x0 > view[0] or view[0] <= 0)
@@ -87,16 +88,16 @@ def _whole(face: Face, view: View, size: tuple[int, int]) -> bool:
 
 
 def _merged(faces: list[Face], more: list[Face]) -> list[Face]:
-    """Of what is one face the likeliest stays: a closer look corrects what was seen from afar."""
+    """Merge detections by non-maximum suppression, so that one at a closer scale may replace an earlier one."""
     kept: list[Face] = []
     for face in sorted(faces + more, key=lambda face: face.score, reverse=True):
-        if not any(_same(face, known) for known in kept):
+        if not any(_same(face, other) for other in kept):
             kept.append(face)
     return kept
 
 
 def _same(a: Face, b: Face) -> bool:
-    """Whether two finds are of one face: they overlap, or the middle of one lies within the other."""
+    """Return whether two detections are the same face: their boxes overlap, or one contains the other's centre."""
     return overlap(a, b) > SAME_FACE or _within(a, b) or _within(b, a)
 
 

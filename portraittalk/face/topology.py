@@ -1,7 +1,7 @@
-"""Where things are among the 478 points of MediaPipe's face mesh.
+"""Landmark indices of facial features in MediaPipe's face mesh of 478 points.
 
-"left" and "right" are the subject's own, as in the ARKit names: the subject's left eye lies on the picture's right.
-Closed contours run once around without repeating their first point; the halves of lips and eyes share their corners.
+"left" and "right" are the subject's, as in the ARKit names: the subject's left eye is on the right of the picture.
+Closed contours do not repeat their first point; the halves of lips and eyes share their corners.
 """
 
 LIPS_OUTER_UPPER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
@@ -12,14 +12,14 @@ EYE_RIGHT_UPPER = (33, 246, 161, 160, 159, 158, 157, 173, 133)
 EYE_RIGHT_LOWER = (33, 7, 163, 144, 145, 153, 154, 155, 133)
 EYE_LEFT_UPPER = (263, 466, 388, 387, 386, 385, 384, 398, 362)
 EYE_LEFT_LOWER = (263, 249, 390, 373, 374, 380, 381, 382, 362)
-# The second ring around each eye: from the fold of the upper lid to below the lower one.
+# The second ring around each eye: from the crease of the upper lid to below the lower lid.
 EYE_RIGHT_RING = (130, 247, 30, 29, 27, 28, 56, 190, 243, 112, 26, 22, 23, 24, 110, 25)
 EYE_LEFT_RING = (359, 467, 260, 259, 257, 258, 286, 414, 463, 341, 256, 252, 253, 254, 339, 255)
 BROW_RIGHT_UPPER = (70, 63, 105, 66, 107)
 BROW_RIGHT_LOWER = (46, 53, 52, 65, 55)
 BROW_LEFT_UPPER = (300, 293, 334, 296, 336)
 BROW_LEFT_LOWER = (276, 283, 282, 295, 285)
-IRIS_RIGHT = (468, 469, 470, 471, 472)  # the centre first, then four points on the rim
+IRIS_RIGHT = (468, 469, 470, 471, 472)  # centre first, then four points on the edge
 IRIS_LEFT = (473, 474, 475, 476, 477)
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -27,13 +27,13 @@ FACE_OVAL = (
 )  # fmt: skip
 NOSE_BRIDGE = (168, 6, 197, 195, 5, 4)
 NOSE_BASE_LINE = (129, 98, 97, 2, 326, 327, 358)
-# Around what speech moves: the base of the nose, the cheeks beside the mouth, and the jaw.
+# Contour around the region that speech moves: nose base, cheeks beside the mouth, jaw.
 LOWER_FACE = (2, 326, 423, 425, 411, 435, 288, 397, 365, 379, 378, 400, 377,
               152, 148, 176, 149, 150, 136, 172, 58, 215, 187, 205, 203, 97)  # fmt: skip
 
 
 def contour(upper: tuple[int, ...], lower: tuple[int, ...]) -> tuple[int, ...]:
-    """Two halves that share their corners -> the closed contour, along the upper half and back along the lower one."""
+    """Join two halves that share their corners into a closed contour, along the upper half and back along the lower."""
     return upper + lower[-2:0:-1]
 
 

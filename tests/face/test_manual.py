@@ -50,14 +50,14 @@ def test_a_file_of_something_else(tmp_path, content):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FaceError, match=r"cannot be read: No such file"):
+    with pytest.raises(FaceError, match=r"cannot be read \(No such file"):
         read_landmarks(tmp_path / "face.json")
 
 
 def test_points_that_are_no_face(portrait_face):
     broken = portrait_face.landmarks.clone()
     broken[5, 0] = float("nan")
-    with pytest.raises(FaceError, match="not finite"):
+    with pytest.raises(FaceError, match="NaN or infinite"):
         face_from_landmarks(broken)
     with pytest.raises(FaceError, match="one place"):
         face_from_landmarks(torch.zeros(478, 3))

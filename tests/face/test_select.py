@@ -18,7 +18,7 @@ FACES = [SMALL, LARGE, MIDDLE]
 def test_the_largest_is_taken_and_named(caplog):
     with caplog.at_level(logging.WARNING):
         assert choose_face(FACES, FaceChoice(), SIZE) is LARGE
-    assert "Three faces found: took the largest, from (150, 40) to (400, 330)" in caplog.text
+    assert "Three faces found: using the largest, from (150, 40) to (400, 330)" in caplog.text
 
 
 def test_one_face_needs_no_words(caplog):
@@ -52,14 +52,14 @@ def test_by_mask_the_best_overlap():
     assert choose_face(FACES, FaceChoice(mask=mask), SIZE) is SMALL
     with pytest.raises(FaceError, match="mask is empty"):
         choose_face(FACES, FaceChoice(mask=torch.zeros(SIZE)), SIZE)
-    with pytest.raises(FaceError, match=r"mask is 64x64 pixels, but the picture 640x480"):
+    with pytest.raises(FaceError, match=r"mask is 64x64 pixels, but the picture is 640x480"):
         choose_face(FACES, FaceChoice(mask=torch.ones(64, 64)), SIZE)
 
 
 def test_no_face_and_a_face_that_is_too_small():
     with pytest.raises(FaceError, match="No face was found in the picture: "):
         choose_face([], FaceChoice(), SIZE)
-    with pytest.raises(FaceError, match=r"too small: its eyes are \d+ pixels apart and at least 24"):
+    with pytest.raises(FaceError, match=r"too small: its eyes are \d+ pixels apart, and at least 24"):
         choose_face([face_in_box((10, 10, 40, 45))], FaceChoice(), SIZE)
 
 
@@ -82,7 +82,7 @@ def test_a_box_finds_a_face_that_is_missed_in_the_whole_picture(portrait, provid
 def test_a_box_on_a_drawing_gets_an_average_face(provider, caplog):
     face = find_face(torch.full((3, 300, 300), 0.8), FaceChoice(box=(60, 60, 240, 260)), provider)
     assert face.box == pytest.approx((60, 60, 240, 260), abs=0.1)
-    assert "An average face was placed in the box" in caplog.text
+    assert "an average face was placed in it" in caplog.text
 
 
 def test_pictures_need_no_package_that_finds_faces(portrait, monkeypatch, caplog):
