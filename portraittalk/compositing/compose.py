@@ -1,9 +1,9 @@
-"""Back into the picture: frames at the picture's own resolution, of which only the face differs from it.
+"""Pasting back: frames at the resolution of the portrait picture, which differ from it only in the face.
 
-The network works on a small aligned crop, but a frame is made from the picture's own pixels: the flow moves them, and
-of the network only its residual, the difference it makes to the warped crop, is enlarged and added. What is written
-into the picture is thus a difference, which fades to zero at the crop's border: no seam can show, and where nothing
-moves and nothing is drawn the frame is the picture, bit for bit.
+The network works on a small aligned crop, but frames are made of the picture's own pixels: these are warped by the
+flow, and only the network's residual to the warped crop is upsampled and added. So a difference is added to the
+picture, feathered to zero at the crop's border. There is no seam, and where nothing moves and nothing is drawn the
+frame equals the picture bit for bit.
 """
 
 import math
@@ -21,40 +21,40 @@ from .warp import show_sheets
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 Instead = tuple[Tensor, Tensor]
-PIXELS_AT_ONCE = 2**18  # of the box, over all frames of a batch: little enough to stay near the processor
+PIXELS_AT_ONCE = 2**18  # pixels of the box, over all frames of a batch; small enough for the CPU's caches
 
 
 @dataclass(frozen=True)
 class CropData(Movable):
-    """What it takes to put crops back: portrait (3, H, W) in 0..1, the whole picture, and the aligned crop in it."""
+    """Data to paste crops back: the whole portrait picture (3, H, W) in 0..1, and its aligned crop."""
 
     portrait: Tensor
     crop: Crop
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """The pixels (x0, y0, x1, y1) of the picture that the crop covers: nothing outside of them ever changes."""
+        """The pixel box (x0, y0, x1, y1) of the crop in the picture; pixels outside it never change."""
         return bounds(self.crop)
 
     @property
     def native_size(self) -> int:
-        """The side at which crops hold as many pixels as the picture does."""
+        """The side length at which crops have the resolution of the picture."""
         return max(math.ceil(self.crop.size / scale_of(self.crop) - 1e-3), 1)
 
 
 def crop_data(identity: Identity) -> CropData:
-    """The crop data of an identity's portrait."""
+    """Return the crop data of an identity's portrait."""
     return CropData(identity.portrait, identity.crop)
 
 
 class Compositor:
-    """Makes the frames of one portrait; all that does not change from frame to frame is worked out once.
+    """Compositor of the frames of one portrait; computes once what is the same in all frames.
 
     portrait: (3, H, W) in 0..1. crop: its aligned crop. Everything is on the portrait's device, in its dtype.
 
-    Frames are asked for by ``flow`` (F, 8, g, g), as ``flow_between`` gives it, ``residual`` (F, 3, S, S), added to the
-    crop so warped, ``mask`` (F, 1, S, S) in 0..1, how much of the residual counts, and ``instead``: a crop (F, 3, S, S)
-    that is shown in place of all this as far as a share (F, 1, S, S) in 0..1 says.
+    Arguments of its methods: flow: (F, 8, g, g), from ``flow_between``. residual: (F, 3, S, S), added to the warped
+    crop. mask: (F, 1, S, S) in 0..1, the weight of the residual. instead: crops (F, 3, S, S), and their blend mask
+    (F, 1, S, S) in 0..1 over everything else.
     """
 
     def __init__(self, portrait: Tensor, crop: Crop) -> None:
@@ -69,33 +69,35 @@ class Compositor:
         self._at_rest = _sampled(self._box, self._rest_grid[None])
 
     def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor, instead: Instead | None = None) -> Tensor:
-        """Whole pictures, (F, 3, H, W) in 0..1."""
+        """Return whole pictures (F, 3, H, W) in 0..1."""
         x0, y0, x1, y1 = self.data.box
         frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
         at_once = max(PIXELS_AT_ONCE // self._box[0, 0].numel(), 1)
         for start in range(0, len(flow), at_once):
             part = slice(start, start + at_once)
-            other = None if instead is None else (instead[0][part], instead[1][part])
-            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part], other)
+            instead_part = None if instead is None else (instead[0][part], instead[1][part])
+            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part], instead_part)
         return frames
 
     def crops(
         self, flow: Tensor, residual: Tensor, mask: Tensor, instead: Instead | None = None, size: int | None = None
     ) -> Tensor:
-        """The same frames as aligned crops (F, 3, T, T), by default at the picture's resolution, but no smaller than
-        the network's. ``paste_back`` puts them, edited or enlarged, back into the picture."""
+        """Return the same frames as aligned crops (F, 3, T, T), to be pasted back by ``paste_back``.
+
+        size: T, by default the picture's resolution, but at least that of the network.
+        """
         size = size or max(self.data.native_size, self.data.crop.size)
         return extract_crop(self(flow, residual, mask, instead), self.data.crop, size)
 
     def _boxes(self, flow: Tensor, residual: Tensor, instead: Instead | None) -> Tensor:
         shown = show_sheets(self._placement.flow(flow), self.data.native_size)
-        turned = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
-        # Sampling is not exact where nothing moves, so the same sampling at rest is taken off again.
-        grid = self._rest_grid + turned
+        offsets = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
+        # Sampling is not exact even at rest, so the portrait sampled at rest is subtracted and the portrait added.
+        grid = self._rest_grid + offsets
         boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), grid)
         _, ys, xs = shown.edges
-        mixed = self._rest_grid[ys, xs, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
-        shown.mix_edges(boxes, _sampled(self._box, mixed[None])[0])
+        edge_grid = self._rest_grid[ys, xs, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
+        shown.mix_edges(boxes, _sampled(self._box, edge_grid[None])[0])
         boxes.sub_(self._at_rest).add_(self._box)
         self._placement.add(residual, boxes)
         if instead is not None:
@@ -104,11 +106,11 @@ class Compositor:
 
 
 def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
-    """Edited or enlarged crops, back in the picture.
+    """Paste edited or enlarged crops back into the picture: (F, 3, scale * H, scale * W) in 0..1.
 
-    crops: (F, 3, T, T) in 0..1 of any side T. scale: enlarges the whole picture, to keep the detail of crops that were
-    enlarged beyond it. -> (F, 3, scale * H, scale * W) in 0..1; a crop that was not edited leaves the picture as it is.
-    Raises SettingsError for crops that are not square RGB images, and for a scale below 1.
+    crops: (F, 3, T, T) in 0..1 of any side T; an unedited crop leaves the picture unchanged. scale: enlarges the whole
+    picture, to keep the detail of crops enlarged beyond it. Raises SettingsError for crops that are not square RGB
+    images, and for a scale below 1.
     """
     if crops.ndim != 4 or crops.shape[1] != 3 or crops.shape[2] != crops.shape[3]:
         raise SettingsError(
@@ -128,15 +130,18 @@ def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
 
 
 def pasted_crops(crops: Tensor, data: CropData) -> Tensor:
-    """Crops (n, 3, S, S) in the picture, at its own resolution, so that no detail of it stays behind."""
+    """Upsample crops (n, 3, S, S) to the picture's resolution and paste them back.
+
+    This way the detail of the picture under the crops is replaced, not kept.
+    """
     side = max(data.native_size, data.crop.size)
     return paste_back(F.interpolate(crops, (side, side), mode="bicubic").clamp(0, 1), data)
 
 
 class _Placement:
-    """Takes fields (F, C, n, n) over the crop's square, of any n, to the pixels of its box in the picture.
+    """Resampling of fields (F, C, n, n) on the crop's square, for any n, to the pixels of its box in the picture.
 
-    The border is feathered: a field is zero from the square's border on.
+    Fields are feathered to zero at the border of the square.
     """
 
     def __init__(self, crop: Crop, like: Tensor) -> None:
@@ -149,15 +154,15 @@ class _Placement:
         self._side = crop.size / scale_of(crop)
 
     def flow(self, field: Tensor) -> Tensor:
-        """The field (F, C, n, n) on every pixel of the box, (F, C, h, w)."""
+        """Sample a field (F, C, n, n) at every pixel of the box: (F, C, h, w)."""
         grid = self._grid.expand(len(field), -1, -1, -1)
         return _sampled(field * fade(field.shape[-1]).to(field), grid, "bilinear", "zeros")
 
     def add(self, field: Tensor, boxes: Tensor) -> Tensor:
-        """Adds a field to the pixels of the box (F, C, h, w), in place, working only on those that it changes."""
+        """Add a field to the pixels of the box (F, C, h, w) in place, processing only the pixels that change."""
         size = field.shape[-1]
         field = field * fade(size).to(field)
-        if size > self._side:  # it shrinks, so it is low-passed
+        if size > self._side:  # downscaling needs antialiasing
             size = max(round(self._side), 1)
             field = F.interpolate(field, (size, size), mode="bicubic", antialias=True) * fade(size).to(field)
         rows, columns, shown = self.part(field, "bicubic")
@@ -165,7 +170,7 @@ class _Placement:
         return boxes
 
     def mix(self, picture: Tensor, share: Tensor, boxes: Tensor) -> None:
-        """Shows a picture (F, 3, n, n) in the box (F, 3, h, w), in place, as far as its share (F, 1, n, n) says."""
+        """Blend a picture (F, 3, n, n) into the box (F, 3, h, w) in place, by a mask ``share`` (F, 1, n, n)."""
         size = picture.shape[-1]
         share = share * fade(size).to(share)
         if size > self._side:
@@ -179,8 +184,7 @@ class _Placement:
             boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(shown, share)
 
     def part(self, field: Tensor, mode: str = "bilinear") -> tuple[slice, slice, Tensor]:
-        """The rows and columns of the box that a field (F, C, n, n) reaches where it is not zero, and the field there,
-        (F, C, h, w)."""
+        """Return the rows and columns of the box where a field (F, C, n, n) is not zero, and the field there."""
         used = field.detach().abs().amax((0, 1)) > 0
         rows, columns = self._reached(used) if used.any() else (slice(0, 0), slice(0, 0))
         grid = self._grid[rows, columns].expand(len(field), -1, -1, -1)
@@ -189,7 +193,7 @@ class _Placement:
         return rows, columns, _sampled(field, grid, mode, "zeros")
 
     def _reached(self, used: Tensor) -> tuple[slice, slice]:
-        """Rows and columns of the box to which a field (n, n) reaches that is zero where not ``used``."""
+        """Return the rows and columns of the box that can be affected by the ``used`` cells (n, n) of a field."""
         per_cell = self._crop.size / used.shape[-1]
         rows, columns = used.any(1).nonzero(), used.any(0).nonzero()
         x0, x1 = (columns.min().item() - 2) * per_cell, (columns.max().item() + 3) * per_cell
@@ -201,7 +205,7 @@ class _Placement:
 
 
 def fade(size: int) -> Tensor:
-    """(size, size): 1 inside of the crop, falling smoothly to exactly 0 in its outermost pixels."""
+    """Return the feather mask (size, size): 1 inside the crop, smoothly down to exactly 0 in the outermost pixels."""
     across = torch.arange(size)
     rise = smoothstep(torch.minimum(across, across.flip(0)) / (FADE * size))
     return rise[:, None] * rise

@@ -1,7 +1,7 @@
-"""Landmarks drawn as a map for the structure encoder, and the mask of what the network may repaint.
+"""Drawing landmarks as a map for the structure encoder, and as the mask of what the network may change.
 
-Lines are soft and drawn from the exact distance to each segment; openings are filled by the area they cover in each
-cell. Both follow a landmark by fractions of a cell, so a lip gap of half a cell reads as 0.5 and a closed one as 0.
+Lines are soft, computed from the exact distance to each segment; openings are filled with exact area coverage. Both
+have subcell accuracy: a lip gap of half a cell gives 0.5, and closed lips give 0.
 """
 
 from itertools import pairwise
@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from ..face import topology as mesh
 
 LINE_WIDTH = 0.7  # standard deviation of a line, in cells
-MASK_SIZE = 64  # cells a side at which the mask is made before it is enlarged
-MASK_REGIONS = ((mesh.LOWER_FACE, 1.1), (mesh.EYE_RIGHT_RING, 1.3), (mesh.EYE_LEFT_RING[::-1], 1.3))  # and how enlarged
+MASK_SIZE = 64  # cells per side of the mask before upsampling
+MASK_REGIONS = ((mesh.LOWER_FACE, 1.1), (mesh.EYE_RIGHT_RING, 1.3), (mesh.EYE_LEFT_RING[::-1], 1.3))  # and enlargement
 MASK_FEATHER = 1.6  # standard deviation of the mask's edge in cells
 MASK_BORDER = 4  # cells from the border of the crop over which the mask falls to zero
 
@@ -27,7 +27,7 @@ def _path(points: tuple[int, ...]) -> list[tuple[int, int]]:
     return list(pairwise(points))
 
 
-# Channel by channel; the filled ones come after the lines.
+# One channel each; the filled channels come after the lines.
 LINES: dict[str, list[tuple[int, int]]] = {
     "outer lips": _loop(mesh.LIPS_OUTER),
     "inner lips": _loop(mesh.LIPS_INNER),
@@ -35,13 +35,13 @@ LINES: dict[str, list[tuple[int, int]]] = {
     "face oval": _loop(mesh.FACE_OVAL[::2]),
     "nose": _path(mesh.NOSE_BRIDGE) + _path(mesh.NOSE_BASE_LINE),
 }
-OUTSIDE = 0.25  # share of what a network adds that is shown where the photograph has something to show
-OPENING_EDGE = 3  # pixels over which the inside of a mouth fades in
+OUTSIDE = 0.25  # weight of the network's residual outside the mouth
+OPENING_EDGE = 3  # kernel size in pixels of the blur of the mouth opening's edge
 MAP_CHANNELS: tuple[str, ...] = (*LINES, "open mouth", "open eyes", "irises")
 
 
 def landmark_map(landmarks: Tensor, crop_size: int, size: int = 64) -> Tensor:
-    """landmarks: (F, 478, 3) in crop pixels -> (F, 8, size, size) in 0..1, the channels named by ``MAP_CHANNELS``."""
+    """Draw landmarks (F, 478, 3) in crop pixels as maps (F, 8, size, size) in 0..1, with channels ``MAP_CHANNELS``."""
     points = landmarks[..., :2] * (size / crop_size)
     lines = [draw_lines(points, segments, size) for segments in LINES.values()]
     mouth = fill(points[:, mesh.LIPS_INNER], size)
@@ -51,9 +51,10 @@ def landmark_map(landmarks: Tensor, crop_size: int, size: int = 64) -> Tensor:
 
 
 def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
-    """What may differ from the warped reference: the lower face and the eyes, in the reference and in the target.
+    """Return the feathered mask (F, 1, crop_size, crop_size) in 0..1 of what may differ from the warped reference.
 
-    source: (478, 3), target: (F, 478, 3), both in crop pixels -> (F, 1, crop_size, crop_size) in 0..1, feathered.
+    It covers the lower face and the eyes, in the reference and in the target. source: (478, 3), target: (F, 478, 3),
+    both in crop pixels.
     """
     scale = MASK_SIZE / crop_size
     both = torch.cat((source[None], target))[..., :2] * scale
@@ -67,28 +68,26 @@ def motion_mask(source: Tensor, target: Tensor, crop_size: int) -> Tensor:
 
 
 def mouth_opening(landmarks: Tensor, crop_size: int) -> Tensor:
-    """What lies between the lips. landmarks: (F, 478, 3) in crop pixels -> (F, 1, crop_size, crop_size) in 0..1."""
+    """Return the mask (F, 1, crop_size, crop_size) in 0..1 between the lips. landmarks: (F, 478, 3) in crop pixels."""
     inside = fill(landmarks[:, mesh.LIPS_INNER, :2], crop_size)[:, None]
     return F.avg_pool2d(inside, OPENING_EDGE, 1, OPENING_EDGE // 2)
 
 
 def drawn_share(opening: Tensor) -> Tensor:
-    """How much of what a network adds to the warp is shown: all of it between the lips, ``OUTSIDE`` elsewhere.
+    """Return the weight of the network's residual: 1 between the lips, ``OUTSIDE`` elsewhere.
 
-    Skin and lips are in the photograph, and the warp brings them sharply to where they belong; what a network makes of
-    them is no better on people it does not know.
-
-    opening: (F, 1, S, S) in 0..1, as of ``mouth_opening`` -> the same shape.
+    The warped photograph already shows skin and lips sharply; the network does not improve them for people outside its
+    training data. opening: (F, 1, S, S) in 0..1, from ``mouth_opening`` -> the same shape.
     """
     return OUTSIDE + (1 - OUTSIDE) * opening
 
 
 def draw_lines(points: Tensor, segments: list[tuple[int, int]], size: int) -> Tensor:
-    """Soft lines between points (F, N, 2) in cells, drawn for each pair of indices -> (F, size, size) in 0..1."""
+    """Draw soft lines between pairs of points (F, N, 2), given in cells: (F, size, size) in 0..1."""
     ends = points[:, torch.tensor(segments, device=points.device)]  # (F, K, 2, 2)
     middle, half = ends.mean(2), (ends[:, :, 1] - ends[:, :, 0]) / 2  # (F, K, 2)
     reach = half.norm(dim=-1, keepdim=True)
-    # Where two points coincide, any direction will do.
+    # Any direction is valid where two points coincide.
     unit = torch.where(reach > 1e-6, half / reach.clamp_min(1e-6), half.new_tensor((1.0, 0.0)))
     normal = torch.stack((-unit[..., 1], unit[..., 0]), -1)
     # Signed distances from a segment's middle, along it and across it, are linear in the cell: one matrix product each.
@@ -102,15 +101,14 @@ def draw_lines(points: Tensor, segments: list[tuple[int, int]], size: int) -> Te
 
 
 def fill(polygon: Tensor, size: int) -> Tensor:
-    """The area of each cell that a closed polygon covers.
+    """Return the covered area (F, size, size) in 0..1 of each cell for a closed polygon.
 
-    polygon: (F, K, 2) in cells, clockwise as seen (left to right along its upper side); what is turned inside out
-    counts as empty -> (F, size, size) in 0..1.
+    polygon: (F, K, 2) in cells, clockwise as seen (left to right along its upper side); inverted parts count as empty.
     """
     x0, y0 = polygon.unbind(-1)  # (F, K)
     x1, y1 = polygon.roll(-1, 1).unbind(-1)
     left = torch.arange(size, device=polygon.device, dtype=polygon.dtype)
-    # Under each edge, in each column: the width it spans (signed by its direction) and its height there.
+    # Per edge and column: the width that the edge spans, signed by its direction, and its height.
     low, high = torch.minimum(x0, x1)[..., None], torch.maximum(x0, x1)[..., None]
     begin, end = torch.maximum(low, left), torch.minimum(high, left + 1)
     width = (end - begin).clamp_min(0) * torch.sign(x1 - x0)[..., None]  # (F, K, columns)
@@ -121,14 +119,14 @@ def fill(polygon: Tensor, size: int) -> Tensor:
 
 
 def _homogeneous_cells(size: int) -> Tensor:
-    """(x, y, 1) of every cell's centre, row by row: (3, size * size)."""
+    """Return homogeneous coordinates (3, size * size) of the cell centres, row by row."""
     steps = torch.arange(size) + 0.5
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     return torch.stack((x.flatten(), y.flatten(), torch.ones(size * size)))
 
 
 def _disc(iris: Tensor, size: int) -> Tensor:
-    """iris: (F, 5, 2) in cells, its centre first -> a soft disc (F, size, size)."""
+    """Draw a soft disc (F, size, size) for an iris (F, 5, 2) in cells, its centre first."""
     radius = (iris[:, 1:] - iris[:, :1]).norm(dim=-1).mean(1)
     steps = torch.arange(size, device=iris.device, dtype=iris.dtype) + 0.5
     across, down = ((steps - iris[:, 0, axis, None]).square() for axis in (0, 1))
@@ -137,13 +135,13 @@ def _disc(iris: Tensor, size: int) -> Tensor:
 
 
 def enlarged(polygon: Tensor, factor: float) -> Tensor:
-    """A polygon (F, K, 2) about its middle."""
+    """Scale a polygon (F, K, 2) about its mean."""
     centre = polygon.mean(1, keepdim=True)
     return centre + factor * (polygon - centre)
 
 
 def blurred(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (F, C, H, W), the outside counted as 0."""
+    """Apply a Gaussian blur with zero padding to (F, C, H, W)."""
     reach = round(3 * sigma)
     steps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)

@@ -1,7 +1,7 @@
-"""The face as networks for public weights were shown it: coloured lines on black.
+"""Drawing faces as coloured lines on black, as public weights expect them.
 
-Which points are joined, the colours and the sizes are those that CrucibleAI/ControlNetMediaPipeFace was trained with,
-or AniPortrait.
+The connected points, the colours and the sizes are those of the training of CrucibleAI/ControlNetMediaPipeFace, or of
+AniPortrait.
 """
 
 from itertools import pairwise
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from ..face import topology as mesh
 
-LINE = 3  # pixels, that OpenCV's lines of thickness 2 cover
+LINE = 3  # line width in pixels, equal to what OpenCV draws for a thickness of 2
 PUPIL = 2  # half the side of a pupil's square, in pixels
-TRAINED_SIZE = 512  # pixels, of the pictures in which lines have this width
+TRAINED_SIZE = 512  # side in pixels of the pictures for which these sizes hold
 
 _Colour = tuple[int, int, int]  # red, green, blue
 Lines = tuple[tuple[_Colour, tuple[tuple[int, ...], ...]], ...]  # paths through landmarks, and their colours
 Pupils = tuple[tuple[_Colour, int], ...]
-# In the order in which they are drawn. Right and left are the subject's own.
+# In drawing order. Right and left are the subject's.
 LINES: Lines = (
     ((10, 200, 10), ((*mesh.FACE_OVAL, mesh.FACE_OVAL[0]),)),
     ((10, 200, 180), (mesh.EYE_LEFT_LOWER, mesh.EYE_LEFT_UPPER)),
@@ -32,13 +32,13 @@ LINES: Lines = (
         (mesh.LIPS_OUTER_LOWER, mesh.LIPS_OUTER_UPPER, mesh.LIPS_INNER_LOWER, mesh.LIPS_INNER_UPPER),
     ),
 )
-# AniPortrait's (Wei et al. 2024, arXiv 2403.17694): each quarter of each lip line has a colour of its own; no forehead
-# and no pupils. Its channels are not red, green and blue, but as they stand here.
+# AniPortrait (Wei et al. 2024, arXiv 2403.17694) draws each half of each lip line in its own colour, and neither
+# forehead nor pupils. Its channels are not RGB; their order is kept as it is.
 _JAW = mesh.FACE_OVAL[mesh.FACE_OVAL.index(251) : mesh.FACE_OVAL.index(21) + 1]
 
 
 def _halves(path: tuple[int, ...], right: _Colour, left: _Colour) -> Lines:
-    """A path over the lips from the right corner to the left one, in two colours."""
+    """Split a lip path from the right corner to the left one into two colours."""
     middle = len(path) // 2
     return (right, (path[: middle + 1],)), (left, (path[middle:],))
 
@@ -58,14 +58,14 @@ PUPILS: Pupils = (((250, 200, 10), mesh.IRIS_RIGHT[0]), ((10, 200, 250), mesh.IR
 
 
 def draw_control(landmarks: Tensor, crop_size: int, size: int) -> Tensor:
-    """landmarks: (F, 478, 3) in crop pixels -> (F, 3, size, size) in 0..1, red, green and blue."""
+    """Draw landmarks (F, 478, 3) in crop pixels for the ControlNet: RGB (F, 3, size, size) in 0..1."""
     points = (landmarks[..., :2] * (size / crop_size)).tolist()
     drawn = torch.from_numpy(np.stack([_draw(face, size, LINES, PUPILS, LINE) for face in points]))
     return (drawn.permute(0, 3, 1, 2).float() / 255).to(landmarks)
 
 
 def draw_pose(landmarks: Tensor, crop_size: int, size: int) -> Tensor:
-    """landmarks: (F, 478, 3) in crop pixels -> (F, 3, size, size) bytes, as AniPortrait's pose guider takes them."""
+    """Draw landmarks (F, 478, 3) in crop pixels for AniPortrait's pose guider: (F, 3, size, size) bytes."""
     points = (landmarks[..., :2] * (size / crop_size)).tolist()
     drawn = torch.from_numpy(np.stack([_draw(face, size, POSE_LINES, (), LINE) for face in points]))
     return drawn.permute(0, 3, 1, 2).to(landmarks.device)
@@ -86,11 +86,11 @@ def _draw(points: list[list[float]], size: int, lines: Lines, pupils: Pupils, li
     return np.asarray(picture)
 
 
-MARGIN = 0.1  # by which the face's box grows on each side, in parts of its own
+MARGIN = 0.1  # enlargement of the face box on each side, as a fraction of its size
 
 
 def face_box_map(landmarks: Tensor, size: int) -> Tensor:
-    """EchoMimic's face map, (1, size, size): 1 in the face's box, a little enlarged, and 0 around it.
+    """Return EchoMimic's face map (1, size, size): 1 inside the slightly enlarged face box, 0 outside.
 
     landmarks: (478, 3) in crop pixels.
     """

@@ -1,8 +1,8 @@
 """From decoded latents to frames: an ordered list of layers, each a function from one ``FaceFrames`` to the next.
 
-The network's picture comes first; a mouth is painted into it where the portrait shows none, parts borrowed from other
-references are put over it, it takes on the tone of a monochrome photograph, and at last the look that a prompt asks
-for. ``Compositor`` then pastes the result into the portrait.
+The network's picture comes first. A mouth interior is painted into it where the portrait shows none, parts borrowed
+from other references are blended over it, the tone of a monochrome photograph is applied, and last the look that a
+prompt asks for. ``Compositor`` then pastes the result into the portrait.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,9 @@ from .tone import tone_of
 class FaceFrames:
     """F aligned crops of S x S pixels between the network and the compositor.
 
-    structure: the geometry of these frames. opening: (F, 1, S, S) in 0..1, what lies between the lips. residual:
-    (F, 3, S, S), added to the warped portrait as far as ``mask`` (F, 1, S, S) says. picture: (F, 3, S, S), shown in
-    place of the warped portrait as far as ``picture_weight`` (F, 1, S, S) says.
+    structure: the geometry of these frames. opening: (F, 1, S, S) in 0..1, the mask between the lips. residual:
+    (F, 3, S, S), added to the warped portrait with weight ``mask`` (F, 1, S, S). picture: (F, 3, S, S), blended over
+    the warped portrait with weight ``picture_weight`` (F, 1, S, S).
     """
 
     structure: Structure
@@ -47,7 +47,7 @@ Layer = Callable[[FaceFrames], FaceFrames]
 def layers_of(
     identity: Identity, basis: FaceBasis, config: PortraitTalkConfig, painter: Painter | None
 ) -> list[tuple[str, Layer]]:
-    """The layers over the network's picture, by name, in the order in which they are applied."""
+    """Return names and layers above the network's picture, in the order of application."""
     layers: list[tuple[str, Layer]] = []
     if config.painted_mouth:
         layers.append(("painted mouth", lambda frames: paint_mouth(frames, identity, basis, config.painted_mouth)))
@@ -68,12 +68,12 @@ def network_picture(
     clean: Tensor,
     portrait_aperture: Tensor,
 ) -> FaceFrames:
-    """The first layer, decoded from latents: the residual ``decode(clean) - decode(base)``, and ``decode(clean)``
-    itself, shown where closed lips open and the warp has nothing but stretched lip to offer.
+    """Decode the first layer: the residual ``decode(clean) - decode(base)``, and the picture ``decode(clean)``.
 
-    base, clean: (F, C, h, w), latents of the warped portrait and of the network's result. portrait_aperture: () lip
-    aperture of the portrait. Only the cells under the mask, and a rim around them, are decoded: the autoencoder was
-    trained on windows of a crop, and most of the crop does not change. An autoencoder with attention sees all of it.
+    The picture is shown where closed lips open, because the warp has only stretched lips there. base, clean: (F, C, h,
+    w), latents of the warped portrait and of the network's result. portrait_aperture: () lip aperture of the portrait.
+    Only the cells under the mask and a rim around them are decoded, because most of the crop does not change and the
+    autoencoder was trained on windows of a crop. An autoencoder with attention decodes the whole crop.
     """
     opening = mouth_opening(structure.landmarks, config.crop_size)
     rows = columns = slice(0, config.latent_size)
@@ -91,15 +91,17 @@ def network_picture(
 
 
 def paint_mouth(frames: FaceFrames, identity: Identity, basis: FaceBasis, share: float) -> FaceFrames:
-    """Paint teeth and the dark of the mouth between the lips, over ``share`` of the network's picture; over all of it
-    for a portrait that shows its own mouth."""
+    """Paint teeth and the mouth cavity between the lips, with weight ``share`` over the network's picture.
+
+    The weight is 1 for a portrait that shows the inside of its mouth.
+    """
     painted = painted_mouth(identity, frames.structure.landmarks, basis)
     weight = share + (1 - share) * shows_mouth(lip_aperture(identity.landmarks))
     return replace(frames, picture=frames.picture.lerp(painted, weight * frames.opening))
 
 
 def show_borrowed(frames: FaceFrames) -> FaceFrames:
-    """Show what the warped portrait borrowed from other references, or kept of its own teeth, with the residual."""
+    """Show the borrowed pixels of the warped portrait (other references, or its own teeth), with the residual."""
     structure = frames.structure
     return replace(
         frames,
@@ -109,13 +111,13 @@ def show_borrowed(frames: FaceFrames) -> FaceFrames:
 
 
 def apply_tone(frames: FaceFrames, tone: Callable[[Tensor], Tensor]) -> FaceFrames:
-    """Give what was drawn the tone of a monochrome portrait."""
+    """Apply the tone of a monochrome portrait to picture and residual."""
     warped = frames.structure.warped
     return replace(frames, picture=tone(frames.picture), residual=tone(warped + frames.residual) - warped)
 
 
 def apply_look(frames: FaceFrames, painter: Painter) -> FaceFrames:
-    """Give what was drawn the look that the style asks for."""
+    """Apply the style's look to picture and residual."""
     residual, mask, picture = painter.difference(
         frames.structure, frames.residual, frames.picture, frames.picture_weight
     )
@@ -123,11 +125,11 @@ def apply_look(frames: FaceFrames, painter: Painter) -> FaceFrames:
 
 
 def active_cells(mask: Tensor, size: int, rim: int = 1) -> tuple[slice, slice]:
-    """The rows and columns of a grid of ``size`` cells a side in which a mask (n, 1, S, S) is not zero, and a rim."""
+    """Return rows and columns, in a grid of ``size`` cells per side, of a non-zero mask (n, 1, S, S) plus a rim."""
     used = adaptive_max_pool2d(mask, size).amax((0, 1)) > 0
 
     def span(line: Tensor) -> slice:
-        found = line.nonzero().flatten().tolist() or [0]
-        return slice(max(found[0] - rim, 0), min(found[-1] + 1 + rim, size))
+        indices = line.nonzero().flatten().tolist() or [0]
+        return slice(max(indices[0] - rim, 0), min(indices[-1] + 1 + rim, size))
 
     return span(used.any(1)), span(used.any(0))

@@ -1,9 +1,9 @@
-"""What shows between opening lips.
+"""Filling the mouth between opening lips.
 
-A portrait with closed lips does not tell: there the warp has nothing but stretched lip. A further reference whose mouth
-is open does: its mouth is warped into the frames (our own reading of the paper's several references); without one,
-the network draws, over whose picture a mouth is painted (``teeth``). What a picture shows of a mouth keeps its height
-where lips open further than in it.
+A portrait with closed lips gives only stretched lips there. The mouth of a further reference with open lips is warped
+into the frames (our own reading of the paper's several references). Without one, the network draws the mouth, and a
+mouth interior is painted over its picture (``teeth``). Where lips open further than in their reference, teeth keep
+their height instead of being stretched.
 """
 
 import torch
@@ -20,39 +20,40 @@ from .light import skin_colour
 from .openings import height_over
 from .warp import flow_between, warp
 
-PARTED = 0.03  # eye distances by which closed lips have to part for nothing of them to be left between
-MIN_BORROW_APERTURE = 0.08  # lip aperture from which a mouth has enough to give: a smile's row of teeth is a few pixels
-FURTHER = 1.1  # times its opening at which a mouth is no longer stretched
-ROWS = 17  # of a mouth that are compared
-UPPER = (0.4, 1.0)  # of a mouth's height: where what belongs to the upper lip may end and the dark begin
-DARK = 0.7  # times as bright as the brightest row of a mouth: what is darker lies behind the teeth
-EDGE = 0.04  # eye distances over which that fades out
-LEAST = 0.005  # eye distances that are added to openings before they are compared
-LIGHT = (0.5, 2.0)  # range of the factor that brings a reference into the portrait's light
+PARTED = 0.03  # increase of the lip aperture at which a portrait's stretched lips are fully replaced
+MIN_BORROW_APERTURE = 0.08  # smallest lip aperture to borrow from: the teeth of a smile are only a few pixels high
+FURTHER = 1.1  # ratio of lip apertures from which a mouth counts as over-stretched
+ROWS = 17  # rows of a mouth that are compared for brightness
+UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
+DARK = 0.7  # brightness relative to a mouth's brightest row below which a row is dark cavity
+EDGE = 0.04  # fade-out at the ends of known content, in eye distances
+LEAST = 0.005  # eye distances added to openings before their ratio is taken
+LIGHT = (0.5, 2.0)  # range of the gain that matches a reference to the portrait's lighting
 
 
 def shows_mouth(aperture: Tensor) -> Tensor:
-    """How far a picture of so open lips shows what is behind them, in 0..1."""
+    """Return how far a picture with this lip aperture shows the inside of the mouth, in 0..1."""
     return smoothstep(2 * aperture / SHOWS_TEETH - 1)
 
 
 def stretched_mouth(opening: Tensor, landmarks: Tensor, portrait_aperture: Tensor) -> Tensor:
-    """How far each pixel inside of an open mouth is stretched, rather than what the portrait's own mouth shows.
+    """Return the soft mask (F, 1, S, S) in 0..1 of pixels between the lips that are over-stretched in the warp.
 
-    Of a portrait that shows no mouth of its own, all is stretched lip that opens by ``PARTED``; of one that does, all
-    is stretched that opens ``FURTHER``. opening: (F, 1, S, S) in 0..1, the ``mouth_opening`` of landmarks:
-    (F, 478, 3) in crop pixels; portrait_aperture: () -> (F, 1, S, S) in 0..1, with a soft edge.
+    For a portrait with closed lips, the mask is full once the aperture has grown by ``PARTED``; for one that shows the
+    inside of its mouth, once it has grown by the factor ``FURTHER``. opening: (F, 1, S, S) in 0..1, the
+    ``mouth_opening`` of ``landmarks`` (F, 478, 3) in crop pixels. portrait_aperture: () lip aperture of the portrait.
     """
-    asked = lip_aperture(landmarks)
-    parted = ((asked - portrait_aperture) / PARTED).clamp(0, 1)
-    share = parted.lerp(_wider(asked, portrait_aperture), shows_mouth(portrait_aperture))
+    aperture = lip_aperture(landmarks)
+    parted = ((aperture - portrait_aperture) / PARTED).clamp(0, 1)
+    share = parted.lerp(_wider(aperture, portrait_aperture), shows_mouth(portrait_aperture))
     return opening * share[:, None, None, None]
 
 
 def open_mouth(references: Tensor, landmarks: Tensor) -> View | None:
-    """The mouth of the reference whose lips are furthest apart, unless that is the portrait, or shows hardly more.
+    """Return the reference with the widest open lips, matched to the portrait's skin colour.
 
-    references: (N, 3, S, S) in 0..1, the portrait first; landmarks: (N, 478, 3) in their pixels.
+    references: (N, 3, S, S) in 0..1, the portrait first; landmarks: (N, 478, 3) in their pixels. None if that is the
+    portrait, or if the lips are open less than ``PARTED`` further than the portrait's or ``MIN_BORROW_APERTURE``.
     """
     apertures = lip_aperture(landmarks)
     widest = int(apertures.argmax())
@@ -65,34 +66,34 @@ def open_mouth(references: Tensor, landmarks: Tensor) -> View | None:
 def borrow_mouth(
     warped: Tensor, landmarks: Tensor, portrait: View, mouth: View | None, flow_size: int
 ) -> tuple[Tensor, Tensor]:
-    """The warped portrait (F, 3, S, S) with what a picture shows of the mouth where the portrait's own is stretched,
-    and how far each pixel is of that, (F, 1, S, S) in 0..1.
+    """Fill over-stretched mouth pixels of the warped portrait (F, 3, S, S) from a reference.
 
-    landmarks: (F, 478, 3) of the frames; portrait: it and its own. mouth: another reference's, shown where lips open
-    further than the portrait's own by ``PARTED``. Without one it is the portrait's own, if it shows any, which keeps
-    its height where it opens ``FURTHER``.
+    landmarks: (F, 478, 3) of the frames. portrait: the portrait and its landmarks. mouth: a reference with open lips,
+    fully used where the aperture exceeds the portrait's by ``PARTED``. Without it, the portrait's own mouth, if it
+    shows any, is used at its own height where the aperture exceeds it by the factor ``FURTHER``. Returns the frames,
+    and the blend mask (F, 1, S, S) in 0..1.
     """
-    size, asked, own = warped.shape[-1], lip_aperture(landmarks), lip_aperture(portrait.landmarks)
+    size, aperture, portrait_aperture = warped.shape[-1], lip_aperture(landmarks), lip_aperture(portrait.landmarks)
     if mouth is None:
-        seen, known = warped, portrait
-        share = shows_mouth(own) * _wider(asked, own)
+        source, reference = warped, portrait
+        share = shows_mouth(portrait_aperture) * _wider(aperture, portrait_aperture)
     else:
-        seen = warp(mouth.picture, flow_between(mouth.landmarks, landmarks, size, flow_size))
-        known = mouth
-        share = ((asked - own) / PARTED).clamp(0, 1)
+        source = warp(mouth.picture, flow_between(mouth.landmarks, landmarks, size, flow_size))
+        reference = mouth
+        share = ((aperture - portrait_aperture) / PARTED).clamp(0, 1)
     if not share.any():
         return warped, torch.zeros_like(warped[:, :1])
-    seen, kept = unstretched(seen, landmarks, known)
+    source, kept = unstretched(source, landmarks, reference)
     borrowed = mouth_opening(landmarks, size) * share[:, None, None, None] * kept
-    return warped.lerp(seen, borrowed), borrowed
+    return warped.lerp(source, borrowed), borrowed
 
 
 def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tensor, Tensor]:
-    """Mouths that were stretched from that of a ``known`` picture, at their own height again: the upper teeth hang from
-    the upper lip, what lies below the dark behind them stands on the lower one; and how far each pixel is of either,
-    (F, 1, S, S) in 0..1. A mouth that opens no further than it did stays as it is.
+    """Undo the vertical stretch of mouths that were warped from the picture ``known``.
 
-    pictures: (F, 3, S, S); landmarks: (F, 478, 3) in their pixels.
+    The upper teeth keep their height below the upper lip, and the content below the dark cavity keeps its height above
+    the lower lip. A mouth that is open no further than in ``known`` is not changed. pictures: (F, 3, S, S). landmarks:
+    (F, 478, 3) in their pixels. Returns the pictures, and a mask (F, 1, S, S) in 0..1 of the known content.
     """
     size = pictures.shape[-1]
     centres = torch.arange(size, device=pictures.device) + 0.5
@@ -104,32 +105,34 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     by = height_over(torch.stack((upper[..., 0], by), -1), at)[:, None]
     down = (centres[:, None] - top) / gap  # (F, S, S), 0 at the upper lip, 1 at the lower one
     middle = _dark_row(known)
-    hanging, standing = middle / by, 1 - (1 - middle) / by  # down to where, and from where on, something is known
+    hanging, standing = middle / by, 1 - (1 - middle) / by  # ends of the known content from above and below
     is_upper = (down < (hanging + standing) / 2) | (middle == 1)
-    from_where = torch.where(is_upper, (down * by).clamp_max(1), 1 - (1 - down) * by)
+    source = torch.where(is_upper, (down * by).clamp_max(1), 1 - (1 - down) * by)
     beyond = torch.where(is_upper, down - hanging, standing - down) * gap
     inside = (down > 0) & (down < 1)
-    y = torch.where(inside, top + from_where * gap, centres[:, None].expand_as(down))
+    y = torch.where(inside, top + source * gap, centres[:, None].expand_as(down))
     grid = torch.stack((centres.expand_as(y), y), -1) * (2 / size) - 1
     kept = 1 - smoothstep(beyond / (EDGE * eye_distance(landmarks)[:, None, None]))
     return grid_sample(pictures, grid, padding_mode="border", align_corners=False), kept[:, None]
 
 
 def _dark_row(known: View) -> float:
-    """Where between the lips of a mouth it is darkest, as a share of its height from above: 1 where teeth fill it."""
+    """Return the darkest height in a mouth, as a fraction from the upper lip, or 1 where teeth fill the mouth."""
     upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
     at = upper + (lower - upper) * down  # (R, K, 2)
-    seen = grid_sample(known.picture[None], at[None] * (2 / known.picture.shape[-1]) - 1, align_corners=False)
-    rows = seen.mean((0, 1, 3))  # (R,)
+    sampled = grid_sample(known.picture[None], at[None] * (2 / known.picture.shape[-1]) - 1, align_corners=False)
+    rows = sampled.mean((0, 1, 3))  # (R,)
     within = rows.where(down[:, 0, 0] > UPPER[0], rows.max())
     darkest = int(within.argmin())
     return float(down[darkest]) if within[darkest] < DARK * rows.max() else UPPER[1]
 
 
 def _stretch(landmarks: Tensor, known: Tensor) -> Tensor:
-    """How many times further lips are open along their length than in ``known`` landmarks (478, 3), at least 1:
-    (F, K), K the points of each of their edges; the corners are as what is beside them."""
+    """Return the ratio (F, K), at least 1, of lip openings to those of ``known`` (478, 3), at the K points of an edge.
+
+    The corners take the ratio of their neighbours.
+    """
     heights = [
         (points[..., LIPS_INNER_LOWER, 1] - points[..., LIPS_INNER_UPPER, 1]) / eye_distance(points)[..., None]
         for points in (landmarks, known)
@@ -138,6 +141,6 @@ def _stretch(landmarks: Tensor, known: Tensor) -> Tensor:
     return torch.cat((by[:, 1:2], by[:, 1:-1], by[:, -2:-1]), 1)
 
 
-def _wider(asked: Tensor, aperture: Tensor) -> Tensor:
-    """How far ``asked`` lips are wider open than ``aperture``: 1 where they are ``FURTHER``."""
-    return ((asked / aperture.clamp_min(1e-6) - 1) / (FURTHER - 1)).clamp(0, 1)
+def _wider(aperture: Tensor, reference: Tensor) -> Tensor:
+    """Return how far ``aperture`` exceeds ``reference``: 0 at the same aperture, 1 at ``FURTHER`` times it."""
+    return ((aperture / reference.clamp_min(1e-6) - 1) / (FURTHER - 1)).clamp(0, 1)

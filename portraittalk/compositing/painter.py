@@ -1,9 +1,9 @@
-"""The look that a prompt asks for, on the portrait once and on what is drawn anew in each frame.
+"""Applying the look that a prompt asks for, to the portrait once and to the drawn parts of each frame.
 
-The portrait is animated as the photograph that it is, for which the other networks were trained; only what is shown
-gets the look. It is given to the whole portrait once, whose pixels the motion then moves: brush strokes stay on the
-face, and nothing flickers where nothing moves. What AnimateNet adds to a frame is added as the difference that it
-makes to the frame in that look. Strokes that stretch over a mouth that opens are drawn anew.
+The animation works on the original photograph, for which the other networks were trained; only the output gets the
+look. The look is applied once to the whole portrait, whose pixels are then warped: brush strokes stay fixed to the
+face, and static areas do not flicker. AnimateNet's residual is added as the difference that it makes to the frame with
+the look. Strokes that would stretch over an opening mouth are redrawn.
 """
 
 import copy
@@ -19,17 +19,17 @@ from ..text.networks import load_look_networks
 from ..types import Crop, Structure
 from .warp import warp
 
-STRONGEST = 1.5  # beyond the look as learnt, pictures burn out
-LARGEST = 2**22  # pixels of a portrait that LookNet sees at once
+STRONGEST = 1.5  # largest strength of a look; stronger ones clip colours
+LARGEST = 2**22  # largest input of LookNet in pixels
 STRIP = 2**20  # pixels that are recoloured at once
-BLEED = 8  # pixels of 256 by which what is drawn reaches beyond the mask: strokes and blur do
+BLEED = 8  # pixels, of 256 per side, by which strokes and blur reach beyond the mask
 
 
 class Painter:
-    """Gives a look (L,), weights of LookNet's looks, to a portrait and to its frames. Negative weights push the picture
-    away from a look. Everything is on the network's device.
+    """Painter of a look (L,), weights of LookNet's looks, for a portrait and its frames, on the network's device.
 
-    portrait: the whole portrait in the look. paper: (1, 3, h, w), the grain of all of it, at ``scale`` of its size.
+    Negative weights push the picture away from a look. portrait: the whole portrait with the look applied. paper:
+    (1, 3, h, w), the paper grain of the whole portrait, at ``scale`` of its size.
     """
 
     def __init__(self, net: LookNet, look: Tensor, portrait: Tensor, crop: Crop) -> None:
@@ -37,36 +37,38 @@ class Painter:
         self._parts = parts_of(look)
         height, width = portrait.shape[-2:]
         self.scale = min(scale_of(crop) * self.size / crop.size, math.sqrt(LARGEST / (height * width)))
-        seen = [max(round(n * self.scale), 8) for n in (height, width)]
-        self.paper = net.paper_of(*seen).to(portrait)[None]
-        self.portrait = self._painted(portrait[None], seen, self.paper)[0]
-        near = Crop(torch.cat((crop.matrix[:, :2] / self.scale, crop.matrix[:, 2:]), 1), crop.size, (seen[0], seen[1]))
-        self._paper = extract_crop(self.paper[0] / 16 + 0.5, near, self.size)  # of the crop, in a picture's range
+        size = [max(round(n * self.scale), 8) for n in (height, width)]
+        self.paper = net.paper_of(*size).to(portrait)[None]
+        self.portrait = self._painted(portrait[None], size, self.paper)[0]
+        scaled = Crop(
+            torch.cat((crop.matrix[:, :2] / self.scale, crop.matrix[:, 2:]), 1), crop.size, (size[0], size[1])
+        )
+        self._paper = extract_crop(self.paper[0] / 16 + 0.5, scaled, self.size)  # of the crop, scaled to 0..1
 
     @torch.no_grad()
     def difference(
         self, structure: Structure, residual: Tensor, drawn: Tensor, stretched: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What a residual (F, 3, S, S) of frames amounts to in this look, the mask (F, 1, S, S) of it, and ``drawn``
-        (F, 3, S, S) in the look.
+        """Return the residual (F, 3, S, S) with the look applied, its mask (F, 1, S, S), and ``drawn`` with the look.
 
-        stretched: (F, 1, S, S) in 0..1, how far a pixel is that of ``drawn``. There the paper keeps still.
+        residual, drawn: (F, 3, S, S). stretched: (F, 1, S, S) in 0..1, the blend mask of ``drawn``, under which the
+        paper grain is not warped.
         """
         plain = structure.warped
-        moved = warp(self._paper, structure.flow)
-        kept = F.interpolate(stretched, moved.shape[-2:], mode="bilinear", antialias=True)
-        paper = (torch.lerp(moved, self._paper.expand_as(moved), kept.expand_as(moved)) - 0.5) * 16
+        warped = warp(self._paper, structure.flow)
+        static = F.interpolate(stretched, warped.shape[-2:], mode="bilinear", antialias=True)
+        paper = (torch.lerp(warped, self._paper.expand_as(warped), static.expand_as(warped)) - 0.5) * 16
         shown = torch.lerp(plain + residual * structure.mask, drawn, stretched.expand_as(drawn))
         both = torch.cat((plain, shown.clamp(0, 1)))
         before, after = self._painted(both, [self.size, self.size], torch.cat((paper, paper))).chunk(2)
         reach = 2 * round(BLEED * self.crop_size / self.size) + 1
         return after - before, F.max_pool2d(structure.mask, reach, stride=1, padding=reach // 2), after
 
-    def _painted(self, pictures: Tensor, seen: list[int], paper: Tensor) -> Tensor:
-        """pictures: (B, 3, H, W), of which LookNet sees ``seen`` pixels, paper: (B, 3, *seen)."""
+    def _painted(self, pictures: Tensor, size: list[int], paper: Tensor) -> Tensor:
+        """Apply the look to pictures (B, 3, H, W). size: of LookNet's input. paper: (B, 3, *size)."""
         small = pictures
-        if list(pictures.shape[-2:]) != seen:
-            small = F.interpolate(pictures, seen, mode="bicubic", antialias=True).clamp(0, 1)
+        if list(pictures.shape[-2:]) != size:
+            small = F.interpolate(pictures, size, mode="bicubic", antialias=True).clamp(0, 1)
         result = pictures
         for mixture, strength in self._parts:
             maps = strength * colour_maps(self.net, small, mixture, paper)
@@ -77,7 +79,7 @@ class Painter:
 def painter_for(
     portrait: Tensor, crop: Crop, look: Tensor | None, text_scale: float, device: torch.device
 ) -> Painter | None:
-    """The painter of a look (L,), times the text scale, for a portrait (3, H, W); None without a look."""
+    """Return the painter of a look (L,), times the text scale, for a portrait (3, H, W); None without a look."""
     if look is None or not text_scale:
         return None
     net = copy.deepcopy(load_look_networks().net).to(device)
@@ -85,7 +87,7 @@ def painter_for(
 
 
 def parts_of(look: Tensor) -> list[tuple[Tensor, float]]:
-    """Mixtures (L,) of looks whose largest weight is 1, and how strongly each acts: what is added, what is taken."""
+    """Split a look into positive and negative mixtures (L,) with a largest weight of 1, and their signed strengths."""
     parts = []
     for sign in (1, -1):
         weights = (sign * look).clamp_min(0)
@@ -96,7 +98,7 @@ def parts_of(look: Tensor) -> list[tuple[Tensor, float]]:
 
 
 def _in_strips(pictures: Tensor, maps: Tensor) -> Tensor:
-    """``recoloured``, but rows of a large picture at a time: twelve numbers a pixel are many."""
+    """As ``recoloured``, in strips of rows for large pictures, as the maps take twelve values per pixel."""
     height, width = pictures.shape[-2:]
     rows = max(STRIP // (width * len(pictures)), 1)
     if height <= rows:

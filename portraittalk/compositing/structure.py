@@ -1,4 +1,4 @@
-"""Identity and motion track -> structure: where everything in the face has to be, and the reference warped to it."""
+"""From identity and motion track to structure: the target geometry, and the reference warped to it."""
 
 import torch
 from torch import Tensor
@@ -14,12 +14,12 @@ from .draw_control import draw_control
 from .mouth import borrow_mouth
 from .warp import flow_between, warp
 
-# What each coefficient is multiplied with, so that all of them have a size of about one.
+# Factors that bring all coefficients to a magnitude of about one.
 ROTATION_SCALE, TRANSLATION_SCALE, GAZE_SCALE, APERTURE_SCALE = 4.0, 10.0, 4.0, 5.0
 
 
 def build_structure(identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig) -> Structure:
-    """The structure of every frame of ``track``: slice a long track to build it in pieces."""
+    """Build the structure of every frame of ``track``; slice a long track to build it in pieces."""
     landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
     return structure_of_landmarks(identity, landmarks, shown_expression(track, identity.blendshapes), track, config)
 
@@ -27,9 +27,9 @@ def build_structure(identity: Identity, track: MotionTrack, basis: FaceBasis, co
 def structure_of_landmarks(
     identity: Identity, landmarks: Tensor, expression: Tensor, track: MotionTrack, config: PortraitTalkConfig
 ) -> Structure:
-    """The structure of faces that are known point by point, such as those of a real video.
+    """Build the structure of faces with given landmarks, such as those of a real video.
 
-    landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) that they show. track: their pose, gaze and blinks.
+    landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) of these faces. track: their pose, gaze and blinks.
     """
     size = config.crop_size
     draw = draw_control if config.structure.guider == "control" else landmark_map
@@ -51,10 +51,10 @@ def structure_of_landmarks(
 
 
 def structure_coefficients(expression: Tensor, track: MotionTrack, aperture: Tensor, count: int = 64) -> Tensor:
-    """What the structure tokens are made of, frame by frame -> (F, count).
+    """Return the input (F, count) of the structure tokens, scaled to a magnitude of about one.
 
-    0..51: expression (F, 52) that the face shows, in the order of ``ARKIT_NAMES``. 52..54: rotation. 55..57:
-    translation. 58..59: gaze. 60: blink. 61: lip aperture (F,). The rest is zero. Scaled to a size of about one.
+    0..51: expression (F, 52) of the face, in the order of ``ARKIT_NAMES``. 52..54: rotation. 55..57: translation.
+    58..59: gaze. 60: blink. 61: lip aperture (F,). The rest is zero.
     """
     parts = (
         expression,

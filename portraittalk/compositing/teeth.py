@@ -1,11 +1,11 @@
-"""The inside of a mouth, painted: what a photograph with closed lips cannot show when its lips are made to open.
+"""Painting the inside of a mouth, which a photograph with closed lips does not show when the lips are opened.
 
-Teeth are where anatomy puts them: the upper ones fixed to the skull, the lower ones to the jaw, the lips sliding over
-both. Two small pictures of them, rendered once from the front out of ICT-FaceKit (MIT), are placed
-into every frame, lit as the portrait's skin is. Cutting the picture out along the inner lips is the caller's part.
+Teeth move as in anatomy: the upper ones with the skull, the lower ones with the jaw, and the lips slide over both. Two
+small pictures of them, rendered once from the front of ICT-FaceKit (MIT), are placed into every frame and lit like the
+portrait's skin. The caller masks the picture by the inner lips.
 
-Our own addition to the paper: the latents of a small autoencoder do not hold a row of teeth, and what is behind closed
-lips nobody knows, so a network by itself learns a haze between all mouths that it has seen.
+This is our own addition to the paper: the latents of a small autoencoder cannot represent a row of teeth, and closed
+lips do not determine the mouth behind them, so a network learns a blurred average of the mouths in its training data.
 """
 
 from dataclasses import dataclass
@@ -27,33 +27,33 @@ from .light import skin_colour
 from .openings import height_over
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "teeth.safetensors"
-CHIN = (152, 148, 377, 176, 400)  # what the lower teeth move with
-HALF_WIDTH, REACH = 0.4, 0.2  # eye distances shown beside, and above and below, the middle of the incisal edge
-DETAIL = 400  # pixels of such a picture per eye distance
-CLOSED = 0.01  # eye distances between lips that meet, as they are tracked
+CHIN = (152, 148, 377, 176, 400)  # landmarks that the lower teeth move with
+HALF_WIDTH, REACH = 0.4, 0.2  # half width and half height of the pictures in eye distances, about the incisal edge
+DETAIL = 400  # resolution of the pictures in pixels per eye distance
+CLOSED = 0.01  # tracked gap between closed lips in eye distances
 BEHIND_LIPS = 0.03  # eye distances from the lips' landmarks back to the front teeth
-BEND = 3.0  # depth of the row of teeth in eye distances, over the square of how far beside the middle
-SOFT_STOP = 0.005  # eye distances over which the jaw's rise above its rest is stopped
+BEND = 3.0  # curvature of the row of teeth: its depth over the square of the distance from the middle, in eye distances
+SOFT_STOP = 0.005  # softness in eye distances of the clamp that stops the jaw from rising above its rest
 SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
-LOWER_LIGHT = 0.8  # light on the lower teeth, over that on the upper
+LOWER_LIGHT = 0.8  # light on the lower teeth relative to the upper ones
 
-# Colours 0..1 in the light of a white skin. Nothing in a mouth takes on all of a skin's darkness: teeth the least.
+# Colours in 0..1 for white skin. The light exponents scale how far they darken with the skin: never fully, teeth least.
 TEETH, TEETH_LIGHT = (0.88, 0.86, 0.85), 0.28
 GUMS = (0.72, 0.46, 0.45)
-WARMTH = (0.8, 1.0, 1.05)  # exponents of the light on teeth: where it is dim, the lips redden it
+WARMTH = (0.8, 1.0, 1.05)  # exponents of the light per channel: dim light is reddened by the lips
 TONGUE = (0.55, 0.32, 0.30)
-CAVITY = (0.89, 0.52, 0.46)  # over the cavity's brightness
+CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
 FLESH_LIGHT = 0.6
 
 
 @dataclass(frozen=True)
 class MouthLook:
-    """In what mouths differ; as it stands, the one that is drawn into portraits which do not show theirs.
+    """Parameters of a painted mouth; the defaults are those of the average mouth that is painted into portraits.
 
-    size: of the teeth, over the average. upper, lower: eye distances of the incisal edges below the line at which
-    closed lips meet. white: the teeth's colour over ``TEETH``; dark: the cavity's brightness. shade: the light that the
-    upper lip leaves beneath it. flesh: how much of the tongue shows.
+    size: of the teeth, relative to the average. upper, lower: eye distances of the incisal edges below the line at
+    which closed lips meet. white: the teeth's colour relative to ``TEETH``. dark: the cavity's brightness. shade: light
+    at the edge of the upper lip. flesh: visibility of the tongue.
     """
 
     size: float = 1.0
@@ -70,9 +70,11 @@ AVERAGE_MOUTH = MouthLook()
 
 @dataclass(frozen=True)
 class Dentition(Movable):
-    """Pictures of the upper and the lower teeth, seen from the front: (4, h, w) in 0..1 at ``DETAIL``, the middle of
-    the incisal edge at their centre. Channels: light on the teeth and on the gums, each times how much of the pixel
-    they cover; how much teeth and gums cover."""
+    """Frontal pictures of the upper and the lower teeth, (4, h, w) in 0..1 at ``DETAIL``.
+
+    The middle of the incisal edge is at the centre. Channels: light on the teeth and on the gums, each premultiplied by
+    their alpha; alpha of the teeth and of the gums.
+    """
 
     upper: Tensor
     lower: Tensor
@@ -80,14 +82,16 @@ class Dentition(Movable):
 
 @lru_cache(maxsize=4)
 def load_dentition(path: Path = SHIPPED, device: torch.device | str = "cpu") -> Dentition:
-    """The teeth that ``portraittalk train teeth`` rendered: those that ship, unless another file is given."""
+    """Load teeth rendered by ``portraittalk train teeth``, by default the shipped ones."""
     pictures = {name: picture.to(device).float() / 255 for name, picture in load_file(path).items()}
     return Dentition(**pictures)
 
 
 def painted_mouth(identity: Identity, landmarks: Tensor, basis: FaceBasis) -> Tensor:
-    """The inside of the average mouth for a portrait's frames: landmarks (F, 478, 3) in crop pixels -> (F, 3, S, S) in
-    0..1, right around the lips alone."""
+    """Paint the average mouth for a portrait's frames: (F, 3, S, S) in 0..1, valid only around the lips.
+
+    landmarks: (F, 478, 3) of the frames, in crop pixels.
+    """
     portrait = identity.references[:1]
     skin = skin_colour(portrait, identity.landmarks[None])[0]
     dentition = load_dentition(device=landmarks.device)
@@ -103,22 +107,22 @@ def mouth_interior(
     basis_mean: Tensor,
     look: MouthLook = AVERAGE_MOUTH,
 ) -> Tensor:
-    """What shows between the lips of a portrait that is moved: (F, 3, size, size) in 0..1, right around the lips alone.
+    """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
-    rest: (478, 3) the portrait's landmarks in crop pixels; moved: (F, 478, 3) those of the frames. skin: (3,) the mean
-    colour of its cheeks in 0..1. basis_mean: (478, 3), the average frontal face in eye distances.
+    rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. skin: (3,) mean
+    colour of its cheeks in 0..1. basis_mean: (478, 3) the average frontal face in eye distances.
     """
     skin = skin.reshape(3).clamp(0.02, 1)
     facing, unit, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, unit, offset)
-    detail = 2 * float(unit) * look.size  # pixels of what is painted, per eye distance of the teeth
+    detail = 2 * float(unit) * look.size  # painted pixels per eye distance of the teeth
     facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
     frontal = undo_rigid(moved, facing, pixels, offset)
     opened = (lip_aperture(rest) - CLOSED).clamp_min(0)
     jaw = frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean() + opened
     jaw = (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
     lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
-    lips[1] -= opened / 2  # where they would meet
+    lips[1] -= opened / 2  # the line at which they would meet
 
     flesh_light = skin**FLESH_LIGHT
     cavity = flesh_light * skin.new_tensor(CAVITY) * look.dark
@@ -151,9 +155,10 @@ def mouth_interior(
 def _on_teeth(
     rows: Tensor, columns: Tensor, facing: Tensor, pixels: Tensor, offset: Tensor, lips: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Where on the row of teeth each pixel looks: (F, rows, columns) in eye distances right of and below the lips.
+    """Return the position (x, y) on the row of teeth at each pixel, each (F, rows, columns).
 
-    The row bends back at its sides, so that it turns with the head; the depth there is found by iteration.
+    It is in eye distances right of and below the lips. The row curves backwards at its sides, so that it rotates with
+    the head; its depth is found by iteration.
     """
     linear = pixels[:, None, None] * facing[:, :2]  # (F, 2, 3)
     start = offset[:, :2] + (linear @ lips)
@@ -168,8 +173,10 @@ def _on_teeth(
 
 
 def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
-    """A picture of teeth (4, h, w) seen at x, y (F, rows, columns), in eye distances from its centre, where an eye
-    distance takes ``detail`` pixels -> (F, 4, rows, columns)."""
+    """Sample a picture of teeth (4, h, w) at x, y (F, rows, columns): (F, 4, rows, columns).
+
+    x, y: in eye distances from its centre. detail: output pixels per eye distance, for antialiasing.
+    """
     shrink = min(detail / DETAIL, 1.0)
     small = [max(round(n * shrink), 2) for n in picture.shape[-2:]]
     smooth = interpolate(picture[None], small, mode="bilinear", antialias=True, align_corners=False)
@@ -178,7 +185,7 @@ def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
 
 
 def _lip_shadow(moved: Tensor, rows: Tensor, columns: Tensor, pixels: Tensor, shade: float) -> Tensor:
-    """The light that the upper lip leaves: (F, 1, rows, columns), ``shade`` at its edge and 1 far below it."""
+    """Return the light (F, 1, rows, columns) below the upper lip: ``shade`` at its edge, 1 far below it."""
     edge = height_over(moved[:, LIPS_INNER_UPPER, :2], columns.expand(len(moved), -1))
     away = (rows[:, None] - edge[:, None]) / (SHADOW_REACH * pixels[:, None, None])
     return (shade + (1 - shade) * smoothstep(away))[:, None]
