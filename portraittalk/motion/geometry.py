@@ -93,10 +93,10 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     return shown
 
 
-def at_rest(asked: Tensor, own: Tensor, track: MotionTrack) -> Tensor:
-    """Raise mouth values ``asked`` (F, ...) towards the portrait's ``own`` (...), where larger, by ``track.rest``."""
-    rest = track.rest.view(-1, *[1] * (asked.dim() - 1))
-    return asked + rest * (own - asked).clamp_min(0)
+def at_rest(values: Tensor, portrait: Tensor, track: MotionTrack) -> Tensor:
+    """Raise mouth values (F, ...) towards those of the portrait (...), where larger, by ``track.rest``."""
+    rest = track.rest.view(-1, *[1] * (values.dim() - 1))
+    return values + rest * (portrait - values).clamp_min(0)
 
 
 def _both(stem: str) -> list[int]:
@@ -132,8 +132,8 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     moved = face + basis.displacement(change)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
-    own = gap(face[None], LIPS)[0].clamp(0, RESTS_OPEN)
-    moved = set_gap(moved, LIPS, at_rest(asked_aperture(track, basis), own, track), basis.mean)
+    portrait_gap = gap(face[None], LIPS)[0].clamp(0, RESTS_OPEN)
+    moved = set_gap(moved, LIPS, at_rest(asked_aperture(track, basis), portrait_gap, track), basis.mean)
     for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
         moved = set_gap(moved, seam, (1 - closure) * gap(moved, seam).clamp_min(0), basis.mean)
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
@@ -146,17 +146,17 @@ def gap(points: Tensor, seam: Seam) -> Tensor:
     return (points[:, seam.lower, 1] - points[:, seam.upper, 1])[:, seam.middle].mean(1)
 
 
-def set_gap(points: Tensor, seam: Seam, asked: Tensor, mean: Tensor) -> Tensor:
-    """Move the edges of a seam, and the landmarks around it, to a gap of ``asked`` (F,) in its middle.
+def set_gap(points: Tensor, seam: Seam, target: Tensor, mean: Tensor) -> Tensor:
+    """Move the edges of a seam, and the landmarks around it, to a gap of ``target`` (F,) in its middle.
 
     points: (F, 478, 3) of a frontal face in eye distances; mean: (478, 3), the average one. A gap shrinks in proportion
     along the seam, so that the edges coincide when closed, and grows by an arch between the corners.
     """
     between = points[:, seam.lower] - points[:, seam.upper]  # (F, K, 3)
     current = gap(points, seam)
-    shrink = (asked / current.clamp_min(1e-6)).clamp(0, 1) * (current > 0)
+    shrink = (target / current.clamp_min(1e-6)).clamp(0, 1) * (current > 0)
     arch = _arch(seam).to(points)  # (K,)
-    grow = (asked - current.clamp_min(0)).clamp_min(0)[:, None] * arch
+    grow = (target - current.clamp_min(0)).clamp_min(0)[:, None] * arch
     wanted = between * shrink[:, None, None]
     wanted[..., 1] = between[..., 1].clamp_min(0) * shrink[:, None] + grow
     correction = wanted - between

@@ -21,11 +21,11 @@ def with_style(track: MotionTrack, style: Style, text_scale: float) -> MotionTra
     return replace(with_expression(track, text_scale * style.expression.to(track.expression)), prompt=words)
 
 
-def with_expression(track: MotionTrack, asked: Tensor) -> MotionTrack:
-    """Return the track with a prompted expression (T,) added, in the order of ``EXPRESSION_NAMES``."""
+def with_expression(track: MotionTrack, prompted: Tensor) -> MotionTrack:
+    """Return the track with the ``prompted`` expression (T,) added, in the order of ``EXPRESSION_NAMES``."""
     frames = torch.arange(len(track))
     onset = smoothstep(frames / (FADE_IN * track.fps))[:, None].to(track.expression)
-    added = onset * asked.to(track.expression)
+    added = onset * prompted.to(track.expression)
     count = len(ARKIT_NAMES)
     return replace(
         track,

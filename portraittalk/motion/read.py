@@ -43,22 +43,22 @@ def read_motion(
 
 def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> MotionTrack:
     """Return the track of one face (or None) per frame, with pose and gaze relative to the first face."""
-    seen = [index for index, face in enumerate(faces) if face is not None]
-    if not seen:
+    face_frames = [index for index, face in enumerate(faces) if face is not None]
+    if not face_frames:
         raise MotionError("No face was found in the driving video: choose a video that shows a face.")
     landmarks = torch.stack([face.landmarks for face in faces if face is not None])
     shapes = [face.blendshapes for face in faces if face is not None and face.blendshapes is not None]
-    if len(shapes) != len(seen):
+    if len(shapes) != len(face_frames):
         raise MotionError("The face provider returns no expressions for the driving video: choose another provider.")
     expression = relative_expression(torch.stack(shapes))
     rotation, translation, gaze = pose_and_gaze(landmarks, basis)
     count = len(faces)
     return MotionTrack(
         fps=fps,
-        expression=_fill(expression, seen, count),
-        rotation=_fill(rotation, seen, count),
-        translation=_fill(translation, seen, count),
-        gaze=_fill(gaze, seen, count),
+        expression=_fill(expression, face_frames, count),
+        rotation=_fill(rotation, face_frames, count),
+        translation=_fill(translation, face_frames, count),
+        gaze=_fill(gaze, face_frames, count),
         blink=torch.zeros(count),
         rest=torch.zeros(count),
     )
@@ -100,11 +100,11 @@ def _iris_offset(frontal: Tensor) -> Tensor:
     return torch.stack(offsets).mean(0)
 
 
-def _fill(values: Tensor, seen: list[int], count: int) -> Tensor:
-    """Interpolate values (len(seen), C) known at the frames ``seen`` to (count, C); the ends are repeated."""
-    known = torch.tensor(seen, dtype=torch.double)
+def _fill(values: Tensor, face_frames: list[int], count: int) -> Tensor:
+    """Interpolate values (len(face_frames), C) known at the frames ``face_frames`` to (count, C); the ends are repeated."""
+    known = torch.tensor(face_frames, dtype=torch.double)
     positions = torch.arange(count, dtype=torch.double)
-    after = torch.searchsorted(known, positions).clamp_max(len(seen) - 1)
+    after = torch.searchsorted(known, positions).clamp_max(len(face_frames) - 1)
     before = (after - 1).clamp_min(0)
     span = (known[after] - known[before]).clamp_min(1e-9)
     part = ((positions - known[before]) / span).clamp(0, 1).to(values)[:, None]
