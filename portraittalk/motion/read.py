@@ -101,7 +101,7 @@ def _iris_offset(frontal: Tensor) -> Tensor:
 
 
 def _fill(values: Tensor, face_frames: list[int], count: int) -> Tensor:
-    """Interpolate values (len(face_frames), C) known at the frames ``face_frames`` to (count, C); the ends are repeated."""
+    """Interpolate values (K, C) known at the K ``face_frames`` to (count, C); the ends are repeated."""
     known = torch.tensor(face_frames, dtype=torch.double)
     positions = torch.arange(count, dtype=torch.double)
     after = torch.searchsorted(known, positions).clamp_max(len(face_frames) - 1)
