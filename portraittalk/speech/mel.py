@@ -1,4 +1,4 @@
-"""A mel spectrogram on ``torch.stft``: band powers as parts of full scale, a stretch of sound at a time."""
+"""Mel spectrogram with ``torch.stft``: band powers relative to full scale, computed in chunks."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -15,29 +15,29 @@ FFT_SIZE = 512
 CHUNK_SECONDS = 30
 MARGIN_SECONDS = 1
 
-# The mel scale of Slaney's Auditory Toolbox: linear up to 1 kHz, then 27 steps for each factor of 6.4.
+# The mel scale of Slaney's Auditory Toolbox: linear up to 1 kHz, then 27 steps per factor of 6.4.
 LINEAR_HZ = 200.0 / 3
 BREAK_HZ = 1000.0
 LOG_STEP = torch.log(torch.tensor(6.4, dtype=torch.float64)).item() / 27
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:
-    """Slaney mel of a frequency in Hz, elementwise."""
+    """Convert frequencies in Hz to Slaney mel, elementwise."""
     curve = BREAK_HZ / LINEAR_HZ + (hz.clamp(min=BREAK_HZ) / BREAK_HZ).log() / LOG_STEP
     return torch.where(hz < BREAK_HZ, hz / LINEAR_HZ, curve)
 
 
 def mel_to_hz(mel: Tensor) -> Tensor:
-    """The inverse of ``hz_to_mel``."""
+    """Convert Slaney mel to frequencies in Hz, elementwise."""
     knee = BREAK_HZ / LINEAR_HZ
     return torch.where(mel < knee, mel * LINEAR_HZ, BREAK_HZ * ((mel - knee) * LOG_STEP).exp())
 
 
 @lru_cache(maxsize=8)
 def mel_filters(bands: int, sample_rate: int, fft_size: int = FFT_SIZE) -> Tensor:
-    """Triangular filters (bands, fft_size // 2 + 1), evenly spaced in mel from 0 Hz to half the sample rate.
+    """Return triangular filters (bands, fft_size // 2 + 1), evenly spaced in mel from 0 Hz to half the sample rate.
 
-    Each peaks at 1 where its neighbours reach 0, so that the bands of a spectrum add up to its power.
+    Each peaks at 1 where its neighbours reach 0, so that the band powers add up to the power of the spectrum.
     """
     nyquist = torch.tensor(sample_rate / 2, dtype=torch.float64)
     edges = mel_to_hz(torch.linspace(0, 1, bands + 2, dtype=torch.float64) * hz_to_mel(nyquist))
@@ -48,9 +48,10 @@ def mel_filters(bands: int, sample_rate: int, fft_size: int = FFT_SIZE) -> Tenso
 
 
 def mel_power(sound: Tensor, config: SpeechConfig) -> Tensor:
-    """Sound (T,) at ``config.sample_rate`` -> power per mel band (ceil(T / hop), dim); a full-scale square wave has 1.
+    """Return the power per mel band (ceil(T / hop), dim) of audio (T,) at ``config.sample_rate``.
 
-    Frame j: a Hann window of 25 ms around the middle of hop j, ``(j + 0.5) * hop`` samples; silence beyond the ends.
+    A full-scale square wave has power 1. Frame j has a 25 ms Hann window centred on hop j, at ``(j + 0.5) * hop``
+    samples, with zero padding at the ends.
     """
     count = -(-sound.shape[0] // config.hop)
     before = (FFT_SIZE - config.hop) // 2
@@ -65,10 +66,10 @@ def mel_power(sound: Tensor, config: SpeechConfig) -> Tensor:
 
 
 def mel_chunks(audio: Audio, config: SpeechConfig) -> Iterator[Tensor]:
-    """The ``mel_power`` of a sound of any rate and channels, as chunks (n, dim) of 30 s: long files stay small.
+    """Yield the ``mel_power`` of audio of any sample rate and channels in chunks (n, dim) of 30 s, to limit memory.
 
-    Chunks start on whole seconds, which lie on a sample of every integer rate, and see a second of sound beyond either
-    end: together they equal the spectrogram of the whole.
+    Chunks start on whole seconds, which are on a sample at every integer rate, and are computed with a margin of a
+    second at both ends, so that together they equal the spectrogram of the whole.
     """
     rate, total = audio.sample_rate, audio.waveform.shape[1]
     hops_per_second = config.sample_rate // config.hop

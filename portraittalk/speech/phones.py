@@ -1,6 +1,6 @@
-"""Phones in time: IPA mapped onto those that the motion network tells apart, and the file they are kept in.
+"""Timed phones: the phone set of the motion network, the mapping from IPA, and the phone file format.
 
-A phone file stands beside its sound (``x.wav``, ``x.phones``); each line is ``start end PHONE``, in seconds.
+A phone file is stored beside its audio (``x.wav``, ``x.phones``); each line is ``start end PHONE``, in seconds.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PHONES: tuple[str, ...] = (
     "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y",
     "Z", "ZH",
 )  # fmt: skip
-"""What is told apart: ARPAbet's phones, and silence."""
+"""The phone set: ARPAbet and silence."""
 SILENT = PHONES.index("SIL")
 SILENCE_PHONE = PHONES[SILENT]
 PHONE_INDEX: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}
@@ -29,15 +29,15 @@ _IPA = (
 IPA_PHONES: dict[str, str] = {
     letter: phone for phone, letters in (entry.split(":") for entry in _IPA.split()) for letter in letters
 }
-"""IPA letters (and the one-letter diphthongs of Kokoro's alphabet) -> the phone that looks most like it on the lips."""
+"""IPA letters (and the one-letter diphthongs of Kokoro's alphabet) -> the phone with the most similar viseme."""
 
-BEFORE = "ˈˌ"  # stress marks: their time belongs to the letter that follows
-AFTER = "ːʰʲ̃"  # length, breath and nasal marks: theirs to the letter before
+BEFORE = "ˈˌ"  # stress marks: their duration is added to the following letter
+AFTER = "ːʰʲ̃"  # length, aspiration, palatalisation and nasalisation marks: added to the preceding letter
 
 
 @dataclass(frozen=True)
 class Phone:
-    """One phone of ``PHONES`` from second ``start`` to ``end``."""
+    """A phone of ``PHONES`` from ``start`` to ``end``, in seconds."""
 
     start: float
     end: float
@@ -56,7 +56,7 @@ def read_phones(path: Path) -> list[Phone]:
 
 
 def phone_labels(phones: list[Phone], count: int, fps: float) -> Tensor:
-    """(count,) indices into ``PHONES``: what is spoken at the middle of each frame; silence where nothing is."""
+    """Return indices (count,) into ``PHONES`` of the phone at the middle of each frame; silence if there is none."""
     labels = torch.full((count,), PHONE_INDEX[SILENCE_PHONE])
     for phone in phones:
         first, stop = (round(second * fps) for second in (phone.start, phone.end))
@@ -65,18 +65,18 @@ def phone_labels(phones: list[Phone], count: int, fps: float) -> Tensor:
 
 
 def phones_of_letters(letters: str, seconds: list[float]) -> list[Phone]:
-    """IPA letters with the duration of each in seconds -> phones; punctuation and unknown letters are pauses."""
+    """Convert IPA letters and their durations in seconds to phones; punctuation and unknown letters become pauses."""
     phones: list[Phone] = []
-    start, now = 0.0, 0.0
+    start, end = 0.0, 0.0
     for letter, duration in zip(letters, seconds, strict=True):
-        now += duration
+        end += duration
         if letter in BEFORE:
             continue
         name = IPA_PHONES.get(letter, SILENCE_PHONE)
-        joins = letter in AFTER or (name == SILENCE_PHONE and now - start < SMALLEST_PAUSE)
+        joins = letter in AFTER or (name == SILENCE_PHONE and end - start < SMALLEST_PAUSE)
         if phones and (joins or phones[-1].name == name):
-            phones[-1] = Phone(phones[-1].start, now, phones[-1].name)
+            phones[-1] = Phone(phones[-1].start, end, phones[-1].name)
         else:
-            phones.append(Phone(start, now, name))
-        start = now
+            phones.append(Phone(start, end, name))
+        start = end
     return phones
