@@ -1,7 +1,6 @@
-"""Prompts as Stable Diffusion reads them: word pieces of CLIP's vocabulary, and what its text encoder makes of them.
+"""Prompt encoding for Stable Diffusion: CLIP tokenisation and text encoding.
 
-The vocabulary does not ship with the package: it is looked for in a folder of the user's. Without a prompt there is
-nothing to look up.
+CLIP's vocabulary does not ship with the package: it is read from a folder of the user, and only if there is a prompt.
 """
 
 import logging
@@ -21,26 +20,27 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def encode_prompt(encoder: TextEncoder, prompt: str, config: ClipConfig, vocabulary: Path) -> Tensor:
-    """Text tokens (L, D) of a prompt. vocabulary: the tokenizer's folder. Raises WeightsError where it is not there."""
-    pieces = word_pieces(prompt, config, vocabulary)
-    device = next(encoder.parameters()).device  # the other networks may be elsewhere
-    return encoder(pieces[None].to(device))[0].float()
+    """Return the text embeddings (L, D) of a prompt. vocabulary: the tokenizer's folder.
+
+    Raises WeightsError if the vocabulary is missing.
+    """
+    token_ids = word_pieces(prompt, config, vocabulary)
+    device = next(encoder.parameters()).device  # the other networks may be on another device
+    return encoder(token_ids[None].to(device))[0].float()
 
 
 def word_pieces(prompt: str, config: ClipConfig, folder: Path) -> Tensor:
-    """(L,) numbers of word pieces between a sign for the beginning and signs for the end; what is too long is cut."""
+    """Return token ids (L,) with the start token and padded with end tokens; long prompts are truncated."""
     begin, end = config.words - 2, config.words - 1
-    found = _looked_up(prompt, folder) if prompt.strip() else []
-    room = config.longest - 2
-    if len(found) > room:
-        logger.warning(
-            "The prompt is longer than Stable Diffusion reads: its last %d pieces are left out.", len(found) - room
-        )
-        found = found[:room]
-    return torch.tensor([begin, *found, *[end] * (config.longest - 1 - len(found))])
+    token_ids = _tokenize(prompt, folder) if prompt.strip() else []
+    limit = config.longest - 2
+    if len(token_ids) > limit:
+        logger.warning("The prompt exceeds CLIP's limit: its last %d tokens are ignored.", len(token_ids) - limit)
+        token_ids = token_ids[:limit]
+    return torch.tensor([begin, *token_ids, *[end] * (config.longest - 1 - len(token_ids))])
 
 
-def _looked_up(prompt: str, folder: Path) -> list[int]:
+def _tokenize(prompt: str, folder: Path) -> list[int]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""The networks that read prompts: one file that ships beside the models, and the vocabulary beside it."""
+"""Loading and saving the prompt networks, whose weights and vocabulary ship with the package."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ FORMAT, LOOK_FORMAT = "portraittalk text", "portraittalk look"
 
 
 class TextNetworks(nn.Module):
-    """The sentence encoder and the reader of expressions, together."""
+    """The sentence encoder and the expression predictor."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class TextNetworks(nn.Module):
 
 
 class LookNetworks(nn.Module):
-    """The network that gives a picture a look, and the reader of looks on top of the sentence encoder."""
+    """The network that renders a look, and the classifier of looks on top of the sentence encoder."""
 
     def __init__(self, config: LookConfig) -> None:
         super().__init__()
@@ -45,35 +45,39 @@ class LookNetworks(nn.Module):
 
 @lru_cache(maxsize=2)
 def load_text_networks(path: Path = FILE) -> TextNetworks:
-    """On the CPU: a prompt is a matter of milliseconds. Raises WeightsError where the file is missing, damaged, or
-    holds something else."""
-    return _load(path, FORMAT, "a text encoder", TextConfig, TextNetworks)
+    """Load the text networks on the CPU, where a prompt takes milliseconds.
+
+    Raises WeightsError if the file is missing, damaged, or contains something else.
+    """
+    return _load(path, FORMAT, "the text encoder", TextConfig, TextNetworks)
 
 
 @lru_cache(maxsize=2)
 def load_look_networks(path: Path = LOOK_FILE) -> LookNetworks:
-    """On the CPU. Raises WeightsError as ``load_text_networks`` does."""
-    return _load(path, LOOK_FORMAT, "looks", LookConfig, LookNetworks)
+    """Load the look networks on the CPU. Raises WeightsError as ``load_text_networks`` does."""
+    return _load(path, LOOK_FORMAT, "the look networks", LookConfig, LookNetworks)
 
 
 def save_text_networks(path: Path, networks: TextNetworks) -> None:
-    """Writes the networks in half precision."""
+    """Write the networks in half precision."""
     _save(path, FORMAT, networks, networks.config)
 
 
 def save_look_networks(path: Path, networks: LookNetworks) -> None:
-    """Writes the networks in half precision."""
+    """Write the networks in half precision."""
     _save(path, LOOK_FORMAT, networks, networks.config)
 
 
 def _load(path: Path, form: str, what: str, config_class: type[C], build: Callable[[C], N]) -> N:
     header, tensors = read_tensors(path)
     if header.get("format") != form:
-        raise WeightsError(f"{path.name} holds weights of something else than {what}; choose another file.")
+        raise WeightsError(f"{path.name} does not contain weights of {what}: choose another file.")
     try:
         config = rebuilt(config_class, json.loads(header["config"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path.name} is of another version of PortraitTalk ({error}); get one for this.") from error
+        raise WeightsError(
+            f"{path.name} is for another version of PortraitTalk ({error}): get the file for this version."
+        ) from error
     with torch.device("meta"):
         networks = build(config)
     fill(networks, tensors, path.name)
@@ -90,9 +94,11 @@ def _save(path: Path, form: str, networks: nn.Module, config: Any) -> None:
 
 @lru_cache(maxsize=1)
 def load_tokenizer(path: Path = VOCABULARY) -> Any:
-    """BERT's word pieces, lower case. Raises WeightsError where ``tokenizers`` is not installed."""
+    """Load the lower-case BERT WordPiece tokenizer. Raises WeightsError if ``tokenizers`` is not installed."""
     try:
         from tokenizers import BertWordPieceTokenizer
     except ImportError as error:
-        raise WeightsError("Reading a prompt needs: pip install tokenizers; or leave the prompts empty.") from error
+        raise WeightsError(
+            "Prompts need the package tokenizers: pip install tokenizers, or leave the prompts empty."
+        ) from error
     return BertWordPieceTokenizer(str(path), lowercase=True)

@@ -87,6 +87,6 @@ def test_weights_and_negative_prompts(tiny_model):
 
 def test_what_was_not_learnt_is_named(tiny_model, caplog):
     assert tiny_model.encode_style("a smile, a red car").look is None
-    assert "'a red car' is left out" in caplog.text
+    assert "'a red car' is ignored" in caplog.text
     assert "stained glass" in dict(read_prompt("stained glass").unread)
     assert torch.equal(read_prompt("a red car").look, torch.zeros(len(NAMES)))

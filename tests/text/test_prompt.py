@@ -142,8 +142,8 @@ def test_strengths_weights_and_combinations():
 def test_what_asks_for_nothing_known_is_named_or_refused(tiny_model, caplog):
     assert [clause for clause, _ in read_prompt("a red car, smiling").unread] == ["a red car"]
     style = tiny_model.encode_style("a red car, smiling")
-    assert "'a red car' is left out" in caplog.text and style.expression.norm() > 0.3
-    with pytest.raises(SettingsError, match=r"names no expression.*no look.*describe what the face does"):
+    assert "'a red car' is ignored" in caplog.text and style.expression.norm() > 0.3
+    with pytest.raises(SettingsError, match=r"names no expression.*look that is known.*describe an expression"):
         tiny_model.encode_style("a red car")
     assert tiny_model.encode_style(" ", "\n") == Style()
 
