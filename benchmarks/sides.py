@@ -25,7 +25,7 @@ from portraittalk.compositing.warp import flow_between
 from portraittalk.face.align import extract_crop, to_crop
 from portraittalk.face.providers import provider_named
 from portraittalk.media.image import read_image, write_png
-from portraittalk.metrics.image import l1
+from portraittalk.metrics.pixels import l1
 from portraittalk.motion.geometry import move_landmarks
 from portraittalk.motion.track import MotionTrack
 from portraittalk.pipelines.load import load_model

@@ -29,14 +29,14 @@ from .adfd import adfd, score
 from .dynamics import FPS, load_dynamics, measures_of_faces
 from .figures import Figures
 from .frechet import FeatureReader, Features
-from .image import seam_ratio
 from .lip_sync import lip_sync
 from .lips import apertures, best_lag, closure, correlation, lip_distance
 from .metric_nets import MetricNets
+from .pixels import seam_ratio
 from .recognition import FaceRecognition
 from .reenact import reenact
 from .steady import blinks_per_minute, drift, flicker, still_region
-from .watch import SMALL_SIZE, VideoMeasures, first_crop, measure_video
+from .video_measures import SMALL_SIZE, VideoMeasures, first_crop, measure_video
 
 AWAY = 5  # frames beyond which a frame reveals little about another
 

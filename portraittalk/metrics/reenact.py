@@ -14,8 +14,8 @@ from ..media.reader import VideoReader
 from ..motion.read import motion_of_faces
 from ..pipelines.load import AnyPipeline
 from ..types import Face, Identity, SamplingSettings, Speech, Structure
-from .image import l1, mouth_region, psnr, ssim
 from .lpips import Lpips, lpips
+from .pixels import l1, mouth_region, psnr, ssim
 
 
 @dataclass(frozen=True)

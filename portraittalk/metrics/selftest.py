@@ -35,7 +35,7 @@ from .cost import peak_memory_mb
 from .dynamics import FPS, MEASURES, load_dynamics, measures_of_faces
 from .lips import apertures, best_lag, correlation
 from .recognition import FaceRecognition
-from .watch import IDENTITY_EVERY, face_of, measure_video
+from .video_measures import IDENTITY_EVERY, face_of, measure_video
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
 SHORTEST = 1.0  # seconds

@@ -93,9 +93,7 @@ def test_what_is_not_there_is_none_and_a_folder_without_any_is_told(metric_weigh
 def test_a_file_of_another_layout_is_named_with_its_keys(tmp_path, published_shapes):
     state = seeded(published_shapes[LINEAR])
     torch.save(state, tmp_path / SYNCNET)
-    with pytest.raises(
-        WeightsError, match=r"syncnet_v2\.model misses keys: netcnnaud.*unexpected keys: lin0.*SyncNet"
-    ):
+    with pytest.raises(WeightsError, match=r"syncnet_v2\.model misses keys: netcnnaud.*unexpected keys: lin0.*SyncNet"):
         load_metric_nets([tmp_path])
 
 

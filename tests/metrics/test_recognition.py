@@ -7,7 +7,7 @@ from torch.nn.functional import cosine_similarity, interpolate
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.media.reader import read_video
 from portraittalk.metrics.recognition import FaceRecognition
-from portraittalk.metrics.watch import measure_video
+from portraittalk.metrics.video_measures import measure_video
 
 
 @pytest.fixture(scope="module")

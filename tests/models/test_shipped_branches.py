@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from portraittalk.compositing.structure import build_structure
 from portraittalk.media.audio import read_audio
 from portraittalk.media.image import read_image
-from portraittalk.metrics.image import l1, mouth_region
+from portraittalk.metrics.pixels import l1, mouth_region
 from portraittalk.motion.speech_to_motion import speech_to_motion
 from portraittalk.pipelines.load import load_model
 from portraittalk.speech.features import encode_speech

@@ -17,7 +17,7 @@ from ...compositing.painter import Painter, painter_for
 from ...face.detect import FaceProvider
 from ...face.select import find_face
 from ...media.audio import Audio
-from ...metrics.image import psnr, ssim
+from ...metrics.pixels import psnr, ssim
 from ...metrics.recognition import FaceRecognition
 from ...metrics.steady import flicker
 from ...pipelines.load import AnyPipeline

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from portraittalk.metrics.image import l1, psnr, seam_ratio, ssim
+from portraittalk.metrics.pixels import l1, psnr, seam_ratio, ssim
 
 
 def test_psnr_of_a_known_error_and_of_none():
