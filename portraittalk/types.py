@@ -159,7 +159,10 @@ class Structure(Movable):
 
 @dataclass(frozen=True)
 class Scales:
-    """Scale of each branch of the decoupled cross-attention: 1 as trained, 0 switches the branch off."""
+    """Scale of each branch of the decoupled cross-attention: 1 as trained, 0 switches the branch off.
+
+    text also scales the expression and the look that a prompt asks for, in models that have these.
+    """
 
     identity: float = 1.0
     text: float = 1.0

@@ -1,6 +1,6 @@
 """The command line: ``portraittalk animate | edit | evaluate | benchmark | check-prompts | prepare | train | weights``.
 
-Exit codes: 0 when done, 2 for a mistake that one sentence on stderr explains, 130 when interrupted.
+Exit codes: 0 on success, 2 for a user error, explained by one sentence on stderr, 130 on interrupt.
 """
 
 import sys
@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import PortraitTalkError
-from . import train_animate  # noqa: F401  # adds its commands to those of `train`
+from . import train_animate  # noqa: F401  # registers its commands with the `train` app
 from .animate import app as animate_app
 from .edit import app as edit_app
 from .measure import app as measure_app
@@ -42,7 +42,7 @@ def main() -> None:
 
 @app.callback()
 def _app() -> None:
-    """One portrait and one speech clip become a talking-face video."""
+    """Turn one portrait and one speech clip into a talking-face video."""
     from .terminal import show_warnings
 
     show_warnings()

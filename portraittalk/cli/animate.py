@@ -1,4 +1,4 @@
-"""``portraittalk animate``: a portrait, a speech and a prompt become a video."""
+"""``portraittalk animate``: make a video from a portrait, speech and an optional prompt."""
 
 import time
 from dataclasses import dataclass, replace
@@ -21,69 +21,92 @@ app = typer.Typer()
 
 @dataclass(frozen=True)
 class AnimateOptions:
-    """The options of one run, as the user gave them."""
+    """The command's options, as given by the user."""
 
     portraits: Annotated[
-        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first talks.")
+        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first one is animated.")
     ]
-    audio: Annotated[Path, typer.Option(help="The speech: any sound file, or a video with sound.")]
+    audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video with sound.")]
     out: Annotated[
-        Path, typer.Option(help="The video; its suffix says the format: mp4, webm, gif, webp; png for frames.")
+        Path,
+        typer.Option(
+            help="Output video; the suffix selects the format: .mp4, .webm, .gif, .webp, or .png for separate frames."
+        ),
     ]
-    prompt: Annotated[str, typer.Option(help="What the face does, such as 'a wide smile, looking left'.")] = ""
-    negative_prompt: Annotated[str, typer.Option(help="What the face is not to do, even if the portrait does.")] = ""
-    seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 25.0
+    prompt: Annotated[str, typer.Option(help="What the face should do, such as 'a wide smile, looking left'.")] = ""
+    negative_prompt: Annotated[str, typer.Option(help="What the face should not do, even if the portrait does it.")] = (
+        ""
+    )
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same video.")] = 0
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 25.0
     steps: Steps = None
     model: Model = "mini"
     models_dir: ModelsDir = None
     device: Device = "auto"
     face_index: FaceIndex = None
-    head_motion: Annotated[float, typer.Option(help="Strength of the head's motion; 0 holds it still.")] = 1.0
-    expression_strength: Annotated[float, typer.Option(help="Strength of the expressions.")] = 1.0
-    identity_scale: Annotated[float, typer.Option(help="Strength of the identity branch; 0 switches it off.")] = 1.0
-    text_scale: Annotated[float, typer.Option(help="Strength of the prompt; 0 switches it off.")] = 1.0
+    head_motion: Annotated[float, typer.Option(help="Strength of head motion; 0 keeps the head still.")] = 1.0
+    expression_strength: Annotated[float, typer.Option(help="Strength of expressions.")] = 1.0
+    identity_scale: Annotated[
+        float, typer.Option(help="Scale of the identity branch's cross-attention; 0 switches it off.")
+    ] = 1.0
+    text_scale: Annotated[
+        float, typer.Option(help="Strength of the prompt: cross-attention, expression and look; 0 switches it off.")
+    ] = 1.0
     speech_scale: Annotated[
         float,
-        typer.Option("--speech-scale", "--audio-scale", help="Strength of the speech branch; 0 switches it off."),
+        typer.Option(
+            "--speech-scale", "--audio-scale", help="Scale of the speech branch's cross-attention; 0 switches it off."
+        ),
     ] = 1.0
     structure_scale: Annotated[
-        float, typer.Option(help="Strength of the branch of the motion's structure; 0 switches it off.")
+        float,
+        typer.Option(help="Scale of the structure branch's cross-attention (landmarks and pose); 0 switches it off."),
     ] = 1.0
-    window: Annotated[int | None, typer.Option(help="Frames sampled together, if not the model's own number.")] = None
-    overlap: Annotated[int | None, typer.Option(help="Frames that neighbouring windows share.")] = None
-    motion_in: Annotated[
-        Path | None, typer.Option(help="A motion track (JSON), instead of one made from the speech.")
+    window: Annotated[int | None, typer.Option(help="Frames sampled together; default: the model's own value.")] = None
+    overlap: Annotated[
+        int | None, typer.Option(help="Frames shared by neighbouring windows; default: the model's own value.")
     ] = None
-    motion_out: Annotated[Path | None, typer.Option(help="Where to save the motion track that was used (JSON).")] = None
-    no_paste_back: Annotated[bool, typer.Option("--no-paste-back", help="Write the face crop, not the picture.")] = (
-        False
-    )
-    preview: Annotated[float | None, typer.Option(metavar="SECONDS", help="Only the first seconds.")] = None
-    max_size: Annotated[int, typer.Option(help="Longest side of the picture; larger ones are reduced.")] = 2048
+    motion_in: Annotated[
+        Path | None, typer.Option(help="Motion track (JSON) to use instead of one generated from the speech.")
+    ] = None
+    motion_out: Annotated[Path | None, typer.Option(help="File to save the used motion track to (JSON).")] = None
+    no_paste_back: Annotated[
+        bool, typer.Option("--no-paste-back", help="Write only the face crop instead of the whole picture.")
+    ] = False
+    preview: Annotated[float | None, typer.Option(metavar="SECONDS", help="Render only the first seconds.")] = None
+    max_size: Annotated[
+        int, typer.Option(help="Longest side of the picture in pixels; larger pictures are scaled down.")
+    ] = 2048
     landmarker: Landmarker = "own"
-    fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16; auto is fp16 on a GPU.")] = "auto"
+    fast_decode: Annotated[
+        bool, typer.Option("--fast-decode", help="Decode with the model's fast decoder (TAESD), if it has one.")
+    ] = False
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32, fp16 or bf16; auto is fp16 on a GPU and fp32 on the CPU.")
+    ] = "auto"
     low_memory: Annotated[
-        bool, typer.Option("--low-memory", help="Networks are on the GPU only while they work; frames decoded singly.")
+        bool,
+        typer.Option(
+            "--low-memory", help="Keep networks on the GPU only while they run, and decode frames one at a time."
+        ),
     ] = False
     channels_last: Annotated[
-        bool, typer.Option("--channels-last", help="Keep pictures as GPUs convolve them fastest in fp16.")
+        bool, typer.Option("--channels-last", help="Use channels-last memory format: fastest on GPUs in fp16.")
     ] = False
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile the networks: minutes at first, then faster.")
+        bool, typer.Option("--compile", help="Compile the networks: takes minutes at first, then runs faster.")
     ] = False
     guidance_scale: GuidanceScale = None
     strength: Strength = None
 
     def settings(self, config: "PortraitTalkConfig") -> "SamplingSettings":
-        """The sampling settings: what the user left open is what the model is best run with. Raises SettingsError."""
+        """Return the sampling settings, with the model's defaults for options not given. Raises SettingsError."""
         from ..sampling.settings import check_settings, usual_settings
         from ..types import Scales
 
         if self.strength is not None and config.animate_net.prediction != "epsilon":
-            raise SettingsError(f"The model '{self.model}' does not draw the portrait anew: leave the strength out.")
-        asked = {
+            raise SettingsError(f"The model '{self.model}' does not redraw the portrait: remove --strength.")
+        given = {
             "steps": self.steps,
             "guidance_scale": self.guidance_scale,
             "strength": self.strength,
@@ -96,7 +119,7 @@ class AnimateOptions:
             seed=self.seed,
             scales=Scales(self.identity_scale, self.text_scale, self.speech_scale, self.structure_scale),
             fast_decode=self.fast_decode,
-            **{name: value for name, value in asked.items() if value is not None},  # type: ignore[arg-type]  # by name
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]  # by name
         )
         check_settings(settings, config)
         return settings
@@ -104,7 +127,7 @@ class AnimateOptions:
 
 @command(app, AnimateOptions)
 def animate(options: AnimateOptions) -> None:
-    """Make a portrait speak."""
+    """Animate a portrait to speech, with an optional prompt for its expression."""
     from ..face.providers import provider_named
     from ..face.select import FaceChoice
     from ..media.audio import frame_count, read_audio
@@ -123,20 +146,22 @@ def animate(options: AnimateOptions) -> None:
     check_number("head motion", options.head_motion)
     check_number("expression strength", options.expression_strength)
     if options.max_size < SMALLEST_MAX_SIZE:
-        raise SettingsError(f"The longest side must be at least {SMALLEST_MAX_SIZE} pixels, not {options.max_size}.")
+        raise SettingsError(f"--max-size must be at least {SMALLEST_MAX_SIZE} pixels, not {options.max_size}.")
     if options.motion_out is not None and not options.motion_out.parent.is_dir():
-        raise SettingsError(f"The motion cannot be saved: there is no folder {options.motion_out.parent}.")
+        raise SettingsError(
+            f"The motion track cannot be saved: there is no folder {options.motion_out.parent}; create it first."
+        )
     provider = provider_named(options.landmarker)
     path = find_weights(options.model, model_folders(options.models_dir))
     config = read_config(path)
-    moved = options.motion_in is not None or options.motion_out is not None
-    check_inputs(config, options.prompt, options.negative_prompt, moved)
+    uses_motion = options.motion_in is not None or options.motion_out is not None
+    check_inputs(config, options.prompt, options.negative_prompt, uses_motion)
     settings = options.settings(config)
     images = [read_image(path, options.max_size).flattened() for path in options.portraits]
-    sound = read_audio(options.audio, duration=options.preview)
-    given = None if options.motion_in is None else MotionTrack.load(options.motion_in)
+    audio = read_audio(options.audio, duration=options.preview)
+    motion = None if options.motion_in is None else MotionTrack.load(options.motion_in)
     machine = Machine(options.device, options.precision, options.low_memory, options.channels_last, options.compiled)
-    count = frame_count(sound.samples, sound.sample_rate, options.fps)
+    count = frame_count(audio.samples, audio.sample_rate, options.fps)
     picture = (0, 0) if options.no_paste_back else image_size(images[0])
     pipeline = machine.load(path, config, settings, count, picture, len(images))
     started = time.perf_counter()
@@ -144,9 +169,9 @@ def animate(options: AnimateOptions) -> None:
         frames = talk(
             pipeline,
             images,
-            sound,
+            audio,
             options.prompt,
-            given,
+            motion,
             settings,
             negative_prompt=options.negative_prompt,
             fps=options.fps,
@@ -157,7 +182,7 @@ def animate(options: AnimateOptions) -> None:
             expression_strength=options.expression_strength,
             progress=progress,
         )
-        write_video(frames, options.out, frames.fps, sound)
+        write_video(frames, options.out, frames.fps, audio)
     if options.motion_out is not None and frames.motion is not None:
         frames.motion[: len(frames)].save(options.motion_out)
     typer.echo(f"{options.out}: {summary(len(frames), frames.fps, time.perf_counter() - started)}")

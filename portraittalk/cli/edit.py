@@ -1,4 +1,4 @@
-"""``portraittalk edit``: the portrait, changed by a prompt, and still the same person."""
+"""``portraittalk edit``: edit a portrait by a prompt, preserving the person's identity."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,25 +15,29 @@ app = typer.Typer()
 @app.command()
 def edit(
     portraits: Annotated[
-        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first is changed.")
+        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first one is edited.")
     ],
-    out: Annotated[Path, typer.Option(help="The PNG file to write.")],
-    model: Annotated[str, typer.Option(help="A file of --models-dir, made of Stable Diffusion 1.5.")],
-    prompt: Annotated[str, typer.Option(help="What the picture is to show.")] = "",
-    negative_prompt: Annotated[str, typer.Option(help="What it is not to show.")] = "",
+    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    model: Annotated[str, typer.Option(help="Name of a Stable Diffusion 1.5 model in --models-dir, such as identity.")],
+    prompt: Annotated[str, typer.Option(help="What the picture should show.")] = "",
+    negative_prompt: Annotated[str, typer.Option(help="What the picture should not show.")] = "",
     models_dir: ModelsDir = None,
     strength: Strength = None,
     guidance_scale: GuidanceScale = None,
-    identity_scale: Annotated[float, typer.Option(help="How much it has to stay the same person.")] = 1.0,
-    text_scale: Annotated[float, typer.Option(help="Strength of the prompt's attention.")] = 1.0,
+    identity_scale: Annotated[
+        float, typer.Option(help="Scale of the identity branch's cross-attention: higher preserves identity more.")
+    ] = 1.0,
+    text_scale: Annotated[float, typer.Option(help="Scale of the text branch's cross-attention.")] = 1.0,
     steps: Steps = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
-    whole: Annotated[bool, typer.Option("--whole", help="Redraw the whole picture, not only the face.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same picture.")] = 0,
+    whole: Annotated[bool, typer.Option("--whole", help="Redraw the whole picture, not only the face crop.")] = False,
     face_index: FaceIndex = None,
-    max_size: Annotated[int, typer.Option(min=64, help="Longest side; larger pictures are reduced.")] = 2048,
+    max_size: Annotated[
+        int, typer.Option(min=64, help="Longest side of the picture in pixels; larger pictures are scaled down.")
+    ] = 2048,
     device: Device = "auto",
 ) -> None:
-    """Change a portrait by a prompt; what comes out can be animated like any portrait."""
+    """Edit a portrait by a prompt. The result can be animated like any portrait."""
     from ..face.select import FaceChoice
     from ..media.image import read_image, write_png
     from ..pipelines.load import load_model
@@ -43,7 +47,7 @@ def edit(
     from .terminal import ProgressBars, choose_device
 
     if out.suffix.lower() != ".png":
-        raise MediaError(f"{out.name} cannot be written: give the picture a name that ends in .png.")
+        raise MediaError(f"{out.name} cannot be written: choose a file name that ends in .png.")
     pipeline = load_model(model, choose_device(device), model_folders(models_dir))
     pipeline.require_editing()
     usual = usual_settings(pipeline.config)

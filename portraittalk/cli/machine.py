@@ -1,4 +1,4 @@
-"""How the command line runs a model on this machine: where, in which precision, with how much memory, how fast."""
+"""Device, precision, memory and speed options of the command line."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +18,11 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 
 @dataclass(frozen=True)
 class Machine:
-    """The options as the user gave them. device: a name for ``choose_device``. precision: of ``PRECISIONS``, or "auto",
-    which is half on a GPU and single elsewhere. low_memory: networks are on the device only while they work."""
+    """The options as given by the user.
+
+    device: see ``choose_device``. precision: a key of ``PRECISIONS``, or "auto": half precision on a GPU, single on the
+    CPU. low_memory: networks are on the device only while they run. channels_last, compiled: see ``speed_up``.
+    """
 
     device: str = "auto"
     precision: str = "auto"
@@ -36,17 +39,18 @@ class Machine:
         picture: tuple[int, int],
         references: int,
     ) -> AnyPipeline:
-        """The model in a file of this configuration, set up as the options say.
+        """Load the model from a file with this configuration and set it up.
 
-        Prints first what memory a run over ``frames`` frames will need, and a warning where less is free. picture:
-        (height, width) of the frames, (0, 0) for crops. Raises SettingsError for options that have no effect.
+        First prints the estimated memory for ``frames`` frames, and a warning if less is free. picture: (height, width)
+        of the frames, (0, 0) for crops. references: number of reference pictures. Raises SettingsError for options that
+        have no effect on this model.
         """
         device, kind = choose_device(self.device), pipeline_class(config)
         if kind.own_precision:
             if self.low_memory or self.channels_last or self.compiled or self.precision != "auto":
                 raise SettingsError(
-                    f"The model '{config.name}' has no use for options of memory, precision and compiling: leave them "
-                    "out."
+                    f"The model '{config.name}' does not support --low-memory, --channels-last, --compile and "
+                    "--precision: remove them."
                 )
             return load_model(path, device)
         dtype = self.dtype(device)
@@ -58,23 +62,21 @@ class Machine:
         return replace(pipeline, place=Offload(pipeline.modules(), device)) if self.low_memory else pipeline
 
     def dtype(self, device: torch.device) -> torch.dtype:
-        """Raises SettingsError for a precision that there is not."""
+        """Return the data type for a device. Raises SettingsError for an unknown precision."""
         if self.precision == "auto":
             return torch.float32 if device.type == "cpu" else torch.float16
         if self.precision not in PRECISIONS:
-            raise SettingsError(f"There is no precision '{self.precision}'; use auto, {', '.join(PRECISIONS)}.")
+            raise SettingsError(f"Unknown precision '{self.precision}'; choose auto, {', '.join(PRECISIONS)}.")
         return PRECISIONS[self.precision]
 
     def print_estimate(self, need: Estimate, device: torch.device) -> None:
-        """Print what a run will need, and a warning where less is free."""
+        """Print the estimated memory, and a warning if less is free."""
         messages.print(f"Memory: about {need}", highlight=False)
         free = free_memory(device)
         if free is not None and need.peak > free:
-            helps = (
-                "a shorter side of the picture (--max-size)" if self.low_memory else "--low-memory, --precision fp16"
-            )
+            advice = "a smaller picture (--max-size)" if self.low_memory else "--low-memory or --precision fp16"
             messages.print(
-                f"Only {free / 1e9:.1f} GB are free on {device}: it may not be enough. What helps: {helps}.",
+                f"Only {free / 1e9:.1f} GB are free on {device}, which may not be enough. Try {advice}.",
                 style="yellow",
                 highlight=False,
             )

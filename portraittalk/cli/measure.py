@@ -1,4 +1,4 @@
-"""``portraittalk evaluate | benchmark | check-prompts``: what a model's videos are worth."""
+"""``portraittalk evaluate | benchmark | check-prompts``: measure the quality of a model's videos."""
 
 import json
 from dataclasses import asdict, replace
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Seed = Annotated[int, typer.Option(help="The same seed gives the same figures.")]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same results.")]
 MetricWeights = Annotated[
     Path | None,
-    typer.Option(help="Folder of weights of SyncNet (LSE-C, LSE-D), LPIPS, FID and FVD; adds what is there."),
+    typer.Option(help="Folder with the weights of SyncNet (LSE-C, LSE-D), LPIPS, FID or FVD; adds the metrics it has."),
 ]
 
 
 @app.command()
 def evaluate(
     subjects: Annotated[list[Path], typer.Argument(metavar="SUBJECT", help="Real clips with sound, or pictures.")],
-    out_dir: Annotated[Path, typer.Option(help="Folder for the videos that are made and measured.")],
-    audio: Annotated[Path | None, typer.Option(help="The speech, where the subjects are pictures.")] = None,
+    out_dir: Annotated[Path, typer.Option(help="Folder for the generated videos.")],
+    audio: Annotated[Path | None, typer.Option(help="Speech, if the subjects are pictures.")] = None,
     phones: Annotated[
-        Path | None, typer.Option(help="Folder of NAME.phones files (start, end, phone a line): adds lip closures.")
+        Path | None,
+        typer.Option(help="Folder of NAME.phones files (start, end, phone per line): adds the lip closure metric."),
     ] = None,
     references: Annotated[
-        int, typer.Option(min=1, help="Pictures of the person: of a clip, its first frame, then its widest mouths.")
+        int,
+        typer.Option(min=1, help="Reference pictures: the first frame of a clip, then those with the widest mouth."),
     ] = 1,
     seed: Seed = 0,
     steps: Steps = None,
@@ -46,9 +48,9 @@ def evaluate(
     landmarker: Landmarker = "own",
     metric_weights: MetricWeights = None,
 ) -> None:
-    """Measure how well faces follow the speech, lips, identity, the mouth's error, flicker and speed.
+    """Measure lip sync, lip closures, identity, mouth error, flicker and speed.
 
-    Clips are played again from their first frame and compared with what really happened.
+    Clips are regenerated from their first frame and audio, and compared with the real video.
     """
     from ..face.providers import provider_named
     from ..metrics import evaluate as measuring
@@ -66,11 +68,12 @@ def evaluate(
     out_dir.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in subjects:
-        spoken = None if phones is None else phones / f"{(audio or path).stem}.phones"
-        known = spoken if spoken is not None and spoken.is_file() else None
-        subject = measuring.replayed(path, known, references)
+        phone_file = None if phones is None else phones / f"{(audio or path).stem}.phones"
+        if phone_file is not None and not phone_file.is_file():
+            phone_file = None
+        subject = measuring.replayed(path, phone_file, references)
         if audio is not None:
-            subject = measuring.Subject(path.stem, path, audio, None, known)
+            subject = measuring.Subject(path.stem, path, audio, None, phone_file)
         out = out_dir / f"{path.stem}.mp4"
         rows.append(measuring.evaluate(networks, subject, out, provider, recognition, settings, nets).figures)
     typer.echo(to_json(rows) if as_json else table(rows))
@@ -79,9 +82,9 @@ def evaluate(
 @app.command()
 def benchmark(
     folder: Annotated[
-        Path, typer.Argument(help="Pictures with sounds, and videos: files of one name belong together.")
+        Path, typer.Argument(help="Folder of videos and of pictures with audio; files are paired by name.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the report: report.html, .json, .tsv, .md, and the videos.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report (report.html, .json, .tsv and .md) and the videos.")],
     seed: Seed = 0,
     steps: Steps = None,
     model: Model = "mini",
@@ -90,7 +93,7 @@ def benchmark(
     landmarker: Landmarker = "own",
     metric_weights: MetricWeights = None,
 ) -> None:
-    """Evaluate a whole folder and write a report with plots and contact sheets; what fails is named in it."""
+    """Evaluate a whole folder and write a report with plots, contact sheets and a list of failures."""
     from ..face.providers import provider_named
     from ..metrics.benchmark import Failure, subjects_in
     from ..metrics.benchmark import benchmark as run
@@ -107,31 +110,32 @@ def benchmark(
     recognition = FaceRecognition() if FaceRecognition.installed() else None
     settings, provider = _settings(networks.config, seed, steps), provider_named(landmarker)
 
-    def measured(subject: Subject, video: Path) -> Evaluation:
+    def measure_subject(subject: Subject, video: Path) -> Evaluation:
         return measure(networks, subject, video, provider, recognition, settings, nets)
 
     with ProgressBars() as progress:
-        results = run(subjects, measured, out, f"PortraitTalk {model}: {folder.resolve().name}", progress)
+        results = run(subjects, measure_subject, out, f"PortraitTalk {model}: {folder.resolve().name}", progress)
     typer.echo((out / "report.md").read_text(encoding="utf-8"))
     typer.echo(f"{out / 'report.html'}")
     if all(isinstance(result, Failure) for result in results):
-        raise SettingsError(f"Nothing of {folder} could be measured: the report says why.")
+        raise SettingsError(f"Every subject in {folder} failed: see {out / 'report.md'} for the reasons.")
 
 
 @app.command()
 def check_prompts(
     portraits: Annotated[list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures, one face each.")],
-    audio: Annotated[Path, typer.Option(help="The speech that is spoken meanwhile.")],
-    seconds: Annotated[float, typer.Option(help="How much of it.")] = 1.2,
+    audio: Annotated[Path, typer.Option(help="Speech for the videos.")],
+    seconds: Annotated[float, typer.Option(help="Seconds of the speech to use.")] = 1.2,
     reader: Annotated[
-        str, typer.Option(help="What reads the made faces: mediapipe, which is independent of us, or own.")
+        str,
+        typer.Option(help="Landmarker that measures the generated faces: mediapipe (independent of the model) or own."),
     ] = "mediapipe",
     model: Model = "mini",
     models_dir: ModelsDir = None,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Check for ten prompts that the face made with it moves as the words say, against the one made without."""
+    """Check for ten prompts that the generated face shows the prompted expression, compared with no prompt."""
     from ..face.providers import provider_named
     from ..media.audio import read_audio
     from ..media.image import read_image
@@ -142,11 +146,11 @@ def check_prompts(
     from .terminal import ProgressBars, choose_device
 
     networks = load_model(model, choose_device(device), model_folders(models_dir))
-    sound, readers = read_audio(audio, duration=seconds), provider_named(reader)
+    speech, readers = read_audio(audio, duration=seconds), provider_named(reader)
     results = {}
     with ProgressBars() as progress:
         for path in portraits:
-            results[path.stem] = check(networks, read_image(path).flattened(), sound, readers, progress=progress)
+            results[path.stem] = check(networks, read_image(path).flattened(), speech, readers, progress=progress)
     if as_json:
         typer.echo(json.dumps({name: [asdict(row) for row in rows] for name, rows in results.items()}, indent=1))
     else:
@@ -154,7 +158,7 @@ def check_prompts(
 
 
 def _settings(config: "PortraitTalkConfig", seed: int, steps: int | None) -> "SamplingSettings":
-    """Those that the model is best run with, but for what the user asks. Raises SettingsError."""
+    """Return the model's default settings with the user's seed and steps. Raises SettingsError."""
     from ..sampling.settings import check_settings, usual_settings
 
     settings = replace(usual_settings(config), seed=seed)
@@ -164,7 +168,7 @@ def _settings(config: "PortraitTalkConfig", seed: int, steps: int | None) -> "Sa
 
 
 def _nets(folder: Path | None, device: "torch.device", names: tuple[str, ...]) -> "MetricNets | None":
-    """Those of the named networks whose weights are in the folder."""
+    """Load those of the named metric networks whose weights are in the folder."""
     from ..metrics.metric_nets import check_folder, load_metric_nets
 
     if folder is None:

@@ -1,4 +1,4 @@
-"""Options that several commands have, and commands whose options are one dataclass."""
+"""Options shared by several commands, and support for commands whose options are a dataclass."""
 
 import inspect
 from collections.abc import Callable
@@ -13,24 +13,37 @@ Options = TypeVar("Options")
 Model = Annotated[str, typer.Option(help="Name of the model: 'mini', or a file of --models-dir without its suffix.")]
 ModelsDir = Annotated[
     Path | None,
-    typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of further models; by default ComfyUI's, inside of one."),
+    typer.Option(
+        envvar="PORTRAITTALK_MODELS",
+        help="Folder of further models; default: ComfyUI/models/portraittalk when installed as a custom node.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Landmarker = Annotated[str, typer.Option(help="What finds the face: own, or mediapipe (an extra).")]
-FaceIndex = Annotated[int | None, typer.Option(help="Which face of the portrait; 0 is the largest.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps, if not the model's own; mini: one to four.")]
+Landmarker = Annotated[str, typer.Option(help="Face landmarker: own, or mediapipe (requires the mediapipe extra).")]
+FaceIndex = Annotated[
+    int | None, typer.Option(help="Face to use if the portrait has several; 0 is the largest, 1 the next.")
+]
+Steps = Annotated[
+    int | None, typer.Option(help="Denoising steps; default: the model's own value (useful for mini: 1 to 4).")
+]
 Strength = Annotated[
     float | None,
-    typer.Option(help="How far models that draw by a prompt go from the portrait: 0 keeps it, 1 the person only."),
+    typer.Option(
+        help="Denoising strength of Stable Diffusion models: 0 keeps the portrait, 1 keeps only the person's identity."
+    ),
 ]
 GuidanceScale = Annotated[
     float | None,
-    typer.Option("--guidance-scale", "--guidance", help="How strongly such models follow the prompt; 1 is off."),
+    typer.Option(
+        "--guidance-scale",
+        "--guidance",
+        help="Classifier-free guidance scale; 1 is off. Default: the model's own value.",
+    ),
 ]
 
 
 def command(app: typer.Typer, options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
-    """Register a function of one dataclass as a command: each field is an option, or an argument if it says so."""
+    """Return a decorator that registers a function of one dataclass as a command, with one parameter per field."""
 
     def register(function: Callable[[Options], None]) -> Callable[..., None]:
         hints = get_type_hints(options, include_extras=True)
@@ -40,7 +53,7 @@ def command(app: typer.Typer, options: type[Options]) -> Callable[[Callable[[Opt
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         run.__annotations__ = hints
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads the options from
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads the options from it
             [
                 inspect.Parameter(
                     field.name,
@@ -48,7 +61,7 @@ def command(app: typer.Typer, options: type[Options]) -> Callable[[Callable[[Opt
                     default=inspect.Parameter.empty if field.default is MISSING else field.default,
                     annotation=hints[field.name],
                 )
-                for field in fields(options)  # type: ignore[arg-type]  # a dataclass, which no type variable can say
+                for field in fields(options)  # type: ignore[arg-type]  # a dataclass, which a TypeVar cannot express
             ]
         )
         return app.command()(run)

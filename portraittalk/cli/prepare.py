@@ -1,4 +1,4 @@
-"""``portraittalk prepare``: videos and portraits become a data set to train on."""
+"""``portraittalk prepare``: make a training data set from videos and portraits."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +14,17 @@ app = typer.Typer()
 @app.command()
 def prepare(
     folder: Annotated[Path, typer.Argument(help="Folder of talking-head videos and portraits.")],
-    out: Annotated[Path, typer.Option(help="Folder of clips to write; what a former run finished is kept.")],
-    workers: Annotated[int, typer.Option(min=1, help="Sources that are worked on at once.")] = 1,
-    fps: Annotated[float | None, typer.Option(help="Frames a second of the clips, if not the videos' own.")] = None,
-    shortest: Annotated[float, typer.Option(help="Seconds; shorter stretches are dropped.")] = 1.0,
-    longest: Annotated[float, typer.Option(help="Seconds; longer stretches are split.")] = 10.0,
-    eyes: Annotated[float, typer.Option(help="Least distance of the outer eye corners, in pixels.")] = 48.0,
+    out: Annotated[Path, typer.Option(help="Output folder of clips; sources finished by an earlier run are kept.")],
+    workers: Annotated[int, typer.Option(min=1, help="Number of sources processed in parallel.")] = 1,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second of the clips; default: those of each video.")
+    ] = None,
+    shortest: Annotated[float, typer.Option(help="Minimum clip length in seconds; shorter ones are dropped.")] = 1.0,
+    longest: Annotated[float, typer.Option(help="Maximum clip length in seconds; longer ones are split.")] = 10.0,
+    eyes: Annotated[float, typer.Option(help="Minimum distance of the outer eye corners in pixels.")] = 48.0,
     landmarker: Landmarker = "own",
 ) -> None:
-    """Make a data set to train on: cleaned, cropped, tracked clips; report.json says what was dropped."""
+    """Make a training data set of cleaned, cropped and tracked clips; report.json lists what was dropped."""
     from ..config import MINI
     from ..training.data.clean import CleanRules
     from ..training.data.prepare import PrepareSettings, summarised
@@ -30,9 +32,11 @@ def prepare(
     from .terminal import ProgressBars, dropped_table
 
     if not folder.is_dir():
-        raise SettingsError(f"There is no folder {folder}: give one that holds videos or portraits.")
+        raise SettingsError(f"There is no folder {folder}: give a folder of videos or portraits.")
     if not 0 < shortest <= longest:
-        raise SettingsError(f"Clips cannot last from {shortest:g} to {longest:g} seconds: swap or change the two.")
+        raise SettingsError(
+            f"--shortest must be above 0 and at most --longest, not {shortest:g} and {longest:g} seconds."
+        )
     rules = CleanRules(seconds=(shortest, longest), eyes=eyes)
     with ProgressBars() as bars:
         reports = run(folder, out, PrepareSettings(MINI, rules, fps, landmarker), workers, bars)

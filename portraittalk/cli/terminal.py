@@ -1,4 +1,4 @@
-"""What the command line shows: progress bars and warnings, on stderr, and the summary of a run."""
+"""Terminal output: progress bars and warnings on stderr, and summaries of runs."""
 
 import logging
 from typing import Any
@@ -18,12 +18,12 @@ messages = Console(stderr=True)
 
 
 def show_warnings() -> None:
-    """Warnings of the library appear on stderr, above the progress bar."""
+    """Print the library's warnings on stderr, above the progress bar."""
     logging.getLogger("portraittalk").handlers = [RichHandler(console=messages, show_time=False, show_path=False)]
 
 
 class ProgressBars:
-    """A ``ProgressCallback`` that draws one bar for each stage, while it is entered."""
+    """A ``ProgressCallback`` that draws one progress bar per stage; used as a context manager."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -44,28 +44,28 @@ class ProgressBars:
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by its name; "auto" takes a GPU where there is one. Raises SettingsError for one that is not there."""
+    """Return a device by name; "auto" chooses a GPU if there is one. Raises SettingsError if it is not available."""
     if name == "auto":
-        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-        return torch.device(next(kind for kind, found in there.items() if found))
+        devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        return torch.device(next(kind for kind, available in devices.items() if available))
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # what torch raises for unknown names, and for builds without CUDA
-        raise SettingsError(f"There is no device '{name}' here; use auto, cpu, cuda or mps.") from error
+    except (RuntimeError, AssertionError) as error:  # raised for unknown names, and by builds of torch without CUDA
+        raise SettingsError(f"The device '{name}' is not available; use auto, cpu, cuda or mps.") from error
     return device
 
 
 def dropped_table(summary: dict[str, Any]) -> str:
-    """What ``training.data.prepare.summarised`` says, in some lines."""
+    """Format the result of ``training.data.prepare.summarised`` as text."""
     lines = [f"{summary['clips']} clips, {summary['seconds']:g} s, from {summary['sources']} sources"]
     lines += [f"{seconds:10.1f} s dropped: {reason}" for reason, seconds in summary["dropped_seconds"].items()]
-    lines += [f"           nothing of {source}" for source in summary["unused_sources"]]
+    lines += [f"           no clips from {source}" for source in summary["unused_sources"]]
     return "\n".join(lines)
 
 
 def summary(frames: int, fps: float, compute_seconds: float) -> str:
-    """One line: length, speed and memory of a finished run."""
+    """Return one line with the length, speed and memory of a finished run."""
     seconds = frames / fps
     memory = peak_memory_mb()
     return (

@@ -1,9 +1,9 @@
-"""``portraittalk train``: every step from prepared clips to the networks that ``weights pack`` joins.
+"""``portraittalk train``: train the networks that ``weights pack`` joins, from prepared clips.
 
-``portraittalk prepare`` makes the clips; then the order is autoencoder, tracks, basis and motion, embed, pairs, animate
---stage 1, animate --stage 2, and distil where one step is not enough (``animate_cli``). What a step is trained with
-stands in its recipe (``recipes``), in the file given with --config and in the options, each going before the one named
-before it; all of it is written into the run's folder as ``run.toml``.
+``portraittalk prepare`` makes the clips; then the order is autoencoder, tracks, basis, motion, embed, pairs, animate
+--stage 1, animate --stage 2, and distil if one denoising step is not enough (``train_animate``). Settings come from
+the stage's recipe (``training/recipes``), the file given with --config, and the options, in increasing precedence. They
+are all written into the run's folder as ``run.toml``.
 ``torchrun --nproc_per_node N -m portraittalk train ...`` trains with several processes.
 """
 
@@ -16,46 +16,51 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from ..errors import SettingsError
+from .options import Landmarker
 
-app = typer.Typer(no_args_is_help=True, help="Train the networks of a PortraitTalk from videos and portraits.")
+app = typer.Typer(no_args_is_help=True, help="Train the networks of a model from videos and portraits.")
 
 T = TypeVar("T")
 Config = Annotated[
-    Path | None, typer.Option(help="TOML file of the run, such as another run's run.toml; options go before it.")
+    Path | None, typer.Option(help="TOML file of settings, such as another run's run.toml; options override it.")
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the file, as in training.batch=8; repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override any setting, as in training.batch=8; repeatable."),
 ]
 Clips = Annotated[Path | None, typer.Option(help="Folder of prepared clips.")]
 Pairs = Annotated[Path | None, typer.Option(help="Folder of pair files.")]
-Out = Annotated[Path, typer.Option(help="Folder of the run; a run that is there is resumed.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run; an unfinished run in it is resumed.")]
 Minutes = Annotated[
-    float | None, typer.Option(help="When to stop; the learning rate falls to zero by then.", show_default=False)
+    float | None,
+    typer.Option(help="Training time in minutes; the learning rate decays to zero by then.", show_default=False),
 ]
-Steps = Annotated[int | None, typer.Option(help="When to stop, if that comes before the minutes.", show_default=False)]
+Steps = Annotated[
+    int | None, typer.Option(help="Maximum number of training steps, if reached before --minutes.", show_default=False)
+]
 LeaveOut = Annotated[
     list[str] | None,
-    typer.Option(help="What has a name that begins so is not trained on, but shown at checkpoints; repeatable."),
+    typer.Option(help="Name prefix of held-out files, used for validation at checkpoints; repeatable."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Of data order, augmentation and initial weights.")]
-Start = Annotated[Path | None, typer.Option(help="Weights to begin with.")]
-Basis = Annotated[Path | None, typer.Option(help="The fitted expression basis.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed of data order, augmentation and initial weights.")]
+Start = Annotated[Path | None, typer.Option(help="Initial weights.")]
+Basis = Annotated[Path | None, typer.Option(help="Fitted expression basis.")]
 Teeth = Annotated[
-    Path | None, typer.Option(help="Teeth for closed mouths, as `teeth` wrote them.", show_default="those that ship")
+    Path | None,
+    typer.Option(help="Teeth for closed mouths, written by `teeth`.", show_default="the file in the package"),
 ]
 
 
-NEEDED = ("accelerate", "pydantic", "tomli_w")
+PACKAGES = ("accelerate", "pydantic", "tomli_w")
 
 
 @app.callback()
 def _train() -> None:
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise SettingsError(f"Training needs {' and '.join(missing)}: pip install 'portraittalk[train]'.")
-    logging.getLogger(__package__.split(".")[0]).handlers = []  # else every line comes twice
-    main = os.environ.get("RANK", "0") == "0"  # torchrun's
+    logging.getLogger(__package__.split(".")[0]).handlers = []  # otherwise every line is logged twice
+    main = os.environ.get("RANK", "0") == "0"  # set by torchrun
     logging.basicConfig(level=logging.INFO if main else logging.WARNING, format="%(asctime)s %(message)s")
 
 
@@ -67,7 +72,7 @@ def configured(
     options: dict[str, Any],
     assignments: list[str] | None,
 ) -> T:
-    """The run that recipe, file and options describe; it is written into its folder."""
+    """Build the run from recipe, file and options, and write its settings into its folder."""
     from ..training.run_config import asked, build, read_layers, recipe, write_run
 
     given = {key: value for key, value in options.items() if value != []}
@@ -79,7 +84,7 @@ def configured(
 
 
 def ends(minutes: float | None, steps: int | None, seed: int | None) -> dict[str, Any]:
-    """The options that all trainers share, by their keys."""
+    """Return the options shared by all trainers, by setting key."""
     return {"training.trainer.minutes": minutes, "training.trainer.steps": steps, "training.seed": seed}
 
 
@@ -92,7 +97,8 @@ def autoencoder(
     steps: Steps = None,
     start: Start = None,
     decoder_only: Annotated[
-        bool | None, typer.Option("--decoder-only", help="Keep the latents as they are.", show_default=False)
+        bool | None,
+        typer.Option("--decoder-only", help="Freeze the encoder, so that latents do not change.", show_default=False),
     ] = None,
     leave_out: LeaveOut = None,
     seed: Seed = None,
@@ -119,10 +125,10 @@ def autoencoder(
 @app.command()
 def tracks(
     sources: Annotated[Path, typer.Argument(help="Folder of videos and pictures.")],
-    out: Annotated[Path, typer.Option(help="Folder of track files to write; what is there is kept.")],
-    landmarker: Annotated[str, typer.Option(help="What finds the face: own, or mediapipe (an extra).")] = "mediapipe",
+    out: Annotated[Path, typer.Option(help="Output folder of track files; existing files are kept.")],
+    landmarker: Landmarker = "mediapipe",
 ) -> None:
-    """Track the face through whole videos, in step with their sound, and in pictures."""
+    """Track the face in pictures and in whole videos, in sync with their audio."""
     from ..face.providers import provider_named
     from ..media.source import PICTURES, VIDEOS
     from ..training.data.tracks import write_tracks
@@ -134,24 +140,24 @@ def tracks(
 @app.command()
 def basis(
     ict: Annotated[Path, typer.Option(help="ICT-FaceKit packed as .npz.")],
-    clips: Annotated[Path, typer.Option(help="Folder that `tracks` wrote of videos.")],
-    portraits: Annotated[Path, typer.Option(help="Folder that `tracks` wrote of portraits.")],
+    clips: Annotated[Path, typer.Option(help="Output folder of `tracks` for videos.")],
+    portraits: Annotated[Path, typer.Option(help="Output folder of `tracks` for portraits.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
     """Fit the expression basis."""
     from ..face.mediapipe import MediaPipeProvider
     from ..training.face.basis import fit_files
 
-    films, stills = (sorted(folder.glob("*.safetensors")) for folder in (clips, portraits))
-    fit_files(ict, films, stills, MediaPipeProvider(), out)
+    video_tracks, portrait_tracks = (sorted(folder.glob("*.safetensors")) for folder in (clips, portraits))
+    fit_files(ict, video_tracks, portrait_tracks, MediaPipeProvider(), out)
 
 
 @app.command()
 def teeth(
-    ict: Annotated[Path, typer.Option(help="ICT-FaceKit as one npz of arrays V, F and M.")],
+    ict: Annotated[Path, typer.Option(help="ICT-FaceKit as an .npz file with the arrays V, F and M.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
-    """Render the teeth that are painted into mouths."""
+    """Render the teeth that are painted into open mouths."""
     from ..training.animate.teeth import read_dentition, save_dentition
 
     save_dentition(read_dentition(ict), out)
@@ -161,14 +167,18 @@ def teeth(
 def motion(
     out: Out,
     config: Config = None,
-    clips: Annotated[Path | None, typer.Option(help="Folder of videos of people speaking.")] = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder of talking-head videos.")] = None,
     validation: Annotated[
-        list[str] | None, typer.Option(help="Videos whose name begins so are not trained on; repeatable.")
+        list[str] | None, typer.Option(help="Name prefix of videos held out for validation; repeatable.")
     ] = None,
-    tracks: Annotated[Path | None, typer.Option(help="Folder that `tracks` wrote of the videos.")] = None,
+    tracks: Annotated[Path | None, typer.Option(help="Output folder of `tracks` for the videos.")] = None,
     phones: Annotated[Path | None, typer.Option(help="Folder of the videos' phone files.")] = None,
-    synthetic: Annotated[Path | None, typer.Option(help="Folder of sound files with phone files beside them.")] = None,
-    wordless: Annotated[Path | None, typer.Option(help="Folder of sounds in which nobody speaks.")] = None,
+    synthetic: Annotated[
+        Path | None, typer.Option(help="Folder of synthetic speech: audio files, each with its phone file.")
+    ] = None,
+    wordless: Annotated[
+        Path | None, typer.Option(help="Folder of sounds without speech or singing, such as music.")
+    ] = None,
     start: Start = None,
     basis: Basis = None,
     minutes: Minutes = None,
@@ -176,7 +186,7 @@ def motion(
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Train the motion network, which turns speech into expressions."""
+    """Train the motion network, which predicts expressions from speech."""
     from ..media.source import VIDEOS
     from ..training.face.basis import read_basis
     from ..training.motion.speech import Sources, train
@@ -193,10 +203,10 @@ def motion(
     run = configured(MotionRun, "motion", out, config, {**options, "basis": basis, **ends(minutes, steps, seed)}, set_)
     videos = [path for path in files_of(run.clips) if path.suffix.lower() in VIDEOS]
     held_out = tuple(path for path in videos if run.validation and path.stem.startswith(run.validation))
-    spoken = tuple(path for path in videos if path not in held_out)
-    sounds = (path for path in files_of(run.synthetic) if path.suffix != ".phones")
-    voices = tuple(path for path in sounds if path.with_suffix(".phones").exists())
-    sources = Sources(spoken, run.tracks, run.phones, voices, tuple(files_of(run.wordless)))
+    training_videos = tuple(path for path in videos if path not in held_out)
+    audio_files = (path for path in files_of(run.synthetic) if path.suffix != ".phones")
+    synthetic_speech = tuple(path for path in audio_files if path.with_suffix(".phones").exists())
+    sources = Sources(training_videos, run.tracks, run.phones, synthetic_speech, tuple(files_of(run.wordless)))
     train(sources, held_out, read_basis(run.basis), out, run.network, run.training, run.start)
 
 
@@ -204,10 +214,10 @@ def motion(
 def embed(
     clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
-    every: int = 15,
+    every: Annotated[int, typer.Option(help="Interval of the frames that are used.")] = 15,
     leave_out: LeaveOut = None,
 ) -> None:
-    """Ask a face recogniser about every clip: what IdentityNet's encoder learns from."""
+    """Compute face recognition embeddings of every clip, the teacher for IdentityNet's encoder."""
     import torch
     from safetensors.torch import save_file
 
@@ -216,31 +226,31 @@ def embed(
     from ..training.data.prepare import clip_files
 
     recognise = SFace()
-    found = {}
+    embeddings = {}
     for path in clip_files(clips, leave_out or []):
         clip = open_clip(path)
         frames = range(0, len(clip), every)
-        found[clip.name] = torch.stack([recognise(clip.frames(k, k + 1)[0], clip.landmarks[k]) for k in frames])
-    save_file(found, out)
+        embeddings[clip.name] = torch.stack([recognise(clip.frames(k, k + 1)[0], clip.landmarks[k]) for k in frames])
+    save_file(embeddings, out)
 
 
 @app.command()
 def pairs(
-    out: Annotated[Path, typer.Option(help="Folder of pair files to write; what is there is kept.")],
+    out: Annotated[Path, typer.Option(help="Output folder of pair files; existing files are kept.")],
     config: Config = None,
     clips: Clips = None,
     autoencoder: Annotated[Path | None, typer.Option(help="Trained weights of the autoencoder.")] = None,
     basis: Basis = None,
     teeth: Teeth = None,
     scaling_factor: Annotated[
-        float | None, typer.Option(help="Of the autoencoder: what gives its latents unit variance.")
+        float | None, typer.Option(help="The autoencoder's scaling factor, which gives its latents unit variance.")
     ] = None,
-    variants: Annotated[int | None, typer.Option(help="Pair files of each clip.")] = None,
+    variants: Annotated[int | None, typer.Option(help="Number of pair files per clip.")] = None,
     leave_out: LeaveOut = None,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Make the pairs of reference and target that IdentityNet and AnimateNet are trained on, as latents."""
+    """Make the pairs of reference and target latents that IdentityNet and AnimateNet are trained on."""
     from safetensors.torch import load_file
 
     from ..compositing.teeth import load_dentition

@@ -1,4 +1,4 @@
-"""``portraittalk train animate | distil``: IdentityNet and AnimateNet, on pair files."""
+"""``portraittalk train animate | distil``: train IdentityNet and AnimateNet on pair files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -18,24 +18,27 @@ def animate(
     out: Out,
     config: Config = None,
     stage: Annotated[
-        int | None, typer.Option(min=1, max=2, help="1: identity, on single frames. 2: motion, on windows.")
+        int | None,
+        typer.Option(min=1, max=2, help="1: identity, on single frames. 2: motion, on windows of frames."),
     ] = None,
     pairs: Pairs = None,
     minutes: Minutes = None,
     steps: Steps = None,
-    embeddings: Annotated[Path | None, typer.Option(help="What `embed` wrote, for stage 1.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights to begin with: those of stage 1, for stage 2.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Frames a step.")] = None,
-    part: Annotated[int | None, typer.Option(help="Latent rows and columns seen of a frame; 0: whole frames.")] = None,
+    embeddings: Annotated[Path | None, typer.Option(help="Output file of `embed`, for stage 1.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Initial weights; for stage 2, those of stage 1.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Frames per training step.")] = None,
+    part: Annotated[
+        int | None, typer.Option(help="Side of the training crops in latent cells; 0 trains on whole frames.")
+    ] = None,
     decoder: Annotated[
         Path | None,
-        typer.Option(help="Weights of the autoencoder, to compare mouths as they look decoded, and to show them."),
+        typer.Option(help="Weights of the autoencoder, for the loss on decoded mouths and for validation pictures."),
     ] = None,
     leave_out: LeaveOut = None,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Train IdentityNet and AnimateNet, one of the two stages."""
+    """Train IdentityNet and AnimateNet, in one of two stages."""
     import torch
     from safetensors.torch import load_file
 
@@ -65,9 +68,9 @@ def animate(
         decoder_ = _decoder(run.decoder, network)
         mouth_loss = MouthLoss(decoder_) if training.pictures else None
     frames = 1 if training.stage == 1 else training.window
-    validate = _shown(run.pairs, files, decoder_, frames, network)
-    known = {} if run.embeddings is None else load_file(run.embeddings)
-    train_animate(files, known, networks, network, training, out, mouth_loss, validate)
+    validate = _validation(run.pairs, files, decoder_, frames, network)
+    embeddings_ = {} if run.embeddings is None else load_file(run.embeddings)
+    train_animate(files, embeddings_, networks, network, training, out, mouth_loss, validate)
 
 
 @app.command()
@@ -75,17 +78,19 @@ def distil(
     out: Out,
     config: Config = None,
     pairs: Pairs = None,
-    teacher: Annotated[Path | None, typer.Option(help="Weights that `animate` trained.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Weights trained by `animate`.")] = None,
     student_steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps of the student.")] = None,
-    teacher_steps: Annotated[int | None, typer.Option(min=1, help="Of the teacher: a multiple of these.")] = None,
+    teacher_steps: Annotated[
+        int | None, typer.Option(min=1, help="Denoising steps of the teacher: a multiple of --student-steps.")
+    ] = None,
     minutes: Minutes = None,
     steps: Steps = None,
-    decoder: Annotated[Path | None, typer.Option(help="Weights of the autoencoder, to show pictures.")] = None,
+    decoder: Annotated[Path | None, typer.Option(help="Weights of the autoencoder, for validation pictures.")] = None,
     leave_out: LeaveOut = None,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Let AnimateNet learn to give in few steps what it gives in many."""
+    """Distil AnimateNet to fewer denoising steps."""
     from safetensors.torch import load_file
 
     from ..training.animate.distil import train_distil
@@ -101,8 +106,8 @@ def distil(
     networks, training = Networks(run.network), run.training
     networks.load_state_dict(load_file(run.teacher))
     files = list(clip_files(run.pairs, run.leave_out))
-    shown = None if run.decoder is None else _decoder(run.decoder, run.network)
-    validate = _shown(run.pairs, files, shown, training.window, run.network, training.steps)
+    decoder_ = None if run.decoder is None else _decoder(run.decoder, run.network)
+    validate = _validation(run.pairs, files, decoder_, training.window, run.network, training.steps)
     train_distil(files, networks, run.network, training, out, validate)
 
 
@@ -116,21 +121,21 @@ def _decoder(weights: Path, network: "PortraitTalkConfig") -> "Autoencoder":
     return decoder
 
 
-def _shown(
+def _validation(
     pairs: Path,
-    trained: list[Path],
+    training_files: list[Path],
     decoder: "Autoencoder | None",
     frames: int,
     network: "PortraitTalkConfig",
     steps: int = 1,
 ) -> "Validate | None":
-    """Shows pairs that are left out of training, or else some of those that are not."""
+    """Return a function that renders held-out pairs, or training pairs if none are held out; None without a decoder."""
     if decoder is None:
         return None
     from ..training.animate.stages import Networks
     from ..training.animate.validate import comparison, validation_windows
     from ..training.data.prepare import clip_files
 
-    held_out = [path for path in clip_files(pairs) if path not in trained]
-    windows = validation_windows(held_out or trained, frames, network)
+    held_out = [path for path in clip_files(pairs) if path not in training_files]
+    windows = validation_windows(held_out or training_files, frames, network)
     return lambda average, step: comparison(cast(Networks, average), windows, decoder, network, steps)

@@ -1,6 +1,6 @@
-"""``portraittalk train face``: the networks that find faces, from whole pictures and prepared clips.
+"""``portraittalk train face``: train the face networks on whole pictures and prepared clips.
 
-The order is pictures, driven, detector, mesh, expression, pack; compare measures what ships.
+The order is pictures, driven, detector, mesh, expression, pack; compare measures the shipped networks.
 """
 
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ from .train import Clips, Config, LeaveOut, Minutes, Out, Seed, Set, Start, Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-app = typer.Typer(no_args_is_help=True, help="Train the face detector and the landmarks.")
+app = typer.Typer(no_args_is_help=True, help="Train the face detector and the face mesh.")
 
-Pictures = Annotated[Path | None, typer.Option(help="Folder that `pictures` wrote.")]
-Driven = Annotated[Path | None, typer.Option(help="Folder that `driven` wrote.")]
-Basis = Annotated[Path | None, typer.Option(help="The fitted expression basis: its mean is the average face.")]
+Pictures = Annotated[Path | None, typer.Option(help="Output folder of `pictures`.")]
+Driven = Annotated[Path | None, typer.Option(help="Output folder of `driven`.")]
+Basis = Annotated[Path | None, typer.Option(help="Fitted expression basis, whose mean is the average face.")]
 
 
 @app.command()
 def pictures(
     images: Annotated[Path, typer.Option(help="Folder of pictures, one face each.")],
-    out: Annotated[Path, typer.Option(help="Folder of files to write; what is there is kept.")],
+    out: Annotated[Path, typer.Option(help="Output folder; existing files are kept.")],
 ) -> None:
-    """Let the teacher find the faces of whole pictures."""
+    """Label the faces in whole pictures with the teacher, MediaPipe."""
     from ..face.mediapipe import MediaPipeProvider
     from ..training.data.prepare import prepare_pictures
 
@@ -36,14 +36,14 @@ def pictures(
 @app.command()
 def driven(
     clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
-    out: Annotated[Path, typer.Option(help="Folder of clips to write; what is there is kept.")],
-    basis: Annotated[Path, typer.Option(help="The fitted expression basis.")],
+    out: Annotated[Path, typer.Option(help="Output folder of clips; existing files are kept.")],
+    basis: Annotated[Path, typer.Option(help="Fitted expression basis.")],
     teeth: Teeth = None,
-    variants: Annotated[int, typer.Option(help="Clips of each portrait.")] = 2,
+    variants: Annotated[int, typer.Option(help="Number of clips per portrait.")] = 2,
     leave_out: LeaveOut = None,
-    seed: Annotated[int, typer.Option(help="Of the motion and the looks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of motion and looks.")] = 0,
 ) -> None:
-    """Move portraits by the motion of videos: faces in speech, with exact landmarks."""
+    """Warp portraits with the motion of videos: synthetic talking faces with exact landmarks."""
     from ..compositing.teeth import SHIPPED, load_dentition
     from ..config import MINI
     from ..training.animate.driven_portraits import drive_portraits
@@ -75,8 +75,8 @@ def detector(
 
     options: dict[str, Any] = {"pictures": pictures, "clips": clips, "start": start, "leave_out": leave_out}
     run = configured(DetectorRun, "face detector", out, config, {**options, **ends(minutes, steps, seed)}, set_)
-    whole, videos = list(clip_files(run.pictures, run.leave_out)), _videos(run.clips, run.leave_out)
-    sources = FaceSources(whole, [], videos, run.training.views)
+    picture_files, videos = list(clip_files(run.pictures, run.leave_out)), _videos(run.clips, run.leave_out)
+    sources = FaceSources(picture_files, [], videos, run.training.views)
     train_detector(sources, run.network, run.training, out, run.start)
 
 
@@ -105,10 +105,10 @@ def mesh(
     options: dict[str, Any] = {"pictures": pictures, "clips": clips, "basis": basis, "driven": driven, "start": start}
     options.update({"leave_out": leave_out, **ends(minutes, steps, seed)})
     run = configured(MeshRun, "face mesh", out, config, options, set_)
-    whole, moved = (
+    picture_files, driven_files = (
         [] if folder is None else list(clip_files(folder, run.leave_out)) for folder in (run.pictures, run.driven)
     )
-    sources = FaceSources(whole, moved, _videos(run.clips, run.leave_out), run.training.views)
+    sources = FaceSources(picture_files, driven_files, _videos(run.clips, run.leave_out), run.training.views)
     train_mesh(sources, read_basis(run.basis).mean, run.network, run.training, out, run.start)
 
 
@@ -124,7 +124,7 @@ def expression(
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Train the reader of expressions, which turns landmarks into ARKit weights."""
+    """Train the expression network, which predicts ARKit weights from landmarks."""
     from ..training.data.prepare import clip_files
     from ..training.face.basis import read_basis
     from ..training.face.mesh import train_expression
@@ -138,12 +138,12 @@ def expression(
 
 @app.command()
 def pack(
-    detector: Annotated[Path, typer.Option(help="Weights that `detector` trained.")],
-    mesh: Annotated[Path, typer.Option(help="Weights that `mesh` trained.")],
-    expression: Annotated[Path, typer.Option(help="Weights that `expression` trained.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
+    detector: Annotated[Path, typer.Option(help="Weights trained by `detector`.")],
+    mesh: Annotated[Path, typer.Option(help="Weights trained by `mesh`.")],
+    expression: Annotated[Path, typer.Option(help="Weights trained by `expression`.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
-    """Join the three networks into the file that ships."""
+    """Join the three networks into one file, as shipped with the package."""
     from safetensors.torch import load_file
 
     from ..config import FaceDetectorConfig, FaceMeshConfig
@@ -166,9 +166,9 @@ def _videos(clips: Path, leave_out: tuple[str, ...]) -> list[Path]:
 @app.command()
 def compare(
     subjects: Annotated[list[Path], typer.Argument(metavar="SUBJECT", help="Pictures and videos.")],
-    every: Annotated[int, typer.Option(min=1, help="Of videos, every so many frames.")] = 10,
+    every: Annotated[int, typer.Option(min=1, help="Interval of the frames that are compared in videos.")] = 10,
 ) -> None:
-    """How far our landmarks are from MediaPipe's, in outer eye distances, and where they fail."""
+    """Compare our landmarks with MediaPipe's: distance in outer eye distances, and failures."""
     from ..face.providers import provider_named
     from ..metrics.landmark_error import compare_landmarkers, summary
 

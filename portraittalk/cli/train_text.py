@@ -1,4 +1,4 @@
-"""``portraittalk train text``: the networks that read prompts, in the order encoder, dictionary, reader."""
+"""``portraittalk train text``: train the networks that read prompts, in the order encoder, dictionary, reader."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that read prompts.")
 
-Texts = Annotated[
-    int | None, typer.Option(help="How many texts the teacher is asked about, or the reader learns from.")
-]
-Encoder = Annotated[Path | None, typer.Option(help="Weights that `encoder`, or `dictionary`, trained.")]
+Texts = Annotated[int | None, typer.Option(help="Number of texts for distillation, or of captions for the reader.")]
+Encoder = Annotated[Path | None, typer.Option(help="Weights trained by `encoder` or `dictionary`.")]
 
 
 @app.command()
@@ -36,16 +34,18 @@ def encoder(
 
     options = {"training.texts": texts, **ends(minutes, steps, seed)}
     run = configured(EncoderRun, "text encoder", out, config, options, set_)
-    written = sentences(whole_words(VOCABULARY), run.training)
+    texts_ = sentences(whole_words(VOCABULARY), run.training)
     teacher = Teacher()
-    distil(student_of(teacher, run.network), written, teacher(written), run.training, out)
+    distil(student_of(teacher, run.network), texts_, teacher(texts_), run.training, out)
 
 
 @app.command()
 def dictionary(
     out: Out,
     config: Config = None,
-    wordnet: Annotated[Path | None, typer.Option(help="Folder of WordNet's data.adj, data.verb and so on.")] = None,
+    wordnet: Annotated[
+        Path | None, typer.Option(help="Folder of the WordNet database: data.adj, data.verb and so on.")
+    ] = None,
     encoder: Encoder = None,
     minutes: Minutes = None,
     steps: Steps = None,
@@ -53,7 +53,7 @@ def dictionary(
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Let the sentence encoder learn what rare words mean."""
+    """Teach the sentence encoder the meaning of rare words."""
     from ..text.networks import VOCABULARY
     from ..training.runs import DictionaryRun
     from ..training.text.captions import CONCEPTS
@@ -66,7 +66,7 @@ def dictionary(
     teacher = Teacher()
     phrases = [phrase for concept in CONCEPTS.values() for phrase in concept.phrases]
     share = shares(teacher([entry.definition for entry in entries]), teacher(phrases))
-    plain = sentences(whole_words(VOCABULARY), run.training)  # what the encoder is not to forget
+    plain = sentences(whole_words(VOCABULARY), run.training)  # so that the encoder does not forget them
     student = _trained(run.encoder, run.network)
     learn_dictionary(student, entries, share, plain, teacher(plain), run.training, out)
 
@@ -76,14 +76,14 @@ def reader(
     out: Out,
     config: Config = None,
     encoder: Encoder = None,
-    file: Annotated[Path | None, typer.Option(help="The file to write, which holds encoder and reader.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File to write, with encoder and reader.")] = None,
     minutes: Minutes = None,
     steps: Steps = None,
     texts: Texts = None,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Train the reader of expressions on the captions."""
+    """Train the reader, which predicts expressions from prompts, on generated captions."""
     from ..text.networks import save_text_networks
     from ..training.runs import ReaderRun
     from ..training.text.encoder import train_reader

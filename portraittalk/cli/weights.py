@@ -1,4 +1,4 @@
-"""``portraittalk weights``: models, and the public files that they are made of."""
+"""``portraittalk weights``: manage models and the public files they are converted from."""
 
 import sys
 from dataclasses import replace
@@ -12,16 +12,16 @@ from ..errors import SettingsError, WeightsError
 SHIPPED_BASIS = Path(__file__).parents[1] / "assets" / "face" / "basis.safetensors"
 ModelsDir = Annotated[
     Path | None,
-    typer.Option(envvar="PORTRAITTALK_MODELS", help="Folder of models, such as ComfyUI/models/portraittalk."),
+    typer.Option(envvar="PORTRAITTALK_MODELS", help="Models folder, such as ComfyUI/models/portraittalk."),
 ]
-Endpoint = Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="A mirror of huggingface.co.")]
+Endpoint = Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="URL of a mirror of huggingface.co.")]
 
-app = typer.Typer(no_args_is_help=True, help="List, download, check, convert and try weights.")
+app = typer.Typer(no_args_is_help=True, help="List, download, verify, convert, test and pack weights.")
 
 
 @app.command("list")
 def list_weights(models_dir: ModelsDir = None) -> None:
-    """Models that --model can name, and the public weights that more can be made of."""
+    """List the models for --model, and the public weights that further models can be converted from."""
     from rich.console import Console
     from rich.table import Table
 
@@ -30,21 +30,21 @@ def list_weights(models_dir: ModelsDir = None) -> None:
 
     folder = models_dir or comfyui_models_folder()
     folders = [] if folder is None else [folder]
-    here = available_weights(folders)
-    models = Table("model", "what it is", "size", "state", title="Models", title_justify="left")
-    for name, path in here.items():
+    installed = available_weights(folders)
+    models = Table("model", "description", "size", "state", title="Models", title_justify="left")
+    for name, path in installed.items():
         known = catalogue().models.get(name)
         models.add_row(name, known.purpose if known else str(path), shown_size(path.stat().st_size / 1e6), "present")
     for public in catalogue().models.values():
-        if public.name not in here:
+        if public.name not in installed:
             missing = len(public.missing(folders))
-            state = f"{missing} of {len(public.needed)} files missing" if missing else "files present, to be converted"
+            state = f"{missing} of {len(public.needed)} files missing" if missing else "files present, not converted"
             models.add_row(public.name, public.purpose, f"about {shown_size(public.megabytes)}", state)
-    files = Table("file", "what for", "size", "licence", "used by", "state", title_justify="left")
-    files.title = f"Public files, in {folder or 'ComfyUI/models/portraittalk'}/{PUBLIC}"
+    files = Table("file", "purpose", "size", "licence", "used by", "state", title_justify="left")
+    files.title = f"Public files in {folder or 'ComfyUI/models/portraittalk'}/{PUBLIC}"
     for file in catalogue().files.values():
         licence = file.licence if file.commercial else f"{file.licence} (NOT for commercial use)"
-        used = ", ".join(catalogue().used_by(file)) or "nothing yet"
+        used = ", ".join(catalogue().used_by(file)) or "no model yet"
         files.add_row(file.name, file.purpose, shown_size(file.megabytes), licence, used, file.state(folders))
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(models)
@@ -53,19 +53,19 @@ def list_weights(models_dir: ModelsDir = None) -> None:
 
 @app.command("get")
 def get_weights(
-    name: Annotated[str, typer.Argument(help="A model or a file of `portraittalk weights list`.")],
+    name: Annotated[str, typer.Argument(help="Name of a model or file, as shown by `portraittalk weights list`.")],
     models_dir: ModelsDir = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept licences that forbid commercial use without being asked.")
+        bool, typer.Option("--accept-licence", help="Accept licences that forbid commercial use, without prompting.")
     ] = False,
     remove_files: Annotated[
-        bool, typer.Option("--remove-files", help="Delete a model's public files once it is made of them.")
+        bool, typer.Option("--remove-files", help="Delete a model's public files after the conversion.")
     ] = False,
     endpoint: Endpoint = None,
 ) -> None:
-    """Download public weights from huggingface.co; a model is then made of its files, in half precision.
+    """Download public weights from huggingface.co. The files of a model are then converted to one, in half precision.
 
-    What was broken off goes on where it stopped. Files in pickled formats become safetensors.
+    Interrupted downloads are resumed. Single files in pickled formats are converted to safetensors.
     """
     from ..weights.catalogue import PICKLED, catalogue, shown_size
     from ..weights.download import download
@@ -74,7 +74,7 @@ def get_weights(
     folder = _folder(models_dir)
     public, files = catalogue().lookup(name)
     if public is not None and _model_file(folder, public.name).is_file():
-        typer.echo(f"{_model_file(folder, public.name)} is there already.")
+        typer.echo(f"{_model_file(folder, public.name)} already exists.")
         return
     missing = [file for file in files if file.state([folder]) != "present"]
     for file in missing:
@@ -91,78 +91,80 @@ def get_weights(
     else:
         place = files[0].found([folder]) or files[0].place(folder)
         if place.suffix in PICKLED:
-            to_safetensors(place, made := place.with_suffix(".safetensors"))
+            to_safetensors(place, converted := place.with_suffix(".safetensors"))
             place.unlink()
-            place = made
+            place = converted
         typer.echo(str(place))
 
 
 @app.command("verify")
 def verify_weights(models_dir: ModelsDir = None) -> None:
-    """Check what is there: sizes, hashes where known, keys and shapes. Exit code 2 where something is wrong."""
+    """Verify installed weights: sizes, hashes (if known), keys and shapes. Exit code 2 if anything is wrong."""
     from ..weights.catalogue import catalogue
     from ..weights.verify import verify
 
-    signs = {True: "good  ", False: "BROKEN", None: "-     "}
+    labels = {True: "ok    ", False: "BROKEN", None: "-     "}
     broken = 0
     for finding in verify(catalogue(), [_folder(models_dir)]):
-        typer.echo(f"{signs[finding.ok]}  {finding.name}: {finding.message}")
+        typer.echo(f"{labels[finding.ok]}  {finding.name}: {finding.message}")
         broken += finding.ok is False
     if broken:
-        raise WeightsError(f"{broken} of these cannot be used.")
+        raise WeightsError(f"{broken} of these checks failed: see the lines marked BROKEN.")
 
 
 @app.command("convert")
 def convert_weights(
     what: Annotated[
-        str, typer.Argument(help="A model of `weights list`, whose files were downloaded; a layout; or a pickled file.")
+        str,
+        typer.Argument(help="A model from `weights list` whose files are downloaded, a layout, or a pickled file."),
     ],
     files: Annotated[
         list[str] | None,
-        typer.Option("--file", metavar="NAME=PATH", help="A public file of the layout; a wrong name tells which."),
+        typer.Option(
+            "--file", metavar="NAME=PATH", help="Public file of the layout; the error for a wrong NAME lists all names."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The .safetensors file to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help=".safetensors file to write.")] = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Make one model file of a public checkpoint's files, in half precision; every key has to have its place.
+    """Convert the files of a public checkpoint to one model file, in half precision. All keys must match.
 
-    A single .pth, .ckpt, .pt or .bin file becomes a .safetensors file of the same tensors.
+    A single .pth, .ckpt, .pt or .bin file becomes a .safetensors file with the same tensors.
     """
     from ..weights.catalogue import PICKLED
     from ..weights.public import convert, layout_named, to_safetensors
 
     if Path(what).suffix in PICKLED:
-        made = out or Path(what).with_suffix(".safetensors")
-        to_safetensors(Path(what), made)
+        target = out or Path(what).with_suffix(".safetensors")
+        to_safetensors(Path(what), target)
     elif files:
         if out is None:
-            raise SettingsError("Say where the model is to be written, such as --out models/echo.safetensors.")
-        made = out
+            raise SettingsError("Give the file to write with --out, such as --out models/echo.safetensors.")
+        target = out
         named = [file.partition("=") for file in files]
-        convert(layout_named(what), {name: Path(path) for name, _, path in named}, made)
-        typer.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
-        return
+        convert(layout_named(what), {name: Path(path) for name, _, path in named}, target)
     else:
         folder = _folder(models_dir)
-        made = out or _model_file(folder, what)
-        _convert_model(what, folder, made)
+        _convert_model(what, folder, out or _model_file(folder, what))
         return
-    typer.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command("selftest")
 def selftest_weights(
-    name: Annotated[str, typer.Argument(help="A model: 'mini', or one of --models-dir.")],
-    out_dir: Annotated[Path, typer.Option(help="Folder for the clip, the contact sheet and the report.")] = Path(
+    name: Annotated[str, typer.Argument(help="Name of the model: 'mini', or one in --models-dir.")],
+    out_dir: Annotated[Path, typer.Option(help="Folder for the video, the contact sheet and the report.")] = Path(
         "selftest"
     ),
     models_dir: ModelsDir = None,
-    seconds: Annotated[float, typer.Option(help="How much of the demo speech.")] = 3.0,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps, if not the model's own.")] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds of the demo speech to use.")] = 3.0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own value.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    fast_decode: Annotated[bool, typer.Option("--fast-decode", help="Decode with the model's TAESD, if any.")] = False,
+    fast_decode: Annotated[
+        bool, typer.Option("--fast-decode", help="Decode with the model's fast decoder (TAESD), if it has one.")
+    ] = False,
 ) -> None:
-    """Try a model on this machine: a short clip of the demo, its figures, and a contact sheet for a report."""
+    """Test a model on this machine: render a short demo video, measure it, and make a contact sheet for bug reports."""
     from ..metrics.selftest import selftest
     from ..pipelines.load import load_model
     from ..sampling.settings import check_settings, usual_settings
@@ -177,18 +179,21 @@ def selftest_weights(
     with ProgressBars() as progress:
         result = selftest(model, out_dir, settings, seconds, progress)
     typer.echo(result.sentences())
-    typer.echo(f"For a report, attach {out_dir / 'report.json'} and {out_dir / 'sheet.png'}; the video is beside them.")
+    typer.echo(
+        f"For a bug report, attach {out_dir / 'report.json'} and {out_dir / 'sheet.png'}. "
+        "The video is in the same folder."
+    )
 
 
 @app.command("pack")
 def pack_weights(
-    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    out: Annotated[Path, typer.Option(help=".safetensors file to write.")],
     autoencoder: Annotated[Path, typer.Option(help="Trained weights of the autoencoder (.safetensors).")],
     identity_net: Annotated[Path, typer.Option(help="Trained weights of IdentityNet.")],
     animate_net: Annotated[Path, typer.Option(help="Trained weights of AnimateNet.")],
     motion_net: Annotated[Path, typer.Option(help="Trained weights of the motion network.")],
     basis: Annotated[
-        Path, typer.Option(help="The fitted expression basis; by default the one that ships.")
+        Path, typer.Option(help="Fitted expression basis; default: the one in the package.")
     ] = SHIPPED_BASIS,
 ) -> None:
     """Join separately trained networks into one model file, in half precision."""
@@ -210,7 +215,9 @@ def _folder(models_dir: Path | None) -> Path:
 
     folder = models_dir or comfyui_models_folder()
     if folder is None:
-        raise SettingsError("Say where the models lie: --models-dir ComfyUI/models/portraittalk, or any folder.")
+        raise SettingsError(
+            "Give the models folder with --models-dir, such as --models-dir ComfyUI/models/portraittalk."
+        )
     return folder
 
 
@@ -224,20 +231,22 @@ def _convert_model(name: str, folder: Path, out: Path) -> None:
 
     public, _ = catalogue().lookup(name)
     if public is None:
-        raise WeightsError(f"'{name}' is one file; give a model, or a layout with --file.")
+        raise WeightsError(f"'{name}' is a file, not a model; give a model, or a layout with --file.")
     missing = public.missing([folder])
     if missing:
-        wanted = "; ".join(file.wanted_in(folder) for file in missing)
-        raise WeightsError(f"{name} cannot be made yet: `portraittalk weights get {name}`, or download {wanted}.")
+        downloads = "; ".join(file.wanted_in(folder) for file in missing)
+        raise WeightsError(
+            f"Files of {name} are missing: run `portraittalk weights get {name}`, or download {downloads}."
+        )
     places = {role: path for role, file in public.files.items() if (path := file.found([folder])) is not None}
     convert(layout_named(public.layout), places, out)
     size = f"{out.stat().st_size / 1e6:.1f} MB"
-    typer.echo(f"{out}: {size}. What was put into it, in {folder / PUBLIC}, is not needed any more.")
+    typer.echo(f"{out}: {size}. Its source files in {folder / PUBLIC} are no longer needed.")
 
 
 def _ask_for_consent(name: str, licence: str, repo: str) -> None:
-    told = f"The licence of {name} ({licence}; see https://huggingface.co/{repo}) does not allow commercial use."
+    notice = f"The licence of {name} ({licence}; see https://huggingface.co/{repo}) does not allow commercial use."
     if not sys.stdin.isatty():
-        raise SettingsError(f"{told} Give --accept-licence if you accept that.")
-    if not typer.confirm(f"{told} Do you accept that?"):
-        raise SettingsError(f"{name} was not downloaded.")
+        raise SettingsError(f"{notice} Add --accept-licence to accept it.")
+    if not typer.confirm(f"{notice} Do you accept it?"):
+        raise SettingsError(f"{name} was not downloaded, because its licence was not accepted.")

@@ -228,7 +228,7 @@ def test_a_folder_is_measured_and_what_fails_is_told(run, face, speech, tmp_path
     assert names == ["report.html", "report.json", "report.md", "report.tsv", "videos"]
     (folder / "one.wav").unlink()
     code, _, told = run("benchmark", folder, "--out", report, "--model", "tiny")
-    assert code == 2 and "Nothing of" in told
+    assert code == 2 and "Every subject" in told
     code, _, told = run("benchmark", tmp_path / "none", "--out", report, "--model", "tiny")
     assert code == 2 and told.count("Error: ") == 1
     code, _, told = run("benchmark", folder, "--out", report, "--model", "tiny", "--metric-weights", folder)

@@ -54,7 +54,7 @@ def test_a_model_is_downloaded_made_and_listed(run, tiny, tmp_path):
     assert "echomimic-acc: " in told and "BROKEN" not in told
     assert "present" in run("list", "--models-dir", folder)
     assert load_model("echomimic", folders=[folder]).config.fast_decoder
-    assert "is there already" in run("get", "echomimic", *place, "--remove-files")
+    assert "already exists" in run("get", "echomimic", *place, "--remove-files")
     (folder / "echomimic.safetensors").unlink()
     asked = len(tiny.asked)
     run("get", "echomimic", *place, "--remove-files")
