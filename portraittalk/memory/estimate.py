@@ -64,10 +64,10 @@ def estimate(
 ) -> Estimate:
     """Estimate the memory for ``frames`` frames with a model of public weights of this configuration.
 
-    measure: runs the stages of this kind of model on the meta device (``memory.stages``). device: device type, "cuda",
-    "cpu" or "mps". picture: (height, width) of the frames that crops are pasted back into, (0, 0) if the crops are the
-    output. references: number of reference pictures. offload: networks are on the device only while they run, as with
-    ``Offload``.
+    measure: runs the stages of this kind of model on the meta device (``memory.stage_peaks``). device: device type,
+    "cuda", "cpu" or "mps". picture: (height, width) of the frames that crops are pasted back into, (0, 0) if the crops
+    are the output. references: number of reference pictures. offload: networks are on the device only while they run,
+    as with ``Offload``.
     """
     with torch.device("meta"):
         networks = build_networks(config)

@@ -22,7 +22,7 @@ from ..face.align import extract_crop
 from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice
 from ..memory.estimate import Estimate, estimate
-from ..memory.stages import prompt_stages
+from ..memory.stage_peaks import prompt_stages
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.autoencoder import FastDecoder
 from ..models.clip_net import ClipIdentityNet, TextEncoder

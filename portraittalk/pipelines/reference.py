@@ -18,7 +18,7 @@ from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice
 from ..media.audio import Audio
 from ..memory.estimate import Estimate, estimate
-from ..memory.stages import reference_stages
+from ..memory.stage_peaks import reference_stages
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.audio_modules import FaceProjection
 from ..models.autoencoder import FastDecoder
