@@ -47,6 +47,8 @@ class Ledger(TorchDispatchMode):
             self._attention.__exit__(*exception)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # torch's
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return 0  # Whisper in transformers 4 checks half precision for overflow; a meta tensor has no values
         result = func(*args, **(kwargs or {}))
         for value in tree_leaves(result):
             if isinstance(value, Tensor) and value.device.type == self._device:
