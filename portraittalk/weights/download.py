@@ -40,7 +40,7 @@ def download(file: PublicFile, folder: Path, endpoint: str | None = None) -> Pat
     unfinished = place.parent / UNFINISHED
     try:
         unfinished.mkdir(parents=True, exist_ok=True)
-        metadata = get_hf_file_metadata(hf_hub_url(file.repo, file.path, endpoint=endpoint), endpoint=endpoint)
+        metadata = get_hf_file_metadata(hf_hub_url(file.repo, file.path, endpoint=endpoint))
         part = unfinished / f"{file.name}.{metadata.etag}"  # a partial download of another version is not resumed
         with part.open("ab") as stream:
             offset = stream.tell()
