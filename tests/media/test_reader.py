@@ -43,6 +43,8 @@ def film(path: Path, times: list[int], rotation: int = 0) -> Path:
             "yuv420p",
             Fraction(1, 100),
         )
+        if rotation and not hasattr(stream, "set_display_rotation"):
+            pytest.skip("this PyAV reads rotations, but cannot write them")
         if rotation:
             stream.set_display_rotation(rotation)
         for k, time in enumerate(times):

@@ -55,7 +55,7 @@ def test_other_files_are_told_apart(make, save, load, tmp_path):
 
     with safe_open(other, framework="pt") as file:
         header = file.metadata()
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     first = next(iter(tensors))
     save_file({**tensors, first: torch.zeros(3)}, other, header)
     with pytest.raises(WeightsError, match="wrong shape"):
