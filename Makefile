@@ -2,6 +2,7 @@
 #   make demo         render a talking portrait: output/demo.mp4
 #   make check        run linters, type checker and the quick tests; do this before every commit
 #   make test         run linters, type checker and all tests, including those in a real ComfyUI
+#   make test-oldest  run the library's tests with the oldest supported versions of its dependencies
 #   make serve        start a ComfyUI with this pack at http://127.0.0.1:8188
 #   make clean        remove everything the targets created
 # On Linux, pip installs PyTorch with CUDA; set PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds> to save gigabytes.
@@ -12,6 +13,9 @@ COMFYUI := .venv-comfyui
 COMFYUI_SOURCE := .cache/comfyui
 COMFYUI_BASE := .cache/comfyui-user
 COMFYUI_OPTIONS ?= --cpu
+# Use the oldest supported Python if it is installed.
+OLDEST_PYTHON ?= $(shell for python in python3.10 python3.11; do $$python -c '' 2> /dev/null && echo $$python && exit; done; echo $(PYTHON))
+OLDEST := .venv-oldest
 PIP = -m pip --disable-pip-version-check install -qq --no-compile --constraint
 INSTALL = $(CLI)/bin/python $(PIP) constraints.txt
 EXTRAS := cli,mediapipe,public,train,dev
@@ -24,6 +28,7 @@ REQUIREMENTS := pyproject.toml requirements.txt constraints.txt
 CLI_READY := $(CLI)/ready-$(call checksum,$(REQUIREMENTS))
 TEST_READY := $(CLI)/ready-for-tests-$(call checksum,$(REQUIREMENTS))
 COMFYUI_READY := $(COMFYUI)/ready-$(call checksum,requirements.txt constraints.txt scripts/install_comfyui.py)
+OLDEST_READY := $(OLDEST)/ready-$(call checksum,pyproject.toml constraints-oldest.txt)
 
 ASSETS := portraittalk/assets/demo
 DEMO := output/demo.mp4
@@ -35,7 +40,7 @@ LONG_TESTS := cli pipelines memory/test_estimate.py models/test_sd15_parity.py m
 	$(patsubst %,metrics/test_%.py,benchmark evaluate prompt_check selftest) \
 	$(patsubst %,training/test_%.py,animate distil faces prepare run_config stages text torchrun tracks)
 
-.PHONY: demo venv check test lint comfyui serve test-quick test-library test-comfyui clean
+.PHONY: demo venv check test lint comfyui serve test-quick test-library test-comfyui test-oldest clean
 
 demo: $(CLI_READY)
 	@mkdir -p output
@@ -71,6 +76,13 @@ $(COMFYUI_READY):
 	@$(PYTHON) scripts/install_comfyui.py --source $(COMFYUI_SOURCE) --venv $(COMFYUI)
 	@rm -f $(COMFYUI)/ready-* && touch $@
 
+$(OLDEST_READY):
+	@echo "Setting up $(OLDEST) with the oldest supported versions: takes a few minutes the first time."
+	@$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python $(PIP) constraints-oldest.txt --editable '.[$(EXTRAS)]'
+	@$(OLDEST)/bin/python $(PIP) constraints-oldest.txt --no-deps $(NO_DEPS)
+	@touch $@
+
 check: lint test-quick
 
 # Runs both halves of the suite in parallel, each on one thread; a failure in one does not stop the other.
@@ -90,9 +102,12 @@ test-quick: $(TEST_READY)
 test-library: $(TEST_READY)
 	$(CLI)/bin/python -m pytest $(LIBRARY_TESTS) --cov=portraittalk --cov-report=term:skip-covered
 
+test-oldest: $(OLDEST_READY)
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(LIBRARY_TESTS)
+
 test-comfyui: $(COMFYUI_READY)
 	COMFYUI_PATH=$(COMFYUI_SOURCE)/ComfyUI $(COMFYUI)/bin/python -m pytest -q -m 'not slow' tests/nodes tests/comfyui \
 		tests/media/test_torchaudio.py
 
 clean:
-	rm -rf $(CLI) $(COMFYUI) .cache output .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(CLI) $(COMFYUI) $(OLDEST) .cache output .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info
