@@ -3,6 +3,9 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
+
+import portraittalk
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,9 +21,13 @@ def lines_of(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 def requirements() -> dict[str, list[str]]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {"": project["dependencies"], **project["optional-dependencies"]}
+    """Requirements by extra; those of the library itself under ""."""
+    return {"": project()["dependencies"], **project()["optional-dependencies"]}
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -29,6 +36,10 @@ def release(version: str) -> tuple[int, ...]:
     while numbers and not numbers[-1]:
         numbers.pop()
     return tuple(numbers)
+
+
+def test_the_version_is_the_packages():
+    assert portraittalk.__version__ == project()["version"]
 
 
 def test_comfyui_installs_what_the_library_needs():
