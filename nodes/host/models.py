@@ -79,7 +79,7 @@ def load(name_or_path: str | Path) -> LoadedModel:
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
     path = find_weights(name_or_path) if isinstance(name_or_path, str) else name_or_path
-    public = not pipeline_class(read_config(path)).own_precision
+    public = not pipeline_class(read_config(path)).fixed_precision
     half = public and load_device.type != "cpu"  # the precision used on the compute device, also while offloaded
     model = load_model(path, device=offload_device, dtype=torch.float16 if half else None)
     if public:

@@ -46,7 +46,7 @@ class Machine:
         have no effect on this model.
         """
         device, kind = choose_device(self.device), pipeline_class(config)
-        if kind.own_precision:
+        if kind.fixed_precision:
             if self.low_memory or self.channels_last or self.compiled or self.precision != "auto":
                 raise SettingsError(
                     f"The model '{config.name}' does not support --low-memory, --channels-last, --compile and "

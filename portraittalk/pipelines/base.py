@@ -122,7 +122,7 @@ class PipelineBase:
 
     edits_pictures: ClassVar[bool] = False  # whether ``edit_portrait`` works
     follows_structure: ClassVar[bool] = False  # whether ``render`` works, which takes any given structure
-    own_precision: ClassVar[bool] = False  # whether the user chooses precision, offloading and compiling
+    fixed_precision: ClassVar[bool] = False  # whether it always runs in float32, without offloading and compiling
 
     @classmethod
     def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self:

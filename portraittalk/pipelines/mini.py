@@ -43,7 +43,7 @@ class MiniPipeline(PipelineBase):
     basis: FaceBasis
 
     follows_structure: ClassVar[bool] = True
-    own_precision: ClassVar[bool] = True
+    fixed_precision: ClassVar[bool] = True
 
     @classmethod
     def memory(
