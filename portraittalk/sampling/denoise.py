@@ -43,18 +43,15 @@ def denoise(
     dtype = next(net.parameters()).dtype
     for number, step in enumerate(steps):
         timestep = torch.tensor(step.timestep, device=sample.device)
-        total: Tensor | None = None
-        counts = sample.new_zeros(sample.shape[2], 1, 1)
+        total, counts = torch.zeros_like(sample), sample.new_zeros(sample.shape[2], 1, 1)
         for frames in windows(number, sample.shape[2]):
             part = sample[:, :, frames]
             predicted = net(part.to(dtype), timestep, cond(frames)).to(part)
             if uncond is not None:
                 predicted = guide(predicted, net(part.to(dtype), timestep, uncond(frames)).to(part), guidance_scale)
             on_window(step.predict_clean(part, predicted))
-            total = torch.zeros_like(sample) if total is None else total
             total[:, :, frames] += predicted
             counts[frames] += 1
-        assert total is not None
         noise = new_noise(number + 1) if step.renoise and new_noise is not None else noise
         sample = step.advance(sample, total / counts, noise)
         if anchor is not None:
