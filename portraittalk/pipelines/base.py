@@ -1,37 +1,21 @@
-"""The protocol of all pipelines, and the base class with the parts they share."""
+"""The protocol of pipelines: what every kind of model does."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from ..arkit import ARKIT_NAMES
-from ..compositing.cheeks import other_sides
-from ..compositing.mouth import open_mouth
 from ..config import PortraitTalkConfig
-from ..errors import FaceError, MotionError, SettingsError
-from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
-from ..face.select import LARGEST, FaceChoice, choose_face, find_face
+from ..face.select import LARGEST, FaceChoice
 from ..media.audio import Audio
 from ..memory.estimate import Estimate
-from ..memory.offload import Stage
-from ..models.animate_net import AnimateNet
-from ..models.autoencoder import Autoencoder
-from ..models.face_basis import FaceBasis
-from ..models.motion_net import MotionNet
-from ..motion.prompted import with_style
-from ..motion.speech_to_motion import speech_to_motion
 from ..motion.track import MotionTrack
-from ..progress import Progress, ProgressCallback, ignore_progress
-from ..sampling.settings import check_complete, check_settings, usual_settings
-from ..speech.features import encode_speech
-from ..text.style import read_style
-from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
+from ..progress import ProgressCallback, ignore_progress
+from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
 
 Output = Literal["full", "crop"]
 StructureOf = Callable[[slice], Structure]
@@ -102,215 +86,3 @@ class Pipeline(Protocol):
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]: ...
-
-
-def _place_nothing(stage: Stage) -> None:
-    """Leave the networks on their devices."""
-
-
-@dataclass(frozen=True)
-class PipelineBase:
-    """The networks that every kind has, and the methods that several kinds share.
-
-    place: called before each stage of a run, to move the networks of that stage to their device (``memory.offload``).
-    """
-
-    config: PortraitTalkConfig
-    autoencoder: Autoencoder
-    animate_net: AnimateNet
-    place: Callable[[Stage], None] = field(default=_place_nothing, kw_only=True, compare=False, repr=False)
-
-    edits_pictures: ClassVar[bool] = False  # whether ``edit_portrait`` works
-    follows_structure: ClassVar[bool] = False  # whether ``render`` works, which takes any given structure
-    fixed_precision: ClassVar[bool] = False  # whether it always runs in float32, without offloading and compiling
-
-    @classmethod
-    def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self:
-        """Build the pipeline from networks by name. folder: that of the weights file, for files beside it."""
-        return cls(config=config, **networks)  # type: ignore[arg-type]  # each name is a field of its type
-
-    def modules(self) -> dict[str, nn.Module]:
-        """Return the networks by name, which is also the prefix of their keys in a weights file."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
-
-    @property
-    def device(self) -> torch.device:
-        """The device of AnimateNet's parameters, where frames are sampled."""
-        return next(self.animate_net.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of AnimateNet's parameters."""
-        return next(self.animate_net.parameters()).dtype
-
-    @property
-    def makes_motion(self) -> bool:
-        """Whether the denoiser makes the motion from speech, so that prompts and motion tracks have no effect."""
-        return self.config.makes_motion
-
-    def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
-        """Return speech features at the video's frame rate. Raises SettingsError unless fps is above 0."""
-        self.place("speech")
-        return encode_speech(audio, fps, self.config.speech, progress)
-
-    def encode_style(self, prompt: str = "", negative_prompt: str = "") -> Style:
-        """Return the expression, head pose, gaze and look that the prompts ask for, see ``text.style.read_style``."""
-        return read_style(prompt, negative_prompt)
-
-    def make_motion(
-        self,
-        speech: Speech,
-        seed: int = 0,
-        head_motion: float = 1.0,
-        expression_strength: float = 1.0,
-        progress: ProgressCallback = ignore_progress,
-    ) -> MotionTrack:
-        """Make a motion track from speech, see ``motion.speech_to_motion``.
-
-        Raises SettingsError for a model that makes its own motion, or only edits pictures.
-        """
-        self.place("speech")
-        return speech_to_motion(self.face_motion()[0], speech, seed, head_motion, expression_strength, progress)
-
-    def face_motion(self) -> tuple[MotionNet, FaceBasis]:
-        """Return the network from speech to motion, and the basis from motion to landmarks.
-
-        Raises SettingsError as ``make_motion`` does.
-        """
-        if self.makes_motion:
-            raise SettingsError(f"The model '{self.config.name}' makes its own motion: give it only speech.")
-        networks = self.modules()
-        motion_net, basis = networks.get("motion_net"), networks.get("basis")
-        if not isinstance(motion_net, MotionNet) or not isinstance(basis, FaceBasis):
-            raise SettingsError(
-                f"The model '{self.config.name}' edits pictures and cannot animate them: edit the portrait with it, "
-                "and animate the result with another model."
-            )
-        return motion_net, basis
-
-    def edit_portrait(
-        self,
-        identity: Identity,
-        style: Style,
-        settings: SamplingSettings | None = None,
-        whole: bool = False,
-        progress: ProgressCallback = ignore_progress,
-    ) -> Tensor:
-        """Return the portrait edited by the prompt. Raises SettingsError for a model that cannot edit pictures."""
-        self.require_editing()
-        raise NotImplementedError  # pipelines that edit pictures override this method
-
-    def render(
-        self,
-        identity: Identity,
-        speech: Speech,
-        style: Style,
-        structure_of: StructureOf,
-        settings: SamplingSettings,
-        output: Output = "full",
-        progress: ProgressCallback = ignore_progress,
-    ) -> Iterator[Tensor]:
-        """As ``animate``, for a given structure, such as that of a real video; inputs are not checked.
-
-        structure_of: returns the structure of a slice of the speech's frames, on the model's device. Raises
-        SettingsError where ``follows_structure`` is False.
-        """
-        raise SettingsError(
-            f"The model '{self.config.name}' cannot render a given structure: choose a model that can, such as mini."
-        )
-
-    def require_editing(self) -> None:
-        """Raise SettingsError for a model that cannot edit pictures."""
-        if not self.edits_pictures:
-            raise SettingsError(
-                f"The model '{self.config.name}' cannot edit pictures: choose one based on Stable Diffusion 1.5."
-            )
-
-    def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
-        """Return the identity with the style's look applied to its portrait, for pasting crops of ``animate`` into."""
-        return identity
-
-    def checked(self, identity: Identity, settings: SamplingSettings | None) -> SamplingSettings:
-        """Return the settings, or the model's recommended ones.
-
-        Raises SettingsError for settings out of range, and for an identity encoded by another model.
-        """
-        settings = settings or usual_settings(self.config)
-        check_settings(settings, self.config)
-        check_identity(identity, self.config)
-        return settings
-
-    def motion_for(
-        self, speech: Speech, style: Style, motion: MotionTrack | None, text_scale: float
-    ) -> tuple[MotionTrack, FaceBasis]:
-        """Return the motion of a run, with the style's expression times the text scale added, and the basis.
-
-        Raises MotionError for a motion that does not fit the speech.
-        """
-        basis = self.face_motion()[1]
-        if motion is None:
-            raise MotionError(f"The model '{self.config.name}' needs a motion track: make one from the speech.")
-        if len(motion) < len(speech) or abs(motion.fps - speech.fps) > 1e-6:
-            raise MotionError(
-                f"The motion track has {len(motion)} frames at {motion.fps:g} fps, the speech {len(speech)} at "
-                f"{speech.fps:g} fps: make the motion from this speech, or choose one of the same frame rate that is "
-                "at least as long."
-            )
-        return with_style(motion, style, text_scale), basis
-
-    def _encode_references(
-        self,
-        images: list[Tensor],
-        choice: FaceChoice,
-        provider: FaceProvider | None,
-        faces: list[list[Face]] | None,
-        progress: ProgressCallback,
-    ) -> tuple[Identity, Tensor]:
-        """Return the identity with empty tokens, and the reference crops (N, 3, S, S) on the device of the networks."""
-        if not images:
-            raise FaceError("No picture was given: an identity needs at least one picture of the person.")
-        check_complete(self.config)
-        size, width = self.config.crop_size, self.config.crop_width
-        chosen: list[Face] = []
-        for number, image in enumerate(images):
-            which = choice if number == 0 else LARGEST
-            known = None if faces is None else choose_face(faces[number], which, image_size(image))
-            chosen.append(known or find_face(image, which, provider))
-            progress(Progress("find faces", number + 1, len(images)))
-        crops = [
-            aligned_crop(face.landmarks, image_size(image), size, width)
-            for face, image in zip(chosen, images, strict=True)
-        ]
-        cropped = torch.stack([extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)])
-        landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
-        blendshapes = chosen[0].blendshapes
-        self.place("reference")
-        references = cropped.to(
-            next(self.autoencoder.parameters()).device
-        )  # offloaded networks may be on another device
-        identity = Identity(
-            portrait=images[0],
-            crop=crops[0],
-            landmarks=landmarks[0],
-            blendshapes=torch.zeros(len(ARKIT_NAMES)) if blendshapes is None else blendshapes,
-            references=references,
-            latents=self.autoencoder.encode(references.to(self.dtype)).float(),
-            tokens=references.new_zeros(0, self.config.animate_net.token_dim),
-            open_mouth=open_mouth(cropped, landmarks),
-            sides=other_sides(cropped, landmarks),
-        )
-        return identity, references.to(self.dtype)
-
-
-def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
-    """Raise SettingsError for an identity encoded by another model."""
-    net, tokens = config.animate_net, identity.tokens.shape[-1]
-    if identity.crop.size != config.crop_size:
-        raise SettingsError(
-            f"The identity was encoded from crops of {identity.crop.size} pixels, but the model '{config.name}' uses "
-            f"{config.crop_size}: encode the identity with the model that animates it."
-        )
-    if tokens != net.token_dim or bool(identity.reference) != net.reference_attention:
-        raise SettingsError(
-            f"The identity was encoded for another kind of model than '{config.name}': encode it with this model."
-        )

@@ -11,23 +11,18 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ..compositing.compose import Compositor
 from ..compositing.layers import layers_of, network_picture
 from ..compositing.painter import Painter, painter_for
-from ..compositing.structure import build_structure
-from ..config import PortraitTalkConfig
-from ..face.detect import FaceProvider
-from ..face.select import LARGEST, FaceChoice
-from ..memory.estimate import Estimate
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.face_basis import FaceBasis
 from ..models.identity_net import IdentityNet
 from ..models.motion_net import MotionNet
 from ..motion.geometry import lip_aperture
-from ..motion.track import MotionTrack
 from ..progress import ProgressCallback, ignore_progress
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import Window, frame_noise, plan_windows
-from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
-from .base import Output, PipelineBase, StructureOf
+from ..types import Identity, SamplingSettings, Speech, Style
+from .base import Output, StructureOf
+from .shared import PipelineBase
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
 
@@ -45,72 +40,8 @@ class MiniPipeline(PipelineBase):
     follows_structure: ClassVar[bool] = True
     fixed_precision: ClassVar[bool] = True
 
-    @classmethod
-    def memory(
-        cls,
-        config: PortraitTalkConfig,
-        frames: int,
-        settings: SamplingSettings,
-        dtype: torch.dtype = torch.float16,
-        device: str = "cuda",
-        picture: tuple[int, int] = (0, 0),
-        references: int = 1,
-        offload: bool = False,
-    ) -> Estimate | None:
-        """Return None: these models are small, so their memory is not estimated."""
-        return None
-
-    @torch.no_grad()
-    def encode_identity(
-        self,
-        images: list[Tensor],
-        choice: FaceChoice = LARGEST,
-        provider: FaceProvider | None = None,
-        faces: list[list[Face]] | None = None,
-        progress: ProgressCallback = ignore_progress,
-    ) -> Identity:
-        """Encode one person from 1..N pictures (3, H, W) in 0..1; the first is the portrait to animate.
-
-        A further picture with an open mouth supplies the inside of the mouth, one turned to the other side supplies the
-        far cheek. choice: which face of the portrait; the largest is taken from the others. faces: the faces of each
-        picture, if known (set by hand, or from another landmarker); otherwise ``provider`` finds them, by default our
-        own networks. Raises FaceError where there is no such face, SettingsError for a model that cannot be run.
-        """
-        identity, references = self._encode_references(images, choice, provider, faces, progress)
+    def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return replace(identity, tokens=self.identity_net(references).float())
-
-    def animate(
-        self,
-        identity: Identity,
-        speech: Speech,
-        style: Style | None = None,
-        motion: MotionTrack | None = None,
-        settings: SamplingSettings | None = None,
-        output: Output = "full",
-        progress: ProgressCallback = ignore_progress,
-    ) -> Iterator[Tensor]:
-        """Return the ``len(speech)`` frames of a talking portrait in 0..1 on the CPU, as an iterator of (n, 3, H, W).
-
-        A chunk has a few frames. output: "full" pastes each crop back into the whole picture; "crop" yields the aligned
-        crops (n, 3, S, S), to be pasted later into the portrait of ``shown_portrait``, which has the look. The style's
-        expression, times the text scale, is added to the motion; its look is applied to the whole picture. settings: by
-        default the model's recommended ones.
-
-        Settings are checked at once; chunks are computed lazily. Closing the iterator, or raising in ``progress``,
-        stops the run. Raises SettingsError, MotionError.
-        """
-        style = style or Style()
-        settings = self.checked(identity, settings)
-        track, basis = self.motion_for(speech, style, motion, settings.scales.text)
-        self.place("denoise")
-        device = self.device
-        identity = identity.to(device)
-
-        @torch.no_grad()
-        def structure_of(frames: slice) -> Structure:
-            return build_structure(identity, track[frames].to(device), basis, self.config)
-
-        return self.render(identity, speech, style, structure_of, settings, output, progress)
 
     def render(
         self,

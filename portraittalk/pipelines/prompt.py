@@ -16,12 +16,9 @@ from torch.nn.functional import interpolate
 from typing_extensions import Self
 
 from ..compositing.compose import CropData, crop_data, pasted_crops
-from ..compositing.structure import build_structure
 from ..config import PortraitTalkConfig
 from ..face.align import extract_crop
-from ..face.detect import FaceProvider
-from ..face.select import LARGEST, FaceChoice
-from ..memory.estimate import Estimate, estimate
+from ..memory.estimate import MeasureStages
 from ..memory.stage_peaks import prompt_stages
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.autoencoder import FastDecoder
@@ -36,8 +33,9 @@ from ..sampling.windows import Window, frame_noise, plan_windows
 from ..tensor_files import fill
 from ..text.clip_tokens import encode_prompt
 from ..text.style import read_expression
-from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
-from .base import Output, PipelineBase, StructureOf
+from ..types import Identity, SamplingSettings, Speech, Style
+from .base import Output, StructureOf
+from .shared import PipelineBase
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
 VOCABULARY = "clip-tokenizer"  # folder of CLIP's tokenizer, beside the weights file
@@ -62,38 +60,15 @@ class PromptPipeline(PipelineBase):
 
     edits_pictures: ClassVar[bool] = True
     follows_structure: ClassVar[bool] = True
+    stage_peaks: ClassVar[MeasureStages | None] = staticmethod(prompt_stages)
 
     @classmethod
     def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self:
         """Build the pipeline from networks by name, with the tokenizer in ``folder``."""
         return cls(config=config, **networks, vocabulary=folder / VOCABULARY)  # type: ignore[arg-type]  # as in the base
 
-    @classmethod
-    def memory(
-        cls,
-        config: PortraitTalkConfig,
-        frames: int,
-        settings: SamplingSettings,
-        dtype: torch.dtype = torch.float16,
-        device: str = "cuda",
-        picture: tuple[int, int] = (0, 0),
-        references: int = 1,
-        offload: bool = False,
-    ) -> Estimate | None:
-        """Estimate the memory of a run over ``frames`` frames, see ``memory.estimate``."""
-        return estimate(prompt_stages, config, frames, settings, dtype, device, picture, references, offload)
-
-    @torch.no_grad()
-    def encode_identity(
-        self,
-        images: list[Tensor],
-        choice: FaceChoice = LARGEST,
-        provider: FaceProvider | None = None,
-        faces: list[list[Face]] | None = None,
-        progress: ProgressCallback = ignore_progress,
-    ) -> Identity:
-        """As ``MiniPipeline.encode_identity``, with the identity tokens of IP-Adapter."""
-        identity, references = self._encode_references(images, choice, provider, faces, progress)
+    def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
+        """Add the identity tokens of IP-Adapter, and those of no person for guidance."""
         return replace(
             identity,
             tokens=self.identity_net(references).float(),
@@ -123,19 +98,9 @@ class PromptPipeline(PipelineBase):
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]:
-        """As ``MiniPipeline.animate``, but the denoiser redraws the whole crop, including the look, from the prompt."""
+        """See ``PipelineBase.animate``; the denoiser redraws the whole crop, including the look, from the prompt."""
         style = self.encode_style() if style is None or style.tokens is None else style
-        settings = self.checked(identity, settings)
-        track, basis = self.motion_for(speech, style, motion, settings.scales.text)
-        self.place("denoise")
-        device = self.device
-        identity = identity.to(device)
-
-        @torch.no_grad()
-        def structure_of(frames: slice) -> Structure:
-            return build_structure(identity, track[frames].to(device), basis, self.config)
-
-        return self.render(identity, speech, style, structure_of, settings, output, progress)
+        return super().animate(identity, speech, style, motion, settings, output, progress)
 
     def render(
         self,

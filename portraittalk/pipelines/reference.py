@@ -7,17 +7,15 @@ accelerated code also converts each velocity to clean latents and back, which on
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..compositing.compose import crop_data, pasted_crops
 from ..compositing.draw_control import draw_pose, face_box_map
-from ..config import PortraitTalkConfig
-from ..face.detect import FaceProvider
-from ..face.select import LARGEST, FaceChoice
 from ..media.audio import Audio
-from ..memory.estimate import Estimate, estimate
+from ..memory.estimate import MeasureStages
 from ..memory.stage_peaks import reference_stages
 from ..models.animate_net import AnimateNet, Conditions
 from ..models.audio_modules import FaceProjection
@@ -35,8 +33,9 @@ from ..sampling.denoise import denoise
 from ..sampling.steps import strided_velocity_steps
 from ..sampling.windows import RingWindows, frame_noise
 from ..speech import whisper
-from ..types import Face, Identity, SamplingSettings, Speech, Style
-from .base import Output, PipelineBase
+from ..types import Identity, SamplingSettings, Speech, Style
+from .base import Output
+from .shared import PipelineBase
 from .streaming import Counter
 
 
@@ -58,35 +57,13 @@ class ReferencePipeline(PipelineBase):
     basis: FaceBasis | None = None
     face_tokens: FaceProjection | None = None
 
-    @classmethod
-    def memory(
-        cls,
-        config: PortraitTalkConfig,
-        frames: int,
-        settings: SamplingSettings,
-        dtype: torch.dtype = torch.float16,
-        device: str = "cuda",
-        picture: tuple[int, int] = (0, 0),
-        references: int = 1,
-        offload: bool = False,
-    ) -> Estimate | None:
-        """Estimate the memory of a run over ``frames`` frames, see ``memory.estimate``."""
-        return estimate(reference_stages, config, frames, settings, dtype, device, picture, references, offload)
+    stage_peaks: ClassVar[MeasureStages | None] = staticmethod(reference_stages)
 
-    @torch.no_grad()
-    def encode_identity(
-        self,
-        images: list[Tensor],
-        choice: FaceChoice = LARGEST,
-        provider: FaceProvider | None = None,
-        faces: list[list[Face]] | None = None,
-        progress: ProgressCallback = ignore_progress,
-    ) -> Identity:
-        """As ``MiniPipeline.encode_identity``, with features of the references for each self-attention block."""
-        identity, references = self._encode_references(images, choice, provider, faces, progress)
-        image_tokens = None if self.image_net is None else self.image_net(references)  # (N, 1, D)
-        reference = reference_features(self.reference_net, identity.latents.to(self.dtype), image_tokens)
-        tokens = identity.tokens if image_tokens is None else image_tokens[:, 0].float()
+    def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
+        """Add the features of the reference network, and the tokens of CLIP's image encoder if there is one."""
+        seen = None if self.image_net is None else self.image_net(references)  # (N, 1, D)
+        reference = reference_features(self.reference_net, identity.latents.to(self.dtype), seen)
+        tokens = identity.tokens if seen is None else seen[:, 0].float()
         return replace(identity, tokens=tokens, reference=reference)
 
     def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
@@ -106,7 +83,7 @@ class ReferencePipeline(PipelineBase):
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]:
-        """As ``MiniPipeline.animate``; a model that makes its motion from speech ignores ``motion`` and ``style``.
+        """See ``PipelineBase.animate``; a model that makes its motion from speech ignores ``motion`` and ``style``.
 
         The latents of all frames, some 64 kB a frame, stay in memory until the last frame is decoded.
         """
