@@ -46,12 +46,12 @@ class Phone:
 
 def write_phones(path: Path, phones: list[Phone]) -> None:
     """Write a phone file."""
-    path.write_text("".join(f"{p.start:.4f} {p.end:.4f} {p.name}\n" for p in phones))
+    path.write_text("".join(f"{p.start:.4f} {p.end:.4f} {p.name}\n" for p in phones), encoding="utf-8")
 
 
 def read_phones(path: Path) -> list[Phone]:
     """Read a phone file."""
-    lines = (line.split() for line in path.read_text().splitlines())
+    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
     return [Phone(float(start), float(end), name) for start, end, name in lines]
 
 

@@ -263,7 +263,7 @@ def write_clip(target: Path, tensors: dict[str, Tensor], header: dict[str, str] 
     """Write a clip file atomically."""
     part = target.with_suffix(".part")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, header)
-    part.rename(target)
+    part.replace(target)
 
 
 _worker: dict[str, FaceProvider] = {}
