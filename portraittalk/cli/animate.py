@@ -1,7 +1,7 @@
 """``portraittalk animate``: make a video from a portrait, speech and an optional prompt."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,28 +101,23 @@ class AnimateOptions:
 
     def settings(self, config: "PortraitTalkConfig") -> "SamplingSettings":
         """Return the sampling settings, with the model's defaults for options not given. Raises SettingsError."""
-        from ..sampling.settings import check_settings, usual_settings
+        from ..sampling.settings import chosen_settings
         from ..types import Scales
 
         if self.strength is not None and config.animate_net.prediction != "epsilon":
             raise SettingsError(f"The model '{self.model}' does not redraw the portrait: remove --strength.")
-        given = {
-            "steps": self.steps,
-            "guidance_scale": self.guidance_scale,
-            "strength": self.strength,
-            "window": self.window,
-            "overlap": self.overlap,
-            "chunk": 1 if self.low_memory else None,
-        }
-        settings = replace(
-            usual_settings(config),
+        return chosen_settings(
+            config,
             seed=self.seed,
             scales=Scales(self.identity_scale, self.text_scale, self.speech_scale, self.structure_scale),
             fast_decode=self.fast_decode,
-            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]  # by name
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            strength=self.strength,
+            window=self.window,
+            overlap=self.overlap,
+            chunk=1 if self.low_memory else None,
         )
-        check_settings(settings, config)
-        return settings
 
 
 @command(app, AnimateOptions)

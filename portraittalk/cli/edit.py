@@ -1,6 +1,5 @@
 """``portraittalk edit``: edit a portrait by a prompt, preserving the person's identity."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +40,7 @@ def edit(
     from ..face.select import FaceChoice
     from ..media.image import read_image, write_png
     from ..pipelines.load import load_model
-    from ..sampling.settings import check_settings, usual_settings
+    from ..sampling.settings import chosen_settings
     from ..types import Scales
     from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
@@ -50,16 +49,14 @@ def edit(
         raise MediaError(f"{out.name} cannot be written: choose a file name that ends in .png.")
     pipeline = load_model(model, choose_device(device), model_folders(models_dir))
     pipeline.require_editing()
-    usual = usual_settings(pipeline.config)
-    settings = replace(
-        usual,
+    settings = chosen_settings(
+        pipeline.config,
         seed=seed,
         scales=Scales(identity_scale, text_scale),
-        steps=usual.steps if steps is None else steps,
-        guidance_scale=usual.guidance_scale if guidance_scale is None else guidance_scale,
-        strength=usual.strength if strength is None else strength,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        strength=strength,
     )
-    check_settings(settings, pipeline.config)
     style = pipeline.encode_style(prompt, negative_prompt)
     images = [read_image(path, max_size).flattened() for path in portraits]
     with ProgressBars() as progress:

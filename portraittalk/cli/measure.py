@@ -1,7 +1,7 @@
 """``portraittalk evaluate | benchmark | check-prompts``: measure the quality of a model's videos."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +13,7 @@ from .options import Device, Landmarker, Model, ModelsDir, Steps
 if TYPE_CHECKING:
     import torch
 
-    from ..config import PortraitTalkConfig
     from ..metrics.metric_nets import MetricNets
-    from ..types import SamplingSettings
 
 app = typer.Typer()
 
@@ -58,13 +56,14 @@ def evaluate(
     from ..metrics.figures import table
     from ..metrics.recognition import FaceRecognition
     from ..pipelines.load import load_model
+    from ..sampling.settings import chosen_settings
     from ..weights.files import model_folders
     from .terminal import choose_device
 
     nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips"))
     networks = load_model(model, choose_device(device), model_folders(models_dir))
     recognition = FaceRecognition() if FaceRecognition.installed() else None
-    settings, provider = _settings(networks.config, seed, steps), provider_named(landmarker)
+    settings, provider = chosen_settings(networks.config, seed=seed, steps=steps), provider_named(landmarker)
     out_dir.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in subjects:
@@ -101,6 +100,7 @@ def benchmark(
     from ..metrics.evaluate import evaluate as measure
     from ..metrics.recognition import FaceRecognition
     from ..pipelines.load import load_model
+    from ..sampling.settings import chosen_settings
     from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
@@ -108,7 +108,7 @@ def benchmark(
     nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips", "inception", "i3d"))
     networks = load_model(model, choose_device(device), model_folders(models_dir))
     recognition = FaceRecognition() if FaceRecognition.installed() else None
-    settings, provider = _settings(networks.config, seed, steps), provider_named(landmarker)
+    settings, provider = chosen_settings(networks.config, seed=seed, steps=steps), provider_named(landmarker)
 
     def measure_subject(subject: Subject, video: Path) -> Evaluation:
         return measure(networks, subject, video, provider, recognition, settings, nets)
@@ -155,16 +155,6 @@ def check_prompts(
         typer.echo(json.dumps({name: [asdict(row) for row in rows] for name, rows in results.items()}, indent=1))
     else:
         typer.echo("\n".join(f"{name}\n{prompts_table(rows)}" for name, rows in results.items()))
-
-
-def _settings(config: "PortraitTalkConfig", seed: int, steps: int | None) -> "SamplingSettings":
-    """Return the model's default settings with the user's seed and steps. Raises SettingsError."""
-    from ..sampling.settings import check_settings, usual_settings
-
-    settings = replace(usual_settings(config), seed=seed)
-    settings = settings if steps is None else replace(settings, steps=steps)
-    check_settings(settings, config)
-    return settings
 
 
 def _nets(folder: Path | None, device: "torch.device", names: tuple[str, ...]) -> "MetricNets | None":

@@ -1,7 +1,6 @@
 """``portraittalk weights``: manage models and the public files they are converted from."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -167,15 +166,12 @@ def selftest_weights(
     """Test a model on this machine: render a short demo video, measure it, and make a contact sheet for bug reports."""
     from ..metrics.selftest import selftest
     from ..pipelines.load import load_model
-    from ..sampling.settings import check_settings, usual_settings
+    from ..sampling.settings import chosen_settings
     from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
     model = load_model(name, choose_device(device), model_folders(models_dir))
-    config = model.config
-    settings = replace(usual_settings(config), fast_decode=fast_decode)
-    settings = settings if steps is None else replace(settings, steps=steps)
-    check_settings(settings, config)
+    settings = chosen_settings(model.config, fast_decode=fast_decode, steps=steps)
     with ProgressBars() as progress:
         result = selftest(model, out_dir, settings, seconds, progress)
     typer.echo(result.sentences())

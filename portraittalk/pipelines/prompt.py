@@ -25,7 +25,6 @@ from ..models.autoencoder import FastDecoder
 from ..models.clip_net import ClipIdentityNet, TextEncoder
 from ..models.face_basis import FaceBasis
 from ..models.motion_net import MotionNet
-from ..motion.track import MotionTrack
 from ..progress import ProgressCallback, ignore_progress
 from ..sampling.denoise import denoise
 from ..sampling.steps import epsilon_steps
@@ -88,19 +87,9 @@ class PromptPipeline(PipelineBase):
             return style
         return replace(style, expression=read_expression(prompt, negative_prompt))
 
-    def animate(
-        self,
-        identity: Identity,
-        speech: Speech,
-        style: Style | None = None,
-        motion: MotionTrack | None = None,
-        settings: SamplingSettings | None = None,
-        output: Output = "full",
-        progress: ProgressCallback = ignore_progress,
-    ) -> Iterator[Tensor]:
-        """See ``PipelineBase.animate``; the denoiser redraws the whole crop, including the look, from the prompt."""
-        style = self.encode_style() if style is None or style.tokens is None else style
-        return super().animate(identity, speech, style, motion, settings, output, progress)
+    def _complete_style(self, style: Style | None) -> Style:
+        """Encode empty prompts if there are no text tokens: the denoiser redraws the whole crop from the prompt."""
+        return self.encode_style() if style is None or style.tokens is None else style
 
     def render(
         self,

@@ -180,7 +180,7 @@ class PipelineBase:
         Settings are checked at once; chunks are computed lazily. Closing the iterator, or raising in ``progress``,
         stops the run. Raises SettingsError, MotionError.
         """
-        style = style or Style()
+        style = self._complete_style(style)
         settings = self.checked(identity, settings)
         track, basis = self.motion_for(speech, style, motion, settings.scales.text)
         self.place("denoise")
@@ -192,6 +192,10 @@ class PipelineBase:
             return build_structure(identity, track[frames].to(device), basis, self.config)
 
         return self.render(identity, speech, style, structure_of, settings, output, progress)
+
+    def _complete_style(self, style: Style | None) -> Style:
+        """Return the style, or one that asks for nothing, with all that the networks of this kind need."""
+        return style or Style()
 
     def edit_portrait(
         self,

@@ -1,7 +1,8 @@
 """Validation and defaults of sampling settings."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
@@ -47,6 +48,17 @@ def usual_settings(config: PortraitTalkConfig) -> SamplingSettings:
         overlap=config.overlap,
         strength=config.strength,
     )
+
+
+def chosen_settings(config: PortraitTalkConfig, **chosen: Any) -> SamplingSettings:
+    """Return the recommended settings with the user's choices; what is None stays as recommended.
+
+    Raises SettingsError as ``check_settings`` does.
+    """
+    given = {name: value for name, value in chosen.items() if value is not None}
+    settings = replace(usual_settings(config), **given)
+    check_settings(settings, config)
+    return settings
 
 
 def check_complete(config: PortraitTalkConfig) -> None:
