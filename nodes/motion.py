@@ -74,6 +74,27 @@ class SpeechToMotion(io.ComfyNode):
                         "that it can be saved and edited. The sampler does not apply the same style a second time."
                     ),
                 ),
+                io.Float.Input(
+                    "liveliness",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip=(
+                        "How lively head, brows and gaze are: 0 is still, 1 a natural speaker, 2 a lively one. "
+                        "head_motion scales the head once more."
+                    ),
+                ),
+                io.Float.Input(
+                    "blinks_per_minute",
+                    default=16.0,
+                    min=0.0,
+                    max=60.0,
+                    step=1.0,
+                    optional=True,
+                    tooltip="Blinks per minute on average, mostly at the ends of phrases; 0 for none.",
+                ),
             ],
             outputs=[
                 MotionSocket.Output(
@@ -93,13 +114,23 @@ class SpeechToMotion(io.ComfyNode):
         expression_strength: float,
         seed: int,
         style: StyleCondition | None = None,
+        liveliness: float = 1.0,
+        blinks_per_minute: float = 16.0,
     ) -> io.NodeOutput:
         progress = HostProgress()
         loaded = model.ready()
         has_motion_net = "motion_net" in loaded.modules()
         pipeline = loaded if has_motion_net else models.built_in_model()
         speech = pipeline.encode_speech(convert.audio_to_library(audio), MOTION_FPS, progress)
-        motion = pipeline.make_motion(speech, seed, head_motion, expression_strength, progress)
+        motion = pipeline.make_motion(
+            speech,
+            seed,
+            head_motion,
+            expression_strength,
+            progress,
+            liveliness=liveliness,
+            blinks_per_minute=blinks_per_minute,
+        )
         style = style or StyleCondition()
         return io.NodeOutput(with_style(motion, style.style, style.text_scale))
 

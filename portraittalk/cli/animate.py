@@ -46,6 +46,11 @@ class AnimateOptions:
     face_index: FaceIndex = None
     head_motion: Annotated[float, typer.Option(help="Strength of head motion; 0 keeps the head still.")] = 1.0
     expression_strength: Annotated[float, typer.Option(help="Strength of expressions.")] = 1.0
+    liveliness: Annotated[
+        float,
+        typer.Option(help="How lively head, brows and gaze are: 0 still, 1 a natural speaker, 2 a lively one."),
+    ] = 1.0
+    blinks: Annotated[float, typer.Option(help="Blinks per minute on average; 0 for none.")] = 16.0
     identity_scale: Annotated[
         float, typer.Option(help="Scale of the identity branch's cross-attention; 0 switches it off.")
     ] = 1.0
@@ -140,6 +145,8 @@ def animate(options: AnimateOptions) -> None:
     check_fps(options.fps)
     check_number("head motion", options.head_motion)
     check_number("expression strength", options.expression_strength)
+    check_number("liveliness", options.liveliness)
+    check_number("number of blinks per minute", options.blinks)
     if options.max_size < SMALLEST_MAX_SIZE:
         raise SettingsError(f"--max-size must be at least {SMALLEST_MAX_SIZE} pixels, not {options.max_size}.")
     if options.motion_out is not None and not options.motion_out.parent.is_dir():
@@ -175,6 +182,8 @@ def animate(options: AnimateOptions) -> None:
             provider=provider,
             head_motion=options.head_motion,
             expression_strength=options.expression_strength,
+            liveliness=options.liveliness,
+            blinks_per_minute=options.blinks,
             progress=progress,
         )
         write_video(frames, options.out, frames.fps, audio)

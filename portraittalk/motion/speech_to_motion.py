@@ -9,7 +9,9 @@ from torch import Tensor
 from ..models.motion_net import MOTION_FPS, MotionNet
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..speech.features import at_rate
+from ..speech.prosody import read_prosody
 from ..types import Speech
+from .eyes import BLINKS_PER_MINUTE
 from .life import add_life
 from .track import MotionTrack
 from .transform import scale
@@ -29,12 +31,15 @@ def speech_to_motion(
     head_motion: float = 1.0,
     expression_strength: float = 1.0,
     progress: ProgressCallback = ignore_progress,
+    *,
+    liveliness: float = 1.0,
+    blinks_per_minute: float = BLINKS_PER_MINUTE,
 ) -> MotionTrack:
     """Make a motion track from speech, with one frame per speech frame.
 
-    The network runs at 25 fps: speech at another frame rate is resampled to it, and the motion back. seed: sets the
-    blinks and the head motion; the mouth depends on the speech only, and rests in silence. head_motion,
-    expression_strength: 1 is natural, 0 is none. Reports the stage "motion".
+    The network runs at 25 fps: speech at another frame rate is resampled to it, and the motion back. seed: sets head
+    motion, brows, blinks and gaze; the mouth depends on the speech only, and rests in silence. head_motion,
+    expression_strength, liveliness: 1 is natural, 0 is none; see ``add_life``. Reports the stage "motion".
     """
     resampled = at_rate(speech, MOTION_FPS, net.speech)
     expression, silence = spoken_expression(net, resampled.features, progress)
@@ -42,7 +47,9 @@ def speech_to_motion(
     values = torch.cat((expression * (1 - HUSHED * pause), resting(pause)), 1)
     expression, rest = at_frames(values, len(speech), speech.fps).split((expression.shape[1], 1), dim=1)
     speaking = replace(MotionTrack.of_expression(expression, speech.fps), rest=rest[:, 0])
-    return scale(add_life(speaking, seed, head_motion), expression=expression_strength)
+    prosody = read_prosody(resampled.features, silence, MOTION_FPS)
+    alive = add_life(speaking, prosody, seed, liveliness, head_motion, blinks_per_minute)
+    return scale(alive, expression=expression_strength)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice
 from ..media.audio import Audio
 from ..memory.estimate import Estimate
+from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.track import MotionTrack
 from ..progress import ProgressCallback, ignore_progress
 from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
@@ -74,6 +75,9 @@ class Pipeline(Protocol):
         head_motion: float = 1.0,
         expression_strength: float = 1.0,
         progress: ProgressCallback = ignore_progress,
+        *,
+        liveliness: float = 1.0,
+        blinks_per_minute: float = BLINKS_PER_MINUTE,
     ) -> MotionTrack: ...
 
     def animate(

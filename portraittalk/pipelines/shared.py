@@ -25,6 +25,7 @@ from ..models.animate_net import AnimateNet
 from ..models.autoencoder import Autoencoder
 from ..models.face_basis import FaceBasis
 from ..models.motion_net import MotionNet
+from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.prompted import with_style
 from ..motion.speech_to_motion import speech_to_motion
 from ..motion.track import MotionTrack
@@ -136,13 +137,25 @@ class PipelineBase:
         head_motion: float = 1.0,
         expression_strength: float = 1.0,
         progress: ProgressCallback = ignore_progress,
+        *,
+        liveliness: float = 1.0,
+        blinks_per_minute: float = BLINKS_PER_MINUTE,
     ) -> MotionTrack:
         """Make a motion track from speech, see ``motion.speech_to_motion``.
 
         Raises SettingsError for a model that makes its own motion, or only edits pictures.
         """
         self.place("speech")
-        return speech_to_motion(self.face_motion()[0], speech, seed, head_motion, expression_strength, progress)
+        return speech_to_motion(
+            self.face_motion()[0],
+            speech,
+            seed,
+            head_motion,
+            expression_strength,
+            progress,
+            liveliness=liveliness,
+            blinks_per_minute=blinks_per_minute,
+        )
 
     def face_motion(self) -> tuple[MotionNet, FaceBasis]:
         """Return the network from speech to motion, and the basis from motion to landmarks.

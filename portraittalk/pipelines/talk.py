@@ -12,6 +12,7 @@ from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice
 from ..media.audio import Audio, read_audio
 from ..media.image import read_image
+from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.track import MotionTrack
 from ..motion.transform import fit_to_speech, scale
 from ..progress import ProgressCallback, ignore_progress
@@ -63,6 +64,8 @@ def talk(
     provider: FaceProvider | None = None,
     head_motion: float = 1.0,
     expression_strength: float = 1.0,
+    liveliness: float = 1.0,
+    blinks_per_minute: float = BLINKS_PER_MINUTE,
     progress: ProgressCallback = ignore_progress,
 ) -> TalkingFrames:
     """Make a portrait speak.
@@ -72,7 +75,8 @@ def talk(
     speech. motion: replaces the track made from the speech and ``settings.seed``; it may have another frame rate.
     settings: by default the model's recommended ones. fps: of the video, which is as long as the audio. output: "full"
     for whole pictures, "crop" for aligned face crops. choice: which face of the portrait. provider: finds the faces, by
-    default our own networks. head_motion, expression_strength: 1 is natural, 0 is none.
+    default our own networks. head_motion, expression_strength: 1 is natural, 0 is none. liveliness: of head, brows and
+    gaze in motion made from speech: 0 is still, 1 a natural speaker, 2 a lively one. blinks_per_minute: on average.
 
     All inputs are checked and encoded before this returns; frames are computed lazily. Raises a PortraitTalkError with
     a one-sentence message for invalid inputs.
@@ -82,6 +86,8 @@ def talk(
     check_fps(fps)
     check_number("head motion", head_motion)
     check_number("expression strength", expression_strength)
+    check_number("liveliness", liveliness)
+    check_number("number of blinks per minute", blinks_per_minute)
     check_settings(settings, pipeline.config)
     check_inputs(pipeline.config, prompt, negative_prompt, motion is not None)
     style = Style() if pipeline.makes_motion else pipeline.encode_style(prompt, negative_prompt)
@@ -99,7 +105,15 @@ def talk(
     if motion is not None:
         track = scale(fit_to_speech(motion, len(speech), speech.fps), expression_strength, head_motion)
     elif not pipeline.makes_motion:
-        track = pipeline.make_motion(speech, settings.seed, head_motion, expression_strength, progress)
+        track = pipeline.make_motion(
+            speech,
+            settings.seed,
+            head_motion,
+            expression_strength,
+            progress,
+            liveliness=liveliness,
+            blinks_per_minute=blinks_per_minute,
+        )
     chunks = pipeline.animate(identity, speech, style, track, settings, output, progress)
     return TalkingFrames(chunks, identity, speech, style, track)
 
