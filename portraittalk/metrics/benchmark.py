@@ -17,6 +17,7 @@ from ..progress import Progress, ProgressCallback, ignore_progress
 from .evaluate import Evaluation, Subject, replayed
 from .figures import Figures, shown, table
 from .frechet import Distances, distances
+from .naturalness import scores
 from .report import page
 
 log = logging.getLogger(__name__)
@@ -109,9 +110,23 @@ def markdown(results: list[Evaluation | Failure], sets: Distances | None = None)
         if median is not None:
             cells = [*(shown(getattr(row, name)) for row in rows), shown(median)]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", *(f"{sentence}\n" for sentence in ([] if sets is None else sets.sentences()))]
+    lines += ["", *(f"{sentence}\n" for sentence in notes(results, sets))]
     lines += [f"- {result.name}: {result.sentence}" for result in results if isinstance(result, Failure)]
     return "\n".join(lines).strip() + "\n"
+
+
+def notes(results: list[Evaluation | Failure], sets: Distances | None) -> tuple[str, ...]:
+    """Return sentences on all videos together: THEval's scores of motion, FID and FVD."""
+    natural = naturalness_scores(results)
+    listed = ", ".join(f"{name} {value:.2f}" for name, value in natural.items())
+    scored = (f"Motion compared with the real speakers', 1 is equal: {listed}.",) if natural else ()
+    return scored + (() if sets is None else tuple(sets.sentences()))
+
+
+def naturalness_scores(results: list[Evaluation | Failure]) -> dict[str, float]:
+    """Return THEval's scores over all subjects with a real video; empty if there are none."""
+    pairs = [result.natural for result in results if isinstance(result, Evaluation) and result.natural]
+    return scores([made for made, _ in pairs], [real for _, real in pairs]) if pairs else {}
 
 
 def _write(results: list[Evaluation | Failure], out: Path, title: str, sets: Distances | None = None) -> None:
@@ -120,6 +135,7 @@ def _write(results: list[Evaluation | Failure], out: Path, title: str, sets: Dis
     values = {
         "title": title,
         "medians": medians(rows),
+        "naturalness": naturalness_scores(results),
         "sets": None if sets is None else asdict(sets),
         "subjects": [asdict(row) for row in rows],
         "failures": {failure.name: failure.sentence for failure in failures},
@@ -130,8 +146,8 @@ def _write(results: list[Evaluation | Failure], out: Path, title: str, sets: Dis
     (out / "report.md").write_text(markdown(results, sets), encoding="utf-8")
     measured = [r for r in results if isinstance(r, Evaluation)]
     errors = {failure.name: failure.sentence for failure in failures}
-    notes = () if sets is None else sets.sentences()
-    (out / "report.html").write_text(page(title, measured, errors, medians(rows), notes), encoding="utf-8")
+    html = page(title, measured, errors, medians(rows), notes(results, sets))
+    (out / "report.html").write_text(html, encoding="utf-8")
 
 
 def _numbers(result: Evaluation) -> dict[str, list[float | None]]:

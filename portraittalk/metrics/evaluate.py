@@ -5,7 +5,7 @@ and the output is compared with the clip. Everything is measured on the written 
 """
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ from .frechet import FeatureReader, Features
 from .lip_sync import lip_sync
 from .lips import apertures, best_lag, closure, correlation, lip_distance
 from .metric_nets import MetricNets
+from .naturalness import Naturalness, naturalness
 from .pixels import seam_ratio
 from .recognition import FaceRecognition
 from .reenact import reenact
@@ -70,7 +71,8 @@ class Evaluation:
 
     curves: lip apertures (F,) in eye distances at 25 fps, NaN in frames without a face: "asked" of the motion track,
     "found" in the generated video and, if there is one, "real" of the real video. video: the written file. features:
-    of the generated and the real video, for FID and FVD; None without a real one.
+    of the generated and the real video, for FID and FVD; natural: their motion, for THEval's scores; None without a
+    real one.
     """
 
     subject: Subject
@@ -78,6 +80,7 @@ class Evaluation:
     curves: dict[str, Tensor]
     video: Path
     features: tuple[Features, Features] | None = None
+    natural: tuple[Naturalness, Naturalness] | None = None
 
 
 def evaluate(
@@ -140,12 +143,18 @@ def evaluate(
         "blinks": blinks_per_minute(generated.faces, FPS),
         "speed": elapsed / frames.speech.seconds,
     }
+    natural, natural_real = naturalness(generated.faces, video.size, sound, FPS), None
+    if natural is not None:
+        row |= asdict(natural)
     if nets.syncnet is not None and (sync := lip_sync(nets.syncnet, video, generated.faces, sound)) is not None:
         row |= {"lse_c": sync.lse_c, "lse_d": sync.lse_d, "sync_offset": sync.offset}
     curves = {"found": lips} if asked is None else {"asked": asked, "found": lips}
     if clip is not None and real is not None:
         curves["real"] = apertures(real.faces)[: len(lips)]  # a clip's audio may be shorter or longer
         row |= _compared_to_real(generated, real, lips, curves["real"])
+        natural_real = naturalness(real.faces[: len(lips)], clip.size, sound, FPS)
+        if natural_real is not None:
+            row |= {f"{name}_real": value for name, value in asdict(natural_real).items()}
         real_measures = measures_of_faces(real.faces)
         row["adfd_reference"] = score(adfd(measured, real_measures, net))
         row["adfd_real"] = score(adfd(real_measures, predicted, net))
@@ -162,7 +171,8 @@ def evaluate(
     names = [f.name for f in fields(Figures) if f.name != "subject"]
     figures = Figures(subject.name, **{name: row.get(name) for name in names})  # type: ignore[arg-type]  # by name
     features = None if clip is None else (generated_features.features(), real_features.features())
-    return Evaluation(subject, figures, curves, out, features)
+    both = None if natural is None or natural_real is None else (natural, natural_real)
+    return Evaluation(subject, figures, curves, out, features, both)
 
 
 def _asked_aperture(model: AnyPipeline, frames: TalkingFrames) -> Tensor | None:

@@ -28,6 +28,8 @@ class Figures:
     - seam: frame-to-frame jumps at window borders relative to those elsewhere.
     - flicker, drift: of the area around the face, in 1/255 (``metrics.steady``).
     - blinks: blinks per minute.
+    - lip_dynamics, head_motion, brow_dynamics, silent_lips, lip_loudness: THEval's figures of motion, which are better
+      the nearer they are to the real speaker's (``metrics.naturalness``).
     - speed: compute seconds per second of video.
     """
 
@@ -70,6 +72,16 @@ class Figures:
     drift_real: float | None
     blinks: float | None
     blinks_real: float | None
+    lip_dynamics: float | None
+    lip_dynamics_real: float | None
+    head_motion: float | None
+    head_motion_real: float | None
+    brow_dynamics: float | None
+    brow_dynamics_real: float | None
+    silent_lips: float | None
+    silent_lips_real: float | None
+    lip_loudness: float | None
+    lip_loudness_real: float | None
     speed: float
 
 

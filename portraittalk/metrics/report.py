@@ -43,7 +43,7 @@ def page(
     medians: dict[str, float | None],
     sets: tuple[str, ...] = (),
 ) -> str:
-    """Return the HTML page. failures: error messages by subject name. sets: notes on all videos together (FID, FVD)."""
+    """Return the HTML page. failures: error messages by subject name. sets: notes on all videos together."""
     parts = [f"<h1>{escape(title)}</h1>", figures_table([result.figures for result in results], medians)]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in sets]
     parts += [f'<p class="failure"><b>{escape(name)}</b>: {escape(why)}</p>' for name, why in failures.items()]

@@ -61,6 +61,8 @@ def test_a_report_is_written_and_failures_are_sentences(tiny_model, folder, tmp_
     assert "broken:" in (out / "report.md").read_text() and "| talks |" in (out / "report.md").read_text()
     sets = "FID -: 10 made and 10 real frames; at least 100 of each are needed"
     assert report["sets"] == {"fid": None, "fvd": None, "fid_frames": [10, 10], "fvd_clips": [0, 0]}
+    assert 0 <= report["naturalness"]["mean"] <= 1
+    assert "Motion compared with the real speakers'" in (out / "report.md").read_text()
     html = (out / "report.html").read_text()
     assert sets in html and sets in (out / "report.md").read_text()
     assert "A &lt;test&gt;" in html and "http" not in html.replace("http://www.w3.org", "") and "<script" not in html
