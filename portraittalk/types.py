@@ -143,6 +143,8 @@ class Structure(Movable):
     warped: (F, 3, S, S) the reference warped by that flow, with poorly visible regions filled in. borrowed:
     (F, 1, S, S) in 0..1, blend weight of these fillings: another reference's mouth or cheek, or the portrait's own
     teeth, unstretched. mask: (F, 1, S, S) in 0..1, feathered: where the frame may differ from the warped reference.
+    pose: (F, 6) rotation and translation, as in ``MotionTrack``, by which the whole head of the finished frame is
+    turned; 0 where the landmarks have that pose already.
     """
 
     landmarks: Tensor
@@ -152,6 +154,7 @@ class Structure(Movable):
     warped: Tensor
     borrowed: Tensor
     mask: Tensor
+    pose: Tensor
 
     def __len__(self) -> int:
         return self.landmarks.shape[0]

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import SettingsError
-from ..face.align import bounds, extract_crop, from_crop, scale_of, to_crop
+from ..face.align import bounds, extract_crop, scale_of, to_crop
 from ..smooth import smoothstep
 from ..types import Crop, Identity, Movable
+from .head import Head
 from .warp import show_sheets
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
@@ -50,58 +51,116 @@ def crop_data(identity: Identity) -> CropData:
 class Compositor:
     """Compositor of the frames of one portrait; computes once what is the same in all frames.
 
-    portrait: (3, H, W) in 0..1. crop: its aligned crop. Everything is on the portrait's device, in its dtype.
+    portrait: (3, H, W) in 0..1. crop: its aligned crop. head: turns with the pose, if given. Everything is on the
+    portrait's device, in its dtype.
 
     Arguments of its methods: flow: (F, 8, g, g), from ``flow_between``. residual: (F, 3, S, S), added to the warped
     crop. mask: (F, 1, S, S) in 0..1, the weight of the residual. instead: crops (F, 3, S, S), and their blend mask
-    (F, 1, S, S) in 0..1 over everything else.
+    (F, 1, S, S) in 0..1 over everything else. pose: (F, 6), rotation and translation of the head, applied last.
     """
 
-    def __init__(self, portrait: Tensor, crop: Crop) -> None:
+    def __init__(self, portrait: Tensor, crop: Crop, head: Head | None = None) -> None:
         self.data = CropData(portrait, crop)
-        self._placement = _Placement(crop, portrait)
-        x0, y0, x1, y1 = self.data.box
-        self._box = portrait[None, :, y0:y1, x0:x1].contiguous()
+        self._head = head
+        self._plain = _Part(portrait, crop, self.data.box)
+        self._turning = None
+        if head is not None:
+            boxes = (self.data.box, head.box)
+            low, high = (tuple(zip(*(box[part] for box in boxes), strict=True)) for part in (slice(2), slice(2, 4)))
+            self._turning = _Part(portrait, crop, (*map(min, low), *map(max, high)))
+
+    def __call__(
+        self,
+        flow: Tensor,
+        residual: Tensor,
+        mask: Tensor,
+        instead: Instead | None = None,
+        pose: Tensor | None = None,
+        within: bool = False,
+    ) -> Tensor:
+        """Return whole pictures (F, 3, H, W) in 0..1. within: only the crop may change, so the head turns less."""
+        part = self._plain
+        turn = None
+        if self._head is not None and self._turning is not None and pose is not None and pose.any():
+            part, turn = self._turning, self._head.offsets(pose)  # (F, 2, h, w)
+        x0, y0, x1, y1 = part.box
+        frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
+        at_once = max(PIXELS_AT_ONCE // ((x1 - x0) * (y1 - y0)), 1)
+        for start in range(0, len(flow), at_once):
+            some = slice(start, start + at_once)
+            offsets = None
+            if turn is not None and self._head is not None:
+                offsets = part.turned(turn[some], self._head.box, within)
+            pictures = None if instead is None else (instead[0][some], instead[1][some])
+            frames[some, :, y0:y1, x0:x1] = part.compose(flow[some], residual[some] * mask[some], pictures, offsets)
+        return frames
+
+    def crops(
+        self,
+        flow: Tensor,
+        residual: Tensor,
+        mask: Tensor,
+        instead: Instead | None = None,
+        pose: Tensor | None = None,
+        size: int | None = None,
+    ) -> Tensor:
+        """Return the same frames as aligned crops (F, 3, T, T), to be pasted back by ``paste_back``.
+
+        The head turns within the crop only, so that the crop fits into the portrait. size: T, by default the picture's
+        resolution, but at least that of the network.
+        """
+        size = size or max(self.data.native_size, self.data.crop.size)
+        return extract_crop(self(flow, residual, mask, instead, pose, within=True), self.data.crop, size)
+
+
+class _Part:
+    """The part of a picture, a pixel box, that the frames of a portrait can change."""
+
+    def __init__(self, portrait: Tensor, crop: Crop, box: tuple[int, int, int, int]) -> None:
+        self.box = x0, y0, x1, y1 = box
+        self._crop = crop
+        self._native_size = CropData(portrait, crop).native_size
+        self._placement = _Placement(crop, portrait, box)
+        self._picture = portrait[None, :, y0:y1, x0:x1].contiguous()
         to_pixels = torch.linalg.inv(crop.matrix[:, :2].cpu().double()) * crop.size
         self._flow_to_grid = (torch.tensor([[2 / (x1 - x0)], [2 / (y1 - y0)]]) * to_pixels).to(portrait)
         centres = torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy")
         self._rest_grid = torch.stack(centres, -1).to(portrait)
-        self._at_rest = _sampled(self._box, self._rest_grid[None])
+        self._at_rest = _sampled(self._picture, self._rest_grid[None])
 
-    def __call__(self, flow: Tensor, residual: Tensor, mask: Tensor, instead: Instead | None = None) -> Tensor:
-        """Return whole pictures (F, 3, H, W) in 0..1."""
-        x0, y0, x1, y1 = self.data.box
-        frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
-        at_once = max(PIXELS_AT_ONCE // self._box[0, 0].numel(), 1)
-        for start in range(0, len(flow), at_once):
-            part = slice(start, start + at_once)
-            instead_part = None if instead is None else (instead[0][part], instead[1][part])
-            frames[part, :, y0:y1, x0:x1] = self._boxes(flow[part], residual[part] * mask[part], instead_part)
-        return frames
+    def turned(self, turn: Tensor, box: tuple[int, int, int, int], within: bool) -> Tensor:
+        """Return the offsets (F, h, w, 2) of every pixel, as fractions of the crop's side, from ``Head.offsets``.
 
-    def crops(
-        self, flow: Tensor, residual: Tensor, mask: Tensor, instead: Instead | None = None, size: int | None = None
-    ) -> Tensor:
-        """Return the same frames as aligned crops (F, 3, T, T), to be pasted back by ``paste_back``.
-
-        size: T, by default the picture's resolution, but at least that of the network.
+        box: pixels of the picture that ``turn`` (F, 2, n, m) covers. within: fade to zero at the border of the crop.
         """
-        size = size or max(self.data.native_size, self.data.crop.size)
-        return extract_crop(self(flow, residual, mask, instead), self.data.crop, size)
+        fine = F.interpolate(turn, (box[3] - box[1], box[2] - box[0]), mode="bilinear", align_corners=True)
+        x0, y0, x1, y1 = self.box
+        offsets = turn.new_zeros(len(turn), 2, y1 - y0, x1 - x0)
+        left, top = box[0] - x0, box[1] - y0
+        offsets[:, :, top : top + fine.shape[2], left : left + fine.shape[3]] = fine / self._crop.size
+        if within:
+            offsets *= self._placement.window()
+        return offsets.permute(0, 2, 3, 1)
 
-    def _boxes(self, flow: Tensor, residual: Tensor, instead: Instead | None) -> Tensor:
-        shown = show_sheets(self._placement.flow(flow), self.data.native_size)
-        offsets = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
+    def compose(self, flow: Tensor, residual: Tensor, instead: Instead | None, turn: Tensor | None) -> Tensor:
+        """Return the box (F, 3, h, w) in 0..1. turn: (F, h, w, 2) from ``turned``, or None."""
+        at = self._placement.grid if turn is None else self._placement.grid + 2 * turn
+        rows, columns = self._placement.inside(at)
+        shown = show_sheets(self._placement.flow(flow, at[..., rows, columns, :]), self._native_size)
+        grid = self._rest_grid.expand(len(flow), -1, -1, -1)
+        if turn is not None:
+            grid = grid + torch.einsum("ij,fyxj->fyxi", self._flow_to_grid, turn)
+        expressed = grid.clone()
+        expressed[:, rows, columns] += torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
         # Sampling is not exact even at rest, so the portrait sampled at rest is subtracted and the portrait added.
-        grid = self._rest_grid + offsets
-        boxes = _sampled(self._box.expand(len(flow), -1, -1, -1), grid)
-        _, ys, xs = shown.edges
-        edge_grid = self._rest_grid[ys, xs, None] + shown.edge_offsets @ self._flow_to_grid.T  # (K, 3, 2)
-        shown.mix_edges(boxes, _sampled(self._box, edge_grid[None])[0])
-        boxes.sub_(self._at_rest).add_(self._box)
-        self._placement.add(residual, boxes)
+        boxes = _sampled(self._picture.expand(len(flow), -1, -1, -1), expressed)
+        number, ys, xs = shown.edges
+        edge_grid = grid[number, ys + rows.start, xs + columns.start, None] + shown.edge_offsets @ self._flow_to_grid.T
+        shown.mix_edges(boxes[:, :, rows, columns], _sampled(self._picture, edge_grid[None])[0])
+        boxes.sub_(self._at_rest).add_(self._picture)
+        self._placement.add(residual, boxes, at)
         if instead is not None:
-            self._placement.mix(*instead, boxes)
+            self._placement.mix(*instead, boxes, at)
         return boxes.clamp_(0, 1)
 
 
@@ -139,37 +198,46 @@ def pasted_crops(crops: Tensor, data: CropData) -> Tensor:
 
 
 class _Placement:
-    """Resampling of fields (F, C, n, n) on the crop's square, for any n, to the pixels of its box in the picture.
+    """Resampling of fields (F, C, n, n) on the crop's square, for any n, to the pixels of a box in the picture.
 
-    Fields are feathered to zero at the border of the square.
+    Fields are feathered to zero at the border of the square. Its methods take positions ``at`` in the square, (h, w, 2)
+    or (F, h, w, 2) in -1..1, that the pixels of the box show: ``grid``, or where a turned head has moved them.
     """
 
-    def __init__(self, crop: Crop, like: Tensor) -> None:
-        self._crop = crop
-        x0, y0, x1, y1 = self._box = bounds(crop)
+    def __init__(self, crop: Crop, like: Tensor, box: tuple[int, int, int, int] | None = None) -> None:
+        x0, y0, x1, y1 = bounds(crop) if box is None else box
         columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
         rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
         points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
-        self._grid = (points / crop.size * 2 - 1).to(like)
+        self.grid = (points / crop.size * 2 - 1).to(like)
         self._side = crop.size / scale_of(crop)
 
-    def flow(self, field: Tensor) -> Tensor:
-        """Sample a field (F, C, n, n) at every pixel of the box: (F, C, h, w)."""
-        grid = self._grid.expand(len(field), -1, -1, -1)
-        return _sampled(field * fade(field.shape[-1]).to(field), grid, "bilinear", "zeros")
+    def window(self) -> Tensor:
+        """Return the feather mask (h, w) at the pixels of the box: 1 inside the crop, 0 outside."""
+        inner = (1 - self.grid.abs().amax(-1)) / (2 * FADE)
+        return smoothstep(inner)
 
-    def add(self, field: Tensor, boxes: Tensor) -> Tensor:
+    def inside(self, at: Tensor) -> tuple[slice, slice]:
+        """Return the rows and columns of the box that show anything of the crop."""
+        return self._span(at, -1.0, 1.0, -1.0, 1.0)
+
+    def flow(self, field: Tensor, at: Tensor) -> Tensor:
+        """Sample a field (F, C, n, n): (F, C, h, w)."""
+        at = at.expand(len(field), -1, -1, -1)
+        return _sampled(field * fade(field.shape[-1]).to(field), at, "bilinear", "zeros")
+
+    def add(self, field: Tensor, boxes: Tensor, at: Tensor | None = None) -> Tensor:
         """Add a field to the pixels of the box (F, C, h, w) in place, processing only the pixels that change."""
         size = field.shape[-1]
         field = field * fade(size).to(field)
         if size > self._side:  # downscaling needs antialiasing
             size = max(round(self._side), 1)
             field = F.interpolate(field, (size, size), mode="bicubic", antialias=True) * fade(size).to(field)
-        rows, columns, shown = self.part(field, "bicubic")
+        rows, columns, shown = self.part(field, self.grid if at is None else at, "bicubic")
         boxes[:, :, rows, columns].add_(shown)
         return boxes
 
-    def mix(self, picture: Tensor, share: Tensor, boxes: Tensor) -> None:
+    def mix(self, picture: Tensor, share: Tensor, boxes: Tensor, at: Tensor) -> None:
         """Blend a picture (F, 3, n, n) into the box (F, 3, h, w) in place, by a mask ``share`` (F, 1, n, n)."""
         size = picture.shape[-1]
         share = share * fade(size).to(share)
@@ -177,31 +245,40 @@ class _Placement:
             size = max(round(self._side), 1)
             picture = F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
             share = F.interpolate(share, (size, size), mode="bilinear", antialias=True)
-        rows, columns, share = self.part(share)
-        grid = self._grid[rows, columns].expand(len(picture), -1, -1, -1)
+        rows, columns, share = self.part(share, at)
+        grid = at[..., rows, columns, :].expand(len(picture), -1, -1, -1)
         if grid.numel():
             shown = _sampled(picture, grid)
             boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(shown, share)
 
-    def part(self, field: Tensor, mode: str = "bilinear") -> tuple[slice, slice, Tensor]:
+    def part(self, field: Tensor, at: Tensor, mode: str = "bilinear") -> tuple[slice, slice, Tensor]:
         """Return the rows and columns of the box where a field (F, C, n, n) is not zero, and the field there."""
         used = field.detach().abs().amax((0, 1)) > 0
-        rows, columns = self._reached(used) if used.any() else (slice(0, 0), slice(0, 0))
-        grid = self._grid[rows, columns].expand(len(field), -1, -1, -1)
+        rows, columns = self._reached(used, at) if used.any() else (slice(0, 0), slice(0, 0))
+        grid = at[..., rows, columns, :].expand(len(field), -1, -1, -1)
         if not grid.numel():
             return rows, columns, field.new_zeros((*field.shape[:2], *grid.shape[1:3]))
         return rows, columns, _sampled(field, grid, mode, "zeros")
 
-    def _reached(self, used: Tensor) -> tuple[slice, slice]:
+    def _reached(self, used: Tensor, at: Tensor) -> tuple[slice, slice]:
         """Return the rows and columns of the box that can be affected by the ``used`` cells (n, n) of a field."""
-        per_cell = self._crop.size / used.shape[-1]
+        per_cell = 2 / used.shape[-1]
         rows, columns = used.any(1).nonzero(), used.any(0).nonzero()
-        x0, x1 = (columns.min().item() - 2) * per_cell, (columns.max().item() + 3) * per_cell
-        y0, y1 = (rows.min().item() - 2) * per_cell, (rows.max().item() + 3) * per_cell
-        corners = torch.tensor([(x0, y0), (x1, y0), (x0, y1), (x1, y1)], dtype=torch.float64)
-        points = (from_crop(corners, self._crop) - torch.tensor(self._box[:2])).clamp_min(0)
-        (left, top), (right, bottom) = points.amin(0).tolist(), points.amax(0).tolist()
-        return slice(math.floor(top), math.ceil(bottom)), slice(math.floor(left), math.ceil(right))
+        left, right = (columns.min().item() - 2) * per_cell - 1, (columns.max().item() + 3) * per_cell - 1
+        top, bottom = (rows.min().item() - 2) * per_cell - 1, (rows.max().item() + 3) * per_cell - 1
+        return self._span(at, left, right, top, bottom)
+
+    def _span(self, at: Tensor, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
+        """Return the rows and columns of the box whose positions ``at`` reach into a rectangle of the square."""
+        x, y = at.unbind(-1)
+        reached = (x > left) & (x < right) & (y > top) & (y < bottom)
+        if reached.ndim == 3:
+            reached = reached.any(0)
+        spans = []
+        for line in (reached.any(1), reached.any(0)):
+            indices = line.nonzero()[:, 0]
+            spans.append(slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0))
+        return spans[0], spans[1]
 
 
 def fade(size: int) -> Tensor:

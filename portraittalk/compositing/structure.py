@@ -1,5 +1,7 @@
 """From identity and motion track to structure: the target geometry, and the reference warped to it."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -18,10 +20,22 @@ from .warp import flow_between, warp
 ROTATION_SCALE, TRANSLATION_SCALE, GAZE_SCALE, APERTURE_SCALE = 4.0, 10.0, 4.0, 5.0
 
 
-def build_structure(identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig) -> Structure:
-    """Build the structure of every frame of ``track``; slice a long track to build it in pieces."""
+def build_structure(
+    identity: Identity, track: MotionTrack, basis: FaceBasis, config: PortraitTalkConfig, turn_later: bool = False
+) -> Structure:
+    """Build the structure of every frame of ``track``; slice a long track to build it in pieces.
+
+    turn_later: keep the portrait's own pose, and leave the track's to the compositor, which turns the whole head.
+    """
+    pose = torch.cat((track.rotation, track.translation), 1)
+    if turn_later:
+        track = replace(
+            track, rotation=torch.zeros_like(track.rotation), translation=torch.zeros_like(track.translation)
+        )
     landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
-    return structure_of_landmarks(identity, landmarks, shown_expression(track, identity.blendshapes), track, config)
+    expression = shown_expression(track, identity.blendshapes)
+    structure = structure_of_landmarks(identity, landmarks, expression, track, config)
+    return replace(structure, pose=pose) if turn_later else structure
 
 
 def structure_of_landmarks(
@@ -47,6 +61,7 @@ def structure_of_landmarks(
         warped=warped,
         borrowed=torch.maximum(side, mouth),
         mask=mask,
+        pose=landmarks.new_zeros(len(landmarks), 6),
     )
 
 

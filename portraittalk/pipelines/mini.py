@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from ..compositing.compose import Compositor
+from ..compositing.head import Head
 from ..compositing.layers import layers_of, network_picture
 from ..compositing.painter import Painter, painter_for
 from ..models.animate_net import AnimateNet, Conditions
@@ -39,6 +40,7 @@ class MiniPipeline(PipelineBase):
 
     follows_structure: ClassVar[bool] = True
     fixed_precision: ClassVar[bool] = True
+    turns_head: ClassVar[bool] = True
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return replace(identity, tokens=self.identity_net(references).float())
@@ -56,7 +58,8 @@ class MiniPipeline(PipelineBase):
         """See ``PipelineBase.render``."""
         painter = self._painter(identity, style, settings.scales.text)
         speech, style = speech.to(self.device), style.to(self.device)
-        compositor = Compositor(identity.portrait if painter is None else painter.portrait, identity.crop)
+        portrait = identity.portrait if painter is None else painter.portrait
+        compositor = Compositor(portrait, identity.crop, Head(identity, self.basis))
         paste = compositor if output == "full" else compositor.crops
         layers = layers_of(identity, self.basis, self.config, painter)
         aperture = lip_aperture(identity.landmarks)
@@ -78,7 +81,7 @@ class MiniPipeline(PipelineBase):
             for _, layer in layers:
                 frames = layer(frames)
             picture = (frames.picture, frames.picture_weight)
-            return paste(structure.flow, frames.residual, frames.mask, picture).cpu()
+            return paste(structure.flow, frames.residual, frames.mask, picture, structure.pose).cpu()
 
         return stream_windows(windows, prepare, sample, finish, tick, settings.chunk)
 

@@ -55,6 +55,7 @@ class PipelineBase:
 
     edits_pictures: ClassVar[bool] = False  # whether ``edit_portrait`` works
     follows_structure: ClassVar[bool] = False  # whether ``render`` works, which takes any given structure
+    turns_head: ClassVar[bool] = False  # whether the compositor turns the head, instead of the network
     stage_peaks: ClassVar[MeasureStages | None] = None  # measures a run's memory; None for small models
     fixed_precision: ClassVar[bool] = False  # whether it always runs in float32, without offloading and compiling
 
@@ -202,7 +203,7 @@ class PipelineBase:
 
         @torch.no_grad()
         def structure_of(frames: slice) -> Structure:
-            return build_structure(identity, track[frames].to(device), basis, self.config)
+            return build_structure(identity, track[frames].to(device), basis, self.config, self.turns_head)
 
         return self.render(identity, speech, style, structure_of, settings, output, progress)
 

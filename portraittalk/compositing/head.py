@@ -1,0 +1,156 @@
+"""Turning the whole head of a portrait: hair, ears and neck move with the face, as one body in depth.
+
+A photograph has no depth, so the head is given one: half an ellipsoid around the face oval, corrected inside the face
+by the depth of the landmarks. Its surface is rotated about the neck and projected, and the resulting field fades out
+into the shoulders, into the background around the head and towards the border of the picture. The field is smooth
+everywhere, so hair bends smoothly; the expression moves in the portrait's own pose and is composed with it afterwards.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..face import topology as mesh
+from ..face.align import from_crop, scale_of, to_crop
+from ..face.rigid import rigid_fit
+from ..models.face_basis import FaceBasis
+from ..motion.geometry import CAMERA, NECK, rotation_matrix
+from ..smooth import smoothstep
+from ..types import Crop, Identity
+
+CELLS = 96  # of the field, along the longer side of the head's box
+HEAD = 1.35  # half axes of the head's ellipse, relative to those of the face oval
+RAISED = 0.12  # centre of the ellipse above that of the oval, in half heights of the oval
+AROUND, AWAY = 1.12, 1.85  # radii of the ellipse at which the motion begins to fade, and has faded
+SHOULDERS = 1.15  # heights of the oval below the chin at which the motion has faded
+BORDER = 0.3  # eye distances from the border of the picture over which the motion fades
+DEPTH = 1.1  # eye distances from the plane of the ears to the middle of the ellipsoid
+SOFT = 0.15  # softness of the ellipsoid's border
+FINE = 0.16  # eye distances over which the depth of landmarks is averaged
+ROUNDS = 5  # of the fixed-point iteration that inverts the motion
+
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the picture
+
+
+class Head:
+    """The head of a portrait as a surface in depth; what does not depend on the pose is computed once.
+
+    All positions are in crop pixels, on a grid of cells over ``box``, the part of the picture that can move.
+    """
+
+    def __init__(self, identity: Identity, basis: FaceBasis) -> None:
+        landmarks = identity.landmarks.float()
+        crop = identity.crop
+        facing, size, offset = rigid_fit(basis.mean.to(landmarks), landmarks)
+        self._facing, self._eye, self._middle = facing, size, offset
+        self.box = _box(landmarks, crop, float(size))
+        rows, columns = _cells(self.box)
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+        self.at = to_crop(grid, crop).to(landmarks)  # (h, w, 2)
+        self.depth = depth_of(landmarks, self.at, float(size))  # (h, w)
+        self.share = _share(landmarks, self.at, crop, float(size))  # (h, w)
+
+    def offsets(self, pose: Tensor) -> Tensor:
+        """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
+
+        pose: (F, 6), rotation and translation of a ``MotionTrack``.
+        """
+        shown = self.at.expand(len(pose), -1, -1, -1)
+        for _ in range(ROUNDS):
+            shown = self.at - self._displacement(shown, pose)
+        return (shown - self.at).permute(0, 3, 1, 2)
+
+    def _displacement(self, at: Tensor, pose: Tensor) -> Tensor:
+        """Return how far the surface at positions (F, h, w, 2) of the portrait moves: (F, h, w, 2)."""
+        rotation, translation = rotation_matrix(pose[:, :3]), pose[:, 3:]
+        share, depth = self._sampled(at).unbind(1)
+        points = torch.cat((at, depth[..., None]), -1)  # (F, h, w, 3)
+        turn = self._facing @ rotation @ self._facing.T  # (F, 3, 3), in the axes of the crop
+        neck = points.new_tensor(NECK)
+        pivot = self._middle + self._eye * (self._facing @ neck)
+        turned = torch.einsum("fij,fhwj->fhwi", turn, points - pivot) + pivot - self._middle
+        nearness = CAMERA / (CAMERA + translation[:, 2])
+        shift = self._eye * translation[:, :2]
+        moved = nearness[:, None, None, None] * turned[..., :2] + self._middle[:2] + shift[:, None, None]
+        return share[..., None] * (moved - at)
+
+    def _sampled(self, at: Tensor) -> Tensor:
+        """Return share and depth (F, 2, h, w) at positions (F, h, w, 2), in crop pixels."""
+        first = self.at[0, 0]
+        # The cells are a regular grid of the picture, and the crop is a similarity of it.
+        across, down = self.at[0, -1] - first, self.at[-1, 0] - first
+        relative = at - first
+        x = (relative @ across) / across.square().sum()
+        y = (relative @ down) / down.square().sum()
+        grid = torch.stack((x, y), -1) * 2 - 1
+        fields = torch.stack((self.share, self.depth)).expand(len(at), -1, -1, -1)
+        return F.grid_sample(fields, grid, padding_mode="border", align_corners=True)
+
+
+def depth_of(landmarks: Tensor, at: Tensor, eye: float) -> Tensor:
+    """Return the depth (h, w) of the head's surface at positions (h, w, 2), in crop pixels, smaller is nearer.
+
+    The ellipsoid has the mean depth of the oval at the oval. Inside the face it is corrected by what
+    the landmarks differ from it, averaged over ``FINE`` and fading out towards the oval.
+    """
+    centre, axes = _ellipse(landmarks)
+    rim = landmarks[list(mesh.FACE_OVAL), 2].mean()
+    at_rim = (1 - 1 / HEAD**2) ** 0.5  # height of the ellipsoid over the oval
+
+    def ellipsoid(points: Tensor) -> Tensor:
+        inside = 1 - ((points - centre) / axes).square().sum(-1)
+        # A soft maximum with 0: the surface meets the plane behind it without a kink.
+        height = (0.5 * (inside + (inside.square() + SOFT**2).sqrt())).sqrt()
+        return rim + DEPTH * eye * (at_rim - height)
+
+    inner = landmarks[: mesh.IRIS_RIGHT[0]]
+    oval = landmarks[list(mesh.FACE_OVAL), :2]
+    away = torch.cdist(inner[:, :2], oval).amin(1)
+    counts = smoothstep(away / (0.3 * eye))  # landmarks near the oval say little
+    difference = (inner[:, 2] - ellipsoid(inner[:, :2])) * counts
+    weights = torch.exp(-0.5 * (torch.cdist(at.flatten(0, 1), inner[:, :2]) / (FINE * eye)).square())
+    correction = (weights @ difference) / (weights.sum(1) + 0.5)
+    return ellipsoid(at) + correction.view(at.shape[:2])
+
+
+def _ellipse(landmarks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return centre (2,) and half axes (2,) of the head's ellipse."""
+    oval = landmarks[list(mesh.FACE_OVAL), :2]
+    low, high = oval.amin(0), oval.amax(0)
+    half = (high - low) / 2
+    return (low + high) / 2 - half * half.new_tensor((0.0, RAISED)), HEAD * half
+
+
+def _share(landmarks: Tensor, at: Tensor, crop: Crop, eye: float) -> Tensor:
+    """Return how far each cell moves with the head, (h, w) in 0..1."""
+    centre, axes = _ellipse(landmarks)
+    oval = landmarks[list(mesh.FACE_OVAL), :2]
+    top, chin = oval[:, 1].amin(), oval[:, 1].amax()
+    radius = ((at - centre) / axes).square().sum(-1).sqrt()
+    around = 1 - smoothstep((radius - AROUND) / (AWAY - AROUND))
+    above = 1 - smoothstep((at[..., 1] - chin) / (SHOULDERS * (chin - top)) + 0.1)
+    height, width = crop.image_size
+    pixels = from_crop(at, crop)
+    border = torch.minimum(torch.minimum(pixels[..., 0], width - pixels[..., 0]), pixels[..., 1])
+    border = torch.minimum(border, height - pixels[..., 1]) * scale_of(crop)
+    return around * above * smoothstep(border / (BORDER * eye))
+
+
+def _box(landmarks: Tensor, crop: Crop, eye: float) -> Box:
+    """Return the pixels of the picture that can move with the head."""
+    centre, axes = _ellipse(landmarks)
+    low, high = centre - AWAY * axes, centre + AWAY * axes
+    corners = torch.stack((low, torch.stack((high[0], low[1])), torch.stack((low[0], high[1])), high))
+    pixels = from_crop(corners.double(), crop)
+    height, width = crop.image_size
+    (x0, y0), (x1, y1) = pixels.amin(0).floor().long().tolist(), pixels.amax(0).ceil().long().tolist()
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+
+
+def _cells(box: Box) -> tuple[Tensor, Tensor]:
+    """Return the rows and the columns of the cells, in picture pixels, the first and last at the edges of the box."""
+    x0, y0, x1, y1 = box
+    scale = (CELLS - 1) / max(x1 - x0, y1 - y0)
+    rows, columns = (max(round(n * scale), 1) + 1 for n in (y1 - y0, x1 - x0))
+    return torch.linspace(y0, y1, rows, dtype=torch.float64), torch.linspace(x0, x1, columns, dtype=torch.float64)
