@@ -17,7 +17,7 @@ from ..errors import SettingsError
 from ..face.align import bounds, extract_crop, scale_of, to_crop
 from ..smooth import smoothstep
 from ..types import Crop, Identity, Movable
-from .head import Head
+from .head import Box, Head
 from .warp import show_sheets
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
@@ -67,7 +67,7 @@ class Compositor:
         if head is not None:
             boxes = (self.data.box, head.box)
             low, high = (tuple(zip(*(box[part] for box in boxes), strict=True)) for part in (slice(2), slice(2, 4)))
-            self._turning = _Part(portrait, crop, (*map(min, low), *map(max, high)))
+            self._turning = _Part(portrait, crop, (*map(min, low), *map(max, high)), round(head.farthest))
 
     def __call__(
         self,
@@ -88,11 +88,11 @@ class Compositor:
         at_once = max(PIXELS_AT_ONCE // ((x1 - x0) * (y1 - y0)), 1)
         for start in range(0, len(flow), at_once):
             some = slice(start, start + at_once)
-            offsets = None
+            turned = None
             if turn is not None and self._head is not None:
-                offsets = part.turned(turn[some], self._head.box, within)
+                turned = part.turned(turn[some], self._head.box, within)
             pictures = None if instead is None else (instead[0][some], instead[1][some])
-            frames[some, :, y0:y1, x0:x1] = part.compose(flow[some], residual[some] * mask[some], pictures, offsets)
+            frames[some, :, y0:y1, x0:x1] = part.compose(flow[some], residual[some] * mask[some], pictures, turned)
         return frames
 
     def crops(
@@ -114,53 +114,73 @@ class Compositor:
 
 
 class _Part:
-    """The part of a picture, a pixel box, that the frames of a portrait can change."""
+    """The part of a picture, a pixel box, that the frames of a portrait can change.
 
-    def __init__(self, portrait: Tensor, crop: Crop, box: tuple[int, int, int, int]) -> None:
+    margin: pixels around the box that its frames can show; beyond the border of the picture, it is mirrored.
+    """
+
+    def __init__(self, portrait: Tensor, crop: Crop, box: Box, margin: int = 0) -> None:
         self.box = x0, y0, x1, y1 = box
+        height, width = y1 - y0, x1 - x0
         self._crop = crop
         self._native_size = CropData(portrait, crop).native_size
         self._placement = _Placement(crop, portrait, box)
         self._picture = portrait[None, :, y0:y1, x0:x1].contiguous()
+        self._source = _mirrored(portrait, box, margin)
         to_pixels = torch.linalg.inv(crop.matrix[:, :2].cpu().double()) * crop.size
-        self._flow_to_grid = (torch.tensor([[2 / (x1 - x0)], [2 / (y1 - y0)]]) * to_pixels).to(portrait)
-        centres = torch.meshgrid(_centres(x1 - x0), _centres(y1 - y0), indexing="xy")
+        self._flow_to_grid = torch.tensor([[2 / (width + 2 * margin)], [2 / (height + 2 * margin)]]) * to_pixels
+        self._flow_to_grid = self._flow_to_grid.to(portrait)
+        inner = [slice(margin, margin + size) for size in (width, height)]
+        along = [_centres(size + 2 * margin)[part] for size, part in zip((width, height), inner, strict=True)]
+        centres = torch.meshgrid(*along, indexing="xy")
         self._rest_grid = torch.stack(centres, -1).to(portrait)
-        self._at_rest = _sampled(self._picture, self._rest_grid[None])
+        self._grid_to_square = 2 * torch.linalg.inv(self._flow_to_grid.double()).to(portrait)
+        self._at_rest = _sampled(self._source, self._rest_grid[None])
 
-    def turned(self, turn: Tensor, box: tuple[int, int, int, int], within: bool) -> Tensor:
-        """Return the offsets (F, h, w, 2) of every pixel, as fractions of the crop's side, from ``Head.offsets``.
+    def turned(self, offsets: Tensor, box: Box, within: bool) -> Tensor:
+        """Return the grid (F, h, w, 2) of the positions in the box that its pixels show, in -1..1.
 
-        box: pixels of the picture that ``turn`` (F, 2, n, m) covers. within: fade to zero at the border of the crop.
+        offsets: (F, 2, n, m) from ``Head.offsets``, over the pixels of ``box``. within: only the crop may change.
         """
-        fine = F.interpolate(turn, (box[3] - box[1], box[2] - box[0]), mode="bilinear", align_corners=True)
-        x0, y0, x1, y1 = self.box
-        offsets = turn.new_zeros(len(turn), 2, y1 - y0, x1 - x0)
-        left, top = box[0] - x0, box[1] - y0
-        offsets[:, :, top : top + fine.shape[2], left : left + fine.shape[3]] = fine / self._crop.size
+        x0, y0, _, _ = self.box
+        columns, rows = slice(box[0] - x0, box[2] - x0), slice(box[1] - y0, box[3] - y0)
+        moved = torch.einsum("ij,fjyx->fiyx", self._flow_to_grid, offsets / self._crop.size)
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        fine = F.interpolate(moved, size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
         if within:
-            offsets *= self._placement.window()
-        return offsets.permute(0, 2, 3, 1)
+            fine = fine * self._placement.window()[rows, columns, None]
+        grid = self._rest_grid.repeat(len(offsets), 1, 1, 1)
+        grid[:, rows, columns] += fine
+        return grid
 
-    def compose(self, flow: Tensor, residual: Tensor, instead: Instead | None, turn: Tensor | None) -> Tensor:
-        """Return the box (F, 3, h, w) in 0..1. turn: (F, h, w, 2) from ``turned``, or None."""
-        at = self._placement.grid if turn is None else self._placement.grid + 2 * turn
-        rows, columns = self._placement.inside(at)
-        shown = show_sheets(self._placement.flow(flow, at[..., rows, columns, :]), self._native_size)
-        grid = self._rest_grid.expand(len(flow), -1, -1, -1)
-        if turn is not None:
-            grid = grid + torch.einsum("ij,fyxj->fyxi", self._flow_to_grid, turn)
-        expressed = grid.clone()
-        expressed[:, rows, columns] += torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
-        # Sampling is not exact even at rest, so the portrait sampled at rest is subtracted and the portrait added.
-        boxes = _sampled(self._picture.expand(len(flow), -1, -1, -1), expressed)
+    def compose(self, flow: Tensor, residual: Tensor, instead: Instead | None, turned: Tensor | None) -> Tensor:
+        """Return the box (F, 3, h, w) in 0..1. turned: grid of a turned head, or None for the portrait's pose."""
+        rows = columns = slice(None)
+        at, grid = self._placement.grid, self._rest_grid.expand(len(flow), -1, -1, -1)
+        if turned is not None:
+            moved = turned - self._rest_grid
+            farthest = moved.flatten(0, 2).abs().amax(0) @ self._grid_to_square.abs().T
+            rows, columns = self._placement.inside(1 + float(farthest.max()))
+            at = self._placement.grid[rows, columns] + moved[:, rows, columns] @ self._grid_to_square.T
+            grid = turned
+        shown = show_sheets(self._placement.flow(flow, at), self._native_size)
+        offsets = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
         number, ys, xs = shown.edges
-        edge_grid = grid[number, ys + rows.start, xs + columns.start, None] + shown.edge_offsets @ self._flow_to_grid.T
-        shown.mix_edges(boxes[:, :, rows, columns], _sampled(self._picture, edge_grid[None])[0])
+        edge_grid = (
+            grid[:, rows, columns][number, ys, xs, None] + shown.edge_offsets @ self._flow_to_grid.T
+        )  # (K, 3, 2)
+        if turned is None:
+            grid = grid + offsets
+        else:
+            grid[:, rows, columns] += offsets
+        boxes = _sampled(self._source.expand(len(flow), -1, -1, -1), grid)
+        inner = boxes[:, :, rows, columns]
+        shown.mix_edges(inner, _sampled(self._source, edge_grid[None])[0])
+        # Sampling is not exact even at rest, so the portrait sampled at rest is subtracted and the portrait added.
         boxes.sub_(self._at_rest).add_(self._picture)
-        self._placement.add(residual, boxes, at)
+        self._placement.add(residual, inner, at)
         if instead is not None:
-            self._placement.mix(*instead, boxes, at)
+            self._placement.mix(*instead, inner, at)
         return boxes.clamp_(0, 1)
 
 
@@ -204,7 +224,7 @@ class _Placement:
     or (F, h, w, 2) in -1..1, that the pixels of the box show: ``grid``, or where a turned head has moved them.
     """
 
-    def __init__(self, crop: Crop, like: Tensor, box: tuple[int, int, int, int] | None = None) -> None:
+    def __init__(self, crop: Crop, like: Tensor, box: Box | None = None) -> None:
         x0, y0, x1, y1 = bounds(crop) if box is None else box
         columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
         rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
@@ -217,9 +237,9 @@ class _Placement:
         inner = (1 - self.grid.abs().amax(-1)) / (2 * FADE)
         return smoothstep(inner)
 
-    def inside(self, at: Tensor) -> tuple[slice, slice]:
-        """Return the rows and columns of the box that show anything of the crop."""
-        return self._span(at, -1.0, 1.0, -1.0, 1.0)
+    def inside(self, reach: float = 1.0) -> tuple[slice, slice]:
+        """Return the rows and columns of the box within ``reach`` of the middle of the square; 1 is its border."""
+        return _span(self.grid, -reach, reach, -reach, reach)
 
     def flow(self, field: Tensor, at: Tensor) -> Tensor:
         """Sample a field (F, C, n, n): (F, C, h, w)."""
@@ -266,19 +286,20 @@ class _Placement:
         rows, columns = used.any(1).nonzero(), used.any(0).nonzero()
         left, right = (columns.min().item() - 2) * per_cell - 1, (columns.max().item() + 3) * per_cell - 1
         top, bottom = (rows.min().item() - 2) * per_cell - 1, (rows.max().item() + 3) * per_cell - 1
-        return self._span(at, left, right, top, bottom)
+        return _span(at, left, right, top, bottom)
 
-    def _span(self, at: Tensor, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
-        """Return the rows and columns of the box whose positions ``at`` reach into a rectangle of the square."""
-        x, y = at.unbind(-1)
-        reached = (x > left) & (x < right) & (y > top) & (y < bottom)
-        if reached.ndim == 3:
-            reached = reached.any(0)
-        spans = []
-        for line in (reached.any(1), reached.any(0)):
-            indices = line.nonzero()[:, 0]
-            spans.append(slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0))
-        return spans[0], spans[1]
+
+def _span(at: Tensor, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
+    """Return the rows and columns of positions (h, w, 2) or (F, h, w, 2) that reach into a rectangle."""
+    x, y = at.unbind(-1)
+    reached = (x > left) & (x < right) & (y > top) & (y < bottom)
+    if reached.ndim == 3:
+        reached = reached.any(0)
+    spans = []
+    for line in (reached.any(1), reached.any(0)):
+        indices = line.nonzero()[:, 0]
+        spans.append(slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0))
+    return spans[0], spans[1]
 
 
 def fade(size: int) -> Tensor:
@@ -294,6 +315,17 @@ def _enlarged(data: CropData, scale: float) -> tuple[Tensor, Crop]:
     portrait = F.interpolate(data.portrait[None], scale_factor=scale, mode="bicubic")[0].clamp(0, 1)
     matrix = torch.cat((data.crop.matrix[:, :2] / scale, data.crop.matrix[:, 2:]), 1)
     return portrait, Crop(matrix, data.crop.size, (portrait.shape[-2], portrait.shape[-1]))
+
+
+def _mirrored(portrait: Tensor, box: Box, margin: int) -> Tensor:
+    """Return the box of a picture with a margin, mirrored at the borders of the picture: (1, 3, h, w)."""
+    x0, y0, x1, y1 = box
+    rows, columns = torch.arange(y0 - margin, y1 + margin), torch.arange(x0 - margin, x1 + margin)
+    height, width = portrait.shape[-2:]
+    for places, size in ((rows, height), (columns, width)):
+        places.copy_(torch.where(places < 0, -places - 1, places))
+        places.copy_(torch.where(places >= size, 2 * size - 1 - places, places).clamp(0, size - 1))
+    return portrait[None][:, :, rows.to(portrait.device)][..., columns.to(portrait.device)].contiguous()
 
 
 def _centres(count: int) -> Tensor:

@@ -2,8 +2,9 @@
 
 A photograph has no depth, so the head is given one: half an ellipsoid around the face oval, corrected inside the face
 by the depth of the landmarks. Its surface is rotated about the neck and projected, and the resulting field fades out
-into the shoulders, into the background around the head and towards the border of the picture. The field is smooth
+into the shoulders and into the background around the head. The field is smooth
 everywhere, so hair bends smoothly; the expression moves in the portrait's own pose and is composed with it afterwards.
+What comes in from outside of the picture is mirrored at its border.
 """
 
 import torch
@@ -18,16 +19,16 @@ from ..motion.geometry import CAMERA, NECK, rotation_matrix
 from ..smooth import smoothstep
 from ..types import Crop, Identity
 
-CELLS = 96  # of the field, along the longer side of the head's box
+CELLS = 64  # of the field, along the longer side of the head's box
 HEAD = 1.35  # half axes of the head's ellipse, relative to those of the face oval
 RAISED = 0.12  # centre of the ellipse above that of the oval, in half heights of the oval
-AROUND, AWAY = 1.12, 1.85  # radii of the ellipse at which the motion begins to fade, and has faded
+AROUND, AWAY = 1.1, 1.85  # radii of the ellipse at which the motion begins to fade, and has faded
 SHOULDERS = 1.15  # heights of the oval below the chin at which the motion has faded
-BORDER = 0.3  # eye distances from the border of the picture over which the motion fades
 DEPTH = 1.1  # eye distances from the plane of the ears to the middle of the ellipsoid
 SOFT = 0.15  # softness of the ellipsoid's border
 FINE = 0.16  # eye distances over which the depth of landmarks is averaged
-ROUNDS = 5  # of the fixed-point iteration that inverts the motion
+FARTHEST = 0.6  # eye distances that a part of the head moves, at most
+ROUNDS = 8  # of the fixed-point iteration that inverts the motion
 
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the picture
@@ -36,7 +37,8 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the picture
 class Head:
     """The head of a portrait as a surface in depth; what does not depend on the pose is computed once.
 
-    All positions are in crop pixels, on a grid of cells over ``box``, the part of the picture that can move.
+    All positions are in crop pixels, on a grid of cells over ``box``, the part of the picture that can move. farthest:
+    how many pixels of the picture it can move, at most.
     """
 
     def __init__(self, identity: Identity, basis: FaceBasis) -> None:
@@ -44,12 +46,13 @@ class Head:
         crop = identity.crop
         facing, size, offset = rigid_fit(basis.mean.to(landmarks), landmarks)
         self._facing, self._eye, self._middle = facing, size, offset
-        self.box = _box(landmarks, crop, float(size))
+        self.box = _box(landmarks, crop)
+        self.farthest = FARTHEST * float(size) / scale_of(crop)
         rows, columns = _cells(self.box)
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
         self.at = to_crop(grid, crop).to(landmarks)  # (h, w, 2)
         self.depth = depth_of(landmarks, self.at, float(size))  # (h, w)
-        self.share = _share(landmarks, self.at, crop, float(size))  # (h, w)
+        self.share = _share(landmarks, self.at)  # (h, w)
 
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
@@ -122,7 +125,7 @@ def _ellipse(landmarks: Tensor) -> tuple[Tensor, Tensor]:
     return (low + high) / 2 - half * half.new_tensor((0.0, RAISED)), HEAD * half
 
 
-def _share(landmarks: Tensor, at: Tensor, crop: Crop, eye: float) -> Tensor:
+def _share(landmarks: Tensor, at: Tensor) -> Tensor:
     """Return how far each cell moves with the head, (h, w) in 0..1."""
     centre, axes = _ellipse(landmarks)
     oval = landmarks[list(mesh.FACE_OVAL), :2]
@@ -130,14 +133,10 @@ def _share(landmarks: Tensor, at: Tensor, crop: Crop, eye: float) -> Tensor:
     radius = ((at - centre) / axes).square().sum(-1).sqrt()
     around = 1 - smoothstep((radius - AROUND) / (AWAY - AROUND))
     above = 1 - smoothstep((at[..., 1] - chin) / (SHOULDERS * (chin - top)) + 0.1)
-    height, width = crop.image_size
-    pixels = from_crop(at, crop)
-    border = torch.minimum(torch.minimum(pixels[..., 0], width - pixels[..., 0]), pixels[..., 1])
-    border = torch.minimum(border, height - pixels[..., 1]) * scale_of(crop)
-    return around * above * smoothstep(border / (BORDER * eye))
+    return around * above
 
 
-def _box(landmarks: Tensor, crop: Crop, eye: float) -> Box:
+def _box(landmarks: Tensor, crop: Crop) -> Box:
     """Return the pixels of the picture that can move with the head."""
     centre, axes = _ellipse(landmarks)
     low, high = centre - AWAY * axes, centre + AWAY * axes
