@@ -15,7 +15,7 @@ from ..face import topology as mesh
 from ..face.align import from_crop, scale_of, to_crop
 from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis
-from ..motion.geometry import CAMERA, NECK, rotation_matrix
+from ..motion.geometry import CAMERA, NECK, rotation_angles, rotation_matrix
 from ..smooth import smoothstep
 from ..types import Crop, Identity
 
@@ -27,6 +27,7 @@ SHOULDERS = 1.15  # heights of the oval below the chin at which the motion has f
 DEPTH = 1.1  # eye distances from the plane of the ears to the middle of the ellipsoid
 SOFT = 0.15  # softness of the ellipsoid's border
 FINE = 0.16  # eye distances over which the depth of landmarks is averaged
+LIMITS = (20.0, 28.0, 45.0)  # degrees of pitch, yaw and roll at which a photograph can still be shown
 FARTHEST = 0.6  # eye distances that a part of the head moves, at most
 ROUNDS = 8  # of the fixed-point iteration that inverts the motion
 
@@ -57,8 +58,9 @@ class Head:
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
 
-        pose: (F, 6), rotation and translation of a ``MotionTrack``.
+        pose: (F, 6), rotation and translation of a ``MotionTrack``; ``within_limits`` applies.
         """
+        pose = torch.cat((within_limits(pose[:, :3], self._facing), pose[:, 3:]), 1)
         shown = self.at.expand(len(pose), -1, -1, -1)
         for _ in range(ROUNDS):
             shown = self.at - self._displacement(shown, pose)
@@ -89,6 +91,18 @@ class Head:
         grid = torch.stack((x, y), -1) * 2 - 1
         fields = torch.stack((self.share, self.depth)).expand(len(at), -1, -1, -1)
         return F.grid_sample(fields, grid, padding_mode="border", align_corners=True)
+
+
+def within_limits(rotation: Tensor, facing: Tensor) -> Tensor:
+    """Limit rotations (F, 3) in radians so that the head is seen from no further aside than ``LIMITS``.
+
+    A photograph shows only one side of a head. facing: (3, 3), the portrait's own pose; a portrait beyond the limits
+    turns back, but no further away.
+    """
+    own = rotation_angles(facing)
+    limits = torch.tensor(LIMITS).deg2rad().to(rotation)
+    low, high = torch.minimum(-limits, own), torch.maximum(limits, own)
+    return torch.minimum(torch.maximum(own + rotation, low), high) - own
 
 
 def depth_of(landmarks: Tensor, at: Tensor, eye: float) -> Tensor:

@@ -7,12 +7,12 @@ import torch
 
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.compositing.compose import Compositor
-from portraittalk.compositing.head import Head
+from portraittalk.compositing.head import Head, within_limits
 from portraittalk.config import MINI
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.models.face_basis import load_basis
-from portraittalk.motion.geometry import move_landmarks
+from portraittalk.motion.geometry import move_landmarks, rotation_angles, rotation_matrix
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import Identity
 
@@ -116,6 +116,17 @@ def test_straight_lines_in_the_hair_stay_nearly_straight(head, identity, axis):
         relative = seen - seen[:, :1]
         aside = (relative[..., 0] * chord[:, None, 1] - relative[..., 1] * chord[:, None, 0]).abs().amax(1)
         assert (aside / (0.5 * eye) < 0.03).all()
+
+
+def test_no_head_turns_further_than_a_photograph_can_show(head):
+    far, limit = torch.zeros(2, 6), torch.zeros(2, 6)
+    far[:, 1] = torch.tensor((1.2, -1.2))
+    own = rotation_angles(head._facing)[1]
+    limit[:, 1] = torch.tensor((math.radians(28), -math.radians(28))) - own
+    torch.testing.assert_close(head.offsets(far), head.offsets(limit), atol=1e-3, rtol=0)
+    turned = rotation_matrix(torch.tensor((0.0, 0.7, 0.0)))  # a portrait at 40 degrees
+    yaw = within_limits(torch.tensor([[0.0, 0.3, 0.0], [0.0, -0.3, 0.0]]), turned)[:, 1]
+    assert yaw.tolist() == pytest.approx([0.0, -0.3], abs=1e-5)
 
 
 def test_the_shoulders_stay(head, identity):
