@@ -103,6 +103,18 @@ def test_motion_saved_at_another_frame_rate_is_as_long_as_the_speech(run, face, 
     assert code == 0 and printed.startswith(f"{out}: 13 frames")
 
 
+def test_liveliness_and_blinks_act_on_the_motion(run, face, speech, tmp_path):
+    tracks = []
+    for number, options in enumerate(((), ("--liveliness", 0), ("--blinks", 0))):
+        motion = tmp_path / f"{number}.json"
+        usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--out", tmp_path / "a.mp4")
+        assert run(*usual, "--motion-out", motion, *options)[0] == 0
+        tracks.append(MotionTrack.load(motion))
+    usual, still, awake = tracks
+    assert usual.rotation.any() and not still.rotation.any()
+    assert torch.equal(awake.rotation, usual.rotation) and not awake.blink.any()
+
+
 def test_scales_and_windows_have_options_as_the_node_has_and_old_names_work(run, face, speech, tmp_path):
     usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--preview", 0.2)
 
@@ -167,6 +179,8 @@ def test_mistakes_end_with_one_sentence_and_code_2_and_leave_nothing(run, face, 
         {"--identity-scale": -1},
         {"--head-motion": "nan"},
         {"--expression-strength": "inf"},
+        {"--liveliness": "nan"},
+        {"--blinks": -1},
         {"--preview": 0},
         {"--max-size": 8},
         {"--face-index": 7},

@@ -111,6 +111,23 @@ def test_a_motion_carries_the_expression_of_its_style(run, model, speech):
     assert (smiling.expression - plain.expression)[-1].max() > 0.3
 
 
+def test_liveliness_and_the_rate_of_blinks_act(run, model, speech):
+    settings = dict(model=model, audio=speech, head_motion=1.0, expression_strength=1.0, seed=3)
+    plain, usual, still, lively, awake = (
+        run("PortraitTalkSpeechToMotion", **settings, **given)[0]
+        for given in (
+            {},
+            {"liveliness": 1.0, "blinks_per_minute": 16.0},
+            {"liveliness": 0.0},
+            {"liveliness": 2.0},
+            {"blinks_per_minute": 0.0},
+        )
+    )
+    assert torch.equal(plain.rotation, usual.rotation) and torch.equal(plain.blink, usual.blink)
+    assert not still.rotation.any() and lively.rotation.abs().max() > 1.3 * plain.rotation.abs().max() > 0
+    assert not awake.blink.any() and torch.equal(awake.rotation, plain.rotation)
+
+
 def test_a_motion_can_be_saved_edited_and_loaded(run, nodes, motion, folders):
     shown = run("PortraitTalkSaveMotion", motion=motion, filename_prefix="takes/talk").ui["text"]
     file = folders["output"] / shown[0]

@@ -65,6 +65,17 @@ def test_a_motion_of_another_frame_rate_fits_every_length(tiny_model, portrait, 
     assert torch.equal(fitted.expression[: len(resample(motion, fps))], resample(motion, fps).expression)
 
 
+def test_liveliness_and_blinks_reach_the_motion(tiny_model, portrait, sound):
+    speech = tiny_model.encode_speech(sound, FPS)
+    identity = tiny_model.encode_identity([portrait])
+    given = {"liveliness": 0.5, "blinks_per_minute": 60.0}
+    frames = talk(tiny_model, identity, speech, settings=SETTINGS, **given)
+    expected = tiny_model.make_motion(speech, SETTINGS.seed, **given)
+    usual = tiny_model.make_motion(speech, SETTINGS.seed)
+    assert torch.equal(frames.motion.rotation, expected.rotation)
+    assert not torch.equal(expected.rotation, usual.rotation)
+
+
 def test_a_motion_that_is_much_too_short_is_refused(tiny_model, portrait, sound):
     motion = tiny_model.make_motion(tiny_model.encode_speech(sound, FPS))
     with pytest.raises(portraittalk.PortraitTalkError, match="at least as long"):
@@ -72,7 +83,8 @@ def test_a_motion_that_is_much_too_short_is_refused(tiny_model, portrait, sound)
 
 
 def test_strengths_and_rates_are_checked_before_any_work(tiny_model, portrait, sound):
-    for wrong in ({"fps": 0.0}, {"head_motion": -1.0}, {"expression_strength": float("nan")}):
+    strengths = ({"head_motion": -1.0}, {"expression_strength": float("nan")}, {"liveliness": float("inf")})
+    for wrong in ({"fps": 0.0}, *strengths, {"blinks_per_minute": -1.0}):
         with pytest.raises(SettingsError):
             talk(tiny_model, portrait, sound, settings=SETTINGS, **wrong)
     with pytest.raises(SettingsError, match="steps"):
