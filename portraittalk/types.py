@@ -139,8 +139,9 @@ class Structure(Movable):
     """Facial geometry of F frames, in the aligned crop of S x S pixels.
 
     landmarks: (F, 478, 3) in crop pixels. map: (F, M, m, m) drawn landmarks in 0..1. coefficients: (F, K) expression,
-    pose and gaze for the structure tokens. flow: (F, 8, g, g) flow field of the reference, see ``flow_between``.
-    warped: (F, 3, S, S) the reference warped by that flow, with poorly visible regions filled in. borrowed:
+    pose and gaze for the structure tokens. flow: (F, 8, g, g) flow field of the reference with open eyes, see
+    ``flow_between``. closure: (F, 2) in 0..1, how far the right and the left eye are then closed. warped: (F, 3, S, S)
+    the reference warped by that flow, with lids closed and poorly visible regions filled in. borrowed:
     (F, 1, S, S) in 0..1, blend weight of these fillings: another reference's mouth or cheek, or the portrait's own
     teeth, unstretched. mask: (F, 1, S, S) in 0..1, feathered: where the frame may differ from the warped reference.
     pose: (F, 6) rotation and translation, as in ``MotionTrack``, by which the whole head of the finished frame is
@@ -151,6 +152,7 @@ class Structure(Movable):
     map: Tensor
     coefficients: Tensor
     flow: Tensor
+    closure: Tensor
     warped: Tensor
     borrowed: Tensor
     mask: Tensor

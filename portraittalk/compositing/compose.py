@@ -18,6 +18,7 @@ from ..face.align import bounds, extract_crop, scale_of, to_crop
 from ..smooth import smoothstep
 from ..types import Crop, Identity, Movable
 from .head import Box, Head
+from .lids import Lids, lids_of
 from .warp import show_sheets
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
@@ -51,16 +52,18 @@ def crop_data(identity: Identity) -> CropData:
 class Compositor:
     """Compositor of the frames of one portrait; computes once what is the same in all frames.
 
-    portrait: (3, H, W) in 0..1. crop: its aligned crop. head: turns with the pose, if given. Everything is on the
-    portrait's device, in its dtype.
+    portrait: (3, H, W) in 0..1. crop: its aligned crop. head: turns with the pose, if given. landmarks: (478, 3) in
+    crop pixels, with which eyes can close. Everything is on the portrait's device, in its dtype.
 
     Arguments of its methods: flow: (F, 8, g, g), from ``flow_between``. residual: (F, 3, S, S), added to the warped
     crop. mask: (F, 1, S, S) in 0..1, the weight of the residual. instead: crops (F, 3, S, S), and their blend mask
     (F, 1, S, S) in 0..1 over everything else. pose: (F, 6), rotation and translation of the head, applied last.
+    closure: (F, 2) in 0..1, how far the right and the left eye are closed.
     """
 
-    def __init__(self, portrait: Tensor, crop: Crop, head: Head | None = None) -> None:
+    def __init__(self, portrait: Tensor, crop: Crop, head: Head | None = None, landmarks: Tensor | None = None) -> None:
         self.data = CropData(portrait, crop)
+        self._lids = None if landmarks is None else self._lids_of(landmarks)
         self._head = head
         self._plain = _Part(portrait, crop, self.data.box)
         self._turning = None
@@ -76,6 +79,7 @@ class Compositor:
         mask: Tensor,
         instead: Instead | None = None,
         pose: Tensor | None = None,
+        closure: Tensor | None = None,
         within: bool = False,
     ) -> Tensor:
         """Return whole pictures (F, 3, H, W) in 0..1. within: only the crop may change, so the head turns less."""
@@ -92,7 +96,12 @@ class Compositor:
             if turn is not None and self._head is not None:
                 turned = part.turned(turn[some], self._head.box, within)
             pictures = None if instead is None else (instead[0][some], instead[1][some])
-            frames[some, :, y0:y1, x0:x1] = part.compose(flow[some], residual[some] * mask[some], pictures, turned)
+            blink = None
+            if self._lids is not None and closure is not None and closure[some].any():
+                blink = (self._lids, closure[some])
+            frames[some, :, y0:y1, x0:x1] = part.compose(
+                flow[some], residual[some] * mask[some], pictures, turned, blink
+            )
         return frames
 
     def crops(
@@ -102,6 +111,7 @@ class Compositor:
         mask: Tensor,
         instead: Instead | None = None,
         pose: Tensor | None = None,
+        closure: Tensor | None = None,
         size: int | None = None,
     ) -> Tensor:
         """Return the same frames as aligned crops (F, 3, T, T), to be pasted back by ``paste_back``.
@@ -110,7 +120,11 @@ class Compositor:
         resolution, but at least that of the network.
         """
         size = size or max(self.data.native_size, self.data.crop.size)
-        return extract_crop(self(flow, residual, mask, instead, pose, within=True), self.data.crop, size)
+        return extract_crop(self(flow, residual, mask, instead, pose, closure, within=True), self.data.crop, size)
+
+    def _lids_of(self, landmarks: Tensor) -> Lids:
+        size = max(self.data.native_size, self.data.crop.size)
+        return lids_of(extract_crop(self.data.portrait, self.data.crop, size), landmarks * (size / self.data.crop.size))
 
 
 class _Part:
@@ -153,8 +167,18 @@ class _Part:
         grid[:, rows, columns] += fine
         return grid
 
-    def compose(self, flow: Tensor, residual: Tensor, instead: Instead | None, turned: Tensor | None) -> Tensor:
-        """Return the box (F, 3, h, w) in 0..1. turned: grid of a turned head, or None for the portrait's pose."""
+    def compose(
+        self,
+        flow: Tensor,
+        residual: Tensor,
+        instead: Instead | None,
+        turned: Tensor | None,
+        blink: tuple[Lids, Tensor] | None,
+    ) -> Tensor:
+        """Return the box (F, 3, h, w) in 0..1.
+
+        turned: grid of a turned head, or None for the portrait's pose. blink: lids and their closure (F, 2).
+        """
         rows = columns = slice(None)
         at, grid = self._placement.grid, self._rest_grid.expand(len(flow), -1, -1, -1)
         if turned is not None:
@@ -163,7 +187,8 @@ class _Part:
             rows, columns = self._placement.inside(1 + float(farthest.max()))
             at = self._placement.grid[rows, columns] + moved[:, rows, columns] @ self._grid_to_square.T
             grid = turned
-        shown = show_sheets(self._placement.flow(flow, at), self._native_size)
+        fields = self._placement.flow(flow, at)
+        shown = show_sheets(fields, self._native_size)
         offsets = torch.einsum("ij,fjyx->fyxi", self._flow_to_grid, shown.offsets)
         number, ys, xs = shown.edges
         edge_grid = (
@@ -178,6 +203,9 @@ class _Part:
         shown.mix_edges(inner, _sampled(self._source, edge_grid[None])[0])
         # Sampling is not exact even at rest, so the portrait sampled at rest is subtracted and the portrait added.
         boxes.sub_(self._at_rest).add_(self._picture)
+        if blink is not None:
+            lids, closure = blink
+            lids.close(inner, (at.movedim(-1, -3) + 1) / 2 + fields[:, :2], closure)
         self._placement.add(residual, inner, at)
         if instead is not None:
             self._placement.mix(*instead, inner, at)

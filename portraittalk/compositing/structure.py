@@ -13,6 +13,7 @@ from ..types import Identity, Structure, View
 from .cheeks import show_sides
 from .draw import landmark_map, motion_mask
 from .draw_control import draw_control
+from .lids import close_lids, opened_eyes
 from .mouth import borrow_mouth
 from .warp import flow_between, warp
 
@@ -48,16 +49,19 @@ def structure_of_landmarks(
     size = config.crop_size
     draw = draw_control if config.structure.guider == "control" else landmark_map
     cells = config.structure.flow_size
-    flow = flow_between(identity.landmarks, landmarks, size, cells)
-    warped, mask = warp(identity.references[0], flow), motion_mask(identity.landmarks, landmarks, size)
-    warped, side = show_sides(warped, flow, landmarks, identity.sides, cells)
+    opened, closure = opened_eyes(identity.landmarks, landmarks)
+    flow = flow_between(identity.landmarks, opened, size, cells)
     portrait = View(identity.references[0], identity.landmarks)
+    warped = close_lids(warp(portrait.picture, flow), flow, portrait, closure)
+    mask = motion_mask(identity.landmarks, landmarks, size)
+    warped, side = show_sides(warped, flow, landmarks, identity.sides, cells)
     warped, mouth = borrow_mouth(warped, landmarks, portrait, identity.open_mouth, cells)
     return Structure(
         landmarks=landmarks,
         map=draw(landmarks, size, config.structure.map_size),
         coefficients=structure_coefficients(expression, track, lip_aperture(landmarks), config.structure.coefficients),
         flow=flow,
+        closure=closure,
         warped=warped,
         borrowed=torch.maximum(side, mouth),
         mask=mask,

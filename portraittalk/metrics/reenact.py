@@ -77,5 +77,6 @@ def reenact(
     rendered = torch.cat(list(crops))
     structure = structure_of(slice(0, count))
     no_residual = torch.zeros_like(structure.warped)
-    warped = Compositor(identity.portrait, identity.crop).crops(structure.flow, no_residual, structure.mask)
+    compositor = Compositor(identity.portrait, identity.crop, landmarks=identity.landmarks)
+    warped = compositor.crops(structure.flow, no_residual, structure.mask, closure=structure.closure)
     return likeness(rendered), likeness(warped)

@@ -161,7 +161,7 @@ def set_gap(points: Tensor, seam: Seam, target: Tensor, mean: Tensor) -> Tensor:
     wanted[..., 1] = between[..., 1].clamp_min(0) * shrink[:, None] + grow
     correction = wanted - between
     moves = torch.cat((-seam.share * correction, (1 - seam.share) * correction), 1)  # (F, 2 K, 3)
-    return points + torch.einsum("pk,fkd->fpd", _followers(mean, seam), moves)
+    return points + torch.einsum("pk,fkd->fpd", seam_followers(mean, seam), moves)
 
 
 def _arch(seam: Seam) -> Tensor:
@@ -171,8 +171,11 @@ def _arch(seam: Seam) -> Tensor:
     return arch / arch[seam.middle].mean()
 
 
-def _followers(mean: Tensor, seam: Seam) -> Tensor:
-    """Return weights (478, 2 K) of a seam's edge points on each landmark; edge points follow only themselves."""
+def seam_followers(mean: Tensor, seam: Seam) -> Tensor:
+    """Return weights (478, 2 K) of a seam's edge points on each landmark; edge points follow only themselves.
+
+    mean: (478, 3), the average face.
+    """
     edges = list(seam.upper + seam.lower)
     count = len(seam.upper)
     line = (mean[list(seam.upper)] + mean[list(seam.lower)]) / 2

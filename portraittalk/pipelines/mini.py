@@ -59,7 +59,7 @@ class MiniPipeline(PipelineBase):
         painter = self._painter(identity, style, settings.scales.text)
         speech, style = speech.to(self.device), style.to(self.device)
         portrait = identity.portrait if painter is None else painter.portrait
-        compositor = Compositor(portrait, identity.crop, Head(identity, self.basis))
+        compositor = Compositor(portrait, identity.crop, Head(identity, self.basis), identity.landmarks)
         paste = compositor if output == "full" else compositor.crops
         layers = layers_of(identity, self.basis, self.config, painter)
         aperture = lip_aperture(identity.landmarks)
@@ -81,7 +81,7 @@ class MiniPipeline(PipelineBase):
             for _, layer in layers:
                 frames = layer(frames)
             picture = (frames.picture, frames.picture_weight)
-            return paste(structure.flow, frames.residual, frames.mask, picture, structure.pose).cpu()
+            return paste(structure.flow, frames.residual, frames.mask, picture, structure.pose, structure.closure).cpu()
 
         return stream_windows(windows, prepare, sample, finish, tick, settings.chunk)
 

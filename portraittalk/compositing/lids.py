@@ -1,0 +1,259 @@
+"""Blinks: the upper lid comes down over the eye as a sheet of skin with its lashes on the lower edge.
+
+Stretching the photograph over a closing eye drags the lashes that stand on the lid, and the shadow under them, into
+black streaks. What a lid needs is therefore taken from the portrait once, in coordinates that follow the eye's upper
+edge: its skin without the lashes in front of it, how high the lash line is at each point, and the line at which the
+lids meet. In a frame the edge moves down column by column. The lash line keeps its pixels and is foreshortened to a
+thin line, as lashes that swing towards the camera are; the skin between it and the brow is stretched evenly; what lies
+below the edge stays as it is until it is covered.
+
+Heights are eye distances above the upper edge in the portrait, positions are fractions of the crop's side.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..face import topology as mesh
+from ..face.align import eye_distance
+from ..motion.geometry import EYE_LEFT, EYE_RIGHT, Seam, seam_followers
+from ..smooth import smoothstep
+from ..types import View
+from .openings import LEFT, RIGHT, Opening, height_over
+
+BELOW, ABOVE = 0.02, 0.14  # range of heights that is taken from the portrait
+COLUMNS = 48  # points along an edge at which heights are known
+OVERLAP = 0.014  # by how much the closed lid covers the lower one's edge, where the white still shows
+SMOOTH = 0.11  # standard deviation in eye widths to which the closed line is smoothed
+LINE = 0.02  # height of the lash line of a closed eye
+LASHES = (0.012, 0.05)  # smallest and largest height of the lash line of an open eye
+SKIN = (0.06, 0.13)  # heights between which the lid's own brightness is measured
+BRIGHT = 0.7  # share of the way from the lashes' brightness to the skin's at which the lash line ends
+CONTRAST = 0.06  # difference of these brightnesses below which there are no lashes to be seen
+STROKE = 0.08  # widest lash, or tuft of lashes, that is removed from the skin
+DARKER = 0.12  # by how much a stroke is darker than the skin around it, to be removed fully
+STROKES = (0.06, 0.1)  # heights between which the removal of lashes fades out
+CLEAR = 0.4  # closure at which no lashes are left in front of the skin
+BEYOND = 0.3  # eye widths beyond the corners up to which the fold of the upper lid moves
+CORNER = 0.15  # eye widths from the corners over which lashes gradually stay what they are
+BROW = 0.75  # share of the way from lid to brow that is stretched
+UNSURE = 0.1  # closure that may as well be a head that nods
+LUMA = (0.299, 0.587, 0.114)
+EYES = ((RIGHT, mesh.BROW_RIGHT_LOWER), (LEFT, mesh.BROW_LEFT_LOWER[::-1]))
+SEAMS = ((RIGHT, EYE_RIGHT), (LEFT, EYE_LEFT))
+
+
+@dataclass(frozen=True)
+class Lids:
+    """The upper lids of a portrait, the right eye (left in the picture) first.
+
+    unit: () the eye distance. ends: (2, 2) x of the left and the right corner. profiles: (2, 4, COLUMNS) at each point
+    along the edge: the height y of the upper edge, how far it moves until closed, the height of the lash line, and the
+    height above which the skin does not move. skin: (2, 6, h, w) in 0..1: the lid as it is and without lashes; its
+    columns lie between the corners, its rows between ``ABOVE`` and ``-BELOW``.
+    """
+
+    unit: Tensor
+    ends: Tensor
+    profiles: Tensor
+    skin: Tensor
+
+    def close(self, pictures: Tensor, at: Tensor, closure: Tensor) -> Tensor:
+        """Close the lids in pictures (F, 3, h, w) in place.
+
+        at: (F, 2, h, w), the position in the portrait of the skin that each pixel shows, as if no lid were there.
+        closure: (F, 2) in 0..1 of both eyes.
+        """
+        across = (at[:, :, 0, -1] - at[:, :, 0, 0]).norm(dim=1).mean() / (at.shape[-1] - 1)
+        per_pixel = 1 / float(across.clamp_min(1e-6))
+        for eye in range(2):
+            frames = (closure[:, eye] > 0).nonzero().flatten()
+            window = self._window(at[frames], eye) if len(frames) else None
+            if window is not None:
+                rows, columns = window
+                part = at[frames, :, rows, columns]
+                lid, covered = self._lid(part, eye, closure[frames, eye], per_pixel)
+                pictures[frames, :, rows, columns] = pictures[frames, :, rows, columns].lerp(lid, covered)
+        return pictures
+
+    def _window(self, at: Tensor, eye: int) -> tuple[slice, slice] | None:
+        """Return the rows and columns that can show the lid, or None."""
+        step = 4
+        x, y = at[:, :, ::step, ::step].unbind(1)
+        edge, travel, _, still = self.profiles[eye]
+        low, high = (edge - still * self.unit).min(), (edge + travel).max()
+        pad = step * float((x[:, :, 1:] - x[:, :, :-1]).abs().mean()) if x.shape[-1] > 1 else 0.0
+        left, right = self.ends[eye]
+        found = ((x > left - pad) & (x < right + pad) & (y > low - pad) & (y < high + pad)).any(0)
+        if not found.any():
+            return None
+        rows, columns = (found.any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+        down, across = (slice(max(step * (k[0] - 1), 0), step * (k[-1] + 2)) for k in (rows, columns))
+        return down, across
+
+    def _lid(self, at: Tensor, eye: int, closure: Tensor, per_pixel: float) -> tuple[Tensor, Tensor]:
+        """Return the lid (F, 3, h, w) and the share (F, 1, h, w) in 0..1 of each pixel that it covers."""
+        x, y = at.unbind(1)
+        left, right = self.ends[eye]
+        along = (x - left) / (right - left)
+        edge, travel, lashes, still = _interpolated(self.profiles[eye], along.clamp(0, 1)).unbind(1)
+        closed = closure[:, None, None]
+        fallen = closed * travel / self.unit
+        up = (edge - y) / self.unit + fallen  # height above the moved edge
+        share = smoothstep(torch.minimum(along, 1 - along) / CORNER)  # of what happens to lashes
+        line = lashes.lerp(lashes.clamp_max(LINE), closed * share)
+        # Skin moves by g (1 - s / 2 - s^2 / 2) at the share s of the way up from lashes to brow: solved for s.
+        room, more = still - lashes, fallen + lashes - line
+        slope, over = room + 1.5 * more, (up - line).clamp_min(0)
+        way = 2 * over / (slope + (slope.square() - 2 * more * over).clamp_min(0).sqrt())
+        height = torch.where(up < line, up * lashes / line, lashes + way * room)
+        height = torch.where(up > still + fallen, up - fallen, height)
+        rows = 1 - 2 * (height + BELOW) / (ABOVE + BELOW)
+        grid = torch.stack((2 * along - 1, rows), -1)
+        skin = self.skin[eye].expand(len(at), -1, -1, -1)
+        whole, clean = F.grid_sample(skin, grid, padding_mode="border", align_corners=False).chunk(2, 1)
+        lid = whole.lerp(clean, (share * smoothstep(closed / CLEAR))[:, None])
+        inside = ((along > 0) & (along < 1) & (up < still + fallen)).to(at)
+        covered = inside * (up * self.unit * per_pixel + 0.5).clamp(0, 1)
+        return lid, covered[:, None]
+
+
+def lids_of(picture: Tensor, landmarks: Tensor) -> Lids:
+    """Return the lids of an aligned crop (3, S, S) of any resolution. landmarks: (478, 3) in its pixels."""
+    size = picture.shape[-1]
+    unit = eye_distance(landmarks) / size
+    points = landmarks[None, :, :2] / size
+    ends, profiles, skin = zip(*(_measured(picture, points, unit, *eye) for eye in EYES), strict=True)
+    rows, columns = skin[0].shape[-2], max(part.shape[-1] for part in skin)
+    alike = [F.interpolate(part[None], (rows, columns), mode="bilinear", align_corners=False) for part in skin]
+    return Lids(unit, torch.stack(ends), torch.stack(profiles), torch.cat(alike))
+
+
+def close_lids(pictures: Tensor, flow: Tensor, portrait: View, closure: Tensor) -> Tensor:
+    """Close the lids in place in crops (F, 3, S, S) of the warped portrait.
+
+    flow: (F, 8, g, g), by which it was warped. closure: (F, 2) in 0..1 of both eyes.
+    """
+    frames = closure.any(1)
+    if frames.any():
+        size = pictures.shape[-1]
+        centres = (torch.arange(size, device=flow.device, dtype=flow.dtype) + 0.5) / size
+        offsets = F.interpolate(flow[frames, :2], (size, size), mode="bilinear", align_corners=False)
+        at = torch.stack(torch.meshgrid(centres, centres, indexing="xy")) + offsets
+        pictures[frames] = lids_of(portrait.picture, portrait.landmarks).close(pictures[frames], at, closure[frames])
+    return pictures
+
+
+def opened_eyes(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Return landmarks (F, 478, 3) with the eyes open as in the portrait, and how far they were closed: (F, 2).
+
+    start: (478, 3) landmarks of the portrait; end: (F, 478, 3). The right eye comes first. Eyes that are open further
+    than the portrait's are left alone.
+    """
+    frontal = start - start.mean(0)
+    frontal = frontal / eye_distance(start)
+    opened, closures = end.clone(), []
+    for opening, seam in SEAMS:
+        corners = [opening.upper[0], opening.upper[-1]]
+        before, after = (torch.view_as_complex(_across(points, corners)) for points in (start[None], end))
+        turn = (after / before)[:, None]  # (F, 1)
+        was, now = (torch.view_as_complex(_between(points, seam)) for points in (start[None], end))
+        wanted = turn * was  # (F, K)
+        share = (now * wanted.conj()).real[:, seam.middle].sum(1) / wanted[:, seam.middle].abs().square().sum(1)
+        closed = ((1 - share - UNSURE) / (1 - UNSURE)).clamp(0, 1)
+        change = torch.view_as_real(closed[:, None] * wanted)  # (F, K, 2)
+        moves = torch.cat((-seam.share * change, (1 - seam.share) * change), 1)
+        opened[..., :2] += torch.einsum("pk,fkd->fpd", seam_followers(frontal, seam), moves)
+        closures.append(closed)
+    return opened, torch.stack(closures, 1)
+
+
+def _across(points: Tensor, corners: list[int]) -> Tensor:
+    return (points[:, corners[1], :2] - points[:, corners[0], :2]).contiguous()
+
+
+def _between(points: Tensor, seam: Seam) -> Tensor:
+    return (points[:, seam.lower, :2] - points[:, seam.upper, :2]).contiguous()
+
+
+def _measured(
+    picture: Tensor, points: Tensor, unit: Tensor, opening: Opening, brow: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ends (2,), profiles (4, COLUMNS) and skin (6, h, w) of one eye."""
+    size = picture.shape[-1]
+    corners = points[0, [opening.upper[0], opening.upper[-1]], 0]
+    reach = BEYOND * (corners[1] - corners[0]).clamp_min(1e-4)
+    ends = torch.stack((corners[0] - reach, torch.maximum(corners[0], corners[1]) + reach))
+    width = ends[1] - ends[0]
+    along = torch.linspace(0, 1, COLUMNS).to(points)
+    x = (ends[0] + along * width)[None]
+    upper, lower, brows = (height_over(points[:, edge], x)[0] for edge in (opening.upper, opening.lower, brow))
+    upper, lower = _smoothed(upper, 0.03), _smoothed(lower, 0.03)
+    travel = 1.1 * _smoothed((lower - upper).clamp_min(0), SMOOTH)
+    travel = travel + OVERLAP * unit * travel / travel.amax().clamp_min(1e-4)
+    rows = max(round(float((ABOVE + BELOW) * unit * size)), 8)
+    columns = max(round(float(width * size)), 8)
+    strip = _strip(picture, ends, upper, unit, rows, columns)
+    heights = ABOVE - (torch.arange(rows).to(points) + 0.5) / rows * (ABOVE + BELOW)
+    lashes = _lash_line(strip, heights)
+    still = ((upper - brows) / unit * BROW).clamp(max=ABOVE)
+    still = torch.maximum(_smoothed(still, SMOOTH), lashes + 0.03).clamp_max(ABOVE)
+    clean = _without_strokes(strip, round(float(STROKE * unit * size)))
+    fade = smoothstep((STROKES[1] - heights) / (STROKES[1] - STROKES[0]))[:, None]
+    return ends, torch.stack((upper, travel, lashes, still)), torch.cat((strip, strip.lerp(clean, fade)))
+
+
+def _strip(picture: Tensor, ends: Tensor, upper: Tensor, unit: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the pixels (3, rows, columns) around an upper edge, straightened along it."""
+    along = (torch.arange(columns).to(picture) + 0.5) / columns
+    down = (torch.arange(rows).to(picture) + 0.5) / rows * (ABOVE + BELOW) - ABOVE
+    edge = _interpolated(upper[None], along[None, None])[0, 0, 0]
+    y = edge + down[:, None] * unit
+    x = (ends[0] + along * (ends[1] - ends[0])).expand_as(y)
+    grid = torch.stack((x, y), -1)[None] * 2 - 1
+    return F.grid_sample(picture[None], grid, "bicubic", padding_mode="border", align_corners=False)[0].clamp(0, 1)
+
+
+def _lash_line(strip: Tensor, heights: Tensor) -> Tensor:
+    """Return the height (COLUMNS,) at which the dark line of lashes above the edge ends. strip: (3, h, w)."""
+    luma = torch.einsum("chw,c->hw", strip, strip.new_tensor(LUMA))
+    luma = F.interpolate(luma[None, None], (len(heights), COLUMNS), mode="bilinear", antialias=True)[0, 0]
+    is_skin = (heights > SKIN[0]) & (heights < SKIN[1])
+    skin = luma[is_skin].quantile(0.6, dim=0)
+    near = (heights < LASHES[1]) & (heights > -BELOW / 2)
+    dark, row = luma.where(near[:, None], luma.new_tensor(2.0)).min(0)
+    bright = (luma > dark + BRIGHT * (skin - dark)) & (heights[:, None] > heights[row])
+    line = heights[:, None].where(bright, heights.new_tensor(LASHES[1])).amin(0)
+    line = line.where(skin - dark > CONTRAST, line.new_tensor(LASHES[0]))
+    return _smoothed(line.clamp(*LASHES), 0.15)
+
+
+def _without_strokes(strip: Tensor, width: int) -> Tensor:
+    """Return pixels (3, h, w) without dark strokes narrower than ``width``: a morphological closing along the rows."""
+    reach = max(width // 2, 1)
+    kernel = 2 * reach + 1
+    padded = F.pad(strip, (reach, reach), mode="replicate")
+    widened = F.max_pool1d(padded, kernel, 1)
+    closed = -F.max_pool1d(-F.pad(widened, (reach, reach), mode="replicate"), kernel, 1)
+    smooth = F.avg_pool1d(F.pad(closed, (reach, reach), mode="replicate"), kernel, 1)
+    darker = (smooth - strip).mean(0)
+    return strip.lerp(smooth, smoothstep(darker / DARKER))
+
+
+def _smoothed(line: Tensor, sigma: float) -> Tensor:
+    """Return values (COLUMNS,) averaged by a Gaussian of ``sigma`` eye widths; the ends stay where they are."""
+    at = torch.linspace(0, 1, len(line)).to(line)
+    weights = torch.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2)
+    chord = torch.lerp(line[:1], line[-1:], at)
+    odd = torch.exp(-0.5 * ((at[:, None] + at) / sigma) ** 2) + torch.exp(-0.5 * ((2 - at[:, None] - at) / sigma) ** 2)
+    return chord + ((weights - odd) @ (line - chord)) / weights.sum(1).amax()
+
+
+def _interpolated(tables: Tensor, at: Tensor) -> Tensor:
+    """Return tables (C, K) at fractions ``at`` (F, h, w) of their length, linearly interpolated: (F, C, h, w)."""
+    place = at * (tables.shape[-1] - 1)
+    below = place.floor().long().clamp(0, tables.shape[-1] - 2)
+    left, right = tables[:, below], tables[:, below + 1]  # (C, F, h, w)
+    return left.lerp(right, (place - below)).movedim(0, 1)
