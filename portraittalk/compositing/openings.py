@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from ..face import topology as mesh
+from ..face.align import eye_distance
 from ..smooth import smoothstep
 
 ROWS = (0.25, 0.5, 0.75)  # heights between the edges with control points for what is behind an opening
 IRIS_REACH = 2.2  # distance from the iris centre, in radii, up to which the white of the eye follows the iris
 REACH_BESIDE = 0.03  # distance beyond an opening's corners over which the sheets above and below merge
+TUCK = 0.018  # eye distances of the edge of a lip that are hidden where parted lips close
+PARTED = (0.02, 0.05)  # gap between the reference's lips from which their edges are hidden, and fully so
 REACH, FADE = 0.04, 0.06  # distance from an edge up to which the sheets are separate, and over which they then merge
 # Landmarks that move only with the skull: corners of the eyes, the bridge and the base of the nose.
 SKULL = (33, 133, 263, 362, 168, 6, 197, 98, 2, 327)
@@ -86,6 +89,24 @@ def one_sided(points: Tensor) -> Tensor:
         counts[:, 0] *= ~(along & is_lower)
         counts[:, 1] *= ~(along & ~is_lower)
     return counts
+
+
+def tucked_lips(start: Tensor, end: Tensor) -> Tensor:
+    """Return the landmarks (F, 478, 2) of the reference with the inner edges of lips that close moved into the lips.
+
+    Landmarks of parted lips lie within a pixel or two of the teeth. Where such lips meet in the target, that strip
+    would be left between them as a bright line; it is hidden instead. start: (1, 478, 2); end: (F, 478, 2).
+    """
+    unit, units = (eye_distance(points)[:, None] for points in (start, end))
+    upper, lower = list(MOUTH.upper[1:-1]), list(MOUTH.lower[1:-1])
+    before, after = (points[:, lower, 1] - points[:, upper, 1] for points in (start, end))  # (., K)
+    before, after = before / unit, after / units
+    parted = smoothstep((before - PARTED[0]) / (PARTED[1] - PARTED[0]))
+    tuck = TUCK * unit * parted * smoothstep(1 - after / before.clamp_min(PARTED[0]))  # (F, K)
+    tucked = start.repeat(len(end), 1, 1)
+    tucked[:, upper, 1] -= tuck
+    tucked[:, lower, 1] += tuck
+    return tucked
 
 
 def behind_openings(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..config import PortraitTalkConfig
 from ..models.face_basis import FaceBasis
-from ..motion.geometry import lip_aperture, move_landmarks, shown_expression
+from ..motion.geometry import keeps_mouth, lip_aperture, move_landmarks, shown_expression
 from ..motion.track import MotionTrack
 from ..types import Identity, Structure, View
 from .cheeks import show_sides
@@ -33,6 +33,7 @@ def build_structure(
         track = replace(
             track, rotation=torch.zeros_like(track.rotation), translation=torch.zeros_like(track.translation)
         )
+    track = replace(track, rest=track.rest * keeps_mouth(lip_aperture(identity.landmarks)))
     landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
     expression = shown_expression(track, identity.blendshapes)
     structure = structure_of_landmarks(identity, landmarks, expression, track, config)

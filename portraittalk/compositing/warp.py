@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ..face.topology import FACE_OVAL, IRIS_RIGHT
 from ..smooth import smoothstep
-from .openings import behind_openings, nearness, one_sided, sides
+from .openings import behind_openings, nearness, one_sided, sides, tucked_lips
 
 COARSE_SIGMAS = (0.16, 0.08)  # one per level, as fractions of the crop's side; the sheets share these levels
 FINE_SIGMAS = (0.04, 0.02, 0.012, 0.009)
@@ -44,7 +44,7 @@ def flow_between(source: Tensor, target: Tensor, crop_size: int, flow_size: int 
     start, end = source[None, :, :2] / crop_size, target[..., :2] / crop_size
     anchors = _border_points(ANCHORS_PER_SIDE).to(target).expand(len(target), -1, -1)
     points = torch.cat((_handles(end), anchors), 1)  # (F, P, 2)
-    wanted = torch.cat((_handles(start), anchors[:1]), 1) - points
+    wanted = torch.cat((_handles(tucked_lips(start, end)), anchors), 1) - points
     centres = (torch.arange(flow_size, device=target.device, dtype=target.dtype) + 0.5) / flow_size
     all_points = torch.ones_like(points[0, :, :1])  # (P, 1)
     flow = torch.zeros(len(target), 1, 2, flow_size, flow_size).to(target)

@@ -15,6 +15,7 @@ from ..face import topology as mesh
 from ..face.align import eye_distance
 from ..face.rigid import rigid_fit, undo_rigid
 from ..models.face_basis import FaceBasis
+from ..smooth import smoothstep
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
@@ -26,7 +27,9 @@ FULL_GAZE = 0.5  # radians of gaze for an eyeLook coefficient of 1
 SHOWS_TEETH = 0.05  # lip aperture from which a portrait shows the inside of its mouth
 EYES_OPEN, EYES_SHUT = 0.25, 0.6  # eyeBlink coefficients measured for open and shut eyes
 
-RESTS_OPEN = 0.16  # largest lip aperture of the portrait that is kept during silence
+# Lip apertures of the portrait up to which its mouth is kept during silence, and from which it is closed: a mouth that
+# gapes is no mouth at rest.
+RESTS_OPEN, GAPES = 0.16, 0.3
 
 # These coefficients are taken from the track alone; all others (a smile, raised brows) add to those of the portrait.
 ARTICULATION = tuple(
@@ -34,6 +37,9 @@ ARTICULATION = tuple(
     for name in ARKIT_NAMES
     if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthFrown", "mouthDimple"))
 )
+JAW = ARKIT_INDEX["jawOpen"]
+NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
+UNSEEN_JAW = 0.6  # largest opening of a portrait's jaw beyond its coefficient, relative to it
 BLINKS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 
 
@@ -68,6 +74,11 @@ def lip_aperture(landmarks: Tensor) -> Tensor:
     """
     upper, lower = (landmarks[..., side, :2] for side in zip(*CENTRAL_LIPS, strict=True))
     return (lower - upper).norm(dim=-1).mean(-1) / eye_distance(landmarks)
+
+
+def keeps_mouth(aperture: Tensor) -> Tensor:
+    """Return how far a portrait of this lip aperture keeps its mouth in silence, in 0..1."""
+    return smoothstep((GAPES - aperture) / (GAPES - RESTS_OPEN))
 
 
 def asked_aperture(track: MotionTrack, basis: FaceBasis) -> Tensor:
@@ -133,12 +144,36 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
     portrait_gap = gap(face[None], LIPS)[0].clamp(0, RESTS_OPEN)
-    moved = set_gap(moved, LIPS, at_rest(asked_aperture(track, basis), portrait_gap, track), basis.mean)
+    asked = at_rest(asked_aperture(track, basis), portrait_gap, track)
+    moved = moved + basis.displacement(_jaw_closing(gap(moved, LIPS) - asked, change, basis))
+    moved = set_gap(moved, LIPS, asked, basis.mean)
     for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
-        moved = set_gap(moved, seam, (1 - closure) * gap(moved, seam).clamp_min(0), basis.mean)
+        moved = set_gap(moved, seam, (1 - closure) * _narrowed(gap(moved, seam), gap(face[None], seam)), basis.mean)
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
     shift = size * pad(track.translation[:, None, :2], (0, 1))
     return size * nearness * (_rotate_head(moved, track) @ facing.T) + offset + shift
+
+
+def _narrowed(opened: Tensor, own: Tensor) -> Tensor:
+    """Return the gap (F,) of an eye that an expression narrows: it never closes it, as the sum of a basis would.
+
+    opened: (F,) the gap that the expression gives. own: (1,) that of the portrait.
+    """
+    limit, soft = NARROWEST * own, (1 - NARROWEST) / 2 * own.clamp_min(1e-6)
+    return torch.where(opened > limit + soft, opened, limit + soft * torch.exp(opened / soft - limit / soft - 1))
+
+
+def _jaw_closing(lack: Tensor, change: Tensor, basis: FaceBasis) -> Tensor:
+    """Return coefficients (F, 52) of a jaw that closes by what the coefficients leave open of an open mouth.
+
+    A portrait's coefficients explain the opening of its mouth only in part. The rest is closed by the jaw, which shuts
+    a mouth without pulling the lips over the teeth, but only as far as the portrait's jaw is open: in a smile with
+    closed teeth the lips do it. lack: (F,) in eye distances. change: (F, 52), coefficients relative to the portrait's.
+    """
+    closing = torch.zeros_like(change)
+    most = -UNSEEN_JAW * change[:, JAW].clamp_max(0)
+    closing[:, JAW] = -torch.minimum((lack / basis.aperture[JAW]).clamp_min(0), most)
+    return closing
 
 
 def gap(points: Tensor, seam: Seam) -> Tensor:

@@ -19,7 +19,6 @@ from .transform import scale
 PIECE_FRAMES = 500  # frames per pass of the network: 20 s of speech, well below a second of computation
 PAUSE_FRAMES = 2  # frames to each side that must be silent too for the mouth to rest
 EASE_FRAMES = 2  # frames to each side over which the mouth eases into and out of rest
-SETTLED = 0.3  # how much of the portrait's mouth is kept in pauses after the first word
 # Share of the network's output that is removed in pauses: the training speakers open their mouths well before a word.
 HUSHED = 0.75
 
@@ -80,9 +79,9 @@ def pauses(silence: Tensor) -> Tensor:
 
 
 def resting(pause: Tensor) -> Tensor:
-    """Return ``MotionTrack.rest``: ``pauses`` (F, ...), times 1 before the first word and ``SETTLED`` after it."""
+    """Return ``MotionTrack.rest``: ``pauses`` (F, ...) up to the first word, 0 after it: lips meet in pauses."""
     spoken = (1 - pause).cummax(0).values
-    return pause * (1 - (1 - SETTLED) * spoken)
+    return pause * (1 - spoken)
 
 
 def _padded(values: Tensor, frames: int) -> Tensor:

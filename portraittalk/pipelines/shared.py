@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from ..arkit import ARKIT_NAMES
 from ..compositing.cheeks import other_sides
+from ..compositing.lips import settle_lips
 from ..compositing.mouth import open_mouth
 from ..compositing.structure import build_structure
 from ..config import PortraitTalkConfig
@@ -306,7 +307,8 @@ class PipelineBase:
         ]
         cropped = torch.stack([extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)])
         landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
-        blendshapes = chosen[0].blendshapes
+        shapes = [torch.zeros(len(ARKIT_NAMES)) if face.blendshapes is None else face.blendshapes for face in chosen]
+        landmarks, blendshapes = settle_lips(cropped, landmarks, torch.stack(shapes))
         self.place("reference")
         device = next(self.autoencoder.parameters()).device  # offloaded networks may be on another one
         references = cropped.to(device)
@@ -314,7 +316,7 @@ class PipelineBase:
             portrait=images[0],
             crop=crops[0],
             landmarks=landmarks[0],
-            blendshapes=torch.zeros(len(ARKIT_NAMES)) if blendshapes is None else blendshapes,
+            blendshapes=blendshapes[0],
             references=references,
             latents=self.autoencoder.encode(references.to(self.dtype)).float(),
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from portraittalk.compositing.openings import MOUTH, RIGHT, behind_openings, nearness, one_sided, sides
+from portraittalk.compositing.openings import MOUTH, RIGHT, behind_openings, nearness, one_sided, sides, tucked_lips
 from portraittalk.face import topology as mesh
 from portraittalk.models.face_basis import load_basis
 
@@ -105,3 +105,16 @@ def test_the_eye_looks_where_its_iris_goes(points):
     torch.testing.assert_close(moved[nearest], way.expand(5, 2), atol=2e-3, rtol=0)
     corners = ((seen[0, lids] - points[133]).norm(dim=-1) < 1e-5) | ((seen[0, lids] - points[33]).norm(dim=-1) < 1e-5)
     assert corners.any() and moved[corners].abs().max() < 1e-4
+
+
+def test_lips_that_close_hide_their_edges_and_others_do_not(opened):
+    shut = opened.clone()
+    middle = (opened[UPPER_LIP] + opened[LOWER_LIP]) / 2
+    shut[UPPER_LIP], shut[LOWER_LIP] = middle, middle
+    tucked = tucked_lips(opened[None], torch.stack((opened, shut)))
+    assert torch.equal(tucked[0], opened)
+    moved = (tucked[1] - opened)[:, 1]
+    assert moved[13] < -0.003
+    assert moved[14] > 0.003
+    assert moved[[78, 308, 0, 17]].abs().max() == 0
+    assert torch.equal(tucked_lips(shut[None], opened[None])[0], shut)  # lips that are closed have nothing to hide

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -6,15 +7,18 @@ import torch
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import eye_distance
+from portraittalk.face.rigid import rigid_fit, undo_rigid
 from portraittalk.motion.geometry import (
     EYE_LEFT,
     EYE_RIGHT,
+    GAPES,
     LIPS,
     RESTS_OPEN,
     SHOWS_TEETH,
     asked_aperture,
     eye_closure,
     gap,
+    keeps_mouth,
     lip_aperture,
     move_landmarks,
     set_gap,
@@ -90,6 +94,43 @@ def test_a_mouth_that_gapes_does_not_gape_at_rest(identity, basis):
     rested = move_landmarks(gaping, identity.blendshapes, silent, basis)
     assert lip_aperture(gaping) > 1.5 * RESTS_OPEN
     assert lip_aperture(rested).item() == pytest.approx(RESTS_OPEN, rel=0.15)
+
+
+def test_a_gaping_portrait_closes_its_jaw_as_far_as_it_was_opened(identity, basis):
+    """Even if its coefficients explain only half of the opening; lips alone would meet far too low."""
+    opened = move_landmarks(identity.landmarks, identity.blendshapes, track_of(jawOpen=0.8), basis)[0]
+    shapes = identity.blendshapes.clone()
+    shapes[ARKIT_INDEX["jawOpen"]] = 0.45
+    shut = move_landmarks(opened, shapes, track_of(), basis)[0]
+    unit = eye_distance(identity.landmarks)
+    for point in (13, 17, 61, 152):  # lips, a corner, the chin
+        assert (shut - identity.landmarks)[point, :2].norm() < 0.06 * unit
+        assert (shut - opened)[point, 1] * (identity.landmarks - opened)[point, 1] > 0
+    bared = identity.blendshapes.clone()
+    bared[ARKIT_INDEX["jawOpen"]] = 0  # teeth that are closed: the chin stays
+    kept = move_landmarks(opened, bared, track_of(), basis)[0]
+    assert (kept - opened)[152, :2].norm() < 0.03 * unit
+
+
+def test_a_mouth_is_kept_at_rest_unless_it_gapes():
+    assert keeps_mouth(torch.tensor([0.0, RESTS_OPEN, GAPES, 0.5])).tolist() == [1, 1, 0, 0]
+
+
+def test_no_squint_closes_an_eye(identity, basis):
+    own = gap(_frontal(identity.landmarks, basis)[None], EYE_LEFT)
+    gaps = []
+    for strength in (0.0, 0.3, 0.6, 1.0):
+        names = ("eyeSquint", "cheekSquint", "mouthSmile")
+        squint = {f"{name}{side}": strength for name in names for side in ("Left", "Right")}
+        moved = move_landmarks(identity.landmarks, identity.blendshapes, track_of(**squint), basis)[0]
+        gaps.append(float(gap(_frontal(moved, basis)[None], EYE_LEFT) / own))
+    assert gaps[0] > 0.95
+    assert all(before > after > 0.45 for before, after in pairwise(gaps))
+    assert gaps[-1] < 0.65
+
+
+def _frontal(landmarks, basis):
+    return undo_rigid(landmarks, *rigid_fit(basis.mean, landmarks))
 
 
 def test_speech_is_heard_in_a_mouth_at_rest(smiling, basis):

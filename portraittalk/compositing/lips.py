@@ -1,0 +1,112 @@
+"""Finding the lips of a portrait whose mouth stands open, by closing them and looking again.
+
+Landmarkers see fewer wide open mouths than closed ones, and report their lips too close together: what lies between the
+lips found and the real ones, teeth mostly, then counts as lip and keeps the mouth open for ever. On a closed mouth they
+are sure. So the portrait's mouth is closed by the warp, the lips that are seen in the result are carried back into the
+portrait by the same warp, and that is repeated until they meet.
+"""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from ..arkit import ARKIT_INDEX, ARKIT_NAMES
+from ..face import topology as mesh
+from ..face.align import extract_crop, from_crop
+from ..face.mesh import keypoints_of, mesh_crop
+from ..face.networks import FaceNetworks, load_face_networks
+from ..face.rigid import rigid_fit
+from ..models.face_basis import FaceBasis, load_basis
+from ..motion.geometry import SHOWS_TEETH, lip_aperture, move_landmarks
+from ..motion.track import MotionTrack
+from .warp import flow_between, sample, warp
+
+logger = logging.getLogger(__name__)
+
+MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
+ROUNDS = 4  # looks at the closed mouth
+RIDGE = 0.02  # penalty on coefficients, in squared eye distances, that keeps the shape of a mouth
+WIDE = 0.3  # lip aperture of a portrait above which a mouth cannot be closed without a trace
+
+LIPS = tuple(dict.fromkeys(mesh.LIPS_OUTER + mesh.LIPS_INNER))
+LOWER = set(mesh.LIPS_OUTER_LOWER[1:-1] + mesh.LIPS_INNER_LOWER[1:-1])
+# Coefficients of lips on lips, which are read into open mouths now and then; taking them away would bend such a mouth.
+PRESSED = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("mouthPress", "mouthRoll", "mouthClose")))
+MOUTH_SHAPES = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
+
+
+def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return landmarks and coefficients of aligned crops with the lips where ``find_lips`` finds them.
+
+    pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
+    Logs a warning for a portrait whose mouth stands wide open.
+    """
+    if lip_aperture(landmarks).max() < SHOWS_TEETH:
+        return landmarks, blendshapes
+    basis, networks = load_basis().to(landmarks.device), load_face_networks()
+    found = [find_lips(*view, basis, networks) for view in zip(pictures, landmarks, blendshapes, strict=True)]
+    landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
+    if lip_aperture(landmarks[0]) > WIDE:
+        logger.warning(
+            "The mouth in the portrait stands wide open, and closing it shows: a portrait with a closed or a slightly "
+            "open mouth looks better."
+        )
+    return landmarks, blendshapes
+
+
+def find_lips(
+    picture: Tensor, landmarks: Tensor, blendshapes: Tensor, basis: FaceBasis, networks: FaceNetworks
+) -> tuple[Tensor, Tensor]:
+    """Return landmarks (478, 3) and coefficients (52,) of an aligned crop with the lips where they are.
+
+    picture: (3, S, S) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,). A mouth that is closed, or whose
+    lips cannot be brought together, is returned as it is.
+    """
+    if lip_aperture(landmarks) < SHOWS_TEETH:
+        return landmarks, blendshapes
+    points, shapes, best = landmarks, blendshapes, (torch.tensor(NEAR), landmarks, blendshapes)
+    shapes = shapes.clone()
+    shapes[list(PRESSED)] = 0
+    silent = MotionTrack.of_expression(torch.zeros(1, len(ARKIT_NAMES)).to(points), 25.0)
+    for _ in range(ROUNDS):
+        closed = move_landmarks(points, shapes, silent, basis)
+        flow = flow_between(points, closed, picture.shape[-1])
+        seen = _landmarks_near(warp(picture, flow)[0], closed[0], networks)
+        apart = lip_aperture(seen)
+        if apart < best[0]:
+            best = (apart, points, shapes)
+        if apart < MET:
+            break
+        points, shapes = _corrected(points, shapes, _carried_back(seen, flow, picture.shape[-1]), basis)
+    return best[1:]
+
+
+def _carried_back(seen: Tensor, flow: Tensor, size: int) -> Tensor:
+    """Return where the lips seen in a warped picture lie in the picture: (L, 2), by the sheet of their side."""
+    lips = seen[list(LIPS), :2]
+    above, below = sample(flow[:, :4], lips[None] / size)[0].split(2, -1)
+    is_lower = torch.tensor([index in LOWER for index in LIPS], device=seen.device)
+    return lips + size * torch.where(is_lower[:, None], below, above)
+
+
+def _corrected(points: Tensor, shapes: Tensor, lips: Tensor, basis: FaceBasis) -> tuple[Tensor, Tensor]:
+    """Move a face to where its lips (L, 2) were seen, as far as jaw and mouth can move it there."""
+    facing, size, _ = rigid_fit(basis.mean, points)
+    moves = basis.expression[list(MOUTH_SHAPES)] @ facing.T  # (C, 478, 3), in eye distances of the picture
+    wanted = ((lips - points[list(LIPS), :2]) / size).flatten()
+    by_shape = moves[:, list(LIPS), :2].flatten(1)  # (C, 2 L)
+    ridge = RIDGE * torch.eye(len(MOUTH_SHAPES)).to(points)
+    weights = torch.linalg.solve(by_shape @ by_shape.T + ridge, by_shape @ wanted)
+    changed = shapes.clone()
+    changed[list(MOUTH_SHAPES)] += weights
+    return points + size * torch.einsum("c,cpd->pd", weights, moves), changed.clamp(0, 1)
+
+
+@torch.no_grad()
+def _landmarks_near(picture: Tensor, landmarks: Tensor, networks: FaceNetworks) -> Tensor:
+    """Return the landmarks (478, 3) that our face mesh sees in a picture (3, S, S) around known ones."""
+    side = (picture.shape[-2], picture.shape[-1])
+    crop = mesh_crop(keypoints_of(landmarks), side, networks.mesh.config.input_size)
+    in_crop, _ = networks.mesh(extract_crop(picture, crop)[None].to(networks.device))
+    return from_crop(in_crop[0].to(landmarks), crop)

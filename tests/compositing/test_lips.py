@@ -1,0 +1,68 @@
+"""Lips are found where they are in a mouth that stands open, because the mouth is closed to look for them."""
+
+import logging
+
+import pytest
+import torch
+
+from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing.draw import mouth_opening
+from portraittalk.compositing.lips import LIPS, WIDE, find_lips, settle_lips
+from portraittalk.compositing.teeth import painted_mouth
+from portraittalk.compositing.warp import flow_between, warp
+from portraittalk.face.align import eye_distance
+from portraittalk.face.mesh import MeshProvider
+from portraittalk.face.networks import load_face_networks
+from portraittalk.motion.geometry import lip_aperture, move_landmarks
+from portraittalk.motion.track import MotionTrack
+
+SIZE = 256
+
+
+@pytest.fixture(scope="module")
+def gape(identity, basis):
+    """The demo's face with its mouth wide open: the picture, the true landmarks, and the face that is detected."""
+    track = MotionTrack.of_expression(torch.zeros(1, 52), 25.0)
+    track.expression[:, ARKIT_INDEX["jawOpen"]] = 0.8
+    moved = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
+    picture = warp(identity.references[0], flow_between(identity.landmarks, moved, SIZE))
+    picture = picture.lerp(painted_mouth(identity, moved, basis), mouth_opening(moved, SIZE))
+    return picture[0], moved[0], MeshProvider()(picture[0])[0]
+
+
+def apart(points, true) -> float:
+    """Mean distance of the lips in eye distances."""
+    return float((points - true)[list(LIPS), :2].norm(dim=-1).mean() / eye_distance(true))
+
+
+def test_a_gaping_mouth_is_seen_as_wide_as_it_is(gape, basis):
+    picture, true, seen = gape
+    landmarks, shapes = find_lips(picture, seen.landmarks, seen.blendshapes, basis, load_face_networks())
+    assert lip_aperture(seen.landmarks) < 0.8 * lip_aperture(true)
+    assert lip_aperture(landmarks) > 0.9 * lip_aperture(true)
+    assert apart(landmarks, true) < 0.6 * apart(seen.landmarks, true)
+    assert shapes[ARKIT_INDEX["jawOpen"]] > seen.blendshapes[ARKIT_INDEX["jawOpen"]]
+
+
+def test_a_wide_open_mouth_is_warned_about_and_a_closed_one_left_alone(gape, identity, caplog):
+    picture, _, seen = gape
+    with caplog.at_level(logging.WARNING):
+        known = identity.landmarks[None], identity.blendshapes[None]
+        settled = settle_lips(identity.references, *known)
+        assert torch.equal(settled[0], known[0])
+        assert torch.equal(settled[1], known[1])
+        assert not caplog.records
+        views = torch.stack((picture, identity.references[0]))
+        landmarks = torch.stack((seen.landmarks, identity.landmarks))
+        settled = settle_lips(views, landmarks, torch.stack((seen.blendshapes, identity.blendshapes)))
+        assert lip_aperture(settled[0][0]) > WIDE
+        assert torch.equal(settled[0][1], identity.landmarks)
+    assert [record.message for record in caplog.records if "wide open" in record.message]
+
+
+def test_lips_that_cannot_be_brought_together_stay_where_they_were_found(gape, basis):
+    """A picture without a face."""
+    _, _, seen = gape
+    noise = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    landmarks, _ = find_lips(noise, seen.landmarks, seen.blendshapes, basis, load_face_networks())
+    assert torch.equal(landmarks, seen.landmarks) or lip_aperture(landmarks) < 2 * lip_aperture(seen.landmarks)
