@@ -99,11 +99,11 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
                     break
         except av.FFmpegError as error:
             raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
-        if not reading.blocks:
+        if reading.empty:
             what = "contains no audio" if not reading.rate else f"ends before {start:g} s, the start to read from"
             raise MediaError(f"{path.name} {what}: give another audio file.")
-    unchanged = start == 0 and duration is None and not reading.filled
-    audio = Audio(torch.cat(reading.blocks, dim=1), reading.rate, path if unchanged else None)
+    unchanged = start == 0 and duration is None and reading.continuous
+    audio = Audio(reading.waveform(), reading.rate, path if unchanged else None)
     return _checked(audio, path.name)
 
 
