@@ -4,6 +4,7 @@ import logging
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import av
@@ -17,6 +18,11 @@ from .source import open_media, sound_stream
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.04
+# Power of the downmix, as a part of that of unrelated channels, below which the channels cancel each other out.
+CANCELLED = 0.1
+# Floating-point audio with a peak above the first, 20 dB over full scale, has the scale of integers: of 16, 24 or 32
+# bits, whichever is the first to hold the peak.
+INTEGER_PEAK, INTEGER_SCALES = 10.0, (2.0**15, 2.0**23, 2.0**31)
 # Mono downmix weights per channel, in the usual channel order (left, right, centre, LFE, surrounds).
 _DOWNMIX = {
     6: (0.7071, 0.7071, 1.0, 0.0, 0.5, 0.5),
@@ -45,11 +51,27 @@ class Audio:
     def seconds(self) -> float:
         return self.samples / self.sample_rate
 
-    def mono(self) -> Tensor:
-        """Return one channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no LFE)."""
+    def mono(self, first: int = 0, stop: int | None = None) -> Tensor:
+        """Return one channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no LFE).
+
+        Channels that cancel each other out in it, such as a stereo file with one side inverted, are added with the sign
+        of the loudest. first, stop: the samples to return, by default all.
+        """
+        return self._downmix @ self.waveform[:, first:stop]
+
+    @cached_property
+    def _downmix(self) -> Tensor:
+        """The weight of each channel (C,) in ``mono``."""
         channels = self.waveform.shape[0]
         weights = torch.tensor(_DOWNMIX.get(channels, (1.0,) * channels))
-        return (weights / weights.sum()) @ self.waveform
+        weights = weights / weights.sum()
+        if channels == 1:
+            return weights
+        weighted = weights[:, None] * (self.waveform @ self.waveform.T) * weights
+        if weighted.sum() >= CANCELLED * weighted.trace():
+            return weights
+        log.warning("The channels of the audio cancel each other out: they are added with the same sign for the lips.")
+        return weights * torch.where(weighted[weighted.diagonal().argmax()] < 0, -1.0, 1.0)
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
@@ -67,14 +89,15 @@ def frame_count(samples: int, sample_rate: int, fps: float | Fraction) -> int:
 def audio_from_waveform(waveform: Tensor, sample_rate: int) -> Audio:
     """Make an Audio from a tensor, such as the waveform of ComfyUI's AUDIO.
 
-    waveform: (B, C, T) or (C, T) of any floating type on any device; only the first clip of a batch is used.
+    waveform: (B, C, T) or (C, T) on any device; only the first clip of a batch is used. Integers of 8, 16 and 32 bits
+    are scaled by their range, and so are floating-point values that have the scale of integers, with a warning.
     Raises MediaError if it is empty, shorter than 0.04 s, or contains NaN or infinity.
     """
     if waveform.ndim == 3:
         if waveform.shape[0] > 1:
             log.warning("The audio is a batch of %d clips: the first one is used.", waveform.shape[0])
         waveform = waveform[0] if waveform.shape[0] else waveform.new_zeros(1, 0)
-    return _checked(Audio(waveform.detach().to("cpu", torch.float32), int(sample_rate)), "the given audio")
+    return _checked(Audio(_full_scale(waveform.detach().cpu()), int(sample_rate)), "the given audio")
 
 
 def read_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
@@ -107,6 +130,25 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
     return _checked(audio, path.name)
 
 
+def _full_scale(waveform: Tensor) -> Tensor:
+    """Return samples of any type as float32, and integers with full scale at -1..1; 64 bits hold any scale."""
+    if waveform.is_floating_point() or waveform.dtype in (torch.int64, torch.bool):
+        return waveform.float()
+    limits = torch.iinfo(waveform.dtype)
+    half = (limits.max - limits.min + 1) / 2
+    return ((waveform.double() - limits.min) / half - 1).float()  # unsigned samples are centred at half of their range
+
+
+def _without_integer_scale(audio: Audio, name: str) -> Audio:
+    """Return the audio at full scale -1..1 where floating-point samples have the scale of integers, with a warning."""
+    peak = float(audio.waveform.abs().max())
+    if peak <= INTEGER_PEAK:
+        return audio
+    scale = next((scale for scale in INTEGER_SCALES if peak <= scale), peak)
+    log.warning("The audio of %s has peaks of %.0f instead of 1: it was divided by %.0f.", name, peak, scale)
+    return Audio(audio.waveform / scale, audio.sample_rate)
+
+
 def _checked(audio: Audio, name: str) -> Audio:
     if audio.samples == 0 or audio.waveform.shape[0] == 0:
         raise MediaError(f"The audio of {name} is empty: give another audio file.")
@@ -114,4 +156,4 @@ def _checked(audio: Audio, name: str) -> Audio:
         raise MediaError(f"{name} is only {audio.seconds:.3f} s long: at least {SHORTEST_SECONDS} s are needed.")
     if not torch.isfinite(audio.waveform).all():
         raise MediaError(f"The audio of {name} contains NaN or infinity: export it again.")
-    return audio
+    return _without_integer_scale(audio, name)
