@@ -70,7 +70,7 @@ class Audio:
         weighted = weights[:, None] * (self.waveform @ self.waveform.T) * weights
         if weighted.sum() >= CANCELLED * weighted.trace():
             return weights
-        log.warning("The channels of the audio cancel each other out: they are added with the same sign for the lips.")
+        log.warning("A channel of the audio is inverted and cancels the others: for the lips, it is turned back.")
         return weights * torch.where(weighted[weighted.diagonal().argmax()] < 0, -1.0, 1.0)
 
 
