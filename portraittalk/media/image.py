@@ -132,7 +132,7 @@ def _read(image: Image.Image, path: Path, max_side: int | None) -> Picture:
     image.load()
     if image.format == "TIFF":  # which Pillow turns upright while it loads it
         width, height = image.size
-    orientation = _orientation(image, path)
+    orientation = 1 if image.format == "TIFF" else _orientation(image, path)
     if orientation >= 5:  # rotated by 90 degrees
         width, height = height, width
     if orientation in _UPRIGHT:

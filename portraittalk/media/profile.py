@@ -2,6 +2,7 @@
 
 import logging
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -9,6 +10,7 @@ from PIL import Image, ImageCms
 log = logging.getLogger(__name__)
 
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # Pillow's mode of each colour space
+_BLACK_POINT_COMPENSATION: Any = 0x2000  # so that the black of a printing profile is black; unnamed in older Pillow
 # A profile that moves no colour by more than this many levels is sRGB, in one of its many versions: such pictures stay
 # exactly as they are.
 SAME_LEVELS = 1
@@ -28,7 +30,12 @@ def to_srgb(image: Image.Image, name: str) -> Image.Image:
         space = profile.profile.xcolor_space.strip()
         colours = _in_space(image, space)
         transform = ImageCms.buildTransform(
-            profile, ImageCms.createProfile("sRGB"), colours.mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+            profile,
+            ImageCms.createProfile("sRGB"),
+            colours.mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            _BLACK_POINT_COMPENSATION,
         )
         if colours.mode == "RGB" and _is_identity(transform):
             return image
