@@ -2,29 +2,27 @@
 
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import av
-import numpy as np
 import torch
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 from torch import Tensor
 
 from ..errors import MediaError, SettingsError
-from .source import decoded, open_media, sound_stream, timeline_start
+from .decode import Reading, decoded_blocks
+from .source import open_media, sound_stream
 
 log = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.04
-# Containers round timestamps (Matroska to 1 ms): only a jump above the jitter is a gap. A jump beyond the longest gap
-# is taken as a broken clock and ignored.
-JITTER_SECONDS, LONGEST_GAP_SECONDS = 0.02, 60.0
-# Decoded and discarded before the start, because mp3, aac and opus depend on preceding packets.
-PREROLL_SECONDS = 1.0
+# Power of the downmix, as a part of that of unrelated channels, below which the channels cancel each other out.
+CANCELLED = 0.1
+# Floating-point audio with a peak above the first, 20 dB over full scale, has the scale of integers: of 16, 24 or 32
+# bits, whichever is the first to hold the peak.
+INTEGER_PEAK, INTEGER_SCALES = 10.0, (2.0**15, 2.0**23, 2.0**31)
 # Mono downmix weights per channel, in the usual channel order (left, right, centre, LFE, surrounds).
 _DOWNMIX = {
     6: (0.7071, 0.7071, 1.0, 0.0, 0.5, 0.5),
@@ -53,11 +51,27 @@ class Audio:
     def seconds(self) -> float:
         return self.samples / self.sample_rate
 
-    def mono(self) -> Tensor:
-        """Return one channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no LFE)."""
+    def mono(self, first: int = 0, stop: int | None = None) -> Tensor:
+        """Return one channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no LFE).
+
+        Channels that cancel each other out in it, such as a stereo file with one side inverted, are added with the sign
+        of the loudest. first, stop: the samples to return, by default all.
+        """
+        return self._downmix @ self.waveform[:, first:stop]
+
+    @cached_property
+    def _downmix(self) -> Tensor:
+        """The weight of each channel (C,) in ``mono``."""
         channels = self.waveform.shape[0]
         weights = torch.tensor(_DOWNMIX.get(channels, (1.0,) * channels))
-        return (weights / weights.sum()) @ self.waveform
+        weights = weights / weights.sum()
+        if channels == 1:
+            return weights
+        weighted = weights[:, None] * (self.waveform @ self.waveform.T) * weights
+        if weighted.sum() >= CANCELLED * weighted.trace():
+            return weights
+        log.warning("A channel of the audio is inverted and cancels the others: for the lips, it is turned back.")
+        return weights * torch.where(weighted[weighted.diagonal().argmax()] < 0, -1.0, 1.0)
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
@@ -75,14 +89,15 @@ def frame_count(samples: int, sample_rate: int, fps: float | Fraction) -> int:
 def audio_from_waveform(waveform: Tensor, sample_rate: int) -> Audio:
     """Make an Audio from a tensor, such as the waveform of ComfyUI's AUDIO.
 
-    waveform: (B, C, T) or (C, T) of any floating type on any device; only the first clip of a batch is used.
+    waveform: (B, C, T) or (C, T) on any device; only the first clip of a batch is used. Integers of 8, 16 and 32 bits
+    are scaled by their range, and so are floating-point values that have the scale of integers, with a warning.
     Raises MediaError if it is empty, shorter than 0.04 s, or contains NaN or infinity.
     """
     if waveform.ndim == 3:
         if waveform.shape[0] > 1:
             log.warning("The audio is a batch of %d clips: the first one is used.", waveform.shape[0])
         waveform = waveform[0] if waveform.shape[0] else waveform.new_zeros(1, 0)
-    return _checked(Audio(waveform.detach().to("cpu", torch.float32), int(sample_rate)), "the given audio")
+    return _checked(Audio(_full_scale(waveform.detach().cpu()), int(sample_rate)), "the given audio")
 
 
 def read_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
@@ -100,100 +115,38 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
         raise SettingsError(f"The duration of {duration} s is invalid: give seconds above 0.")
     with open_media(path) as container:
         stream = sound_stream(container, path)
-        reading = _Reading(start, duration)
+        reading = Reading(start, duration)
         try:
-            for begin, block, rate in _blocks(container, stream, start):
+            for begin, block, rate in decoded_blocks(container, stream, start):
                 if not reading.add(begin, block, rate):
                     break
         except av.FFmpegError as error:
             raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
-        if not reading.blocks:
+        if reading.empty:
             what = "contains no audio" if not reading.rate else f"ends before {start:g} s, the start to read from"
             raise MediaError(f"{path.name} {what}: give another audio file.")
-    unchanged = start == 0 and duration is None and not reading.filled
-    audio = Audio(torch.cat(reading.blocks, dim=1), reading.rate, path if unchanged else None)
+    unchanged = start == 0 and duration is None and reading.continuous
+    audio = Audio(reading.waveform(), reading.rate, path if unchanged else None)
     return _checked(audio, path.name)
 
 
-class _Reading:
-    """Decoded blocks placed on the timeline from ``start`` to ``start + duration``; gaps become silence."""
-
-    def __init__(self, start: float, duration: float | None) -> None:
-        self.start, self.duration = start, duration
-        self.blocks: list[Tensor] = []
-        self.rate = 0
-        self.filled = False
-        self._position = 0  # next sample to write
-        self._clock: int | None = None  # end of the last block, in samples
-
-    def add(self, begin: float, block: Tensor, rate: int) -> bool:
-        """Add a block (C, n) that plays at ``begin`` seconds; return False once the end of the range is reached."""
-        if not self.rate:
-            self.rate, self._position = rate, round(self.start * rate)
-        first = round(begin * rate)
-        if self._clock is not None and not JITTER_SECONDS < (first - self._clock) / rate < LONGEST_GAP_SECONDS:
-            first = self._clock
-        self._clock = first + block.shape[1]
-        end = math.inf if self.duration is None else round((self.start + self.duration) * rate)
-        silence = int(min(first, end)) - self._position
-        if silence > 0:
-            self.filled = True
-            self._append(block.new_zeros(block.shape[0], silence))
-        part = block[:, max(0, self._position - first) : int(max(0, min(block.shape[1], end - first)))]
-        if part.shape[1]:
-            self._append(part)
-        return self._position < end
-
-    def _append(self, block: Tensor) -> None:
-        self.blocks.append(block)
-        self._position += block.shape[1]
+def _full_scale(waveform: Tensor) -> Tensor:
+    """Return samples of any type as float32, and integers with full scale at -1..1; 64 bits hold any scale."""
+    if waveform.is_floating_point() or waveform.dtype in (torch.int64, torch.bool):
+        return waveform.float()
+    limits = torch.iinfo(waveform.dtype)
+    half = (limits.max - limits.min + 1) / 2
+    return ((waveform.double() - limits.min) / half - 1).float()  # unsigned samples are centred at half of their range
 
 
-def _blocks(container: InputContainer, stream: AudioStream, start: float) -> Iterator[tuple[float, Tensor, int]]:
-    """Yield decoded audio as (timeline seconds, samples (C, n), sample rate), from PREROLL_SECONDS before ``start``.
-
-    Earlier packets are demuxed but not decoded: unlike seeking in an mp3, this is exact in every format.
-    """
-    zero: float | None = None
-    end = _track_end(container, stream)
-    skipping = False
-    for packet in container.demux(stream):
-        begin = packet.pts * packet.time_base if packet.pts is not None else math.inf
-        if zero is not None and begin - zero < start - PREROLL_SECONDS:
-            skipping = True
-            continue
-        if skipping:
-            stream.codec_context.flush_buffers()
-            skipping = False
-        for frame in decoded(packet):
-            time = frame.time or 0.0
-            if zero is None:
-                zero = timeline_start(container, time)
-            wanted = min(frame.samples, round((end - time) * frame.sample_rate)) if end else frame.samples
-            yield time - zero, _samples(frame)[:, : max(0, wanted)], frame.sample_rate
-
-
-def _track_end(container: InputContainer, stream: AudioStream) -> float | None:
-    """Return the second at which an MP4's edit list ends the audio, where players trim encoder padding; else None.
-
-    In other containers the duration is an estimate, or the decoder trims the padding itself.
-    """
-    if "mp4" not in container.format.name or not stream.duration or stream.time_base is None:
-        return None
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-
-
-def _samples(frame: av.AudioFrame) -> Tensor:
-    """Return a decoded frame of any sample format as (C, n) float32 in -1..1."""
-    if frame.format.is_planar and frame.layout.nb_channels >= 8:  # PyAV reads past the last of eight planes
-        frame = av.AudioResampler(format="flt").resample(frame)[0]
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    if values.dtype == np.uint8:
-        return torch.from_numpy((values.astype(np.float32) - 128) / 128)
-    scale = 1.0 if values.dtype.kind == "f" else 2.0 ** (1 - 8 * values.dtype.itemsize)
-    return torch.from_numpy((values * np.float64(scale)).astype(np.float32))
+def _without_integer_scale(audio: Audio, name: str) -> Audio:
+    """Return the audio at full scale -1..1 where floating-point samples have the scale of integers, with a warning."""
+    peak = float(audio.waveform.abs().max())
+    if peak <= INTEGER_PEAK:
+        return audio
+    scale = next((scale for scale in INTEGER_SCALES if peak <= scale), peak)
+    log.warning("The audio of %s has peaks of %.0f instead of 1: it was divided by %.0f.", name, peak, scale)
+    return Audio(audio.waveform / scale, audio.sample_rate)
 
 
 def _checked(audio: Audio, name: str) -> Audio:
@@ -203,4 +156,4 @@ def _checked(audio: Audio, name: str) -> Audio:
         raise MediaError(f"{name} is only {audio.seconds:.3f} s long: at least {SHORTEST_SECONDS} s are needed.")
     if not torch.isfinite(audio.waveform).all():
         raise MediaError(f"The audio of {name} contains NaN or infinity: export it again.")
-    return audio
+    return _without_integer_scale(audio, name)

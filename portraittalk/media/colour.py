@@ -4,7 +4,8 @@ import av
 import numpy as np
 
 _BT709 = 1  # ITU-T H.273 code point: the same for matrix, primaries and transfer
-_LIMITED_RANGE = 1
+_BT601 = 5  # of the matrix
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
 # swscale flags: bicubic, full horizontal chroma interpolation, accurate rounding. Without the second, frames are read
 # about two levels too dark. Older PyAV versions have no names for them.
 _ACCURATE = 0x4 | 0x2000 | 0x40000
@@ -19,7 +20,16 @@ def to_yuv(frame: av.VideoFrame) -> av.VideoFrame:
 
 def to_rgb(frame: av.VideoFrame) -> np.ndarray:
     """Return the frame's pixels (H, W, 3) uint8, converted with the matrix and range in its metadata."""
-    return frame.to_ndarray(format="rgb24", interpolation=_ACCURATE)
+    # RGB has no matrix, but older PyAV ignores the frame's where that of the target is the same.
+    other = _BT601 if frame.colorspace == _BT709 else _BT709
+    shown = frame.reformat(
+        format="rgb24",
+        dst_colorspace=other,
+        src_color_range=frame.color_range,
+        dst_color_range=_FULL_RANGE,
+        interpolation=_ACCURATE,
+    )
+    return shown.to_ndarray()
 
 
 def name_colours(codec: av.VideoCodecContext) -> None:

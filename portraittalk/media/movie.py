@@ -59,10 +59,22 @@ MOVIES = {
 }
 
 
+def copies_sound(kind: str, audio: Audio | None) -> bool:
+    """Return whether a video of this kind takes the packets of the audio's file unchanged, by trying it out.
+
+    Raises MediaError if that file cannot be read any more.
+    """
+    form = MOVIES.get(kind)
+    if form is None or form.sound is None or audio is None or audio.path is None:
+        return False
+    return CopiedSound.possible(audio.path, kind, form.copied)
+
+
 class MovieWriter:
     """Encoder for a stream of frames of one size; holds only the encoder's own look-ahead in memory.
 
-    size: (height, width) of the frames; the ``size`` attribute is that of the written video.
+    size: (height, width) of the frames; the ``size`` attribute is that of the written video. copied: whether the
+    packets of the audio's file are copied, see ``copies_sound``.
     """
 
     def __init__(
@@ -72,6 +84,7 @@ class MovieWriter:
         size: tuple[int, int],
         fps: Fraction,
         audio: Audio | None,
+        copied: bool,
         quality: int,
         tags: dict[str, str],
     ) -> None:
@@ -88,7 +101,7 @@ class MovieWriter:
         try:
             self._container.metadata.update(tags)
             self._stream = self._open_picture(quality)
-            self._sound = self._open_sound(audio, kind)
+            self._sound = self._open_sound(audio, copied, kind)
         except BaseException:
             self.discard()
             raise
@@ -102,13 +115,13 @@ class MovieWriter:
             name_colours(stream.codec_context)
         return stream
 
-    def _open_sound(self, audio: Audio | None, kind: str) -> CopiedSound | EncodedSound | None:
+    def _open_sound(self, audio: Audio | None, copied: bool, kind: str) -> CopiedSound | EncodedSound | None:
         if audio is None:
             return None
         if self._format.sound is None:
             log.warning("%s cannot store audio: the video is written without sound.", kind)
             return None
-        if audio.path is not None and CopiedSound.possible(audio.path, self._format.copied):
+        if copied and audio.path is not None:
             return CopiedSound(self._container, audio.path)
         return EncodedSound(self._container, audio, self._format.sound)
 

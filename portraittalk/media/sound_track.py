@@ -3,6 +3,9 @@
 Both are written in step with the frames, so that the muxer does not buffer one stream while it waits for the other.
 """
 
+import logging
+import os
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -14,6 +17,8 @@ from av.container import OutputContainer
 from .audio import Audio
 from .resample import resample
 from .source import first_sound, open_media, sound_stream
+
+log = logging.getLogger(__name__)
 
 # Sample rates that each codec supports; any other rate is resampled to the next higher one, at most 48 kHz.
 _RATES = {"aac": (8000, 16000, 22050, 24000, 32000, 44100, 48000), "libopus": (8000, 12000, 16000, 24000, 48000)}
@@ -35,11 +40,23 @@ class CopiedSound:
         self._output = output
         self._stream = output.add_stream_from_template(stream)
 
-    @staticmethod
-    def possible(path: Path, codecs: tuple[str, ...]) -> bool:
-        """Return whether the file's audio is in one of the codecs (FFmpeg decoder names)."""
+    @classmethod
+    def possible(cls, path: Path, kind: str, codecs: tuple[str, ...]) -> bool:
+        """Return whether the file's audio is in one of the codecs (FFmpeg decoder names), and a container takes it.
+
+        kind: the container. All packets are written to one that is thrown away, because a container may refuse the
+        stream's header, such as MP3 below 16 kHz in MP4, or a later packet, whose clock goes back.
+        """
         with open_media(path) as container:
-            return sound_stream(container, path).codec_context.name in codecs
+            if sound_stream(container, path).codec_context.name not in codecs:
+                return False
+        try:
+            with av.open(_Nowhere(), "w", format=kind) as output, closing(cls(output, path)) as sound:
+                sound.finish()
+        except (av.FFmpegError, ValueError) as error:
+            log.debug("The sound of %s is encoded, because %s does not take its packets: %s", path.name, kind, error)
+            return False
+        return True
 
     def advance(self, seconds: float) -> None:
         """Write the audio up to this second of the video."""
@@ -62,6 +79,25 @@ class CopiedSound:
     def close(self) -> None:
         """Close the source file."""
         self._source.close()
+
+
+class _Nowhere:
+    """A file that forgets what is written to it, and can be written from any position, as containers need."""
+
+    def __init__(self) -> None:
+        self._position = self._size = 0
+
+    def write(self, data: bytes) -> int:
+        self._position += len(data)
+        self._size = max(self._size, self._position)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
 
 class EncodedSound:

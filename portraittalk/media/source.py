@@ -1,6 +1,7 @@
 """Opening media files with FFmpeg: choosing the audio stream and finding time 0 of the timeline, as players do."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +15,8 @@ from ..errors import MediaError
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+_OPUS_RATE = 48000
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +46,40 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
 def first_sound(path: Path) -> float:
     """Return the container time, in seconds, of the first audible sample. Raises MediaError if there is no audio."""
     with open_media(path) as container:
-        packets = container.demux(sound_stream(container, path))
-        frame = next((frame for packet in packets for frame in decoded(packet)), None)
-        if frame is None:
-            raise MediaError(f"{path.name} contains no audio: give another audio file.")
-        return frame.time or 0.0
+        stream = sound_stream(container, path)
+        pre_skip = PreSkip(container, stream)
+        for packet in container.demux(stream):
+            for _, time, _ in pre_skip.audible(packet, decoded(packet)):
+                return time
+        raise MediaError(f"{path.name} contains no audio: give another audio file.")
+
+
+class PreSkip:
+    """Leaves out the samples before the first audible one of Opus in Matroska and WebM.
+
+    The Opus header counts them at 48 kHz (RFC 7845), and FFmpeg leaves out what the container's CodecDelay says
+    instead. Some recorders compute that from the sample rate of the microphone, and the sound comes late by the rest.
+    Every other format is left as FFmpeg decodes it.
+    """
+
+    def __init__(self, container: InputContainer, stream: AudioStream) -> None:
+        header = stream.codec_context.extradata or b""
+        counted = "matroska" in container.format.name and header.startswith(b"OpusHead") and len(header) >= 19
+        self._wanted = int.from_bytes(header[10:12], "little") if counted else 0
+        self._left_out = 0
+
+    def audible(
+        self, packet: "av.Packet[AudioStream]", frames: list[av.AudioFrame]
+    ) -> Iterator[tuple[av.AudioFrame, float, int]]:
+        """Yield the frames of a packet with the time of their first audible sample, and its number in the frame."""
+        if self._left_out < self._wanted and packet.duration and packet.time_base:
+            coded = round(packet.duration * packet.time_base * _OPUS_RATE)
+            self._left_out += max(0, coded - sum(frame.samples for frame in frames))
+        for frame in frames:
+            skip = min(self._wanted - self._left_out, frame.samples)
+            self._left_out += skip
+            if skip < frame.samples:
+                yield frame, (frame.time or 0.0) + skip / frame.sample_rate, skip
 
 
 def timeline_start(container: InputContainer, first_sound: float) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import MediaError, SettingsError
 from ..progress import Progress, ProgressCallback, ignore_progress
 from .audio import Audio, exact_fps, frame_count
-from .movie import MOVIES, MovieWriter
+from .movie import MOVIES, MovieWriter, copies_sound
 from .sequence import SequenceWriter, sequence_pattern
 from .tags import GENERATED
 
@@ -53,8 +53,8 @@ def write_video(
 
     frames: chunks (n, 3, H, W) in 0..1, all of one size, on any device. Frame k is shown from k / fps seconds on.
     path: the file, or for PNGs a name such as ``frame_%05d.png`` or a new folder (with kind "png").
-    audio: starts with the first frame. A file's own stream is copied if the container supports its codec, else the
-    audio is encoded once; gif, webp and png are written without audio.
+    audio: starts with the first frame. A file's own stream is copied if the container takes it, which is tried out
+    before the first frame is requested, else the audio is encoded once; gif, webp and png are written without audio.
     kind: mp4, webm, gif, webp or png; by default taken from the suffix of the path.
     quality: 0..100; ignored for gif and png.
     metadata: tags beside the comment that marks the video as generated; gif stores the comment only.
@@ -69,6 +69,7 @@ def write_video(
     if not 0 <= quality <= 100:
         raise SettingsError(f"The quality of {quality} is out of range: give 0 (small file) to 100 (best).")
     tags = {**(metadata or {}), "comment": GENERATED}
+    copied = copies_sound(kind, audio)
     total = frame_count(audio.samples, audio.sample_rate, fps) if audio is not None else 0
     with _appearing(path, kind) as part:
         writer: MovieWriter | SequenceWriter | None = None
@@ -78,7 +79,7 @@ def write_video(
                 with _explained(path):
                     if writer is None:
                         height, width = chunk.shape[2:]
-                        writer = _open(part, path, kind, (height, width), rate, audio, quality, tags)
+                        writer = _open(part, path, kind, (height, width), rate, audio, copied, quality, tags)
                     for pixels in _bytes(chunk):
                         writer.add(pixels)
                 count += len(chunk)
@@ -132,11 +133,12 @@ def _open(
     size: tuple[int, int],
     rate: Fraction,
     audio: Audio | None,
+    copied: bool,
     quality: int,
     tags: dict[str, str],
 ) -> MovieWriter | SequenceWriter:
     if kind != "png":
-        return MovieWriter(part, kind, size, rate, audio, quality, tags)
+        return MovieWriter(part, kind, size, rate, audio, copied, quality, tags)
     if audio is not None:
         log.warning("A PNG sequence cannot store audio: it is written without sound.")
     return SequenceWriter(part, sequence_pattern(path.name) if path.suffix else "frame_%05d.png", size, tags)

@@ -76,7 +76,7 @@ def mel_chunks(audio: Audio, config: SpeechConfig) -> Iterator[Tensor]:
     for start in range(0, total, CHUNK_SECONDS * rate):
         first = max(start - MARGIN_SECONDS * rate, 0)
         stop = min(start + CHUNK_SECONDS * rate, total)
-        sound = Audio(audio.waveform[:, first : stop + MARGIN_SECONDS * rate], rate).mono()
+        sound = audio.mono(first, stop + MARGIN_SECONDS * rate)
         power = mel_power(resample(sound[None], rate, config.sample_rate)[0], config)
         skip = (start - first) // rate * hops_per_second
         yield power[skip : skip + CHUNK_SECONDS * hops_per_second]

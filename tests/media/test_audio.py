@@ -135,6 +135,63 @@ def test_waveforms_of_every_type_and_shape(dtype: torch.dtype, shape: tuple[int,
     assert audio.seconds == 0.1
 
 
+INTEGERS = [(torch.uint8, 128, 128), (torch.int8, 0, 128), (torch.int16, 0, 2**15), (torch.int32, 0, 2**31)]
+
+
+@pytest.mark.parametrize(("dtype", "centre", "full_scale"), INTEGERS)
+def test_integers_are_scaled_by_their_range(
+    bursts: Tensor, dtype: torch.dtype, centre: int, full_scale: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    integers = (bursts[:, :4800].double() * full_scale + centre).round().to(dtype)
+    audio = audio_from_waveform(integers, 48000)
+    assert (audio.waveform - bursts[:, :4800]).abs().max() <= 0.51 / full_scale
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype"), [(16, torch.float32), (24, torch.float32), (32, torch.float64), (16, torch.int64)]
+)
+def test_samples_with_the_scale_of_integers_are_scaled_and_that_is_said(
+    bursts: Tensor, bits: int, dtype: torch.dtype, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = (bursts[:, :4800].double() * 2 ** (bits - 1)).round().to(dtype)
+    with caplog.at_level(logging.WARNING):
+        audio = audio_from_waveform(values, 48000)
+    assert (audio.waveform - bursts[:, :4800]).abs().max() < 1e-4
+    assert caplog.text.count("peak") == 1 and str(2 ** (bits - 1)) in caplog.text
+
+
+def test_a_file_with_the_scale_of_integers(encode, bursts: Tensor, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        audio = read_audio(encode("loud.wav", "pcm_f32le", values=bursts * 2**15))
+    assert (audio.waveform - bursts).abs().max() < 1e-6
+    assert "loud.wav has peaks" in caplog.text
+    assert audio.path is None
+
+
+def test_what_is_only_loud_stays_as_it_is(bursts: Tensor, caplog: pytest.LogCaptureFixture) -> None:
+    assert torch.equal(audio_from_waveform(4 * bursts, 48000).waveform, 4 * bursts)
+    assert not caplog.text
+
+
+def test_inverted_stereo_is_heard_as_the_mono_original_and_that_is_said(
+    bursts: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    hiss = 1e-3 * bursts.flip(1)
+    audio = Audio(torch.stack([bursts[0], -bursts[0]]) + hiss, 48000)
+    with caplog.at_level(logging.WARNING):
+        assert (audio.mono() - bursts[0]).abs().max() < 2e-3
+        assert torch.equal(audio.mono(960, 1920), audio.mono()[960:1920])
+    assert caplog.text.count("cancel") == 1
+
+
+@pytest.mark.parametrize("side", [[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, -0.5]])
+def test_other_stereo_is_heard_as_its_mean(bursts: Tensor, side: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    for channels in (bursts, torch.tensor(side)[:, None] * bursts[:1], torch.zeros(2, 960)):
+        assert torch.allclose(Audio(channels, 48000).mono(), channels.mean(0), atol=1e-7)
+    assert not caplog.text
+
+
 def test_of_a_batch_the_first_is_taken_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         audio = audio_from_waveform(torch.stack([torch.zeros(1, 4800), torch.ones(1, 4800)]), 48000)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from portraittalk.errors import MediaError
 from portraittalk.media.image import Picture, limit_size, read_image
@@ -47,6 +47,56 @@ def test_16_bit_is_not_clipped(tmp_path: Path, suffix: str) -> None:
     picture = read_image(save(Image.fromarray(values), tmp_path / f"a.{suffix}"))
     assert picture.pixels.shape == (3, 48, 64)
     assert (picture.pixels[1] - torch.from_numpy(values.astype(np.float32)) / 65535).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_32_bit_values_are_brought_to_0_to_1(
+    tmp_path: Path, ramp: np.ndarray, dtype: type, white: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = (ramp[..., 0] / 255 * white).astype(dtype)
+    with caplog.at_level(logging.WARNING):
+        picture = read_image(save(Image.fromarray(values), tmp_path / "a.tif"))
+    assert np.abs(picture.pixels[1].numpy() - values / white).max() < 1e-5
+    assert caplog.text.count("255 is taken as white") == (white == 255)
+
+
+def test_a_few_bright_spots_do_not_darken_a_float_picture(tmp_path: Path, ramp: np.ndarray) -> None:
+    values = ramp[..., 0].astype(np.float32) / 255
+    values[0, :5] = 7.5
+    picture = read_image(save(Image.fromarray(values), tmp_path / "a.tif"))
+    assert np.abs(picture.pixels[0, 1:].numpy() - values[1:]).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-1.0, 1.0, "-1 to 1"),
+        (0.0, 1e6, "0 to 1e+06"),
+        (-32768.0, 32767.0, "-32768 to 32767"),
+        (0.0, np.nan, "nan"),
+    ],
+)
+def test_32_bit_values_of_another_range_are_refused_with_it(
+    tmp_path: Path, low: float, high: float, words: str
+) -> None:
+    values = np.linspace(low, high, 48 * 64, dtype=np.float32).reshape(48, 64)
+    assert words in refused(save(Image.fromarray(values), tmp_path / "a.tif"))
+
+
+def test_lab_shows_the_same_picture(tmp_path: Path, ramp: np.ndarray) -> None:
+    spaces = [ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")]
+    lab = ImageCms.profileToProfile(Image.fromarray(ramp), *spaces, outputMode="LAB")
+    found = read_image(save(lab, tmp_path / "a.tif")).pixels.permute(1, 2, 0)
+    assert (found * 255 - torch.from_numpy(ramp)).abs().mean() < 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "mpo", *(["avif"] if ".avif" in Image.registered_extensions() else [])])
+def test_of_several_pictures_in_a_file_the_first_is_read(tmp_path: Path, ramp: np.ndarray, suffix: str) -> None:
+    first, second = Image.fromarray(ramp), Image.fromarray(255 - ramp)
+    path = save(first, tmp_path / f"a.{suffix}", save_all=True, append_images=[second], quality=95)
+    found = read_image(path).pixels.permute(1, 2, 0)
+    assert (found * 255 - torch.from_numpy(ramp)).abs().mean() < 4
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -94,6 +144,17 @@ def test_exif_turns_the_picture_upright(
     straight = read_image(save(upright, tmp_path / "b.jpg", quality=95), max_side)
     assert turned.pixels.shape == straight.pixels.shape
     assert (turned.pixels - straight.pixels).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("max_side", [None, 40])
+def test_a_tiff_is_turned_once(tmp_path: Path, ramp: np.ndarray, orientation: int, max_side: int | None) -> None:
+    turns = {1: 0, 3: 2, 6: 1, 8: 3}  # quarter turns, counter-clockwise, from upright to how the pixels lie
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(ramp, turns[orientation])))
+    turned = read_image(save(stored, tmp_path / "a.tif", tiffinfo={0x0112: orientation}), max_side)
+    straight = read_image(save(Image.fromarray(ramp), tmp_path / "b.tif"), max_side)
+    assert turned.pixels.shape == straight.pixels.shape
+    assert (turned.pixels - straight.pixels).abs().max() < 0.02
 
 
 def test_a_huge_picture_is_reduced_and_says_so(

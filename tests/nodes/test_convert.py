@@ -48,6 +48,14 @@ def test_sound_comes_back_as_it_was(convert):
     assert torch.equal(back["waveform"], audio["waveform"]) and back["sample_rate"] == 48000
 
 
+def test_integers_of_other_nodes_become_audio_at_full_scale(convert):
+    waveform = torch.rand(1, 2, 4800) * 2 - 1
+    integers = {"waveform": (waveform * 32767).round().to(torch.int16), "sample_rate": 48000}
+    floats = {"waveform": integers["waveform"].float(), "sample_rate": 48000}
+    for audio in (integers, floats):
+        assert (convert.audio_to_library(audio).waveform - waveform[0]).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize(
     "waveform",
     [torch.zeros(1, 1, 0), torch.full((1, 1, 16000), np.nan), torch.zeros(1, 1, 320)],
