@@ -6,6 +6,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..portraittalk.errors import WeightsError
+from ..portraittalk.output_files import make_folder
 from ..portraittalk.weights.catalogue import PUBLIC, PublicFile, PublicModel, catalogue, shown_size
 from ..portraittalk.weights.public import convert, converted_name, layout_named
 from .host import files, models
@@ -65,7 +66,7 @@ class PublicModelLoader(io.ComfyNode):
         out = models.model_folders()[0] / converted_name(public.name, paths)
         if not out.is_file():
             warn_on_node(cls, f"Converting the files into {out.name}, once; this takes a minute or two.")
-            out.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(out.parent)
             convert(layout_named(public.layout), paths, out)
         return io.NodeOutput(models.load(out))
 

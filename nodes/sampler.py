@@ -233,7 +233,7 @@ class AnimateNetSampler(io.ComfyNode):
 
 def _write_temp_video(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
     """Write frames and sound to a video in the temp folder, chunk by chunk."""
-    path = files.temp_place("PortraitTalk").path(".mp4")
+    path = files.temp_path("PortraitTalk", ".mp4")
     write_video(chunks, path, fps, sound, kind="mp4")
     return InputImpl.VideoFromFile(str(path))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..portraittalk.media.reader import read_video
 from ..portraittalk.media.tags import GENERATED
 from ..portraittalk.media.video import write_video
+from ..portraittalk.output_files import atomic_file, explained
 from ..portraittalk.progress import Progress
 from . import convert
 from .host import files
@@ -145,12 +146,8 @@ def _video(source: dict[str, Any]) -> Input.Video:
 
 def _remux(video: Input.Video, path: Path, metadata: dict[str, Any]) -> None:
     """Save a video as mp4 with ComfyUI's own writer, which copies the streams without re-encoding where possible."""
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
+    with atomic_file(path) as part, explained(path):
         video.save_to(str(part), Types.VideoContainer.MP4, metadata={"comment": GENERATED, **metadata})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _encode(video: Input.Video, path: Path, kind: str, quality: int | None, metadata: dict[str, Any]) -> None:
@@ -163,15 +160,13 @@ def _encode(video: Input.Video, path: Path, kind: str, quality: int | None, meta
         write_video(_with_progress(_chunks(parts.images), len(parts.images)), path, parts.frame_rate, sound, **options)
         return
     # Saved to a temporary file first: ComfyUI applies any trim, and the result can be read frame by frame.
-    copy = files.temp_place("PortraitTalk").path(".mp4")
-    try:
+    with files.temp_folder() as folder:
+        copy = folder / "video.mp4"
         _remux(video, copy, {})
         reader = read_video(copy)
         sound = reader.audio() if reader.has_audio else None
         count = round(video.get_duration() * reader.fps)
         write_video(_with_progress((frame[None] for frame in reader), count), path, reader.fps, sound, **options)
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def _chunks(images: Tensor) -> Iterator[Tensor]:

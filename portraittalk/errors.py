@@ -9,7 +9,11 @@ class PortraitTalkError(Exception):
 
 
 class MediaError(PortraitTalkError):
-    """An image, audio or video file that cannot be read or written."""
+    """An image, audio or video file that cannot be read."""
+
+
+class OutputError(PortraitTalkError):
+    """A file or folder that cannot be written, or must not be, because it is an input."""
 
 
 class FaceError(PortraitTalkError):

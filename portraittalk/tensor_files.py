@@ -1,15 +1,18 @@
-"""Read safetensors files, check their tensors against a module, and load them into it."""
+"""Read and write safetensors files, check their tensors against a module, and load them into it."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .errors import WeightsError
+from .errors import OutputError, WeightsError
+from .output_files import atomic_file, check_file, check_outputs, check_space, explained
 
 SUFFIX = ".safetensors"
 _NAMED_KEYS = 3  # keys listed in an error message
@@ -31,6 +34,33 @@ def read_shapes(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return file.metadata() or {}, {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
 
 
+def check_tensor_file(path: Path, inputs: Iterable[Path] = (), needed: int = 0) -> None:
+    """Raise OutputError, before long work, if a safetensors file could not be written or is an input.
+
+    needed: its size in bytes, if that is known.
+    """
+    if path.suffix != SUFFIX:
+        raise OutputError(f"{path} cannot be written: choose a file name that ends in {SUFFIX}.")
+    check_outputs([path], inputs)
+    check_file(path, needed)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors of any device and memory layout to a safetensors file, atomically.
+
+    Raises OutputError if the file cannot be written, before it is begun if the disk has too little space.
+    """
+    check_space(path, sum(tensor.nbytes for tensor in tensors.values()))
+    packed = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with atomic_file(path) as part, explained(path):
+        try:
+            save_file(_unshared(packed), part, metadata)
+        except SafetensorError as error:  # it hides the error of the operating system in its text
+            if number := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(number.group(1)), str(error)) from error
+            raise OutputError(f"{path} cannot be written: {error}.") from error
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
     if not path.is_file():
@@ -44,6 +74,17 @@ def _open(path: Path) -> Iterator[Any]:
         raise WeightsError(f"{path.name} is damaged or not a {SUFFIX} file ({error}); download it again.") from error
 
 
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share their memory with another, which the format does not allow."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        result[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return result
+
+
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Load tensors into a module, which may be on the meta device. Raises WeightsError if keys or shapes differ.
 
@@ -51,6 +92,13 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """
     check_tensors(module.state_dict(), tensors, where)
     module.load_state_dict(dict(tensors), assign=True)
+
+
+def load_into(module: nn.Module, path: Path) -> None:
+    """Copy the tensors of a safetensors file into a module. Raises WeightsError like ``read_tensors`` and ``fill``."""
+    tensors = read_tensors(path)[1]
+    check_tensors(module.state_dict(), tensors, path.name)
+    module.load_state_dict(tensors)
 
 
 def check_tensors(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
     from portraittalk.types import Face
     from portraittalk.weights.layouts import Layout
 
-pytest_plugins = ["hub_fixture", "portrait_fixtures"]
+pytest_plugins = ["disk_fixture", "hub_fixture", "portrait_fixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI_PATH = Path(os.environ.get("COMFYUI_PATH", ROOT / ".cache" / "comfyui" / "ComfyUI")).resolve()

@@ -1,5 +1,7 @@
 """File access in ComfyUI's input, output and temp folders. Names come from workflows and are treated as untrusted."""
 
+import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,8 @@ from typing import Any
 import folder_paths
 from comfy.cli_args import args
 
-from ...portraittalk.errors import MediaError
+from ...portraittalk.errors import MediaError, OutputError
+from ...portraittalk.output_files import check_file, explained, make_folder, temporary_folder
 
 
 def list_input_files(*kinds: str) -> list[str]:
@@ -80,25 +83,45 @@ def output_place(prefix: str, width: int = 0, height: int = 0) -> SavePlace:
     problem = prefix_problem(prefix)
     if problem:
         raise MediaError(problem)
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), width, height
-    )
+    output = folder_paths.get_output_directory()
+    with explained(Path(output) / prefix):
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, width, height)
     return SavePlace(Path(folder), f"{name}_{counter:05}_", subfolder)
 
 
 def prefix_problem(prefix: str) -> str | None:
-    """Return the error message for an invalid file name prefix, or None if it is valid."""
+    """Return the error message for a file name prefix that is invalid or cannot be written, or None."""
     if not prefix.strip() or prefix.endswith(("/", "\\")):
         return "The file name prefix is empty or ends in a slash: add a file name."
-    if _inside(Path(folder_paths.get_output_directory()), prefix) is None:
+    path = _inside(Path(folder_paths.get_output_directory()), prefix)
+    if path is None:
         return f"The file name prefix '{prefix}' leads out of ComfyUI's output folder: use name or folder/name."
+    try:
+        with explained(path):
+            folder = next(parent for parent in path.parents if parent.exists())
+        check_file(folder / f"{path.name}_00000_.webm")
+    except OutputError as error:
+        return str(error)
     return None
 
 
-def temp_place(prefix: str) -> SavePlace:
-    """Return the next unused name in ComfyUI's temp folder, which ComfyUI empties by itself."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_temp_directory())
-    return SavePlace(Path(folder), f"{name}_{counter:05}_", subfolder)
+def temp_path(prefix: str, suffix: str) -> Path:
+    """Return an unused name in ComfyUI's temp folder, which ComfyUI empties by itself.
+
+    It is random: a number could be taken by another process before the file is written.
+    """
+    return _temp_directory() / f"{prefix}_{secrets.token_hex(8)}{suffix}"
+
+
+def temp_folder() -> AbstractContextManager[Path]:
+    """Return the context of a folder in ComfyUI's temp folder, which is removed at the end."""
+    return temporary_folder(_temp_directory())
+
+
+def _temp_directory() -> Path:
+    folder = Path(folder_paths.get_temp_directory())
+    make_folder(folder)
+    return folder
 
 
 def workflow_metadata(prompt: Any, extra_pnginfo: dict[str, Any] | None) -> dict[str, Any]:

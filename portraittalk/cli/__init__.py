@@ -1,6 +1,6 @@
 """The command line: ``portraittalk animate | edit | evaluate | benchmark | check-prompts | prepare | train | weights``.
 
-Exit codes: 0 on success, 2 for a user error, explained by one sentence on stderr, 130 on interrupt.
+Exit codes: 0 on success, 2 for a user error, explained by one sentence on stderr, 130 on Ctrl-C, 143 on SIGTERM.
 """
 
 import sys
@@ -13,6 +13,7 @@ from .animate import app as animate_app
 from .edit import app as edit_app
 from .measure import app as measure_app
 from .prepare import app as prepare_app
+from .stopping import Stopped, stoppable
 from .train import app as train_app
 from .train_adfd import app as train_adfd_app
 from .train_face import app as train_face_app
@@ -34,10 +35,13 @@ for commands in (animate_app, edit_app, measure_app, prepare_app):
 def main() -> None:
     """Run the ``portraittalk`` script."""
     try:
-        app()
+        with stoppable():
+            app()
     except PortraitTalkError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)
+    except Stopped as stopped:
+        stopped.end()
 
 
 @app.callback()

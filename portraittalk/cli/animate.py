@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import SettingsError
-from .options import Device, FaceIndex, GuidanceScale, Landmarker, Model, ModelsDir, Steps, Strength, command
+from .options import (
+    Device,
+    FaceIndex,
+    GuidanceScale,
+    Landmarker,
+    Model,
+    ModelsDir,
+    Steps,
+    Strength,
+    check_exist,
+    command,
+)
 
 if TYPE_CHECKING:
     from ..config import PortraitTalkConfig
@@ -132,10 +143,11 @@ def animate(options: AnimateOptions) -> None:
     from ..face.select import FaceChoice
     from ..media.audio import frame_count, read_audio
     from ..media.image import read_image
-    from ..media.video import write_video
+    from ..media.video import check_output, check_room, write_video
     from ..motion.track import MotionTrack
+    from ..output_files import check_file, check_outputs
     from ..pipelines.talk import check_inputs, talk
-    from ..sampling.settings import check_fps, check_number
+    from ..sampling.settings import check_fps, check_motion
     from ..types import image_size
     from ..weights.files import find_weights, model_folders
     from ..weights.load import read_config
@@ -143,18 +155,17 @@ def animate(options: AnimateOptions) -> None:
     from .terminal import ProgressBars, summary
 
     check_fps(options.fps)
-    check_number("head motion", options.head_motion)
-    check_number("expression strength", options.expression_strength)
-    check_number("liveliness", options.liveliness)
-    check_number("number of blinks per minute", options.blinks)
+    check_motion(options.head_motion, options.expression_strength, options.liveliness, options.blinks)
     if options.max_size < SMALLEST_MAX_SIZE:
         raise SettingsError(f"--max-size must be at least {SMALLEST_MAX_SIZE} pixels, not {options.max_size}.")
-    if options.motion_out is not None and not options.motion_out.parent.is_dir():
-        raise SettingsError(
-            f"The motion track cannot be saved: there is no folder {options.motion_out.parent}; create it first."
-        )
-    provider = provider_named(options.landmarker)
+    check_exist([*options.portraits, options.audio, *([options.motion_in] if options.motion_in else [])])
     path = find_weights(options.model, model_folders(options.models_dir))
+    inputs = [*options.portraits, options.audio, path, *([options.motion_in] if options.motion_in else [])]
+    kind = check_output(options.out, inputs=inputs)
+    if options.motion_out is not None:
+        check_outputs([options.out, options.motion_out], inputs)
+        check_file(options.motion_out)
+    provider = provider_named(options.landmarker)
     config = read_config(path)
     uses_motion = options.motion_in is not None or options.motion_out is not None
     check_inputs(config, options.prompt, options.negative_prompt, uses_motion)
@@ -165,6 +176,8 @@ def animate(options: AnimateOptions) -> None:
     machine = Machine(options.device, options.precision, options.low_memory, options.channels_last, options.compiled)
     count = frame_count(audio.samples, audio.sample_rate, options.fps)
     picture = (0, 0) if options.no_paste_back else image_size(images[0])
+    if not options.no_paste_back:
+        check_room(options.out, kind, images[0], count)
     pipeline = machine.load(path, config, settings, count, picture, len(images))
     started = time.perf_counter()
     with ProgressBars() as progress:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import MediaError
-from .options import Device, FaceIndex, GuidanceScale, ModelsDir, Steps, Strength
+from ..errors import OutputError
+from .options import Device, FaceIndex, GuidanceScale, ModelsDir, Steps, Strength, check_exist
 
 app = typer.Typer()
 
@@ -39,15 +39,21 @@ def edit(
     """Edit a portrait by a prompt. The result can be animated like any portrait."""
     from ..face.select import FaceChoice
     from ..media.image import read_image, write_png
+    from ..output_files import check_file, check_outputs
     from ..pipelines.load import load_model
     from ..sampling.settings import chosen_settings
     from ..types import Scales
-    from ..weights.files import model_folders
+    from ..weights.files import find_weights, model_folders
     from .terminal import ProgressBars, choose_device
 
     if out.suffix.lower() != ".png":
-        raise MediaError(f"{out.name} cannot be written: choose a file name that ends in .png.")
-    pipeline = load_model(model, choose_device(device), model_folders(models_dir))
+        raise OutputError(f"{out} cannot be written: choose a file name that ends in .png.")
+    check_exist(portraits)
+    path = find_weights(model, model_folders(models_dir))
+    check_outputs([out], [*portraits, path])
+    check_file(out)
+    images = [read_image(portrait, max_size).flattened() for portrait in portraits]
+    pipeline = load_model(path, choose_device(device))
     pipeline.require_editing()
     settings = chosen_settings(
         pipeline.config,
@@ -58,7 +64,6 @@ def edit(
         strength=strength,
     )
     style = pipeline.encode_style(prompt, negative_prompt)
-    images = [read_image(path, max_size).flattened() for path in portraits]
     with ProgressBars() as progress:
         identity = pipeline.encode_identity(images, FaceChoice(index=face_index), progress=progress)
         picture = pipeline.edit_portrait(identity, style, settings, whole, progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import SettingsError
-from .options import Device, Landmarker, Model, ModelsDir, Steps
+from .options import Device, Landmarker, Model, ModelsDir, Steps, check_exist
 
 if TYPE_CHECKING:
     import torch
@@ -51,30 +51,41 @@ def evaluate(
     Clips are regenerated from their first frame and audio, and compared with the real video.
     """
     from ..face.providers import provider_named
+    from ..media.source import PICTURES
     from ..metrics import evaluate as measuring
     from ..metrics.figures import as_json as to_json
     from ..metrics.figures import table
     from ..metrics.recognition import FaceRecognition
+    from ..output_files import check_names, check_outputs, make_folder
     from ..pipelines.load import load_model
     from ..sampling.settings import chosen_settings
     from ..weights.files import model_folders
     from .terminal import choose_device
 
-    nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips"))
-    networks = load_model(model, choose_device(device), model_folders(models_dir))
-    recognition = FaceRecognition() if FaceRecognition.installed() else None
-    settings, provider = chosen_settings(networks.config, seed=seed, steps=steps), provider_named(landmarker)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    rows = []
+    check_exist([*subjects, *([audio] if audio else [])])
+    if phones is not None and not phones.is_dir():
+        raise SettingsError(f"There is no folder {phones}: give the folder of the phone files with --phones.")
+    if audio is None and (picture := next((path for path in subjects if path.suffix.lower() in PICTURES), None)):
+        raise SettingsError(f"{picture} is a picture: give the speech for it with --audio.")
+    chosen = []
     for path in subjects:
         phone_file = None if phones is None else phones / f"{(audio or path).stem}.phones"
         if phone_file is not None and not phone_file.is_file():
             phone_file = None
-        subject = measuring.replayed(path, phone_file, references)
-        if audio is not None:
-            subject = measuring.Subject(path.stem, path, audio, None, phone_file)
-        out = out_dir / f"{path.stem}.mp4"
-        rows.append(measuring.evaluate(networks, subject, out, provider, recognition, settings, nets).figures)
+        replayed = measuring.replayed(path, phone_file, references)
+        chosen.append(replayed if audio is None else measuring.Subject(path.stem, path, audio, None, phone_file))
+    outs = [out_dir / f"{path.stem}.mp4" for path in subjects]
+    check_names({path: f"{out}" for path, out in zip(subjects, outs, strict=True)})
+    check_outputs(outs, {file for subject in chosen for file in subject.files})
+    make_folder(out_dir)
+    nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips"))
+    networks = load_model(model, choose_device(device), model_folders(models_dir))
+    recognition = FaceRecognition() if FaceRecognition.installed() else None
+    settings, provider = chosen_settings(networks.config, seed=seed, steps=steps), provider_named(landmarker)
+    rows = [
+        measuring.evaluate(networks, subject, out, provider, recognition, settings, nets).figures
+        for subject, out in zip(chosen, outs, strict=True)
+    ]
     typer.echo(to_json(rows) if as_json else table(rows))
 
 
@@ -94,7 +105,7 @@ def benchmark(
 ) -> None:
     """Evaluate a whole folder and write a report with plots, contact sheets and a list of failures."""
     from ..face.providers import provider_named
-    from ..metrics.benchmark import Failure, subjects_in
+    from ..metrics.benchmark import Failure, prepare_output, subjects_in
     from ..metrics.benchmark import benchmark as run
     from ..metrics.evaluate import Evaluation, Subject
     from ..metrics.evaluate import evaluate as measure
@@ -105,6 +116,7 @@ def benchmark(
     from .terminal import ProgressBars, choose_device
 
     subjects = subjects_in(folder)
+    prepare_output(subjects, out)
     nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips", "inception", "i3d"))
     networks = load_model(model, choose_device(device), model_folders(models_dir))
     recognition = FaceRecognition() if FaceRecognition.installed() else None
@@ -141,10 +153,13 @@ def check_prompts(
     from ..media.image import read_image
     from ..metrics.prompt_check import check_prompts as check
     from ..metrics.prompt_check import prompts_table
+    from ..output_files import check_names
     from ..pipelines.load import load_model
     from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
+    check_exist([*portraits, audio])
+    check_names({path: path.stem for path in portraits})
     networks = load_model(model, choose_device(device), model_folders(models_dir))
     speech, readers = read_audio(audio, duration=seconds), provider_named(reader)
     results = {}

@@ -1,12 +1,15 @@
 """Options shared by several commands, and support for commands whose options are a dataclass."""
 
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+
+from ..errors import SettingsError
 
 Options = TypeVar("Options")
 
@@ -40,6 +43,17 @@ GuidanceScale = Annotated[
         help="Classifier-free guidance scale; 1 is off. Default: the model's own value.",
     ),
 ]
+
+
+def check_exist(paths: Iterable[Path]) -> None:
+    """Raise SettingsError unless each is a file or folder that exists: before long work, not when its turn comes."""
+    for path in paths:
+        if not os.path.exists(path):
+            address = path.parts[0].lower() in ("http:", "https:", "ftp:") if path.parts else False
+            advice = "it is an address: download the file, and give its path" if address else "check the path"
+            raise SettingsError(f"{path} does not exist: {advice}.")
+        if not path.is_file() and not path.is_dir():
+            raise SettingsError(f"{path} is not a file but a device or pipe: save it as a file first.")
 
 
 def command(app: typer.Typer, options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:

@@ -26,6 +26,7 @@ def prepare(
 ) -> None:
     """Make a training data set of cleaned, cropped and tracked clips; report.json lists what was dropped."""
     from ..config import MINI
+    from ..sampling.settings import check_fps
     from ..training.data.clean import CleanRules
     from ..training.data.prepare import PrepareSettings, summarised
     from ..training.data.prepare import prepare as run
@@ -37,6 +38,10 @@ def prepare(
         raise SettingsError(
             f"--shortest must be above 0 and at most --longest, not {shortest:g} and {longest:g} seconds."
         )
+    if fps is not None:
+        check_fps(fps)
+    if not eyes >= 0:
+        raise SettingsError(f"--eyes must be at least 0 pixels, not {eyes:g}.")
     rules = CleanRules(seconds=(shortest, longest), eyes=eyes)
     with ProgressBars() as bars:
         reports = run(folder, out, PrepareSettings(MINI, rules, fps, landmarker), workers, bars)

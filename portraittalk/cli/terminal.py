@@ -50,7 +50,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device(next(kind for kind, available in devices.items() if available))
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # the device "meta" has no values
     except (RuntimeError, AssertionError) as error:  # raised for unknown names, and by builds of torch without CUDA
         raise SettingsError(f"The device '{name}' is not available; use auto, cpu, cuda or mps.") from error
     return device

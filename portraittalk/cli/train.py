@@ -9,6 +9,7 @@ are all written into the run's folder as ``run.toml``.
 
 import logging
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from ..errors import SettingsError
-from .options import Landmarker
+from .options import Landmarker, check_exist
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks of a model from videos and portraits.")
 
@@ -73,14 +74,37 @@ def configured(
     assignments: list[str] | None,
 ) -> T:
     """Build the run from recipe, file and options, and write its settings into its folder."""
-    from ..training.run_config import asked, build, read_layers, recipe, write_run
+    from ..training.run_config import asked, build, check_run, read_layers, recipe, write_run
 
     given = {key: value for key, value in options.items() if value != []}
     layers = read_layers(command, config, given, assignments or [])
     name = f"animate {asked(layers, 'training.stage')}" if command == "animate" else command
     run = build(kind, [*recipe(name), *layers])
-    write_run(run, command, out)
+    check_run(run, out)
+    write_run(run, command, out, config)
     return run
+
+
+def clips_of(folder: Path, left_out: Iterable[str] = ()) -> list[Path]:
+    """Return the clip or pair files of a folder except those left out. Raises SettingsError if there are none."""
+    from ..training.data.prepare import clip_files
+
+    if not folder.is_dir():
+        raise SettingsError(f"There is no folder {folder}: check the path.")
+    files = list(clip_files(folder, left_out))
+    if not files:
+        other = " besides those left out" if any(clip_files(folder)) else ""
+        raise SettingsError(
+            f"{folder} contains no .safetensors files{other}: give the folder that an earlier step wrote."
+        )
+    return files
+
+
+def files_of(folder: Path | None) -> list[Path]:
+    """Return the files of a folder, sorted; none without a folder. Raises SettingsError if it does not exist."""
+    if folder is not None and not folder.is_dir():
+        raise SettingsError(f"There is no folder {folder}: check the path.")
+    return [] if folder is None else sorted(path for path in folder.iterdir() if path.is_file())
 
 
 def ends(minutes: float | None, steps: int | None, seed: int | None) -> dict[str, Any]:
@@ -116,7 +140,7 @@ def autoencoder(
         "training.decoder_only": decoder_only,
     }
     run = configured(AutoencoderRun, "autoencoder", out, config, {**options, **ends(minutes, steps, seed)}, set_)
-    files = list(clip_files(run.clips, run.leave_out))
+    files = clips_of(run.clips, run.leave_out)
     held_out = [path for path in clip_files(run.clips) if path not in files]
     network = run.network
     train_autoencoder(files, network.crop_size, network.autoencoder, run.training, out, run.start, held_out)
@@ -134,6 +158,8 @@ def tracks(
     from ..training.data.tracks import write_tracks
 
     files = [path for path in files_of(sources) if path.suffix.lower() in (*PICTURES, *VIDEOS)]
+    if not files:
+        raise SettingsError(f"{sources} contains no videos or pictures: give another folder.")
     write_tracks(files, out, provider_named(landmarker))
 
 
@@ -146,9 +172,12 @@ def basis(
 ) -> None:
     """Fit the expression basis."""
     from ..face.mediapipe import MediaPipeProvider
+    from ..tensor_files import check_tensor_file
     from ..training.face.basis import fit_files
 
-    video_tracks, portrait_tracks = (sorted(folder.glob("*.safetensors")) for folder in (clips, portraits))
+    check_exist([ict])
+    video_tracks, portrait_tracks = clips_of(clips), clips_of(portraits)
+    check_tensor_file(out, [ict, *video_tracks, *portrait_tracks])
     fit_files(ict, video_tracks, portrait_tracks, MediaPipeProvider(), out)
 
 
@@ -158,8 +187,11 @@ def teeth(
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
     """Render the teeth that are painted into open mouths."""
+    from ..tensor_files import check_tensor_file
     from ..training.animate.teeth import read_dentition, save_dentition
 
+    check_exist([ict])
+    check_tensor_file(out, [ict])
     save_dentition(read_dentition(ict), out)
 
 
@@ -204,6 +236,8 @@ def motion(
     videos = [path for path in files_of(run.clips) if path.suffix.lower() in VIDEOS]
     held_out = tuple(path for path in videos if run.validation and path.stem.startswith(run.validation))
     training_videos = tuple(path for path in videos if path not in held_out)
+    if not training_videos:
+        raise SettingsError(f"{run.clips} contains no videos to train on: give a folder of talking-head videos.")
     audio_files = (path for path in files_of(run.synthetic) if path.suffix != ".phones")
     synthetic_speech = tuple(path for path in audio_files if path.with_suffix(".phones").exists())
     sources = Sources(training_videos, run.tracks, run.phones, synthetic_speech, tuple(files_of(run.wordless)))
@@ -214,24 +248,25 @@ def motion(
 def embed(
     clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
-    every: Annotated[int, typer.Option(help="Interval of the frames that are used.")] = 15,
+    every: Annotated[int, typer.Option(min=1, help="Interval of the frames that are used.")] = 15,
     leave_out: LeaveOut = None,
 ) -> None:
     """Compute face recognition embeddings of every clip, the teacher for IdentityNet's encoder."""
     import torch
-    from safetensors.torch import save_file
 
+    from ..tensor_files import check_tensor_file, write_tensors
     from ..training.animate.identity_teacher import SFace
     from ..training.data.clips import open_clip
-    from ..training.data.prepare import clip_files
 
+    files = clips_of(clips, leave_out or [])
+    check_tensor_file(out, files)
     recognise = SFace()
     embeddings = {}
-    for path in clip_files(clips, leave_out or []):
+    for path in files:
         clip = open_clip(path)
         frames = range(0, len(clip), every)
         embeddings[clip.name] = torch.stack([recognise(clip.frames(k, k + 1)[0], clip.landmarks[k]) for k in frames])
-    save_file(embeddings, out)
+    write_tensors(out, embeddings)
 
 
 @app.command()
@@ -251,12 +286,10 @@ def pairs(
     set_: Set = None,
 ) -> None:
     """Make the pairs of reference and target latents that IdentityNet and AnimateNet are trained on."""
-    from safetensors.torch import load_file
-
     from ..compositing.teeth import load_dentition
     from ..models.autoencoder import Autoencoder
+    from ..tensor_files import load_into
     from ..training.animate.pairs import make_pairs
-    from ..training.data.prepare import clip_files
     from ..training.face.basis import read_basis
     from ..training.runs import PairsRun
 
@@ -270,11 +303,7 @@ def pairs(
     options.update({"network.autoencoder.scaling_factor": scaling_factor, "leave_out": leave_out, "seed": seed})
     run = configured(PairsRun, "pairs", out, config, options, set_)
     network = Autoencoder(run.network.autoencoder).eval()
-    network.load_state_dict(load_file(run.autoencoder))
-    files = list(clip_files(run.clips, run.leave_out))
+    load_into(network, run.autoencoder)
+    files = clips_of(run.clips, run.leave_out)
     teeth_, faces = load_dentition(run.teeth), read_basis(run.basis)
     make_pairs(files, teeth_, run.variants, network, faces, run.network, run.settings, run.seed, out)
-
-
-def files_of(folder: Path | None) -> list[Path]:
-    return [] if folder is None else sorted(path for path in folder.iterdir() if path.is_file())

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import SettingsError
 from .options import Landmarker
-from .train import Clips, Config, LeaveOut, Minutes, Out, Seed, Set, Steps, configured, ends, files_of
+from .train import Clips, Config, LeaveOut, Minutes, Out, Seed, Set, Steps, clips_of, configured, ends, files_of
 
 app = typer.Typer(no_args_is_help=True, help="Train and check the predictor of the ADFD metric.")
 
@@ -29,18 +29,19 @@ def fit_predictor(
     set_: Set = None,
 ) -> None:
     """Train the predictor on real clips. Writes OUT/adfd.safetensors; `evaluate` uses the copy in the package."""
-    from ..training.data.prepare import clip_files
     from ..training.motion.adfd import train_adfd
     from ..training.runs import AdfdRun
 
     options = {"clips": clips, "sounds": sounds, "only": only, "leave_out": leave_out or []}
     run = configured(AdfdRun, "adfd fit", out, config, {**options, **ends(minutes, steps, seed)}, set_)
     audio = {path.stem: path for path in files_of(run.sounds)}
-    selected = [p for p in clip_files(run.clips, run.leave_out) if p.stem.startswith(run.only) and p.stem in audio]
+    selected = [p for p in clips_of(run.clips, run.leave_out) if p.stem.startswith(run.only) and p.stem in audio]
     if not selected:
         raise SettingsError(
             f"No clip in {run.clips} has audio in {run.sounds}: the audio file of a clip must have the clip's name."
         )
+    if len(selected) == 1:
+        raise SettingsError(f"Only one clip in {run.clips} has audio in {run.sounds}: at least two are needed.")
     train_adfd(selected, audio, run.training, out)
 
 

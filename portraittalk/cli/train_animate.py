@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from .train import Config, LeaveOut, Minutes, Out, Pairs, Seed, Set, Steps, app, configured, ends
+from .train import Config, LeaveOut, Minutes, Out, Pairs, Seed, Set, Steps, app, clips_of, configured, ends
 
 if TYPE_CHECKING:
     from ..config import PortraitTalkConfig
@@ -40,11 +40,10 @@ def animate(
 ) -> None:
     """Train IdentityNet and AnimateNet, in one of two stages."""
     import torch
-    from safetensors.torch import load_file
 
+    from ..tensor_files import load_into, read_tensors
     from ..training.animate.perceptual import MouthLoss
     from ..training.animate.stages import Networks, train_animate
-    from ..training.data.prepare import clip_files
     from ..training.runs import AnimateRun
 
     options: dict[str, Any] = {
@@ -61,15 +60,15 @@ def animate(
     torch.manual_seed(training.seed)
     networks = Networks(network)
     if run.start is not None:
-        networks.load_state_dict(load_file(run.start))
-    files = list(clip_files(run.pairs, run.leave_out))
+        load_into(networks, run.start)
+    files = clips_of(run.pairs, run.leave_out)
     decoder_, mouth_loss = None, None
     if run.decoder is not None:
         decoder_ = _decoder(run.decoder, network)
         mouth_loss = MouthLoss(decoder_) if training.pictures else None
     frames = 1 if training.stage == 1 else training.window
     validate = _validation(run.pairs, files, decoder_, frames, network)
-    embeddings_ = {} if run.embeddings is None else load_file(run.embeddings)
+    embeddings_ = {} if run.embeddings is None else read_tensors(run.embeddings)[1]
     train_animate(files, embeddings_, networks, network, training, out, mouth_loss, validate)
 
 
@@ -91,11 +90,9 @@ def distil(
     set_: Set = None,
 ) -> None:
     """Distil AnimateNet to fewer denoising steps."""
-    from safetensors.torch import load_file
-
+    from ..tensor_files import load_into
     from ..training.animate.distil import train_distil
     from ..training.animate.stages import Networks
-    from ..training.data.prepare import clip_files
     from ..training.runs import DistilRun
 
     options: dict[str, Any] = {"pairs": pairs, "teacher": teacher, "decoder": decoder, "leave_out": leave_out}
@@ -104,20 +101,19 @@ def distil(
     )
     run = configured(DistilRun, "distil", out, config, options, set_)
     networks, training = Networks(run.network), run.training
-    networks.load_state_dict(load_file(run.teacher))
-    files = list(clip_files(run.pairs, run.leave_out))
+    load_into(networks, run.teacher)
+    files = clips_of(run.pairs, run.leave_out)
     decoder_ = None if run.decoder is None else _decoder(run.decoder, run.network)
     validate = _validation(run.pairs, files, decoder_, training.window, run.network, training.steps)
     train_distil(files, networks, run.network, training, out, validate)
 
 
 def _decoder(weights: Path, network: "PortraitTalkConfig") -> "Autoencoder":
-    from safetensors.torch import load_file
-
     from ..models.autoencoder import Autoencoder
+    from ..tensor_files import load_into
 
     decoder = Autoencoder(network.autoencoder).eval().requires_grad_(False)
-    decoder.load_state_dict(load_file(weights))
+    load_into(decoder, weights)
     return decoder
 
 

@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .train import Clips, Config, LeaveOut, Minutes, Out, Seed, Set, Start, Steps, Teeth, configured, ends, files_of
+from ..errors import SettingsError
+from .train import (
+    Clips,
+    Config,
+    LeaveOut,
+    Minutes,
+    Out,
+    Seed,
+    Set,
+    Start,
+    Steps,
+    Teeth,
+    clips_of,
+    configured,
+    ends,
+    files_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +46,10 @@ def pictures(
     from ..face.mediapipe import MediaPipeProvider
     from ..training.data.prepare import prepare_pictures
 
-    prepare_pictures(files_of(images), out, MediaPipeProvider(max_faces=1))
+    files = files_of(images)
+    if not files:
+        raise SettingsError(f"{images} contains no pictures: give another folder.")
+    prepare_pictures(files, out, MediaPipeProvider(max_faces=1))
 
 
 @app.command()
@@ -47,10 +66,9 @@ def driven(
     from ..compositing.teeth import SHIPPED, load_dentition
     from ..config import MINI
     from ..training.animate.driven_portraits import drive_portraits
-    from ..training.data.prepare import clip_files
     from ..training.face.basis import read_basis
 
-    files, dentition = list(clip_files(clips, leave_out or [])), load_dentition(teeth or SHIPPED)
+    files, dentition = clips_of(clips, leave_out or []), load_dentition(teeth or SHIPPED)
     drive_portraits(files, dentition, variants, read_basis(basis), MINI, seed, out)
 
 
@@ -68,14 +86,13 @@ def detector(
     set_: Set = None,
 ) -> None:
     """Train the face detector."""
-    from ..training.data.prepare import clip_files
     from ..training.face.detector import train_detector
     from ..training.face.views import FaceSources
     from ..training.runs import DetectorRun
 
     options: dict[str, Any] = {"pictures": pictures, "clips": clips, "start": start, "leave_out": leave_out}
     run = configured(DetectorRun, "face detector", out, config, {**options, **ends(minutes, steps, seed)}, set_)
-    picture_files, videos = list(clip_files(run.pictures, run.leave_out)), _videos(run.clips, run.leave_out)
+    picture_files, videos = clips_of(run.pictures, run.leave_out), _videos(run.clips, run.leave_out)
     sources = FaceSources(picture_files, [], videos, run.training.views)
     train_detector(sources, run.network, run.training, out, run.start)
 
@@ -96,7 +113,6 @@ def mesh(
     set_: Set = None,
 ) -> None:
     """Train the face mesh: the 478 landmarks."""
-    from ..training.data.prepare import clip_files
     from ..training.face.basis import read_basis
     from ..training.face.mesh import train_mesh
     from ..training.face.views import FaceSources
@@ -106,7 +122,7 @@ def mesh(
     options.update({"leave_out": leave_out, **ends(minutes, steps, seed)})
     run = configured(MeshRun, "face mesh", out, config, options, set_)
     picture_files, driven_files = (
-        [] if folder is None else list(clip_files(folder, run.leave_out)) for folder in (run.pictures, run.driven)
+        [] if folder is None else clips_of(folder, run.leave_out) for folder in (run.pictures, run.driven)
     )
     sources = FaceSources(picture_files, driven_files, _videos(run.clips, run.leave_out), run.training.views)
     train_mesh(sources, read_basis(run.basis).mean, run.network, run.training, out, run.start)
@@ -125,14 +141,13 @@ def expression(
     set_: Set = None,
 ) -> None:
     """Train the expression network, which predicts ARKit weights from landmarks."""
-    from ..training.data.prepare import clip_files
     from ..training.face.basis import read_basis
     from ..training.face.mesh import train_expression
     from ..training.runs import ExpressionRun
 
     options: dict[str, Any] = {"clips": clips, "basis": basis, "leave_out": leave_out}
     run = configured(ExpressionRun, "face expression", out, config, {**options, **ends(minutes, steps, seed)}, set_)
-    files = list(clip_files(run.clips, run.leave_out))
+    files = clips_of(run.clips, run.leave_out)
     train_expression(files, read_basis(run.basis).mean, run.network, run.training, out)
 
 
@@ -144,23 +159,22 @@ def pack(
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
     """Join the three networks into one file, as shipped with the package."""
-    from safetensors.torch import load_file
-
     from ..config import FaceDetectorConfig, FaceMeshConfig
     from ..face.networks import FaceNetworks, save_face_networks
+    from ..tensor_files import check_tensor_file, load_into
 
     networks = FaceNetworks(FaceDetectorConfig(), FaceMeshConfig())
+    check_tensor_file(out, [detector, mesh, expression])
     parts = ((networks.detector, detector), (networks.mesh, mesh), (networks.expression, expression))
     for network, path in parts:
-        network.load_state_dict(load_file(path))
+        load_into(network, path)
     save_face_networks(out, networks)
 
 
 def _videos(clips: Path, leave_out: tuple[str, ...]) -> list[Path]:
     from ..training.data.clips import open_clip
-    from ..training.data.prepare import clip_files
 
-    return [path for path in clip_files(clips, leave_out) if len(open_clip(path)) > 1]
+    return [path for path in clips_of(clips, leave_out) if len(open_clip(path)) > 1]
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SettingsError
+from .options import check_exist
 from .train import Config, LeaveOut, Minutes, Out, Seed, Set, Steps, configured, ends, files_of
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks for looks, such as 'oil painting'.")
@@ -51,8 +52,7 @@ def reader(
     set_: Set = None,
 ) -> None:
     """Train the reader on the shipped sentence encoder, and write it into one file with LookNet."""
-    from safetensors.torch import load_file
-
+    from ..tensor_files import load_into
     from ..text.networks import LookNetworks, load_text_networks, save_look_networks
     from ..training.looks.painter import look_config
     from ..training.looks.prompt_reader import train_look_reader
@@ -60,9 +60,9 @@ def reader(
 
     options = {"net": net, "file": file, **ends(minutes, steps, seed)}
     run = configured(LookReaderRun, "look reader", out, config, options, set_)
-    trained = train_look_reader(load_text_networks(), run.training, out)
     networks = LookNetworks(look_config())
-    networks.net.load_state_dict(load_file(run.net))
+    load_into(networks.net, run.net)
+    trained = train_look_reader(load_text_networks(), run.training, out)
     networks.reader.load_state_dict(trained.state_dict())
     save_look_networks(run.file, networks)
 
@@ -80,13 +80,20 @@ def check(
     """Measure every look on talking portraits: flicker, preserved identity, and similarity to its formula."""
     from ..media.audio import read_audio
     from ..media.image import read_image
+    from ..output_files import check_names, check_outputs, make_folder
     from ..pipelines.load import load_model
     from ..training.looks.check import Sheet, check_looks, looks_table
 
+    check_exist([*portraits, audio])
+    sheets = {} if out is None else {path: out / f"{path.stem}.png" for path in portraits}
+    check_names({path: str(sheet) for path, sheet in sheets.items()})
+    check_outputs(sheets.values(), [*portraits, audio])
+    if out is not None:
+        make_folder(out)
     model, speech, rows = load_model(), read_audio(audio, duration=seconds), []
     for path in portraits:
         sheet = Sheet()
         rows += list(check_looks(model, read_image(path).flattened(), speech, keep=sheet.add))
-        if out is not None:
-            sheet.save(out / f"{path.stem}.png")
+        if path in sheets:
+            sheet.save(sheets[path])
     typer.echo(looks_table(rows))

@@ -95,10 +95,9 @@ def reader(
 
 
 def _trained(path: Path, config: "TextConfig") -> "SentenceNet":
-    from safetensors.torch import load_file
-
     from ..models.text_net import SentenceNet
+    from ..tensor_files import load_into
 
     network = SentenceNet(config)
-    network.load_state_dict(load_file(path))
+    load_into(network, path)
     return network

@@ -28,6 +28,8 @@ def list_weights(models_dir: ModelsDir = None) -> None:
     from ..weights.files import available_weights, comfyui_models_folder
 
     folder = models_dir or comfyui_models_folder()
+    if folder is not None and folder.exists():  # else it is what `get` would create
+        _existing(folder)
     folders = [] if folder is None else [folder]
     installed = available_weights(folders)
     models = Table("model", "description", "size", "state", title="Models", title_justify="left")
@@ -66,6 +68,7 @@ def get_weights(
 
     Interrupted downloads are resumed. Single files in pickled formats are converted to safetensors.
     """
+    from ..output_files import check_space, make_folder
     from ..weights.catalogue import PICKLED, catalogue, shown_size
     from ..weights.download import download
     from ..weights.public import to_safetensors
@@ -76,6 +79,9 @@ def get_weights(
         typer.echo(f"{_model_file(folder, public.name)} already exists.")
         return
     missing = [file for file in files if file.state([folder]) != "present"]
+    make_folder(folder)
+    megabytes = sum(file.megabytes for file in missing) + (public.megabytes if public is not None else 0)
+    check_space(folder, round(megabytes * 1e6))
     for file in missing:
         if not file.commercial and not accept_licence:
             _ask_for_consent(file.name, file.licence, file.repo)
@@ -91,7 +97,8 @@ def get_weights(
         place = files[0].found([folder]) or files[0].place(folder)
         if place.suffix in PICKLED:
             to_safetensors(place, converted := place.with_suffix(".safetensors"))
-            place.unlink()
+            if files[0] in missing:  # downloaded just now; else it is the user's own
+                place.unlink()
             place = converted
         typer.echo(str(place))
 
@@ -104,7 +111,7 @@ def verify_weights(models_dir: ModelsDir = None) -> None:
 
     labels = {True: "ok    ", False: "BROKEN", None: "-     "}
     broken = 0
-    for finding in verify(catalogue(), [_folder(models_dir)]):
+    for finding in verify(catalogue(), [_existing(_folder(models_dir))]):
         typer.echo(f"{labels[finding.ok]}  {finding.name}: {finding.message}")
         broken += finding.ok is False
     if broken:
@@ -130,6 +137,7 @@ def convert_weights(
 
     A single .pth, .ckpt, .pt or .bin file becomes a .safetensors file with the same tensors.
     """
+    from ..tensor_files import SUFFIX
     from ..weights.catalogue import PICKLED
     from ..weights.public import convert, layout_named, to_safetensors
 
@@ -141,7 +149,12 @@ def convert_weights(
             raise SettingsError("Give the file to write with --out, such as --out models/echo.safetensors.")
         target = out
         named = [file.partition("=") for file in files]
+        for name, equals, path in named:
+            if not (name and equals and path):
+                raise SettingsError(f"--file {name} names no file: write NAME=PATH, as in --file vae=vae.safetensors.")
         convert(layout_named(what), {name: Path(path) for name, _, path in named}, target)
+    elif Path(what).suffix == SUFFIX:
+        raise SettingsError(f"{what} needs no conversion; to convert a public checkpoint, give its layout and --file.")
     else:
         folder = _folder(models_dir)
         _convert_model(what, folder, out or _model_file(folder, what))
@@ -165,11 +178,13 @@ def selftest_weights(
 ) -> None:
     """Test a model on this machine: render a short demo video, measure it, and make a contact sheet for bug reports."""
     from ..metrics.selftest import selftest
+    from ..output_files import make_folder
     from ..pipelines.load import load_model
     from ..sampling.settings import chosen_settings
     from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
+    make_folder(out_dir)
     model = load_model(name, choose_device(device), model_folders(models_dir))
     settings = chosen_settings(model.config, fast_decode=fast_decode, steps=steps)
     with ProgressBars() as progress:
@@ -214,6 +229,12 @@ def _folder(models_dir: Path | None) -> Path:
         raise SettingsError(
             "Give the models folder with --models-dir, such as --models-dir ComfyUI/models/portraittalk."
         )
+    return folder
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise SettingsError(f"There is no folder {folder}: check --models-dir.")
     return folder
 
 

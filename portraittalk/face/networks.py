@@ -6,14 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import FaceDetectorConfig, FaceMeshConfig, rebuilt
 from ..errors import WeightsError
 from ..models.face_detector import FaceDetector
 from ..models.face_mesh import ExpressionReader, FaceMesh
-from ..tensor_files import fill, read_tensors
+from ..tensor_files import fill, read_tensors, write_tensors
 
 FILE = Path(__file__).parent.parent / "assets" / "face" / "landmarker.safetensors"
 FORMAT = "portraittalk face"
@@ -54,7 +53,5 @@ def load_face_networks(path: Path = FILE, device: torch.device | str = "cpu") ->
 def save_face_networks(path: Path, networks: FaceNetworks) -> None:
     """Write the networks in half precision."""
     config = {"detector": asdict(networks.detector.config), "mesh": asdict(networks.mesh.config)}
-    tensors: dict[str, Tensor] = {name: value.half().contiguous() for name, value in networks.state_dict().items()}
-    part = path.with_suffix(".part")
-    save_file(tensors, part, {"format": FORMAT, "config": json.dumps(config)})
-    part.replace(path)
+    tensors: dict[str, Tensor] = {name: value.half() for name, value in networks.state_dict().items()}
+    write_tensors(path, tensors, {"format": FORMAT, "config": json.dumps(config)})

@@ -111,8 +111,8 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
     path = Path(path)
     if not (math.isfinite(start) and start >= 0):
         raise SettingsError(f"The start of {start} s is invalid: give seconds from the beginning, 0 or more.")
-    if duration is not None and not (math.isfinite(duration) and duration > 0):
-        raise SettingsError(f"The duration of {duration} s is invalid: give seconds above 0.")
+    if duration is not None and not (math.isfinite(duration) and duration >= SHORTEST_SECONDS):
+        raise SettingsError(f"The duration of {duration:g} s is invalid: give at least {SHORTEST_SECONDS} seconds.")
     with open_media(path) as container:
         stream = sound_stream(container, path)
         reading = Reading(start, duration)

@@ -16,6 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..errors import MediaError
+from ..output_files import atomic_file, explained
+from .file_kinds import what_else
 from .profile import to_srgb
 from .salvage import salvaged
 from .tags import EDITED
@@ -74,7 +76,13 @@ def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture
     except Image.DecompressionBombError as error:
         raise MediaError(f"{path.name} has too many pixels to be opened safely: reduce it first.") from error
     except UnidentifiedImageError as error:
-        raise MediaError(f"{path.name} is not an image in a supported format: give another file.") from error
+        raise MediaError(f"{path.name} {what_else(path)}.") from error
+    except OSError as error:
+        if error.errno is not None:  # of the system; Pillow's own have no number
+            raise MediaError(
+                f"{path} cannot be read ({error.strerror}): check the file and its permissions."
+            ) from error
+        raise MediaError(f"{path.name} is damaged or incomplete ({error}): export or copy it again.") from error
     except _UNREADABLE as error:
         raise MediaError(f"{path.name} is damaged or incomplete ({error}): export or copy it again.") from error
 
@@ -97,18 +105,17 @@ def _salvaged(path: Path, max_side: int | None, error: Exception) -> Picture:
     raise error
 
 
-def write_png(picture: Tensor, path: Path) -> None:
-    """Write a model-edited picture (3, H, W) in 0..1, with a comment that marks it as generated.
+def write_png(picture: Tensor, path: Path, comment: str | None = EDITED) -> None:
+    """Write a picture (3, H, W) in 0..1, by default with a comment that marks it as edited by a model.
 
-    Raises MediaError if the file cannot be written.
+    Raises OutputError if the file cannot be written.
     """
-    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    pixels = (picture.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     info = PngInfo()
-    info.add_itxt("Comment", EDITED)
-    try:
-        Image.fromarray(pixels).save(path, format="PNG", pnginfo=info)
-    except OSError as error:
-        raise MediaError(f"{path} cannot be written: {error}.") from error
+    if comment is not None:
+        info.add_itxt("Comment", comment)
+    with atomic_file(path) as part, explained(path):
+        Image.fromarray(pixels).save(part, format="PNG", pnginfo=info)
 
 
 def limit_size(image: Tensor, max_side: int = LARGEST_SIDE) -> Tensor:

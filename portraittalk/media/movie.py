@@ -27,7 +27,7 @@ class MovieFormat:
 
     options: video encoder options for a quality in 0..100. muxer: container options. copied: audio codecs whose packets
     are copied; sound: the encoder for all others. tag: writes the metadata into the finished file, for containers whose
-    muxer does not.
+    muxer does not. fastest: the highest frame rate, above which browsers show every frame for 0.1 s.
     """
 
     codec: str
@@ -37,6 +37,7 @@ class MovieFormat:
     copied: tuple[str, ...] = ()
     sound: str | None = None
     tag: Callable[[Path, dict[str, str]], None] | None = None
+    fastest: Fraction | None = None
 
 
 def _x264(quality: int) -> dict[str, str]:
@@ -54,8 +55,8 @@ def _webp(quality: int) -> dict[str, str]:
 MOVIES = {
     "mp4": MovieFormat("libx264", "yuv420p", _x264, {"movflags": "+faststart"}, ("aac", "mp3", "mp3float"), "aac"),
     "webm": MovieFormat("libvpx-vp9", "yuv420p", _vp9, {}, ("opus", "libopus", "vorbis"), "libopus"),
-    "gif": MovieFormat("gif", "pal8", lambda quality: {}, {"loop": "0"}, tag=tag_gif),
-    "webp": MovieFormat("libwebp_anim", "bgra", _webp, {"loop": "0"}, tag=tag_webp),
+    "gif": MovieFormat("gif", "pal8", lambda quality: {}, {"loop": "0"}, tag=tag_gif, fastest=Fraction(50)),
+    "webp": MovieFormat("libwebp_anim", "bgra", _webp, {"loop": "0"}, tag=tag_webp, fastest=Fraction(90)),
 }
 
 
@@ -74,7 +75,8 @@ class MovieWriter:
     """Encoder for a stream of frames of one size; holds only the encoder's own look-ahead in memory.
 
     size: (height, width) of the frames; the ``size`` attribute is that of the written video. copied: whether the
-    packets of the audio's file are copied, see ``copies_sound``.
+    packets of the audio's file are copied, see ``copies_sound``. count: the number of
+    frames written.
     """
 
     def __init__(
@@ -89,13 +91,21 @@ class MovieWriter:
         tags: dict[str, str],
     ) -> None:
         form = MOVIES[kind]
-        self._path, self._format, self._fps, self._tags = path, form, fps, tags
+        self._path, self._format, self._tags = path, form, tags
+        self._given_fps = fps
+        self._fps = fps if form.fastest is None else min(fps, form.fastest)
+        if self._fps < fps:
+            log.warning(
+                "Browsers play %s with at most %g frames per second: it is written at that rate, with the same length.",
+                kind,
+                self._fps,
+            )
         subsampled = form.pixels == "yuv420p"  # chroma at half the resolution
         self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2) if subsampled else size
         if self.size != size:
             log.warning("%s needs even sides: padded to %dx%d by repeating the edge.", kind, *self.size[::-1])
-        self._count = 0
-        self._palette = _palette_graph(self.size, fps) if kind == "gif" else None
+        self.count = self._given = 0
+        self._palette = _palette_graph(self.size, self._fps) if kind == "gif" else None
         self._sound: CopiedSound | EncodedSound | None = None
         self._container = av.open(path, "w", format=kind, options=_muxer_options(form, tags))
         try:
@@ -126,16 +136,19 @@ class MovieWriter:
         return EncodedSound(self._container, audio, self._format.sound)
 
     def add(self, pixels: np.ndarray) -> None:
-        """Encode a frame (H, W, 3) uint8 and the audio up to its end."""
+        """Encode a frame (H, W, 3) uint8 and the audio up to its end; skip it if the format's rate is lower."""
+        self._given += 1
+        if self.count / self._fps >= self._given / self._given_fps:  # the next frame to write is shown later
+            return
         rows, columns = self.size[0] - pixels.shape[0], self.size[1] - pixels.shape[1]
         frame = av.VideoFrame.from_ndarray(
             np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge"), format="rgb24"
         )
-        frame.pts, frame.time_base = self._count, 1 / self._fps
+        frame.pts, frame.time_base = self.count, 1 / self._fps
         self._container.mux(self._stream.encode(self._converted(frame)))
-        self._count += 1
+        self.count += 1
         if self._sound is not None:
-            self._sound.advance(float(self._count / self._fps))
+            self._sound.advance(float(self.count / self._fps))
 
     def _converted(self, frame: av.VideoFrame) -> av.VideoFrame:
         if self._palette is not None:

@@ -1,6 +1,7 @@
 """Opening media files with FFmpeg: choosing the audio stream and finding time 0 of the timeline, as players do."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -26,7 +27,7 @@ def open_media(path: Path) -> InputContainer:
     if path.is_dir():
         raise MediaError(f"{path} is a folder: give a file.")
     try:
-        return av.open(path)
+        return av.open(os.path.abspath(path))  # FFmpeg takes a relative path such as 12:30.wav for a URL
     except FileNotFoundError as error:
         raise MediaError(f"{path} does not exist: check the path.") from error
     except (av.FFmpegError, OSError) as error:

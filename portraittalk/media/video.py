@@ -1,9 +1,9 @@
 """Writing a video from a stream of frames; the file appears under its final name only when it is complete."""
 
+import io
 import logging
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,18 +11,32 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from ..errors import MediaError, SettingsError
+from ..errors import MediaError, OutputError, SettingsError
+from ..output_files import (
+    atomic_file,
+    atomic_folder,
+    check_file,
+    check_outputs,
+    check_parent,
+    check_space,
+    explained,
+    free_space,
+)
 from ..progress import Progress, ProgressCallback, ignore_progress
 from .audio import Audio, exact_fps, frame_count
 from .movie import MOVIES, MovieWriter, copies_sound
-from .sequence import SequenceWriter, sequence_pattern
+from .sequence import SequenceWriter, frame_name, frames_in, sequence_pattern
 from .tags import GENERATED
 
 log = logging.getLogger(__name__)
 
 KINDS = (*MOVIES, "png")
+# Size of a frame relative to the same picture as PNG, at least: measured with a photograph and a flat drawing in which
+# hardly anything moves, at the lowest quality.
+_LEAST_SHARE = {"mp4": 0.0008, "webm": 0.0008, "webp": 0.0001, "gif": 0.03, "png": 0.8}
 QUALITY = 80
 
 
@@ -30,7 +44,8 @@ QUALITY = 80
 class VideoFile:
     """A written video. path: the file, or for PNGs the folder or the numbered file name.
 
-    seconds: duration of the frames, without the audio. size: (height, width) in pixels.
+    frames: as written, which are fewer than were given if the format has a highest frame rate. seconds: duration of the
+    frames, without the audio. size: (height, width) in pixels.
     """
 
     path: Path
@@ -59,12 +74,12 @@ def write_video(
     quality: 0..100; ignored for gif and png.
     metadata: tags beside the comment that marks the video as generated; gif stores the comment only.
 
-    Raises, before the first frame is requested: MediaError if the output cannot be written, SettingsError for an
-    invalid fps, kind or quality. After any exception, including the iterator's, nothing is left on disk and an existing
-    file is unchanged.
+    Raises, before the first frame is requested: OutputError if the output cannot be written or is the audio's file,
+    SettingsError for an invalid fps, kind or quality. After any exception, including the iterator's, nothing is left on
+    disk and an existing file is unchanged.
     """
     path = Path(path)
-    kind = check_output(path, kind)
+    kind = check_output(path, kind, [] if audio is None or audio.path is None else [audio.path])
     rate = video_rate(fps)
     if not 0 <= quality <= 100:
         raise SettingsError(f"The quality of {quality} is out of range: give 0 (small file) to 100 (best).")
@@ -79,6 +94,7 @@ def write_video(
                 with _explained(path):
                     if writer is None:
                         height, width = chunk.shape[2:]
+                        check_room(path, kind, chunk[0], total)
                         writer = _open(part, path, kind, (height, width), rate, audio, copied, quality, tags)
                     for pixels in _bytes(chunk):
                         writer.add(pixels)
@@ -93,8 +109,12 @@ def write_video(
             if writer is not None:
                 writer.discard()
             raise
-    written = path.with_name(sequence_pattern(path.name)) if kind == "png" and path.suffix else path
-    return VideoFile(written, count, float(count / rate), writer.size)
+    written = path
+    if kind == "png":
+        folder, pattern = _sequence(path)
+        written = folder / pattern if _is_numbered(path) else folder
+        _warn_of_other_frames(folder, pattern, writer.count)
+    return VideoFile(written, writer.count, float(count / rate), writer.size)
 
 
 def video_rate(fps: float | Fraction) -> Fraction:
@@ -105,25 +125,61 @@ def video_rate(fps: float | Fraction) -> Fraction:
     return ntsc if near else exact.limit_denominator(1001)
 
 
-def check_output(path: str | Path, kind: str | None = None) -> str:
+def check_output(path: str | Path, kind: str | None = None, inputs: Iterable[Path] = ()) -> str:
     """Check whether a video can be written, before rendering starts, and return its kind.
 
-    Raises MediaError if the output cannot be written, SettingsError if ``kind`` is unknown.
+    inputs: files that must not be overwritten. Raises OutputError if the output cannot be written or is an input,
+    SettingsError if ``kind`` is unknown.
     """
     path = Path(path)
     if kind is None:
         kind = path.suffix.lower().lstrip(".")
         if kind not in KINDS:
-            raise MediaError(f"{path.name} has no supported suffix: use one of .{', .'.join(KINDS)}.")
+            raise OutputError(f"{path} has no supported suffix: use one of .{', .'.join(KINDS)}.")
     elif kind not in KINDS:
         raise SettingsError(f"The video format {kind} is not supported: choose one of {', '.join(KINDS)}.")
-    if not path.parent.is_dir():
-        raise MediaError(f"{path} cannot be written: the folder {path.parent} does not exist, create it first.")
-    if path.is_dir() and (kind != "png" or any(path.iterdir())):
-        what = "is a folder: add a file name" if kind != "png" else "is a folder with files in it: choose a new one"
-        raise MediaError(f"{path} cannot be written because it {what}.")
-    _remove(_begin(path, kind))
+    inputs = list(inputs)
+    check_parent(path)
+    check_outputs([path], inputs)
+    if kind != "png":
+        check_file(path)
+        return kind
+    folder, pattern = _sequence(path)
+    if _is_numbered(path):
+        check_outputs(frames_in(folder, pattern).values(), inputs)
+    elif path.is_dir() and any(path.iterdir()):
+        raise OutputError(f"{path} cannot be written because it is a folder with files in it: choose a new one.")
+    check_file(folder / frame_name(pattern, 0) if folder.is_dir() else folder)
     return kind
+
+
+def check_room(path: str | Path, kind: str, picture: Tensor, frames: int) -> None:
+    """Raise OutputError if the disk certainly has too little space for so many frames like ``picture`` (3, H, W)."""
+    share = _LEAST_SHARE[kind] * frames
+    if share * picture.numel() > free_space(path):  # only then it matters how well the picture can be compressed
+        png = io.BytesIO()
+        Image.fromarray(next(_bytes(picture[None]))).save(png, "PNG", compress_level=4)
+        check_space(path, round(share * len(png.getvalue())))
+
+
+def _is_numbered(path: Path) -> bool:
+    """Return whether a PNG sequence is written as numbered files beside others, and not into a folder of its own."""
+    return path.suffix.lower() == ".png"
+
+
+def _sequence(path: Path) -> tuple[Path, str]:
+    """Return the folder and the file name pattern of a PNG sequence."""
+    return (path.parent, sequence_pattern(path.name)) if _is_numbered(path) else (path, "frame_%05d.png")
+
+
+def _warn_of_other_frames(folder: Path, pattern: str, count: int) -> None:
+    others = sorted(number for number in frames_in(folder, pattern) if number >= count)
+    if others:
+        log.warning(
+            "%s also has frames of another video, from %s on: remove them before you use the sequence.",
+            folder,
+            frame_name(pattern, others[0]),
+        )
 
 
 def _open(
@@ -141,7 +197,7 @@ def _open(
         return MovieWriter(part, kind, size, rate, audio, copied, quality, tags)
     if audio is not None:
         log.warning("A PNG sequence cannot store audio: it is written without sound.")
-    return SequenceWriter(part, sequence_pattern(path.name) if path.suffix else "frame_%05d.png", size, tags)
+    return SequenceWriter(part, _sequence(path)[1], size, tags)
 
 
 def _bytes(chunk: Tensor) -> Iterator[np.ndarray]:
@@ -156,49 +212,14 @@ def _bytes(chunk: Tensor) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Convert encoder and disk errors to MediaError; must not enclose the iterator that renders the frames."""
+    """Convert encoder and disk errors to OutputError; must not enclose the iterator that renders the frames."""
     try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{path.name} could not be written ({error.strerror}): check the disk and the format."
-        ) from error
+        with explained(path):
+            yield
+    except av.FFmpegError as error:
+        raise OutputError(f"{path} could not be encoded ({error.strerror}): choose another format.") from error
 
 
-@contextmanager
-def _appearing(path: Path, kind: str) -> Iterator[Path]:
-    """Yield a temporary file beside ``path`` (a folder for PNGs), renamed to it on success and removed on failure."""
-    part = _begin(path, kind)
-    try:
-        yield part
-        with _explained(path):
-            _publish(part, path)
-    finally:
-        _remove(part)
-
-
-def _begin(path: Path, kind: str) -> Path:
-    part = path.with_name(path.name + ".part")
-    try:
-        _remove(part)
-        part.mkdir() if kind == "png" else part.touch()
-    except OSError as error:
-        raise MediaError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
-    return part
-
-
-def _publish(part: Path, path: Path) -> None:
-    if part.is_dir() and path.suffix:  # a numbered name: the files go into the parent folder, which may hold others
-        for file in part.iterdir():
-            file.replace(path.parent / file.name)
-        return
-    if path.is_dir():
-        path.rmdir()
-    part.replace(path)
-
-
-def _remove(part: Path) -> None:
-    if part.is_dir():
-        shutil.rmtree(part)
-    else:
-        part.unlink(missing_ok=True)
+def _appearing(path: Path, kind: str) -> AbstractContextManager[Path]:
+    """Return the context of a temporary file, or of a folder for PNGs, that is put in place on success."""
+    return atomic_folder(_sequence(path)[0]) if kind == "png" else atomic_file(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import MediaError, PortraitTalkError
 from ..media.source import PICTURES, VIDEOS
+from ..output_files import check_outputs, make_folder, write_text
 from ..progress import Progress, ProgressCallback, ignore_progress
 from .evaluate import Evaluation, Subject, replayed
 from .figures import Figures, shown, table
@@ -22,6 +23,7 @@ from .report import page
 
 log = logging.getLogger(__name__)
 
+VIDEO_FOLDER = "videos"
 SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus")
 
 
@@ -36,9 +38,11 @@ class Failure:
 def subjects_in(folder: Path) -> list[Subject | Failure]:
     """Return the subjects of a folder by name; a picture without speech becomes a Failure.
 
-    Raises MediaError if there are none.
+    Raises MediaError if there are none, or no such folder.
     """
-    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    if not folder.is_dir():
+        raise MediaError(f"There is no folder {folder}: give a folder of pictures with speech files.")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
 
     def found(stem: str, suffixes: tuple[str, ...]) -> Path | None:
         return next((p for p in files if p.stem == stem and p.suffix.lower() in suffixes), None)
@@ -58,6 +62,19 @@ def subjects_in(folder: Path) -> list[Subject | Failure]:
     return subjects
 
 
+def prepare_output(subjects: list[Subject | Failure], out: Path) -> dict[str, Path]:
+    """Create the folders of a benchmark and return the video to write for each subject, by its name.
+
+    Raises OutputError if they cannot be written, or a file of a subject would be overwritten.
+    """
+    measured = [subject for subject in subjects if isinstance(subject, Subject)]
+    videos = {subject.name: out / VIDEO_FOLDER / f"{subject.name}.mp4" for subject in measured}
+    reports = [out / f"report.{kind}" for kind in ("json", "tsv", "md", "html")]
+    check_outputs([*videos.values(), *reports], {path for subject in measured for path in subject.files})
+    make_folder(out / VIDEO_FOLDER)
+    return videos
+
+
 def benchmark(
     subjects: list[Subject | Failure],
     measure: Callable[[Subject, Path], Evaluation],
@@ -69,10 +86,9 @@ def benchmark(
 
     Writes ``report.json``, ``report.tsv``, ``report.md`` and ``report.html`` into ``out``, updated after each subject,
     and the videos into ``out/videos``. A subject that cannot be measured is listed in the report with its error. FID
-    and FVD are added at the end.
+    and FVD are added at the end. Raises OutputError as ``prepare_output`` does.
     """
-    videos = out / "videos"
-    videos.mkdir(parents=True, exist_ok=True)
+    videos = prepare_output(subjects, out)
     results: list[Evaluation | Failure] = []
     for number, subject in enumerate(subjects):
         progress(Progress("benchmark", number, len(subjects)))
@@ -80,7 +96,7 @@ def benchmark(
             results.append(subject)
         else:
             try:
-                results.append(measure(subject, videos / f"{subject.name}.mp4"))
+                results.append(measure(subject, videos[subject.name]))
             except PortraitTalkError as error:
                 log.warning("%s: %s", subject.name, error)
                 results.append(Failure(subject.name, str(error)))
@@ -141,13 +157,13 @@ def _write(results: list[Evaluation | Failure], out: Path, title: str, sets: Dis
         "failures": {failure.name: failure.sentence for failure in failures},
         "curves": {r.figures.subject: _numbers(r) for r in results if isinstance(r, Evaluation)},
     }
-    (out / "report.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
-    (out / "report.tsv").write_text(table(rows) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(markdown(results, sets), encoding="utf-8")
+    write_text(out / "report.json", json.dumps(values, indent=1, ensure_ascii=False))
+    write_text(out / "report.tsv", table(rows) + "\n")
+    write_text(out / "report.md", markdown(results, sets))
     measured = [r for r in results if isinstance(r, Evaluation)]
     errors = {failure.name: failure.sentence for failure in failures}
     html = page(title, measured, errors, medians(rows), notes(results, sets))
-    (out / "report.html").write_text(html, encoding="utf-8")
+    write_text(out / "report.html", html)
 
 
 def _numbers(result: Evaluation) -> dict[str, list[float | None]]:

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
@@ -18,7 +17,7 @@ from ..face.rigid import rigid_fit, undo_rigid
 from ..media.audio import Audio
 from ..models.face_basis import load_basis
 from ..speech.features import encode_speech
-from ..tensor_files import fill, read_tensors
+from ..tensor_files import fill, read_tensors, write_tensors
 from ..types import Face
 
 FILE = Path(__file__).parents[1] / "assets" / "metrics" / "adfd.safetensors"
@@ -110,6 +109,4 @@ def load_dynamics(path: Path = FILE) -> DynamicsNet:
 
 def save_dynamics(path: Path, net: DynamicsNet) -> None:
     """Write the network in half precision."""
-    part = path.with_suffix(".part")
-    save_file({name: value.half().contiguous() for name, value in net.state_dict().items()}, part, {"format": FORMAT})
-    part.replace(path)
+    write_tensors(path, {name: value.half() for name, value in net.state_dict().items()}, {"format": FORMAT})

@@ -17,13 +17,13 @@ from ..face.detect import FaceProvider
 from ..media.audio import read_audio
 from ..media.image import read_image
 from ..media.reader import read_video
-from ..media.video import write_video
+from ..media.video import check_output, write_video
 from ..motion.geometry import lip_aperture
 from ..pipelines.load import AnyPipeline
 from ..pipelines.talk import TalkingFrames, talk
 from ..sampling.settings import usual_settings
 from ..sampling.windows import plan_windows
-from ..speech.phones import Phone, read_phones
+from ..speech.phones import read_phones
 from ..types import SamplingSettings
 from .adfd import adfd, score
 from .dynamics import FPS, load_dynamics, measures_of_faces
@@ -59,6 +59,10 @@ class Subject:
     phones: Path | None = None
     references: int = 1
 
+    @property
+    def files(self) -> list[Path]:
+        return [path for path in (self.portrait, self.speech, self.real, self.phones) if path is not None]
+
 
 def replayed(clip: Path, phones: Path | None = None, references: int = 1) -> Subject:
     """Return the subject that regenerates a real clip from its first frame and its audio."""
@@ -93,12 +97,13 @@ def evaluate(
     nets: MetricNets | None = None,
 ) -> Evaluation:
     """Generate the subject's video ``out`` and measure it. Raises PortraitTalkError if a file cannot be used."""
+    check_output(out, inputs=subject.files)
     settings, nets = settings or usual_settings(model.config), nets or MetricNets()
     generated_features, real_features = (FeatureReader(nets.inception, nets.i3d) for _ in range(2))
     is_replay = subject.portrait == subject.real
     clip = None if subject.real is None else read_video(subject.real, FPS)
     portrait = next(iter(clip)) if clip is not None and is_replay else read_image(subject.portrait).flattened()
-    phones = [] if subject.phones is None else _phones(subject.phones)
+    phones = [] if subject.phones is None else read_phones(subject.phones)
     sound = read_audio(subject.speech)
     identity = model.encode_identity([portrait], provider=provider)
     real, counts = None, None
@@ -197,15 +202,6 @@ def _widest(lips: Tensor, count: int) -> tuple[list[int], Tensor]:
         near = (torch.arange(len(lips)) - chosen[-1]).abs() < AWAY
         candidates, distant = candidates & ~near, distant & ~near
     return chosen, distant
-
-
-def _phones(path: Path) -> list[Phone]:
-    try:
-        return read_phones(path)
-    except ValueError as error:
-        raise MediaError(
-            f"{path.name} is not a phone file: give lines with start and end in seconds and a phone."
-        ) from error
 
 
 def _compared_to_real(

@@ -11,6 +11,7 @@ from ..face.detect import FaceProvider
 from ..media.audio import Audio
 from ..media.reader import VideoReader, read_video
 from ..media.video import write_video
+from ..output_files import temporary_folder
 from .adfd import adfd
 from .dynamics import FPS, DynamicsNet, measures_of_faces
 
@@ -102,8 +103,8 @@ def _curves(video: VideoReader, provider: FaceProvider) -> Tensor:
 def _still(video: VideoReader, provider: FaceProvider, count: int) -> Tensor:
     """Return the curves of a still video of the first frame, encoded and detected like any other video."""
     first = next(iter(video))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "still.mp4"
+    with temporary_folder(Path(tempfile.gettempdir())) as folder:
+        path = folder / "still.mp4"
         write_video([first.expand(count, -1, -1, -1)], path, FPS)
         return _curves(read_video(path, FPS), provider)
 

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -22,8 +21,10 @@ from ..face.align import aligned_crop, extract_crop
 from ..face.mesh import MeshProvider
 from ..face.topology import LIPS_OUTER
 from ..media.audio import read_audio
+from ..media.image import write_png
 from ..media.reader import read_video
 from ..media.video import write_video
+from ..output_files import make_folder, write_text
 from ..pipelines.load import AnyPipeline, load_model
 from ..pipelines.mini import MiniPipeline
 from ..pipelines.talk import talk
@@ -108,7 +109,7 @@ def selftest(
     """
     if not seconds >= SHORTEST:
         raise SettingsError(f"The self-test length of {seconds:g} s is too short: give at least {SHORTEST:g} s.")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     config, device = model.config, model.device
     settings = settings or usual_settings(config)
     sound = read_audio(DEMO / "speech.wav", duration=seconds)
@@ -160,8 +161,8 @@ def selftest(
         identity_distance=observed.distance,
         outside_psnr=_number(observed.outside_psnr),
     )
-    (folder / "report.json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-    _save(contact_sheet(identity, video, observed.faces), folder / "sheet.png")
+    write_text(folder / "report.json", json.dumps(asdict(result), indent=1) + "\n")
+    write_png(contact_sheet(identity, video, observed.faces), folder / "sheet.png", comment=None)
     return result
 
 
@@ -206,10 +207,6 @@ def _tile(picture: Tensor) -> Tensor:
     tile = torch.ones(3, TILE, TILE)
     tile[:, : size[0], : size[1]] = interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
     return tile
-
-
-def _save(image: Tensor, path: Path) -> None:
-    Image.fromarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()).save(path)
 
 
 def _number(value: float | None) -> float | None:

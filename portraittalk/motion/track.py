@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing_extensions import Self
 
 from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..errors import MotionError
+from ..output_files import write_text
 from ..types import Movable
 
 FORMAT = "portraittalk.motion"
@@ -68,22 +68,15 @@ class MotionTrack(Movable):
     def save(self, path: Path | str) -> None:
         """Write JSON with one line per frame; coefficients that are 0 are omitted.
 
-        Raises MotionError if the track holds NaN or infinity, or the file cannot be written.
+        Raises MotionError if the track holds NaN or infinity, OutputError if the file cannot be written.
         """
-        path = Path(path)
         if not all(getattr(self, name).isfinite().all() for name in TENSORS):
             raise MotionError(
                 f"The motion track holds NaN or infinity, so '{path}' was not written: remove these values."
             )
         head = json.dumps(self._head())[1:-1]
         lines = ",\n".join(json.dumps(frame) for frame in self._frames())
-        partial = path.with_name(path.name + ".part")
-        try:
-            partial.write_text(f'{{{head},\n"frames": [\n{lines}\n]}}\n', encoding="utf-8")
-            os.replace(partial, path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise MotionError(f"The motion track cannot be written to '{path}': {error.strerror}.") from error
+        write_text(path, f'{{{head},\n"frames": [\n{lines}\n]}}\n')
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

@@ -16,7 +16,7 @@ from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.track import MotionTrack
 from ..motion.transform import fit_to_speech, scale
 from ..progress import ProgressCallback, ignore_progress
-from ..sampling.settings import check_fps, check_number, check_settings, usual_settings
+from ..sampling.settings import check_fps, check_motion, check_settings, usual_settings
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import Output
 from .load import AnyPipeline, load_model
@@ -84,10 +84,7 @@ def talk(
     pipeline = load_model(model) if isinstance(model, str) else model
     settings = settings or usual_settings(pipeline.config)
     check_fps(fps)
-    check_number("head motion", head_motion)
-    check_number("expression strength", expression_strength)
-    check_number("liveliness", liveliness)
-    check_number("number of blinks per minute", blinks_per_minute)
+    check_motion(head_motion, expression_strength, liveliness, blinks_per_minute)
     check_settings(settings, pipeline.config)
     check_inputs(pipeline.config, prompt, negative_prompt, motion is not None)
     style = Style() if pipeline.makes_motion else pipeline.encode_style(prompt, negative_prompt)

@@ -76,7 +76,16 @@ def check_fps(fps: float) -> None:
         raise SettingsError(f"The frame rate must be between 1 and 120 fps, not {fps:g}.")
 
 
-def check_number(name: str, value: float) -> None:
-    """Raise SettingsError unless ``value`` is a finite number of at least 0."""
-    if not (math.isfinite(value) and value >= 0):
-        raise SettingsError(f"The {name} must be a finite number of at least 0, not {value}.")
+def check_number(name: str, value: float, highest: float = math.inf) -> None:
+    """Raise SettingsError unless ``value`` is a finite number from 0 to ``highest``."""
+    if not (math.isfinite(value) and 0 <= value <= highest):
+        allowed = "a finite number of at least 0" if highest == math.inf else f"between 0 and {highest:g}"
+        raise SettingsError(f"The {name} must be {allowed}, not {value:g}.")
+
+
+def check_motion(head_motion: float, expression_strength: float, liveliness: float, blinks_per_minute: float) -> None:
+    """Raise SettingsError unless each is in a range within which a face keeps its shape."""
+    check_number("head motion", head_motion, 10)
+    check_number("expression strength", expression_strength, 10)
+    check_number("liveliness", liveliness, 10)
+    check_number("number of blinks per minute", blinks_per_minute, 120)

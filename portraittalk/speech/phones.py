@@ -9,6 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..errors import MediaError
+from ..output_files import write_text
+
 PHONES: tuple[str, ...] = (
     "SIL",
     "AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW",
@@ -46,13 +49,20 @@ class Phone:
 
 def write_phones(path: Path, phones: list[Phone]) -> None:
     """Write a phone file."""
-    path.write_text("".join(f"{p.start:.4f} {p.end:.4f} {p.name}\n" for p in phones), encoding="utf-8")
+    write_text(path, "".join(f"{p.start:.4f} {p.end:.4f} {p.name}\n" for p in phones))
 
 
 def read_phones(path: Path) -> list[Phone]:
-    """Read a phone file."""
-    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
-    return [Phone(float(start), float(end), name) for start, end, name in lines]
+    """Read a phone file. Raises MediaError if it is missing or something else."""
+    try:
+        lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+        return [Phone(float(start), float(end), name) for start, end, name in lines]
+    except OSError as error:
+        raise MediaError(f"The phone file {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise MediaError(
+            f"{path.name} is not a phone file: give lines with start and end in seconds and a phone."
+        ) from error
 
 
 def phone_labels(phones: list[Phone], count: int, fps: float) -> Tensor:

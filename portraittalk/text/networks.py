@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import LookConfig, TextConfig, rebuilt
 from ..errors import WeightsError
 from ..models.look_net import LookNet, LookReader
 from ..models.text_net import ExpressionNet, SentenceNet
-from ..tensor_files import fill, read_tensors
+from ..tensor_files import fill, read_tensors, write_tensors
 
 C = TypeVar("C")
 N = TypeVar("N", bound=nn.Module)
@@ -86,10 +85,8 @@ def _load(path: Path, form: str, what: str, config_class: type[C], build: Callab
 
 def _save(path: Path, form: str, networks: nn.Module, config: Any) -> None:
     state: dict[str, Tensor] = networks.state_dict()
-    tensors = {name: (x.half() if x.is_floating_point() else x).contiguous() for name, x in state.items()}
-    part = path.with_suffix(".part")
-    save_file(tensors, part, {"format": form, "config": json.dumps(asdict(config))})
-    part.replace(path)
+    tensors = {name: x.half() if x.is_floating_point() else x for name, x in state.items()}
+    write_tensors(path, tensors, {"format": form, "config": json.dumps(asdict(config))})
 
 
 @lru_cache(maxsize=1)

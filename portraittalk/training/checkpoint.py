@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from ..tensor_files import check_tensors, read_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -26,29 +27,29 @@ def save(model: nn.Module, average: nn.Module, optimizer: Any, step: int, second
         "step": torch.tensor(step),
         "seconds": torch.tensor(seconds, dtype=torch.double),
     }
-    _write(out / "state.safetensors", state)
-    _write(out / "weights.safetensors", dict(average.state_dict()))
+    write_tensors(out / "state.safetensors", state)
+    write_tensors(out / "weights.safetensors", average.state_dict())
 
 
 def resume(model: nn.Module, average: nn.Module, optimizer: Any, out: Path) -> tuple[int, float]:
-    """Load the state in ``out`` into the arguments; return the step and the seconds trained (0, 0 if there is none)."""
-    if not (out / "state.safetensors").exists():
+    """Load the state in ``out`` into the arguments; return the step and the seconds trained (0, 0 if there is none).
+
+    Raises WeightsError if the state is damaged or of another network.
+    """
+    path = out / "state.safetensors"
+    if not path.exists():
         return 0, 0.0
-    tensors = load_file(out / "state.safetensors")
+    tensors = read_tensors(path)[1]
     for network, prefix in ((model, "model."), (average, "average.")):
-        network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-    state: dict[int, dict[str, Tensor]] = {}
+        state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        check_tensors(network.state_dict(), state, f"{path}, from which the run resumes,")
+        network.load_state_dict(state)
+    moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+            moments.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     step, seconds = int(tensors["step"]), float(tensors["seconds"])
     logger.info("resumed at step %d, after %.0f s", step, seconds)
     return step, seconds
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    part = path.with_suffix(".part")
-    save_file({name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}, part)
-    part.replace(path)

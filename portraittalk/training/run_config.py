@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from ..errors import SettingsError
+from ..output_files import check_outputs, identity, make_folder, write_text
+from ..tensor_files import check_tensor_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +26,16 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 RECIPES = Path(__file__).parent / "recipes"
 COMMAND = "command"  # key that names the command a file is for
+RESULT = "file"  # setting that names a file to write; all other paths are inputs
+# What trainers write into a run's folder.
+WRITTEN = (
+    "run.toml",
+    "log.jsonl",
+    "state.safetensors",
+    "weights.safetensors",
+    "utterances.safetensors",
+    "adfd.safetensors",
+)
 
 
 @dataclass(frozen=True)
@@ -92,8 +104,24 @@ def build(kind: type[T], layers: list[Layer]) -> T:
         raise SettingsError(message) from None
 
 
-def write_run(run: Any, command: str, out: Path) -> None:
-    """Write ``run.toml`` into the run's folder, with absolute paths; warn if a resumed run's settings changed."""
+def check_run(run: Any, out: Path) -> None:
+    """Raise SettingsError if an input of the run does not exist, OutputError if one would be overwritten."""
+    paths = {f.name: getattr(run, f.name) for f in fields(run) if isinstance(getattr(run, f.name), Path)}
+    result = paths.pop(RESULT, None)
+    for name, path in paths.items():
+        if not path.exists():
+            raise SettingsError(f"The run's '{name}' {path} does not exist: check the path.")
+    check_outputs([out / name for name in WRITTEN], paths.values())
+    if result is not None:
+        check_tensor_file(result, paths.values())
+
+
+def write_run(run: Any, command: str, out: Path, config: Path | None = None) -> None:
+    """Write ``run.toml`` into the run's folder, with absolute paths; warn if a resumed run's settings changed.
+
+    config: the user's file of settings. If it is that ``run.toml`` and complete, it is left as it is; raises
+    SettingsError if it would be overwritten by other settings.
+    """
     if os.environ.get("RANK", "0") != "0":  # set by torchrun: only one process writes
         return
     import tomli_w
@@ -105,8 +133,15 @@ def write_run(run: Any, command: str, out: Path) -> None:
         changed = [key for key in before | now if before.get(key) != now.get(key)]
         if changed:
             logger.warning("The run in %s resumes with changed settings: %s.", out, ", ".join(changed))
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(tomli_w.dumps(values), encoding="utf-8")
+    make_folder(out)
+    if config is not None and identity(config) == identity(path):
+        if dict(_flat(_read(path, command).values)) != dict(_flat(_plain(asdict(run)))):
+            raise SettingsError(
+                f"{path} would be overwritten by the record of this run: copy it to another name, and give that with "
+                "--config."
+            )
+        return
+    write_text(path, tomli_w.dumps(values))
 
 
 def _read(path: Path, command: str) -> Layer:
@@ -114,6 +149,10 @@ def _read(path: Path, command: str) -> Layer:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"There is no file {path}: give a TOML file with training settings.") from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}): give a TOML file with training settings."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}.") from None
     file_command = values.pop(COMMAND, command)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
+
+from ..media.image import write_png
+from ..output_files import explained, make_folder, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +49,10 @@ class RunLog:
     def __init__(self, out: Path, step: int) -> None:
         self._out = out
         self._file = out / "log.jsonl"
-        lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True) if self._file.exists() else []
+        whole = (line.rstrip() for line in lines if line.endswith("\n"))  # a full disk or a crash cuts the last one
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        write_text(self._file, "".join(f"{line}\n" for line in kept))
         self._board: Any = None
         if find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
@@ -70,11 +73,11 @@ class RunLog:
             self._scalars(step, scalars)
         for name, picture in results.items():
             if picture.ndim == 3:
-                pixels = (picture.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
                 path = self._out / "pictures" / f"{name}_{step:07d}.png"
-                path.parent.mkdir(exist_ok=True)
-                Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(path)
+                make_folder(path.parent)
+                write_png(picture, path, comment=None)
                 if self._board is not None:
+                    pixels = (picture.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
                     self._board.add_image(name, pixels, step)
 
     def close(self) -> None:
@@ -82,7 +85,7 @@ class RunLog:
             self._board.close()
 
     def _write(self, step: int, values: dict[str, float]) -> None:
-        with self._file.open("a", encoding="utf-8") as file:
+        with explained(self._file), self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:

@@ -21,6 +21,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..output_files import make_folder
 from .checkpoint import resume, save
 from .run_log import Means, RunLog
 
@@ -103,7 +104,7 @@ def fit(
     if config.bf16 and not native_bf16:
         logger.warning("This %s has no native bf16: training in fp32.", device.type)
     precision = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and native_bf16)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = _groups(model, config.slow)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99))

@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import WeightsError
+from ..output_files import explained, make_folder, write_text
 from .catalogue import PublicFile, is_complete, shown_size
 
 RECEIPTS = "received.json"
@@ -21,25 +26,36 @@ def download(file: PublicFile, folder: Path, endpoint: str | None = None) -> Pat
 
     endpoint: URL of a mirror of the hub. The SHA-256 is checked against the catalogue's, or else the one announced by
     the hub, and a file with another hash is deleted. Size, hash and revision are recorded in ``received.json`` next to
-    the file. A partial download is kept and resumed by the next call.
+    the file. A partial download is kept and resumed by the next call. Of two processes, one waits for the other.
     Raises WeightsError if ``huggingface_hub`` is not installed, the connection fails, the disk is full or the hash is
-    wrong.
+    wrong; OutputError if the folder cannot be written.
     """
-    existing = file.found([folder])
-    if existing is not None and is_complete(existing):
+    existing = _complete(file, folder)
+    if existing is not None:
         return existing
     try:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
-        from huggingface_hub.file_download import http_get
-        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, not re-exported
+        import huggingface_hub  # noqa: F401
     except ImportError as error:
         raise WeightsError(
             f"Downloads need the Hugging Face library: {HOW_TO}. Or download {file.wanted_in(folder)} yourself."
         ) from error
-    place = file.place(folder)
-    unfinished = place.parent / UNFINISHED
+    unfinished = file.place(folder).parent / UNFINISHED
+    make_folder(unfinished)
+    with _alone_in(unfinished):
+        return _complete(file, folder) or _fetch(file, file.place(folder), unfinished, endpoint)
+
+
+def _complete(file: PublicFile, folder: Path) -> Path | None:
+    path = file.found([folder])
+    return path if path is not None and is_complete(path) else None
+
+
+def _fetch(file: PublicFile, place: Path, unfinished: Path, endpoint: str | None) -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, not re-exported
+
     try:
-        unfinished.mkdir(parents=True, exist_ok=True)
         metadata = get_hf_file_metadata(hf_hub_url(file.repo, file.path, endpoint=endpoint))
         part = unfinished / f"{file.name}.{metadata.etag}"  # a partial download of another version is not resumed
         with part.open("ab") as stream:
@@ -64,10 +80,28 @@ def download(file: PublicFile, folder: Path, endpoint: str | None = None) -> Pat
         raise WeightsError(
             f"The download of {file.name} had the SHA-256 {digest} instead of {expected} and was deleted; try again."
         )
-    part.replace(place)
+    with explained(place):
+        part.replace(place)
     receipt = {"sha256": digest, "announced": expected is not None, "revision": metadata.commit_hash}
     _write_receipt(place, {"bytes": place.stat().st_size, **receipt})
     return place
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in this block for the folder, where the system can lock folders."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def received(place: Path) -> dict[str, Any]:
@@ -88,7 +122,7 @@ def sha256_of(path: Path) -> str:
 def _write_receipt(place: Path, receipt: dict[str, Any]) -> None:
     receipts = place.parent / RECEIPTS
     known = json.loads(receipts.read_text(encoding="utf-8")) if receipts.is_file() else {}
-    receipts.write_text(json.dumps(known | {place.name: receipt}, indent=1) + "\n", encoding="utf-8")
+    write_text(receipts, json.dumps(known | {place.name: receipt}, indent=1) + "\n")
 
 
 def _check_free_space(file: PublicFile, part: Path, needed: int) -> None:

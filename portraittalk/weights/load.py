@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
-from ..tensor_files import check_tensors, fill, listed, read_shapes, read_tensors
+from ..tensor_files import check_tensor_file, check_tensors, fill, listed, read_shapes, read_tensors, write_tensors
 from .networks import build_networks
 
 FORMAT = "portraittalk"
@@ -66,7 +64,7 @@ def config_in(header: Mapping[str, str], path: Path) -> PortraitTalkConfig:
 def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write the state dicts of all networks, by name, to one file, atomically.
 
-    Raises WeightsError if a network is missing or does not fit ``config``, or the file cannot be written.
+    Raises WeightsError if a network is missing or does not fit ``config``, OutputError if the file cannot be written.
     """
     with torch.device("meta"):
         networks = build_networks(config)
@@ -76,27 +74,25 @@ def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Map
         )
     for name, module in networks.items():
         check_tensors(module.state_dict(), parts[name], name)
-    tensors = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
+    tensors = {f"{part}.{key}": value for part, state in parts.items() for key, value in state.items()}
     header = {"format": FORMAT, "portraittalk_config": json.dumps(config.to_dict())}
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, unfinished, header)
-        unfinished.replace(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be written: {error}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_tensors(path, tensors, header)
 
 
 def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> None:
-    """Join separately trained networks (name -> file) into one file, in half precision. Raises WeightsError.
+    """Join separately trained networks (name -> file) into one file, in half precision.
 
     Of a file with several networks, as a training stage writes it, only the keys prefixed with the name are used.
+    Raises WeightsError for files that do not fit, OutputError if ``path`` cannot be written or is one of them.
     """
+    check_tensor_file(path, files.values())
+    with torch.device("meta"):
+        networks = build_networks(config)
     parts = {}
     for name, file in files.items():
         tensors = read_tensors(file)[1]
         own = _under(name, tensors) or tensors
+        check_tensors(networks[name].state_dict(), own, f"{file}, given as {name},")
         parts[name] = {key: value.half() if value.is_floating_point() else value for key, value in own.items()}
     save_weights(path, config, parts)
 

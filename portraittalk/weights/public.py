@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import pickle
 import re
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
@@ -10,12 +9,19 @@ from pathlib import Path
 
 import torch
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from ..tensor_files import MISSHAPED, MISSING, SUFFIX, UNEXPECTED, mismatch_message, read_tensors
+from ..tensor_files import (
+    MISSHAPED,
+    MISSING,
+    SUFFIX,
+    UNEXPECTED,
+    check_tensor_file,
+    mismatch_message,
+    read_tensors,
+    write_tensors,
+)
 from .files import BUILT_IN, find_weights
 from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
@@ -35,11 +41,14 @@ def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
 
     Optional files: "taesd", and "lcm_lora" for models that predict noise.
     Raises WeightsError if a file is missing or cannot be read, if keys are missing, unexpected or of the wrong shape
-    (the message names a few, the log all of them), or if files are for different training targets.
+    (the message names a few, the log all of them), or if files are for different training targets; OutputError, before
+    files are read, if ``out`` cannot be written or is one of them.
     """
     layout = extended(layout, files)
     with torch.device("meta"):
         networks = build_networks(layout.config)
+    values = sum(value.numel() for network in networks.values() for value in network.state_dict().values())
+    check_tensor_file(out, files.values(), values * torch.half.itemsize)
     states = gathered(layout, {name: read_public(path) for name, path in files.items()}, networks)
     parts = {network: {key: half(value) for key, value in state.items()} for network, state in states.items()}
     save_weights(out, layout.config, parts)
@@ -118,17 +127,12 @@ def converted_name(model: str, files: Mapping[str, Path]) -> str:
 
 
 def to_safetensors(path: Path, out: Path) -> None:
-    """Convert a pickled file to a safetensors file with the same tensors. Raises WeightsError if it cannot be read or
-    written."""
-    state = read_public(path)
-    unfinished = out.with_name(out.name + ".part")
-    try:
-        save_file({key: value.clone().contiguous() for key, value in state.items()}, unfinished)
-        unfinished.replace(out)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{out} cannot be written: {error}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Convert a pickled file to a safetensors file with the same tensors.
+
+    Raises WeightsError if it cannot be read, OutputError if the new file cannot be written.
+    """
+    check_tensor_file(out, [path])
+    write_tensors(out, read_public(path))
 
 
 def layout_named(name: str) -> Layout:
@@ -238,8 +242,8 @@ def read_public(path: Path) -> dict[str, Tensor]:
     try:
         zipped = zipfile.is_zipfile(path)  # torch's format since 1.6, which can be memory-mapped
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        first = str(error).splitlines()[0]
+    except Exception as error:  # anything, as the bytes of the file are commands of the unpickler
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
             f"{path.name} is damaged or contains more than tensors ({first}); download it again."
         ) from error

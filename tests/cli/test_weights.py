@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from portraittalk import cli
-from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.errors import OutputError, SettingsError, WeightsError
 from portraittalk.models.autoencoder import FastDecoder
 from portraittalk.pipelines.load import load_model
 from portraittalk.pipelines.prompt import VOCABULARY
@@ -40,6 +40,7 @@ def tiny(checkpoint, hub, monkeypatch, tmp_path):
     save_file({key: value.contiguous() for key, value in FastDecoder().tiny.state_dict().items()}, taesd)
     for role, file in catalogue().models["echomimic"].files.items():
         hub.files[f"{file.repo}/{file.path}"] = (checkpoint[2] | {"taesd": taesd})[role].read_bytes()
+    monkeypatch.setattr("portraittalk.output_files.free_space", lambda path: 10**12)  # as if the files had full size
     return hub
 
 
@@ -108,6 +109,28 @@ def test_a_pickled_file_becomes_safetensors_and_one_with_code_does_not(run, tmp_
     with pytest.raises(WeightsError, match=r"code\.pth"):
         run("convert", tmp_path / "code.pth")
     assert not (tmp_path / "code.safetensors").exists()
+
+
+def test_only_what_was_downloaded_is_deleted_after_the_conversion(run, hub, tmp_path):
+    file = catalogue().files["echomimic_face_locator.pth"]
+    own = file.place(tmp_path)
+    own.parent.mkdir()
+    torch.save({"weight": torch.ones(2)}, own)
+    place = ("--models-dir", tmp_path, "--endpoint", hub.endpoint)
+    hub.files[f"{file.repo}/{file.path}"] = own.read_bytes()
+    assert run("get", file.name, *place).strip().endswith("echomimic_face_locator.safetensors")
+    assert own.is_file() and not hub.asked
+    own.unlink()
+    own.with_suffix(".safetensors").unlink()
+    run("get", file.name, *place)
+    assert not own.exists() and own.with_suffix(".safetensors").is_file() and hub.asked
+
+
+def test_too_little_space_is_known_before_a_download(run, hub, tmp_path, monkeypatch):
+    monkeypatch.setattr("portraittalk.output_files.free_space", lambda path: 10**9)
+    with pytest.raises(OutputError, match=r"needs about 1\d\.\d GB, but only 1\.0 GB are free"):
+        run("get", "echomimic", "--models-dir", tmp_path, "--endpoint", hub.endpoint)
+    assert not hub.asked
 
 
 def test_what_lacks_is_named_with_its_address_and_folder(run, tmp_path):

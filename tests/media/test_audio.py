@@ -1,6 +1,7 @@
 import logging
 import math
 import random
+import sys
 import time
 import wave
 from fractions import Fraction
@@ -299,3 +300,20 @@ def test_frame_count_rounds_half_up_and_is_at_least_one(samples: int, rate: int,
 def test_an_impossible_frame_rate_is_refused(fps: float) -> None:
     with pytest.raises(SettingsError, match="frame rate"):
         frame_count(48000, 48000, fps)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no colon in names")
+@pytest.mark.parametrize("name", ["12:30.wav", "./12:30.wav", "data:x.wav", "http:x.wav", "concat:a|b.wav", "50%d.wav"])
+def test_paths_that_look_like_addresses_are_files(encode, bursts: Tensor, monkeypatch, name: str) -> None:
+    path = encode(name.removeprefix("./"), "pcm_s16le")
+    monkeypatch.chdir(path.parent)
+    audio = read_audio(name)
+    assert audio.samples == bursts.shape[1] and audio.path == Path(name)
+
+
+def test_a_preview_too_short_to_be_heard_is_named(encode) -> None:
+    path = encode("a.wav", "pcm_s16le")
+    for seconds in (1e-9, 0.01, math.nan):
+        with pytest.raises(SettingsError, match=r"duration of .* s is invalid: give at least 0\.04 seconds"):
+            read_audio(path, duration=seconds)
+    assert read_audio(path, duration=0.04).samples == 0.04 * 48000

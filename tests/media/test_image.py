@@ -1,3 +1,4 @@
+import errno
 import logging
 from pathlib import Path
 
@@ -205,6 +206,43 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, ramp: np.ndarray) -> None
     assert "folder" in refused(tmp_path)
     assert "does not exist" in refused(tmp_path / "nowhere.png")
     assert "16x16" in refused(save(Image.new("RGB", (16, 16)), tmp_path / "small.png"))
+
+
+@pytest.mark.parametrize(
+    ("start", "sentence"),
+    [
+        (b"%PDF-1.7\n", "is a PDF document: export the page"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC picture, as iPhones take it"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0heic", "is a HEIC picture"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "is a video: save one of its frames"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "is a video"),
+        (b"\0\0\0\x1cftypM4A \0\0\0\0M4A ", "is a sound file"),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x86", "is a video"),
+        (b"RIFF\xff\xff\xff\xffAVI LIST", "is a video"),
+        ((b"\x47" + bytes(187)) * 4, "is a video"),
+        (b"RIFF\xff\xff\xff\xffWAVEfmt ", "is a sound file: give a picture"),
+        (b"ID3\4\0\0", "is a sound file"),
+        (b"\xff\xfb\x90\x64", "is a sound file"),
+        (b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg">', "is a vector drawing"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><html>", "is a web page"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "is a JPEG XL picture"),
+        (b"PK\3\4\x14\0", "is an archive or an office document"),
+        (b"", "is an empty file"),
+        (b"plain words", "is not an image in a supported format: give a PNG, JPEG or WebP file"),
+    ],
+)
+def test_what_else_a_file_is_and_what_to_do(tmp_path: Path, start: bytes, sentence: str) -> None:
+    path = tmp_path / "portrait.jpg"
+    path.write_bytes(start)
+    assert refused(path).startswith(f"portrait.jpg {sentence}")
+
+
+def test_a_picture_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch) -> None:
+    def closed(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("PIL.Image.open", closed)  # nothing is closed to root, as which tests may run
+    assert "cannot be read (Permission denied): check" in refused(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])

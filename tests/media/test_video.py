@@ -1,5 +1,6 @@
 import errno
 import logging
+import sys
 import weakref
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,11 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from portraittalk.errors import MediaError, SettingsError
+from portraittalk.errors import MediaError, OutputError, SettingsError
 from portraittalk.media.audio import Audio, read_audio
 from portraittalk.media.reader import read_video
+from portraittalk.media.sequence import frame_name, frames_in
 from portraittalk.media.tags import GENERATED
-from portraittalk.media.video import check_output, video_rate, write_video
+from portraittalk.media.video import check_output, check_room, video_rate, write_video
 
 FORMATS = ["a.mp4", "a.webm", "a.gif", "a.webp", "a_%04d.png"]
 FIVE_MS = 0.005
@@ -75,7 +77,7 @@ def test_one_frame_is_a_video(tmp_path: Path, clip, name: str) -> None:
 def test_a_folder_of_pngs(tmp_path: Path, clip) -> None:
     assert write_video(clip(3), tmp_path / "frames", 25, kind="png").path == tmp_path / "frames"
     assert [file.name for file in sorted((tmp_path / "frames").iterdir())] == [f"frame_{k:05d}.png" for k in range(3)]
-    with pytest.raises(MediaError, match="files in it"):
+    with pytest.raises(OutputError, match="files in it"):
         write_video(clip(3), tmp_path / "frames", 25, kind="png")
 
 
@@ -236,7 +238,7 @@ def test_a_callback_that_cancels_leaves_nothing(tmp_path: Path, clip, bursts: Te
     assert not list(tmp_path.iterdir())
 
 
-def refused(path: Path, error: type[Exception] = MediaError, **options: object) -> str:
+def refused(path: Path, error: type[Exception] = OutputError, **options: object) -> str:
     def untouched() -> Iterator[Tensor]:
         raise AssertionError("a frame was asked for")
         yield
@@ -249,7 +251,7 @@ def refused(path: Path, error: type[Exception] = MediaError, **options: object) 
 def test_outputs_that_cannot_be_written_are_refused_before_the_first_frame(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "file").touch()
     assert "does not exist" in refused(tmp_path / "nowhere" / "a.mp4")
-    assert "does not exist" in refused(tmp_path / "file" / "a.mp4")
+    assert "is a file, not a folder" in refused(tmp_path / "file" / "a.mp4")
     assert "no supported suffix" in refused(tmp_path / "a.avi")
     (tmp_path / "folder.mp4").mkdir()
     assert "is a folder" in refused(tmp_path / "folder.mp4")
@@ -257,11 +259,11 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_first_frame(tmp_p
     assert "quality" in refused(tmp_path / "a.mp4", SettingsError, quality=101)
     assert "not supported" in refused(tmp_path / "a.mp4", SettingsError, kind="avi")
 
-    def read_only(self: Path) -> None:
+    def read_only(self: Path, mode: int) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(Path, "touch", read_only)  # no folder is closed to root, as which tests may run
-    assert "Read-only file system" in refused(tmp_path / "a.mp4")
+    monkeypatch.setattr(Path, "mkdir", read_only)  # no folder is closed to root, as which tests may run
+    assert "read-only: choose another place" in refused(tmp_path / "a.mp4")
 
 
 def test_check_output_leaves_no_trace(tmp_path: Path) -> None:
@@ -292,11 +294,137 @@ def test_chunks_are_let_go(tmp_path: Path, clip, bursts: Tensor, name: str) -> N
     assert len(alive) == 8 and most <= 1
 
 
-def test_a_disk_that_fills_up_is_one_sentence(tmp_path: Path, clip, monkeypatch) -> None:
-    def full(self: object, *arguments: object, **options: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(MediaError, match="No space left"):
-        write_video(clip(3), tmp_path / "a_%d.png", 25)
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_disk_that_fills_up_is_one_sentence(tmp_path: Path, clip, name: str, full_disk) -> None:
+    noise = torch.rand(40, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    with full_disk(20_000), pytest.raises(OutputError, match="larger than is allowed here: choose another place"):
+        write_video(noise.split(4), tmp_path / name, 25)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm", "gif", "webp", "png"])
+def test_a_small_disk_that_fills_up_is_one_sentence(small_disk: Path, kind: str) -> None:
+    noise = torch.rand(60, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(OutputError, match="the disk is full: free some space or choose another place"):
+        write_video(noise.split(4), small_disk / "a", 25, kind=kind)
+    assert not list(small_disk.iterdir())
+
+
+def test_too_little_space_is_known_after_the_first_chunk(tmp_path: Path, clip, bursts: Tensor, monkeypatch) -> None:
+    picture = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(0))
+    check_room(tmp_path / "a.png", "png", picture, 1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 300_000}))
+    with pytest.raises(OutputError, match=r"needs about 1\d\.\d MB, but only 0\.3 MB are free"):
+        check_room(tmp_path / "a.png", "png", picture, 1000)
+    check_room(tmp_path / "a.mp4", "mp4", picture, 1000)
+    check_room(tmp_path / "a.png", "png", torch.ones(3, 64, 96), 1000)  # compresses well
+    with pytest.raises(OutputError, match="are free on its disk"):
+        write_video(iter([picture.expand(8, -1, -1, -1)]), tmp_path / "a_%d.png", 25, Audio(bursts, 48000))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_and_folders_of_others_beside_the_output_stay(tmp_path: Path, clip, name: str) -> None:
+    for ending in (".part", ".rest", ".tmp"):
+        (tmp_path / f"{name}{ending}").mkdir()
+        (tmp_path / f"{name}{ending}" / "precious").write_text("mine")
+    (tmp_path / f"{Path(name).stem}.part").write_text("mine")
+    before = set(tmp_path.rglob("*"))
+    write_video(clip(2), tmp_path / name, 25)
+    assert before < set(tmp_path.rglob("*"))
+    with pytest.raises(OutputError):
+        write_video(clip(2), tmp_path / "missing" / name, 25)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_of_two_runs_with_one_output_the_last_to_finish_wins(tmp_path: Path, clip, name: str) -> None:
+    def slow() -> Iterator[Tensor]:
+        yield from clip(3, chunk=3)
+        write_video(clip(5), tmp_path / name, 25)
+        assert len(frames_of(tmp_path / name)) == 5
+        yield from clip(3, chunk=3)
+
+    assert write_video(slow(), tmp_path / name, 25).frames == len(frames_of(tmp_path / name)) == 6
+
+
+def test_a_folder_that_another_run_filled_is_filled_again(tmp_path: Path, clip, caplog) -> None:
+    def slow() -> Iterator[Tensor]:
+        yield from clip(2)
+        write_video(clip(4), tmp_path / "frames", 25, kind="png")
+
+    write_video(slow(), tmp_path / "frames", 25, kind="png")
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [f"frame_0000{k}.png" for k in range(4)]
+    assert "from frame_00002.png on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("50%dogs_%05d.png", "50%dogs_00000.png"),
+        ("50%dogs.png", "50%dogs_00000.png"),
+        ("%d_%03d.png", "%d_000.png"),
+        ("100%.png", "100%_00000.png"),
+        ("%s%%n.png", "%s%%n_00000.png"),
+        ("a%d.png", "a0.png"),
+        ("a%02db.png", "a00b.png"),
+    ],
+)
+def test_percent_signs_in_names_of_frames(tmp_path: Path, clip, name: str, first: str) -> None:
+    written = write_video(clip(2), tmp_path / name, 25).path
+    assert first in [path.name for path in tmp_path.iterdir()] and len(list(tmp_path.iterdir())) == 2
+    assert frame_name(written.name, 0) == first and sorted(frames_in(tmp_path, written.name)) == [0, 1]
+
+
+def test_a_folder_of_pngs_may_have_a_point_in_its_name(tmp_path: Path, clip) -> None:
+    assert write_video(clip(1), tmp_path / "v1.5", 25, kind="png").path == tmp_path / "v1.5"
+    assert (tmp_path / "v1.5" / "frame_00000.png").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows forbids some of these names")
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".webp", "_%05d.png"])
+@pytest.mark.parametrize("stem", ["🎭" * 60, "line\nbreak", "x" * 244, " ", "-", "caf\udce9", "50%d"])
+def test_any_name_that_the_system_allows(tmp_path: Path, clip, stem: str, suffix: str) -> None:
+    write_video(clip(1), tmp_path / f"{stem}{suffix}", 25)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{stem}{suffix}".replace("%05d", "00000")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no colon in names")
+@pytest.mark.parametrize("name", ["take:2.mp4", "12:30.webm", "data:x.gif", "http:x.webp", "file:x.mp4"])
+def test_paths_that_look_like_addresses_are_files(tmp_path: Path, clip, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(clip(2), name, 25)
+    assert [path.name for path in tmp_path.iterdir()] == [name] and len(frames_of(Path(name))) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "fps", "frames", "shortest"), [("gif", 60, 50, 20), ("gif", 50, 50, 20), ("webp", 120, 90, 11)]
+)
+def test_moving_pictures_are_not_faster_than_browsers_play_them(
+    tmp_path: Path, clip, caplog, kind: str, fps: int, frames: int, shortest: int
+) -> None:
+    assert write_video(clip(fps), tmp_path / f"a.{kind}", fps).frames == frames
+    with Image.open(tmp_path / f"a.{kind}") as image:
+        delays = [image.seek(k) or (image.load() and image.info["duration"]) for k in range(image.n_frames)]  # type: ignore[func-returns-value]
+    assert len(delays) == frames and min(delays) >= shortest and sum(delays) == pytest.approx(1000, abs=20)
+    assert (f"at most {frames} frames per second" in caplog.text) == (fps != frames)
+
+
+def test_each_frame_of_a_slower_gif_is_the_one_shown_then(tmp_path: Path) -> None:
+    greys = torch.linspace(0, 1, 60)
+    write_video([grey.expand(1, 3, 16, 16) for grey in greys], tmp_path / "a.gif", 60)
+    shown = frames_of(tmp_path / "a.gif").mean((1, 2, 3))
+    assert (shown - greys[[k * 60 // 50 for k in range(50)]]).abs().max() < 0.01
+
+
+def test_an_output_that_is_an_input_is_refused_before_the_first_frame(tmp_path: Path, clip, encode) -> None:
+    source = encode("a.mp4", "aac")
+    before = source.read_bytes()
+    assert "is an input" in refused(source, audio=read_audio(source))
+    (tmp_path / "f_00007.png").write_bytes(b"portrait")
+    with pytest.raises(OutputError, match=r"f_00007\.png is an input"):
+        check_output(tmp_path / "f_%05d.png", inputs=[tmp_path / "f_00007.png"])
+    (tmp_path / "portrait.png").symlink_to(tmp_path / "f_00007.png")
+    with pytest.raises(OutputError, match="is an input"):
+        check_output(tmp_path / "f.png", inputs=[tmp_path / "portrait.png"])
+    assert check_output(tmp_path / "g_%05d.png", inputs=[tmp_path / "f_00007.png"]) == "png"
+    assert source.read_bytes() == before

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_INDEX
-from portraittalk.errors import MotionError
+from portraittalk.errors import MotionError, OutputError
 from portraittalk.motion.track import TENSORS, MotionTrack, concatenate
 
 
@@ -65,7 +65,7 @@ def test_values_that_are_not_numbers_are_not_saved(track, tmp_path):
 
 
 def test_an_unwritable_place_is_said(track, tmp_path):
-    with pytest.raises(MotionError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         track.save(tmp_path / "missing" / "motion.json")
 
 

@@ -120,3 +120,21 @@ def test_the_workflow_is_left_out_where_the_user_says_so(host, monkeypatch):
     }
     monkeypatch.setattr(args, "disable_metadata", True)
     assert host.files.workflow_metadata({"1": {}}, {"workflow": {}}) == {}
+
+
+def test_a_prefix_that_cannot_be_written_is_told_when_the_workflow_is_queued(host, folders):
+    (folders["output"] / "file").touch()
+    assert "is a file, not a folder" in host.files.prefix_problem("file/talk")
+    assert "the name is too long: shorten it" in host.files.prefix_problem("x" * 250)
+    assert "the name is too long" in host.files.prefix_problem("x" * 300 + "/talk")
+    assert host.files.prefix_problem("new/folder/talk") is None
+    assert [path.name for path in folders["output"].iterdir()] == ["file"]
+
+
+def test_temporary_files_have_names_of_their_own_and_folders_are_removed(host, folders):
+    one, other = (host.files.temp_path("PortraitTalk", ".mp4") for _ in range(2))
+    assert one != other and one.parent == folders["temp"]
+    with host.files.temp_folder() as folder:
+        (folder / "video.mp4").touch()
+        assert folder.parent == folders["temp"]
+    assert not list(folders["temp"].iterdir())

@@ -135,3 +135,35 @@ def test_cancel_leaves_nothing_behind(request, save, folders, cancel_after, kind
     with pytest.raises(management.InterruptProcessingException):
         save(kind, **given)
     assert not [path for name in ("output", "temp") for path in folders[name].rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm", "gif", "webp", "png sequence"])
+def test_files_of_others_beside_the_output_stay(request, save, folders, kind):
+    (folders["output"] / "video").mkdir()
+    suffix = "" if kind == "png sequence" else f".{kind}"
+    others = [
+        folders["output"] / "video" / name for name in (f"talk_00001_{suffix}.part", f"talk_00001_.part{suffix}x")
+    ]
+    for path in others:
+        path.write_text("mine")
+    save(kind)
+    if kind == "mp4":
+        save(kind, source="video", video=request.getfixturevalue("video"))
+    assert all(path.read_text() == "mine" for path in others)
+    assert not list(folders["temp"].iterdir())
+
+
+def test_a_point_in_the_prefix_is_no_suffix(nodes, run, folders, frames):
+    source = {"source": "frames", "frames": frames[:2], "fps": 20.0}
+    output = run(
+        "PortraitTalkVideoCombine", source=source, format={"format": "png sequence"}, filename_prefix="50%dogs v1.5"
+    )
+    files = shown_files(output, folders)
+    assert [file.name for file in files] == ["frame_00000.png", "frame_00001.png"] and files[0].is_file()
+    assert files[0].parent.name == "50%dogs v1.5_00001_"
+
+
+def test_a_full_disk_is_one_sentence(save, library, folders, full_disk):
+    with full_disk(500), pytest.raises(library("errors").OutputError, match="choose another place"):
+        save("mp4")
+    assert not list((folders["output"] / "video").iterdir())

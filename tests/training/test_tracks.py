@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from portraittalk.errors import MediaError, OutputError
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.media.reader import read_video
+from portraittalk.tensor_files import write_tensors
 from portraittalk.training.data.tracks import read_spoken_track, read_track, track, write_tracks
 
 
@@ -52,3 +54,14 @@ def test_a_picture_is_one_frame_and_what_cannot_be_read_is_told(provider, tmp_pa
     write_tracks([broken, tmp_path / "grey.png"], tmp_path / "out", provider)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["grey.safetensors"]
     assert "broken.png" in caplog.text
+
+
+def test_sources_of_one_name_are_refused_before_any_is_tracked(tmp_path):
+    with pytest.raises(OutputError, match=r"would both be written as a\.safetensors"):
+        write_tracks([tmp_path / "a.mp4", tmp_path / "a.jpg"], tmp_path, lambda frame: pytest.fail("tracked"))
+
+
+def test_a_file_that_is_no_track_is_named(tmp_path):
+    write_tensors(tmp_path / "a.safetensors", {"landmarks": torch.zeros(1, 478, 3)})
+    with pytest.raises(MediaError, match=r"a\.safetensors is not a track file"):
+        read_track(tmp_path / "a.safetensors")

@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -6,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from portraittalk.errors import OutputError, WeightsError
 from portraittalk.training import trainer
 from portraittalk.training.trainer import TrainerConfig, fit, rate, step_seeds
 
@@ -128,3 +132,69 @@ def test_a_device_without_bf16_is_trained_in_full_precision_which_is_said(tmp_pa
     config = replace(CONFIG, steps=1, bf16=True)
     fit(model, lambda generator: {"x": torch.ones(4, 2)}, loss, config, tmp_path)
     assert seen == [torch.float32] and "training in fp32" in caplog.text
+
+
+def test_a_log_whose_last_line_was_cut_is_taken_up_again(tmp_path):
+    config = replace(CONFIG, steps=4, log_every=1)
+    fit(network(), regression, squared_error, config, tmp_path)
+    log = tmp_path / "log.jsonl"
+    whole = log.read_text(encoding="utf-8")
+    log.write_text(whole + '{"step": 4, "seco', encoding="utf-8")
+    fit(network(), regression, squared_error, replace(config, steps=5), tmp_path)
+    lines = log.read_text(encoding="utf-8")
+    assert lines.startswith(whole) and [json.loads(line)["step"] for line in lines.splitlines()] == [1, 2, 3, 4, 5]
+
+
+def test_a_full_disk_at_a_checkpoint_is_one_sentence_and_leaves_the_last_one_whole(tmp_path, full_disk):
+    fit(network(), regression, squared_error, replace(CONFIG, steps=2), tmp_path)
+    names = ("state.safetensors", "weights.safetensors")
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    with full_disk(500), pytest.raises(OutputError, match=r"state\.safetensors cannot be written: .* choose another"):
+        fit(network(), regression, squared_error, replace(CONFIG, steps=4, log_every=100), tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in names} == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_state_of_another_network_is_named(tmp_path):
+    fit(network(), regression, squared_error, replace(CONFIG, steps=1), tmp_path)
+    other = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 1))
+    with pytest.raises(WeightsError, match=r"state\.safetensors, from which the run resumes,"):
+        fit(other, regression, squared_error, replace(CONFIG, steps=2), tmp_path)
+
+
+STOPPED = """
+import sys, torch
+from pathlib import Path
+from torch import nn
+from portraittalk import cli
+from portraittalk.training import checkpoint
+from portraittalk.training.trainer import TrainerConfig, fit
+def train():
+    write, count = checkpoint.write_tensors, 0
+    def announced(*arguments):
+        nonlocal count
+        count += 1
+        if count == 4:
+            print("ready", flush=True)
+        write(*arguments)
+    checkpoint.write_tensors = announced
+    draw = lambda generator: {"x": torch.randn(8, 300, generator=generator)}
+    loss = lambda model, batch, generator: {"loss": model(batch["x"]).square().mean()}
+    fit(nn.Linear(300, 3000), draw, loss, TrainerConfig(steps=10**6, checkpoint_seconds=0.0), Path(sys.argv[1]))
+cli.app = train
+cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_sigterm_leaves_a_whole_checkpoint(repository, tmp_path):
+    command = [sys.executable, "-c", STOPPED, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and "Error: Stopped by SIGTERM" in said
+    assert not list(tmp_path.glob("*.part"))
+    assert {"state.safetensors", "weights.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+    assert load_file(tmp_path / "state.safetensors")["step"] >= 1 and load_file(tmp_path / "weights.safetensors")

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from portraittalk.errors import WeightsError
+from portraittalk.errors import OutputError, WeightsError
 from portraittalk.weights.catalogue import PublicFile
 from portraittalk.weights.download import download, received
 
@@ -94,3 +95,31 @@ def test_the_note_keeps_what_came_before(hub, tmp_path):
     download(replace(FILE, name="other.pth"), tmp_path, hub.endpoint)
     noted = json.loads((tmp_path / "public" / "received.json").read_text())
     assert set(noted) == {"tiny.pth", "other.pth"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot lock folders")
+def test_of_two_downloads_one_waits_for_the_other(hub, tmp_path, monkeypatch):
+    """As two processes do: a lock belongs to the opened folder, not to the process."""
+    from portraittalk.weights import download as module
+
+    fetch, inside, together = module._fetch, [], []
+
+    def watched(*arguments):
+        inside.append(1)
+        together.append(len(inside))
+        try:
+            return fetch(*arguments)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(module, "_fetch", watched)
+    with ThreadPoolExecutor(3) as pool:
+        places = list(pool.map(lambda _: download(FILE, tmp_path, hub.endpoint), range(3)))
+    assert {place.read_bytes() for place in places} == {DATA}
+    assert together == [1] and len(hub.asked) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told(hub, tmp_path):
+    (tmp_path / "public").touch()
+    with pytest.raises(OutputError, match="a part of the path is a file"):
+        download(FILE, tmp_path, hub.endpoint)

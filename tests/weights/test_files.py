@@ -1,4 +1,5 @@
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from portraittalk import cli
@@ -47,7 +48,7 @@ def test_models_are_looked_for_in_the_chosen_folder_or_else_in_comfyuis(tmp_path
     [
         ("animate", "a.jpg", "--audio", "a.wav", "--out", "a.mp4"),
         ("edit", "a.jpg", "--out", "a.png"),
-        ("evaluate", "a.jpg", "--out-dir", "videos"),
+        ("evaluate", "a.jpg", "--audio", "a.wav", "--out-dir", "videos"),
         ("benchmark", "folder", "--out", "report"),
         ("check-prompts", "a.jpg", "--audio", "a.wav"),
         ("weights", "selftest"),
@@ -58,6 +59,8 @@ def test_every_command_that_runs_a_model_looks_in_comfyuis_folder(command, tmp_p
     (tmp_path / "comfyui" / "mine.safetensors").write_bytes(b"damaged")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.mp4").touch()
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.wav").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PORTRAITTALK_MODELS", raising=False)
     monkeypatch.setattr(files, "comfyui_models_folder", lambda: tmp_path / "comfyui")

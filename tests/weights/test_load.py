@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from portraittalk.errors import WeightsError
+from portraittalk.errors import OutputError, WeightsError
 from portraittalk.pipelines.load import load_model
 from portraittalk.weights.load import pack, save_weights
 
@@ -93,7 +93,7 @@ def test_foreign_corrupt_and_pickled_files_are_refused_with_one_sentence(packed,
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tiny_model, parts, tmp_path):
-    with pytest.raises(WeightsError):
+    with pytest.raises(OutputError, match="does not exist"):
         save_weights(tmp_path / "missing" / "tiny.safetensors", tiny_model.config, parts)
     with pytest.raises(WeightsError, match="parts"):
         save_weights(tmp_path / "tiny.safetensors", tiny_model.config, {"autoencoder": parts["autoencoder"]})

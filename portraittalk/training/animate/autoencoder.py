@@ -7,11 +7,11 @@ from typing import Annotated, cast
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt
-from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
 from ...config import AutoencoderConfig
 from ...models.autoencoder import Autoencoder
+from ...tensor_files import load_into
 from ..data.clips import (
     EYES,
     LIPS,
@@ -158,7 +158,7 @@ def train_autoencoder(
     torch.manual_seed(config.seed)
     model = Autoencoder(network)
     if start is not None:
-        model.load_state_dict(load_file(start))
+        load_into(model, start)
     model.kl.encoder.requires_grad_(not config.decoder_only)
     model.kl.quant_conv.requires_grad_(not config.decoder_only)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types

@@ -24,6 +24,7 @@ from ...models.face_basis import FaceBasis
 from ...motion.geometry import LIPS, SHOWS_TEETH, lip_aperture, move_landmarks, set_gap, shown_expression
 from ...motion.read import motion_of_faces
 from ...motion.track import MotionTrack
+from ...output_files import make_folder
 from ...types import Face
 from ..data.clips import Clip, choose, one_of, open_clip, random_affine, split_speakers, uniform
 from ..data.prepare import PORTRAIT_SIZE, write_clip
@@ -110,7 +111,7 @@ def drive_portraits(
 ) -> None:
     """Write clip files ``<portrait>.<variant>.safetensors`` with a few frames of every portrait driven by a video:
     talking faces with exact landmarks, to train the face mesh. Existing files are kept."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     videos = [path for path in clips if len(open_clip(path)) >= DRIVEN_FRAMES * DRIVEN_STEP]
     rare, many = split_speakers(videos)
     for number, path in enumerate(path for path in clips if len(open_clip(path)) == 1):

@@ -25,6 +25,7 @@ from ...models.autoencoder import Autoencoder
 from ...models.face_basis import FaceBasis
 from ...motion.geometry import CAMERA, EYES_OPEN, EYES_SHUT, NECK, lip_aperture, rotation_angles
 from ...motion.track import MotionTrack
+from ...output_files import make_folder
 from ..data.clips import (
     Clip,
     choose,
@@ -168,7 +169,7 @@ def make_pairs(
     A portrait gives as many driven pairs as stills. Half of the drivers are of the speaker with most clips, half of
     rare speakers, who move their lips and jaws differently.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rare, many = split_speakers([path for path in clips if len(open_clip(path)) >= settings.frames])
     for number, path in enumerate(clips):
         kinds: tuple[Kind, ...] = ("video",) if len(open_clip(path)) > 1 else ("driven", "still")

@@ -16,12 +16,13 @@ import torch
 from annotated_types import Ge, Gt
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Generator, Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ...compositing.draw import MAP_CHANNELS, drawn_share
 from ...config import PortraitTalkConfig
+from ...errors import MediaError
 from ...models.animate_net import AnimateNet, Conditions
 from ...models.identity_net import IdentityNet
 from ...sampling.steps import TRAINING_STEPS, noise_schedule
@@ -221,7 +222,10 @@ def batches(
     these."""
     frames = 1 if training.stage == 1 else training.window
     long = [path for path in pairs if frame_count(path) >= frames]
-    groups = {kind: [path for path in long if path.stem.split(".")[1] == kind] for kind in training.shares}
+    groups = {kind: [path for path in long if path.stem.split(".")[1:2] == [kind]] for kind in training.shares}
+    if not any(groups.values()):
+        kinds_wanted = ", ".join(training.shares)
+        raise MediaError(f"None of the {len(pairs)} pair files ({kinds_wanted}) has {frames} frames: make longer ones.")
     rare, many = split_speakers(groups.get("video", []))
     kinds = [kind for kind, group in groups.items() if group]
     weights = torch.tensor([training.shares[kind] for kind in kinds])
@@ -244,8 +248,12 @@ def batches(
 
 @lru_cache(maxsize=8192)
 def frame_count(path: Path) -> int:
-    with safe_open(path, framework="pt") as file:
-        return file.get_slice("structure").get_shape()[0]
+    """Return the frames of a pair file. Raises MediaError if the file is damaged or something else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_slice("structure").get_shape()[0]
+    except (SafetensorError, OSError) as error:
+        raise MediaError(f"{path} is not a pair file ({error}): give a folder of `train pairs`.") from error
 
 
 def read_window(

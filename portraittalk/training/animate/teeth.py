@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d
 
 from ...compositing.teeth import DETAIL, HALF_WIDTH, REACH, Dentition, MouthLook
+from ...output_files import make_folder
+from ...tensor_files import write_tensors
 from ..data.clips import uniform
+from ..face.ict import read_ict
 
 PUPILS = 0.756  # pupil distance of an average face, in eye distances
 TEETH_WIDTH = 0.85  # scale of the model's teeth: the six upper front teeth then span 0.7 of an average mouth's width
@@ -45,8 +47,8 @@ def read_dentition(path: Path) -> Dentition:
 
     Its arrays: V (vertices in cm; axes right, up, towards the camera), F (faces), M (materials).
     """
-    with np.load(path) as arrays:
-        vertices, corners, materials = arrays["V"], arrays["F"][..., 0], arrays["M"]
+    vertices, faces, materials = read_ict(path, "VFM")
+    corners = faces[..., 0]
     eyes = [vertices[corners[materials == f"M_Sclera{side}"]].reshape(-1, 3) for side in ("Left", "Right")]
     left, right = ((eye.min(0) + eye.max(0)) / 2 for eye in eyes)
     unit = np.linalg.norm(left - right) / (PUPILS * TEETH_WIDTH)
@@ -125,7 +127,5 @@ def _render(points: NDArray[np.float64], teeth: NDArray[np.int32], gums: NDArray
 def save_dentition(dentition: Dentition, path: Path) -> None:
     """Write the pictures in 8 bits."""
     pictures = {"upper": dentition.upper, "lower": dentition.lower}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file({name: (picture * 255).round().byte() for name, picture in pictures.items()}, part)
-    part.replace(path)
+    make_folder(path.parent)
+    write_tensors(path, {name: (picture * 255).round().byte() for name, picture in pictures.items()})

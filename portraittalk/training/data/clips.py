@@ -11,8 +11,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Generator, Tensor
+
+from ...errors import MediaError
 
 T = TypeVar("T")
 LIPS = 13  # middle of the upper inner lip
@@ -21,14 +23,22 @@ SHAPE_KNOTS = 5  # control points per side of the random displacement field
 
 
 class Clip:
-    """A prepared clip file. Frames are read lazily, from JPEGs or from ``frames`` (F, 3, S, S) uint8."""
+    """A prepared clip file. Frames are read lazily, from JPEGs or from ``frames`` (F, 3, S, S) uint8.
+
+    Raises MediaError if the file is damaged or something else.
+    """
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
-        self._file: Any = safe_open(path, framework="pt")
-        self._names = set(self._file.keys())
-        self.landmarks: Tensor = self._file.get_tensor("landmarks")
-        self.blendshapes: Tensor = self._file.get_tensor("blendshapes")
+        try:
+            self._file: Any = safe_open(path, framework="pt")
+            self._names = set(self._file.keys())
+            self.landmarks: Tensor = self._file.get_tensor("landmarks")
+            self.blendshapes: Tensor = self._file.get_tensor("blendshapes")
+        except (SafetensorError, OSError) as error:
+            raise MediaError(
+                f"{path} is not a prepared clip ({error}): give a folder of `portraittalk prepare`."
+            ) from error
 
     def __len__(self) -> int:
         return len(self.landmarks)

@@ -10,29 +10,33 @@ clips of one frame. Each short clip is its own file, so interrupted runs can res
 import io
 import json
 import logging
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from types import FrameType
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ...arkit import ARKIT_NAMES
 from ...config import PortraitTalkConfig
-from ...errors import FaceError, PortraitTalkError
+from ...errors import FaceError, MediaError, PortraitTalkError
 from ...face.align import aligned_crop, extract_crop, to_crop
 from ...face.detect import FaceProvider
 from ...face.providers import provider_named
 from ...media.source import PICTURES, VIDEOS
 from ...models.face_basis import load_basis
 from ...motion.read import pose_and_gaze
+from ...output_files import check_names, make_folder, remove_unfinished, write_text
 from ...progress import Progress, ProgressCallback, ignore_progress
+from ...tensor_files import write_tensors
 from ...types import Crop, Face
 from .clean import CleanRules, Dropped, describe, fault, is_cut, stretches
 
@@ -81,8 +85,11 @@ def prepare(
     landmarker is not installed.
     """
     sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS + PICTURES and p.is_file())
+    if not sources:
+        raise MediaError(f"{folder} contains no videos or pictures: give another folder.")
+    check_names({path: f"{_name(path, folder)}.safetensors" for path in sources})
     reports_folder = out / "reports"
-    reports_folder.mkdir(parents=True, exist_ok=True)
+    make_folder(reports_folder)
     reports = {}
     pending = []
     for path in sources:
@@ -206,7 +213,9 @@ def prepare_pictures(images: Iterable[Path], out: Path, provider: FaceProvider) 
         frames = (small * 255).round().byte()
         return {"frames": frames, "landmarks": (face.landmarks * scale)[None], "blendshapes": shapes[None]}
 
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    images = list(images)
+    check_names({path: f"{path.stem}.safetensors" for path in images})
     for path in images:
         target = out / f"{path.stem}.safetensors"
         if target.exists():
@@ -261,17 +270,22 @@ def clip_files(folder: Path, left_out: Iterable[str] = ()) -> Iterator[Path]:
 
 def write_clip(target: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
     """Write a clip file atomically."""
-    part = target.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, header)
-    part.replace(target)
+    write_tensors(target, tensors, header)
 
 
 _worker: dict[str, FaceProvider] = {}
 
 
 def _start_worker(landmarker: str) -> None:
+    signal.signal(signal.SIGTERM, _stop_worker)
     torch.set_num_threads(1)
     _worker["provider"] = provider_named(landmarker)
+
+
+def _stop_worker(number: int, frame: FrameType | None) -> None:
+    """End a worker whose main process is being stopped."""
+    remove_unfinished()
+    os._exit(128 + number)
 
 
 def _prepare_source(path: Path, folder: Path, out: Path, settings: PrepareSettings) -> SourceReport:
@@ -294,9 +308,7 @@ def _read_report(path: Path) -> SourceReport:
 
 
 def _write_json(path: Path, values: object) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(values, indent=1, ensure_ascii=False))
 
 
 def _with_caption(header: dict[str, str], clip: dict[str, Tensor]) -> dict[str, str]:

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ...errors import PortraitTalkError
+from ...errors import MediaError, PortraitTalkError
 from ...face.detect import FaceProvider
 from ...media.source import PICTURES
 from ...models.motion_net import MOTION_FPS
+from ...output_files import check_names, make_folder
+from ...tensor_files import read_tensors
 from .prepare import write_clip
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,9 @@ Track = tuple[Tensor, Tensor]  # landmarks (F, 478, 3), blendshapes (F, 52)
 def write_tracks(sources: Iterable[Path], out: Path, provider: FaceProvider) -> None:
     """Write a track file for each video and picture. Existing files are kept; unreadable sources are skipped with a log
     message."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    sources = list(sources)
+    check_names({source: f"{source.stem}.safetensors" for source in sources})
     for source in sources:
         target = out / f"{source.stem}.safetensors"
         if target.exists():
@@ -69,7 +72,9 @@ def read_spoken_track(path: Path) -> Track | None:
 
 
 def _read(path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    tensors = load_file(path)
+    tensors = read_tensors(path)[1]
+    if not {"landmarks", "blendshapes", "found"} <= tensors.keys():
+        raise MediaError(f"{path} is not a track file: give a folder of `portraittalk train tracks`.")
     return tensors["landmarks"].float(), tensors["blendshapes"].float(), tensors["found"].bool()
 
 

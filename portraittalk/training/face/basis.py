@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...arkit import ARKIT_INDEX, ARKIT_NAMES
@@ -22,7 +21,9 @@ from ...face.rigid import apply_rigid, rigid_fit
 from ...face.topology import IRIS_LEFT, IRIS_RIGHT
 from ...models.face_basis import FaceBasis
 from ...motion.geometry import lip_aperture
+from ...tensor_files import check_tensors, read_tensors, write_tensors
 from ..data.tracks import read_track
+from .ict import read_ict
 
 logger = logging.getLogger(__name__)
 
@@ -63,20 +64,21 @@ class Ict:
     """ICT-FaceKit from an .npz: vertices V (N, 3), faces F (T, 3, 2), materials M (T,), expressions E (57, N, 3)."""
 
     def __init__(self, path: Path) -> None:
-        pack = np.load(path)
-        self.vertices = torch.from_numpy(pack["V"])
-        self.faces = torch.from_numpy(pack["F"][:, :, 0].astype(np.int64))
-        self.materials = pack["M"]
-        self.shapes = _arkit_shapes(torch.from_numpy(pack["E"].astype(np.float32)))  # (52, N, 3)
+        vertices, faces, self.materials, shapes = read_ict(path, "VFME")
+        self.vertices = torch.from_numpy(vertices)
+        self.faces = torch.from_numpy(faces[:, :, 0].astype(np.int64))
+        self.shapes = _arkit_shapes(torch.from_numpy(shapes.astype(np.float32)))  # (52, N, 3)
 
     def posed(self, expression: dict[str, float]) -> Tensor:
         return self.vertices + sum((weight * self.shapes[ARKIT_INDEX[n]] for n, weight in expression.items()), 0)
 
 
 def read_basis(path: Path) -> FaceBasis:
-    """Load a fitted basis from a file written by this module or by ``weights pack``."""
+    """Load a fitted basis from a file written by this module or by ``weights pack``. Raises WeightsError."""
     basis = FaceBasis()
-    basis.load_state_dict({name.removeprefix("basis."): value.float() for name, value in load_file(path).items()})
+    tensors = {name.removeprefix("basis."): value.float() for name, value in read_tensors(path)[1].items()}
+    check_tensors(basis.state_dict(), tensors, path.name)
+    basis.load_state_dict(tensors)
     return basis
 
 
@@ -246,5 +248,5 @@ def fit_files(ict: Path, clips: list[Path], portraits: list[Path], provider: Fac
     stills = [read_track(path) for path in portraits]
     everyone = torch.cat([points for points, _ in stills]), torch.cat([values for _, values in stills])
     basis = fit((read_track(path) for path in clips), everyone, prior, face)
-    save_file({name: value.half() for name, value in basis.state_dict().items()}, out)
+    write_tensors(out, {name: value.half() for name, value in basis.state_dict().items()})
     return basis

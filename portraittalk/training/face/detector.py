@@ -7,13 +7,13 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt
-from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
 from ...config import FaceDetectorConfig
 from ...face.align import extract_crop, to_crop
 from ...face.mesh import BARS, keypoints_of
 from ...models.face_detector import FaceDetector
+from ...tensor_files import load_into
 from ...types import Crop
 from ..data.clips import choose, uniform
 from ..trainer import Batch, Draw, TrainerConfig, fit, stacked
@@ -114,7 +114,7 @@ def train_detector(
     torch.manual_seed(training.seed)
     model = FaceDetector(config)
     if start is not None:
-        model.load_state_dict(load_file(start))
+        load_into(model, start)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
     draw = scenes(sources, config, training)
     return fit(model, draw, detector_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]  # fit returns the class it is given

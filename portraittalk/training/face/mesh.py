@@ -7,7 +7,6 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt
-from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
 from ...config import FaceMeshConfig
@@ -16,6 +15,7 @@ from ...face.align import extract_crop, eye_distance
 from ...face.mesh import EYE_DISTANCE, frontal
 from ...models.face_mesh import ExpressionReader, FaceMesh
 from ...motion.geometry import EYE_LEFT, EYE_RIGHT, LIPS
+from ...tensor_files import load_into
 from ...types import Crop
 from ..data.clips import choose, open_clip, uniform
 from ..trainer import Batch, Draw, TrainerConfig, fit
@@ -121,7 +121,7 @@ def train_mesh(
     model = FaceMesh(config)
     fill_template(model, mean)
     if start is not None:
-        model.load_state_dict(load_file(start))
+        load_into(model, start)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
     draw = mesh_batches(sources, mean, config, training)
     return fit(model, draw, mesh_loss, training.trainer, out, training.seed)  # type: ignore[arg-type]  # fit returns the class it is given

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ...arkit import ARKIT_INDEX
 from ...face.align import aligned_crop, eye_distance, to_crop
+from ...tensor_files import write_tensors
 from ..data.prepare import clip_files
 
 MOUTH = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     mean = mean_face(_read(path) for path in clip_files(options.clips, options.left_out))
-    save_file({"landmarks": mean.half().contiguous()}, options.out)
+    write_tensors(options.out, {"landmarks": mean.half()})
 
 
 if __name__ == "__main__":

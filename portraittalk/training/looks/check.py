@@ -17,9 +17,11 @@ from ...compositing.painter import Painter, painter_for
 from ...face.detect import FaceProvider
 from ...face.select import find_face
 from ...media.audio import Audio
+from ...media.image import write_png
 from ...metrics.pixels import psnr, ssim
 from ...metrics.recognition import FaceRecognition
 from ...metrics.steady import flicker
+from ...output_files import make_folder
 from ...pipelines.load import AnyPipeline
 from ...sampling.settings import usual_settings
 from ...text.networks import load_look_networks
@@ -128,11 +130,8 @@ class Sheet:
         self.rows.append(torch.cat(list(small), -1))
 
     def save(self, path: Path) -> None:
-        from PIL import Image
-
-        pixels = (torch.cat(self.rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.numpy()).save(path)
+        make_folder(path.parent)
+        write_png(torch.cat(self.rows, -2), path, comment=None)
 
 
 def looks_table(figures: list[LookFigures]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...media.audio import Audio, read_audio
 from ...media.resample import resample
+from ...output_files import make_folder
 from ...speech.phones import PHONE_INDEX, SILENCE_PHONE, Phone, write_phones
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the phone files")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     align = Aligner()
     for sound in arguments.sounds:
         try:

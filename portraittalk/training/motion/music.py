@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...output_files import atomic_file, make_folder
+
 if TYPE_CHECKING:
     from mido import MidiFile
 
@@ -108,15 +110,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     random = np.random.default_rng(0)
     for index in range(arguments.count):
-        target = arguments.out / f"music_{index:04d}.wav"
-        score = target.with_suffix(".mid")
-        as_midi(compose(random), random).save(str(score))
-        command = ["fluidsynth", "-ni", "-q", "-g", "0.5", "-r", str(SAMPLE_RATE), "-F", str(target)]
-        subprocess.run([*command, str(arguments.soundfont), str(score)], check=True, capture_output=True)
-        score.unlink()
+        with atomic_file(arguments.out / f"music_{index:04d}.wav") as target:
+            score = target.with_suffix(".mid")
+            as_midi(compose(random), random).save(str(score))
+            command = ["fluidsynth", "-ni", "-q", "-g", "0.5", "-r", str(SAMPLE_RATE), "-F", str(target)]
+            subprocess.run([*command, str(arguments.soundfont), str(score)], check=True, capture_output=True)
 
 
 if __name__ == "__main__":

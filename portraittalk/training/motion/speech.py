@@ -13,16 +13,18 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt
-from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
 from ...config import MINI, PortraitTalkConfig
+from ...errors import MediaError
 from ...media.audio import frame_count, read_audio
 from ...models.face_basis import FaceBasis
 from ...models.motion_net import BILABIALS, BOTH_SIDES, MOTION_FPS, MotionNet
 from ...motion.geometry import lip_aperture
+from ...output_files import make_folder
 from ...speech.features import encode_speech
 from ...speech.phones import PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels, read_phones
+from ...tensor_files import load_into
 from ..data.tracks import read_spoken_track
 from ..trainer import Batch, TrainerConfig, fit
 from .articulation import train_articulator
@@ -125,6 +127,8 @@ def gather(
         articulator_clips.append((phones, motion))
         group = main if clip.stem.startswith(training.main_speaker) else others
         group.append(load_utterance(clip, phones, motion, config.speech))
+    if not articulator_clips:
+        raise MediaError("None of the videos can be trained on: track videos that show the face in every frame.")
     articulator = train_articulator(articulator_clips, generator)
     synthetic = []
     for sound in sources.synthetic:
@@ -200,7 +204,7 @@ def train(
     utterances_file = out / "utterances.safetensors"
     with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
         if not utterances_file.exists():
-            out.mkdir(parents=True, exist_ok=True)
+            make_folder(out)
             save_groups(utterances_file, gather(sources, basis, config, training))
     groups = load_groups(utterances_file, len(training.shares))
     counts = map(len, groups)
@@ -209,7 +213,7 @@ def train(
     torch.manual_seed(training.seed)
     net = MotionNet(config)
     if start is not None:
-        net.load_state_dict(load_file(start))
+        load_into(net, start)
     else:
         net.spread.copy_(filmed.std(0) + SMALLEST_SPREAD)
     net.usual_levels.copy_(usual_levels([one for group in groups[:3] for one in group]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from ...config import SpeechConfig
@@ -16,6 +16,7 @@ from ...models.motion_net import MOTION_FPS, SPOKEN_NAMES
 from ...speech.features import level_gain, log_mel, patches, speech_in
 from ...speech.mel import mel_chunks
 from ...speech.phones import PHONE_INDEX, SILENCE_PHONE, Phone, phone_labels
+from ...tensor_files import write_tensors
 from ..data.clips import one_of
 from ..trainer import Batch, Draw, stacked
 from .augment import augment, decibels, noise, uniform
@@ -55,9 +56,7 @@ def save_groups(path: Path, groups: Sequence[Sequence[Utterance]]) -> None:
                 f"{key}.phones": utterance.phones,
                 f"{key}.motion": utterance.motion,
             }
-    part = path.with_suffix(".part")
-    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, part)
-    part.replace(path)
+    write_tensors(path, tensors)
 
 
 def load_groups(path: Path, count: int) -> list[list[Utterance]]:

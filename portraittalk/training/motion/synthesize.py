@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...output_files import atomic_file, make_folder
 from ...speech.phones import Phone, phones_of_letters, write_phones
 
 SAMPLE_RATE = 24000
@@ -84,7 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
     kokoro = Kokoro(arguments.model, json.loads(arguments.vocabulary.read_text(encoding="utf-8")))
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     for voice in sorted(arguments.voices.glob("*.bin")):
         language = ESPEAK_VOICES[voice.stem[0]]
         lines = (arguments.sentences / f"{language}.txt").read_text(encoding="utf-8").splitlines()
@@ -97,7 +98,7 @@ def main() -> None:
 
 def write_wav(path: Path, sound: np.ndarray) -> None:
     """Write sound (T,) at 24 kHz as a 16-bit file."""
-    with wave.open(str(path), "wb") as file:
+    with atomic_file(path) as part, wave.open(str(part), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
