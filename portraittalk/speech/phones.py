@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..text_files import read_text
+
 PHONES: tuple[str, ...] = (
     "SIL",
     "AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW",
@@ -51,7 +53,7 @@ def write_phones(path: Path, phones: list[Phone]) -> None:
 
 def read_phones(path: Path) -> list[Phone]:
     """Read a phone file."""
-    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.split() for line in read_text(path).splitlines())
     return [Phone(float(start), float(end), name) for start, end, name in lines]
 
 

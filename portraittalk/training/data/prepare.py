@@ -33,6 +33,7 @@ from ...media.source import PICTURES, VIDEOS
 from ...models.face_basis import load_basis
 from ...motion.read import pose_and_gaze
 from ...progress import Progress, ProgressCallback, ignore_progress
+from ...text_files import read_text
 from ...types import Crop, Face
 from .clean import CleanRules, Dropped, describe, fault, is_cut, stretches
 
@@ -132,7 +133,7 @@ def prepare_source(path: Path, name: str, out: Path, provider: FaceProvider, set
     caption = path.with_suffix(".txt")
     header = {"source": path.name, "speaker": name.split("_")[0]}
     if caption.is_file():
-        header["caption"] = caption.read_text(encoding="utf-8", errors="replace").strip()
+        header["caption"] = read_text(caption, errors="replace").strip()
     try:
         if path.suffix.lower() in PICTURES:
             clip = prepare_portrait(read_image(path).pixels, provider)
