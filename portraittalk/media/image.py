@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ..checks import check_path, check_whole
 from ..errors import MediaError
 from .tags import EDITED
 
@@ -39,9 +40,12 @@ def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture
     """Read an image of any mode and apply its EXIF orientation.
 
     max_side: an image with a longer side is downscaled to it, with a warning; None keeps the full resolution.
-    Raises MediaError if the file cannot be read or a side is shorter than 32 pixels.
+    Raises MediaError if the file cannot be read or a side is shorter than 32 pixels, SettingsError for another
+    ``max_side`` than these.
     """
-    path = Path(path)
+    path = check_path("The picture", path, MediaError)
+    if max_side is not None:
+        check_whole("The longest side of a picture, in pixels,", max_side, SMALLEST_SIDE)
     if path.is_dir():
         raise MediaError(f"{path} is a folder: give an image file.")
     try:

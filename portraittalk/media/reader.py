@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from ..checks import check_path
 from ..errors import MediaError
 from .audio import Audio, exact_fps, read_audio
 from .colour import to_rgb
@@ -62,7 +63,7 @@ def read_video(path: str | Path, fps: float | Fraction | None = None) -> VideoRe
 
     Raises MediaError if the file cannot be read or has no video stream.
     """
-    path = Path(path)
+    path = check_path("The video", path, MediaError)
     with open_media(path) as container:
         first = next(_decoded(container, path), None)
         if first is None:
