@@ -153,6 +153,8 @@ class PipelineBase:
         check_seed(seed)
         check_number("head motion", head_motion)
         check_number("expression strength", expression_strength)
+        check_number("liveliness", liveliness)
+        check_number("number of blinks per minute", blinks_per_minute)
         self.place("speech")
         return speech_to_motion(
             self.face_motion()[0],
