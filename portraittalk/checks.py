@@ -79,6 +79,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
+def first_line(error: Exception) -> str:
+    """Return the beginning of the message of another library's error, for a sentence of ours."""
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0].rstrip(".")
+    return line if len(line) <= 2 * _SHOWN else f"{line[: 2 * _SHOWN - 3]}..."
+
+
 def _range(low: float, high: float) -> str:
     if math.isfinite(low) and math.isfinite(high):
         return f" number between {low:g} and {high:g}"

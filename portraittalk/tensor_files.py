@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .checks import first_line
 from .errors import WeightsError
 
 SUFFIX = ".safetensors"
@@ -41,7 +42,9 @@ def _open(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path.name} is damaged or not a {SUFFIX} file ({error}); download it again.") from error
+        raise WeightsError(
+            f"{path.name} is damaged or not a {SUFFIX} file ({first_line(error)}); download it again."
+        ) from error
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from ..checks import check_path, check_whole
+from ..checks import check_path, check_whole, first_line
 from ..errors import MediaError
 from .tags import EDITED
 
@@ -60,7 +60,9 @@ def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture
     except UnidentifiedImageError as error:
         raise MediaError(f"{path.name} is not an image in a supported format: give another file.") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow's decoders raise
-        raise MediaError(f"{path.name} is damaged or incomplete ({error}): export or copy it again.") from error
+        raise MediaError(
+            f"{path.name} is damaged or incomplete ({first_line(error)}): export or copy it again."
+        ) from error
 
 
 def write_png(picture: Tensor, path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from ..arkit import ARKIT_INDEX, ARKIT_NAMES
-from ..checks import HIGHEST_FPS, LOWEST_FPS, check_path, check_real, check_type, shown
+from ..checks import HIGHEST_FPS, LOWEST_FPS, check_path, check_real, check_type, first_line, shown
 from ..errors import MotionError
 from ..text_files import parse_json, read_text
 from ..types import Movable
@@ -98,7 +98,7 @@ class MotionTrack(Movable):
         except OSError as error:
             raise MotionError(f"The motion track '{path}' cannot be read: {error.strerror}.") from error
         except ValueError as error:
-            raise MotionError(f"'{path}' is not a motion track: it is not valid JSON ({error}).") from error
+            raise MotionError(f"'{path}' is not a motion track: it is not valid JSON ({first_line(error)}).") from error
         return cls.from_dict(data, str(path))
 
     @classmethod
