@@ -115,6 +115,9 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
         raise SettingsError("The duration is 0 s: give seconds above 0.")
     with open_media(path) as container:
         stream = sound_stream(container, path)
+        rate = getattr(stream.codec_context, "sample_rate", 0)  # there is no context for an unknown codec
+        if rate:  # otherwise known with the first frame
+            check_sample_rate(rate, path.name)
         reading = _Reading(start, duration)
         try:
             for begin, block, rate in _blocks(container, stream, start):

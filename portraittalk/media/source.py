@@ -23,7 +23,7 @@ def open_media(path: Path) -> InputContainer:
     if path.is_dir():
         raise MediaError(f"{path} is a folder: give a file.")
     try:
-        return av.open(path)
+        return av.open(path, metadata_errors="replace")  # tags of other encodings, which nothing here reads
     except FileNotFoundError as error:
         raise MediaError(f"{path} does not exist: check the path.") from error
     except (av.FFmpegError, OSError) as error:
