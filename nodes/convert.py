@@ -4,27 +4,37 @@ ComfyUI: IMAGE (B, H, W, C), MASK (B, H, W), AUDIO {"waveform": (B, C, T), "samp
 (B, 3, H, W), masks (H, W), ``Audio``. Both use float32: images and masks in 0..1, audio in -1..1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..portraittalk.checks import check_type
 from ..portraittalk.errors import MediaError
 from ..portraittalk.media.audio import Audio, audio_from_waveform
+from ..portraittalk.media.tensors import check_layout, check_levels, check_waveform
 
 
-def to_library(image: Tensor) -> Tensor:
+def to_library(image: Tensor, name: str = "image") -> Tensor:
     """Convert IMAGE (B, H, W, C) to (B, 3, H, W) on the CPU; alpha is dropped, greyscale becomes RGB.
 
-    Raises MediaError unless there are 1, 3 or 4 channels.
+    name: of the input, for errors. Raises MediaError unless there are 1, 3 or 4 channels with values in 0..1.
     """
-    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
+    check_image(image, name)
+    pixels = image[..., :3].detach()
+    check_levels(pixels, _input(name))
+    return pixels.float().cpu().permute(0, 3, 1, 2).expand(-1, 3, -1, -1).contiguous()
+
+
+def check_image(image: Any, name: str = "image") -> None:
+    """Raise MediaError unless ``image`` has the layout of an IMAGE; ``to_library`` checks the values as well."""
+    check_layout(image, _input(name), "B H W C")
+    if image.shape[-1] not in (1, 3, 4):
         raise MediaError(
-            f"An IMAGE must be (B, H, W, C) with 1, 3 or 4 channels, not {tuple(image.shape)}: connect a picture."
+            f"{_input(name)} has {image.shape[-1]} channels in its shape {tuple(image.shape)}, which is (B, H, W, C): "
+            "connect a picture of 1, 3 or 4 channels."
         )
-    pixels = image[..., :3].detach().float().cpu().permute(0, 3, 1, 2)
-    return pixels.expand(-1, 3, -1, -1).contiguous()
 
 
 def to_comfy(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -50,9 +60,17 @@ def frames_to_comfy(chunks: Iterable[Tensor], count: int, device: torch.device |
     return frames
 
 
-def mask_to_library(mask: Tensor) -> Tensor:
-    """Convert MASK (B, H, W) or (H, W) to (H, W) on the CPU: the first mask of the batch."""
-    return mask.detach().float().cpu().reshape(-1, *mask.shape[-2:])[0]
+def mask_to_library(mask: Tensor, name: str = "mask") -> Tensor:
+    """Convert MASK (B, H, W), (B, 1, H, W) or (H, W) to (H, W) in 0..1 on the CPU: the first mask of the batch.
+
+    name: of the input, for errors. Raises MediaError for an empty batch, and for NaN and infinity.
+    """
+    layouts = {2: "H W", 4: "B 1 H W"}
+    check_layout(mask, _input(name), layouts.get(getattr(mask, "ndim", 3), "B H W"))
+    first = mask.detach().reshape(-1, *mask.shape[-2:])[0].float().cpu()
+    if not first.isfinite().all():
+        raise MediaError(f"{_input(name)} contains NaN or infinity: look for the cause in what made it.")
+    return first.clamp(0, 1)
 
 
 def mask_to_comfy(alpha: Tensor) -> Tensor:
@@ -60,13 +78,25 @@ def mask_to_comfy(alpha: Tensor) -> Tensor:
     return 1 - alpha
 
 
-def audio_to_library(audio: dict[str, Any] | None) -> Audio:
-    """Convert AUDIO to Audio. Raises MediaError for missing, empty or too short audio and for NaN or infinity."""
+def audio_to_library(audio: Mapping[str, Any] | None, name: str = "audio") -> Audio:
+    """Convert AUDIO to Audio. name: of the input, for errors.
+
+    Raises MediaError for a value of another form, missing, empty or too short audio, and for NaN or infinity.
+    """
     if audio is None:
-        raise MediaError("The AUDIO input is empty, as for a video with no sound: connect a node that outputs audio.")
-    return audio_from_waveform(audio["waveform"], audio["sample_rate"])
+        raise MediaError(f"{_input(name)} is empty, as for a video with no sound: connect a node that outputs audio.")
+    check_type(_input(name), audio, Mapping, "a dictionary of waveform and sample_rate", MediaError)
+    for key in ("waveform", "sample_rate"):
+        if key not in audio:
+            raise MediaError(f"{_input(name)} has no '{key}': connect a node that outputs audio.")
+    check_waveform(audio["waveform"], _input(name), "batch channels samples")
+    return audio_from_waveform(audio["waveform"], audio["sample_rate"], _input(name))
 
 
 def audio_to_comfy(audio: Audio) -> dict[str, Any]:
     """Convert Audio to AUDIO with a batch size of one."""
     return {"waveform": audio.waveform[None], "sample_rate": audio.sample_rate}
+
+
+def _input(name: str) -> str:
+    return f"The input '{name}'"

@@ -12,6 +12,7 @@ from ..portraittalk.metrics.dynamics import load_dynamics
 from ..portraittalk.metrics.judge import judge, looked_at
 from ..portraittalk.metrics.lip_sync import SIZE
 from ..portraittalk.metrics.metric_nets import load_metric_nets
+from ..portraittalk.sampling.settings import check_fps
 from . import convert
 from .host import models
 from .host.progress import HostProgress
@@ -27,7 +28,7 @@ class Frames:
 
     def __iter__(self) -> Iterator[Tensor]:
         for index in looked_at(len(self.images), self.fps):
-            yield convert.to_library(self.images[index][None])[0]
+            yield convert.to_library(self.images[index][None], "frames")[0]
 
 
 class Evaluate(io.ComfyNode):
@@ -74,6 +75,8 @@ class Evaluate(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: Tensor, audio: dict[str, Any], fps: float) -> io.NodeOutput:
+        convert.check_image(frames, "frames")
+        check_fps(fps)
         sound, provider = convert.audio_to_library(audio), provider_named("own")
         syncnet = load_metric_nets(models.metric_folders(), names=("syncnet",)).syncnet
         patcher = None if syncnet is None else models.managed(syncnet, 4 * SIZE**2)

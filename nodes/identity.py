@@ -10,6 +10,7 @@ from comfy_api.latest import io, ui
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..portraittalk.checks import check_real, check_whole
 from ..portraittalk.errors import FaceError
 from ..portraittalk.face.align import from_crop
 from ..portraittalk.face.comfy_landmarks import faces_from_comfyui
@@ -87,7 +88,8 @@ class IdentityEncode(io.ComfyNode):
     def execute(
         cls, model: models.LoadedModel, references: dict[str, Tensor], face: dict[str, Any], max_side: int
     ) -> io.NodeOutput:
-        originals = [picture for image in references.values() for picture in convert.to_library(image)]
+        check_whole("The input 'max_side'", max_side, 0)
+        originals = [picture for name, image in references.items() for picture in convert.to_library(image, name)]
         pictures = [limit_size(picture, max_side) if max_side else picture for picture in originals]
         choice = _choice(face, pictures[0], scale=pictures[0].shape[-1] / originals[0].shape[-1])
         faces = _faces_from_landmarks(face["landmarks"], originals, pictures) if face["face"] == LANDMARKS else None
@@ -145,8 +147,9 @@ def _choice(face: dict[str, Any], portrait: Tensor, scale: float) -> FaceChoice:
     if face["face"] in (NUMBER, LANDMARKS):
         return FaceChoice(index=face["index"])
     if face["face"] == BOX:
-        x0, y0 = face["x"], face["y"]
-        return FaceChoice(box=tuple(edge * scale for edge in (x0, y0, x0 + face["width"], y0 + face["height"])))
+        names = ("x", "y", "width", "height")
+        x0, y0, width, height = (check_real(f"The input '{name}'", face[name]) * scale for name in names)
+        return FaceChoice(box=(x0, y0, x0 + width, y0 + height))
     if face["face"] == MASK:
         mask = convert.mask_to_library(face["mask"])
         return FaceChoice(mask=F.interpolate(mask[None, None], image_size(portrait), mode="nearest")[0, 0])

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..portraittalk.models.motion_net import MOTION_FPS
 from ..portraittalk.motion.prompted import with_style
 from ..portraittalk.motion.track import MotionTrack
+from ..portraittalk.sampling.settings import check_number
 from . import convert
 from .host import files, models
 from .host.progress import HostProgress
@@ -117,11 +118,14 @@ class SpeechToMotion(io.ComfyNode):
         liveliness: float = 1.0,
         blinks_per_minute: float = 16.0,
     ) -> io.NodeOutput:
+        sound = convert.audio_to_library(audio)
+        style = style or StyleCondition()
+        check_number("text scale", style.text_scale)
         progress = HostProgress()
         loaded = model.ready()
         has_motion_net = "motion_net" in loaded.modules()
         pipeline = loaded if has_motion_net else models.built_in_model()
-        speech = pipeline.encode_speech(convert.audio_to_library(audio), MOTION_FPS, progress)
+        speech = pipeline.encode_speech(sound, MOTION_FPS, progress)
         motion = pipeline.make_motion(
             speech,
             seed,
@@ -131,7 +135,6 @@ class SpeechToMotion(io.ComfyNode):
             liveliness=liveliness,
             blinks_per_minute=blinks_per_minute,
         )
-        style = style or StyleCondition()
         return io.NodeOutput(with_style(motion, style.style, style.text_scale))
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..portraittalk.compositing.compose import CropData, paste_back
+from ..portraittalk.checks import check_real
+from ..portraittalk.compositing.compose import LARGEST_SCALE, CropData, paste_back
 from ..portraittalk.progress import Progress
 from . import convert
 from .host import models
@@ -56,13 +57,15 @@ class PasteBack(io.ComfyNode):
 
     @classmethod
     def execute(cls, crops: Tensor, crop_data: CropData, scale: float) -> io.NodeOutput:
+        convert.check_image(crops, "crops")
+        check_real("The input 'scale'", scale, 1, LARGEST_SCALE)
         progress = HostProgress()
         height, width = crop_data.portrait.shape[-2:]
         batch_size = max(int(PIXELS_PER_BATCH / (height * width * scale**2)), 1)
 
         def pasted() -> Iterator[Tensor]:
             for start in range(0, len(crops), batch_size):
-                frames = paste_back(convert.to_library(crops[start : start + batch_size]), crop_data, scale)
+                frames = paste_back(convert.to_library(crops[start : start + batch_size], "crops"), crop_data, scale)
                 progress(Progress("paste back", min(start + batch_size, len(crops)), len(crops), frames[-1]))
                 yield frames
 

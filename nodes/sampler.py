@@ -15,7 +15,7 @@ from ..portraittalk.media.video import write_video
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.motion.transform import fit_to_speech
 from ..portraittalk.pipelines.base import Output
-from ..portraittalk.sampling.settings import check_fps, usual_settings
+from ..portraittalk.sampling.settings import check_fps, check_settings, usual_settings
 from ..portraittalk.types import Identity, SamplingSettings, Scales, image_size
 from . import convert
 from .host import files, models
@@ -204,6 +204,7 @@ class AnimateNetSampler(io.ComfyNode):
             fast_decode=fast_decode,
         )
         check_fps(fps)
+        check_settings(settings, config)
         count = frame_count(sound.samples, sound.sample_rate, fps)
         picture = (0, 0) if mode == CROPS else image_size(identity.portrait)
         model.ready(window, model.working_memory(count, settings, picture, len(identity.references)))

@@ -14,6 +14,7 @@ from ..portraittalk.media.tags import GENERATED
 from ..portraittalk.media.video import write_video
 from ..portraittalk.output_files import atomic_file, explained
 from ..portraittalk.progress import Progress
+from ..portraittalk.sampling.settings import check_fps
 from . import convert
 from .host import files
 from .host.progress import HostProgress
@@ -138,6 +139,8 @@ def _quality() -> io.Input:
 def _video(source: dict[str, Any]) -> Input.Video:
     if source["source"] == VIDEO:
         return source["video"]
+    convert.check_image(source["frames"], "frames")
+    check_fps(source["fps"])
     components = Types.VideoComponents(
         images=source["frames"], audio=source.get("audio"), frame_rate=Fraction(str(source["fps"]))
     )
@@ -171,7 +174,7 @@ def _encode(video: Input.Video, path: Path, kind: str, quality: int | None, meta
 
 def _chunks(images: Tensor) -> Iterator[Tensor]:
     """Split IMAGE (B, H, W, C) into chunks (n, 3, H, W)."""
-    return (convert.to_library(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK))
+    return (convert.to_library(images[start : start + CHUNK], "frames") for start in range(0, len(images), CHUNK))
 
 
 def _with_progress(chunks: Iterator[Tensor], count: int) -> Iterator[Tensor]:

@@ -1,9 +1,11 @@
 """Configuration of the networks: `mini` and the models of Stable Diffusion 1.5 size share these classes."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from typing_extensions import Self
+
+from .checks import shown
 
 T = TypeVar("T")
 
@@ -209,10 +211,14 @@ class PortraitTalkConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild a configuration from ``to_dict``, also after JSON. Raises TypeError for an unknown key."""
-        parts = {f: t for f, t in _PARTS.items() if values.get(f) is not None}
+        """Rebuild a configuration from ``to_dict``, also after JSON. Raises TypeError and ValueError as ``rebuilt``."""
+        if not isinstance(values, dict):
+            raise TypeError(f"the configuration is {shown(values)}")
+        parts = {name: kind for name, kind in _PARTS.items() if name in values}
+        if values.get("clip") is None:
+            parts.pop("clip", None)
         built: dict[str, Any] = {name: rebuilt(kind, values[name]) for name, kind in parts.items()}
-        return cls(**{**values, **built})
+        return rebuilt(cls, {**values, **built})
 
 
 _PARTS: dict[str, type] = {
@@ -226,9 +232,39 @@ _PARTS: dict[str, type] = {
 }
 
 
+# Limits of what a file may ask for: networks are built before their weights are compared with the file's.
+LARGEST_SIZE, MOST_LAYERS, MOST_WIDTHS = 2**16, 64, 8
+_COUNTS_LAYERS = ("layers_per_block", "depth", "layers", "text_layers", "image_layers")
+
+
 def rebuilt(kind: type[T], values: dict[str, Any]) -> T:
-    """Rebuild a configuration from its ``asdict``, also after JSON. Raises TypeError for an unknown key."""
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    """Rebuild a configuration from its ``asdict``, also after JSON.
+
+    Raises TypeError for an unknown key and for a value of another type, ValueError for a value out of range.
+    """
+    if not isinstance(values, dict):
+        raise TypeError(f"{kind.__name__} is {shown(values)}")
+    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    for key, hint in get_type_hints(kind).items():
+        if key in tuples:
+            _check_value(key, tuples[key], hint)
+    return kind(**tuples)
+
+
+def _check_value(key: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple) or (len(value) > MOST_WIDTHS and get_args(hint)[0] is not str):
+            raise TypeError(f"{key} is {shown(value)}")
+        for one in value:
+            _check_value(key, one, get_args(hint)[0])
+    elif hint in (int, float, bool, str):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        fits = whole if hint is int else whole or isinstance(value, float) if hint is float else isinstance(value, hint)
+        if not fits:
+            raise TypeError(f"{key} is {shown(value)}")
+        largest = MOST_LAYERS if key in _COUNTS_LAYERS else LARGEST_SIZE
+        if hint in (int, float) and not -largest <= value <= largest:
+            raise ValueError(f"{key} is {shown(value)}")
 
 
 MINI = PortraitTalkConfig()

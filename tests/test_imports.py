@@ -8,7 +8,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "portraittalk"
-GROUND = ("arkit", "config", "errors", "output_files", "progress", "smooth", "tensor_files", "types")
+GROUND = (
+    *("arkit", "checks", "config", "errors", "output_files", "progress"),
+    *("smooth", "tensor_files", "text_files", "types"),
+)
 ROOMS = (  # from top to bottom; rooms on one line do not import each other
     ("cli",),
     ("training",),

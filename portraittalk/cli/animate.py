@@ -147,7 +147,7 @@ def animate(options: AnimateOptions) -> None:
     from ..motion.track import MotionTrack
     from ..output_files import check_file, check_outputs
     from ..pipelines.talk import check_inputs, talk
-    from ..sampling.settings import check_fps, check_motion
+    from ..sampling.settings import check_fps, check_strengths
     from ..types import image_size
     from ..weights.files import find_weights, model_folders
     from ..weights.load import read_config
@@ -155,7 +155,7 @@ def animate(options: AnimateOptions) -> None:
     from .terminal import ProgressBars, summary
 
     check_fps(options.fps)
-    check_motion(options.head_motion, options.expression_strength, options.liveliness, options.blinks)
+    check_strengths(options.head_motion, options.expression_strength, options.liveliness, options.blinks)
     if options.max_size < SMALLEST_MAX_SIZE:
         raise SettingsError(f"--max-size must be at least {SMALLEST_MAX_SIZE} pixels, not {options.max_size}.")
     check_exist([*options.portraits, options.audio, *([options.motion_in] if options.motion_in else [])])

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checks import check_real
 from ..errors import SettingsError
 from ..face.align import bounds, extract_crop, scale_of, to_crop
 from ..smooth import smoothstep
@@ -20,6 +21,8 @@ from ..types import Crop, Identity, Movable
 from .head import Box, Head
 from .lids import Lids, lids_of
 from .warp import show_sheets
+
+LARGEST_SCALE = 8.0  # of the pasted picture
 
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 Instead = tuple[Tensor, Tensor]
@@ -217,15 +220,14 @@ def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
 
     crops: (F, 3, T, T) in 0..1 of any side T; an unedited crop leaves the picture unchanged. scale: enlarges the whole
     picture, to keep the detail of crops enlarged beyond it. Raises SettingsError for crops that are not square RGB
-    images, and for a scale below 1.
+    images, and for a scale below 1 or above ``LARGEST_SCALE``.
     """
     if crops.ndim != 4 or crops.shape[1] != 3 or crops.shape[2] != crops.shape[3]:
         raise SettingsError(
             f"The crops to paste back must be square RGB images, but have the shape {tuple(crops.shape)}: "
             "edit or scale them, but do not cut or pad them."
         )
-    if not 1 <= scale < math.inf:
-        raise SettingsError(f"The scale of the pasted picture must be 1 or more, not {scale:g}.")
+    check_real("The scale of the pasted picture", scale, 1, LARGEST_SCALE)
     portrait, crop = _enlarged(data, scale)
     placement = _Placement(crop, portrait)
     difference = crops.to(portrait) - extract_crop(portrait, crop, crops.shape[-1])

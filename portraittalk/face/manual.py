@@ -1,6 +1,5 @@
 """Faces given by hand as landmarks or as a box, for pictures in which no face is detected."""
 
-import json
 import math
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import FaceError
+from ..text_files import read_json
 from ..types import LANDMARK_COUNT, Face
 from .align import aligned_crop, from_crop
 
@@ -67,11 +67,11 @@ def read_landmarks(path: Path) -> Face:
     Raises FaceError if the file cannot be read or contains anything else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         points = torch.tensor(content["landmarks"] if isinstance(content, dict) else content, dtype=torch.float32)
     except OSError as error:
         raise FaceError(f"The landmarks file {path} cannot be read ({error.strerror}): check the path.") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:  # what torch.tensor raises
         raise FaceError(
             f"The landmarks file {path} has the wrong content: give a JSON list of {LANDMARK_COUNT} points [x, y] or "
             "[x, y, z] in pixels."

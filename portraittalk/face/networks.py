@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..checks import first_line
 from ..config import FaceDetectorConfig, FaceMeshConfig, rebuilt
 from ..errors import WeightsError
 from ..models.face_detector import FaceDetector
@@ -42,7 +43,7 @@ def load_face_networks(path: Path = FILE, device: torch.device | str = "cpu") ->
         mesh = rebuilt(FaceMeshConfig, configs["mesh"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{path.name} is for another version of PortraitTalk ({error}): get the file for this version."
+            f"{path.name} is for another version of PortraitTalk ({first_line(error)}): get the file for this version."
         ) from error
     with torch.device("meta"):
         networks = FaceNetworks(detector, mesh)

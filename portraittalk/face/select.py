@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
+from ..checks import check_type, shown
 from ..errors import FaceError
+from ..media.tensors import check_layout
 from ..types import Face
 from .align import eye_distance
 from .detect import FaceProvider
@@ -31,6 +34,18 @@ class FaceChoice:
     index: int | None = None
     box: Box | None = None
     mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Raise FaceError for another kind of value."""
+        if self.index is not None:
+            check_type("The index of the face", self.index, Integral, "a whole number", FaceError)
+        if self.box is not None:
+            if not isinstance(self.box, Sequence) or len(self.box) != 4:
+                raise FaceError(f"The face box must be four numbers x0, y0, x1, y1, not {shown(self.box)}.")
+            for edge in self.box:
+                check_type("An edge of the face box", edge, Real, "a number", FaceError)
+        if self.mask is not None:
+            check_layout(self.mask, "The face mask", "H W", FaceError)
 
 
 LARGEST = FaceChoice()

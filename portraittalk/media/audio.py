@@ -11,9 +11,11 @@ import av
 import torch
 from torch import Tensor
 
-from ..errors import MediaError, SettingsError
+from ..checks import HIGHEST_FPS, LOWEST_FPS, check_path, check_real, check_type
+from ..errors import MediaError
 from .decode import Reading, decoded_blocks
 from .source import open_media, sound_stream
+from .tensors import check_sample_rate, check_waveform
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +77,11 @@ class Audio:
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
-    """Return the frame rate as an exact fraction of its decimal notation. Raises SettingsError unless it is above 0."""
-    if not math.isfinite(fps) or fps <= 0:
-        raise SettingsError(f"The frame rate is {fps}: give frames per second above 0, such as 25.")
+    """Return the frame rate as an exact fraction of its decimal notation.
+
+    Raises SettingsError unless it is between ``LOWEST_FPS`` and ``HIGHEST_FPS``.
+    """
+    check_real("The frame rate, in frames per second,", fps, LOWEST_FPS, HIGHEST_FPS)
     return Fraction(str(fps))
 
 
@@ -86,18 +90,30 @@ def frame_count(samples: int, sample_rate: int, fps: float | Fraction) -> int:
     return max(1, math.floor(Fraction(samples, sample_rate) * exact_fps(fps) + Fraction(1, 2)))
 
 
-def audio_from_waveform(waveform: Tensor, sample_rate: int) -> Audio:
+def audio_from_waveform(waveform: Tensor, sample_rate: int, name: str = "The audio") -> Audio:
     """Make an Audio from a tensor, such as the waveform of ComfyUI's AUDIO.
 
     waveform: (B, C, T) or (C, T) on any device; only the first clip of a batch is used. Integers of 8, 16 and 32 bits
-    are scaled by their range, and so are floating-point values that have the scale of integers, with a warning.
-    Raises MediaError if it is empty, shorter than 0.04 s, or contains NaN or infinity.
+    are scaled by their range, and so are floating-point values that have the scale of integers, with a warning. name:
+    begins the sentences of errors. Raises MediaError if it is something else, is empty, is shorter than 0.04 s, or
+    contains NaN or infinity.
     """
+    batched = isinstance(waveform, Tensor) and waveform.ndim == 3
+    check_waveform(waveform, name, "batch channels samples" if batched else "channels samples")
+    rate = check_sample_rate(sample_rate, name)
     if waveform.ndim == 3:
         if waveform.shape[0] > 1:
             log.warning("The audio is a batch of %d clips: the first one is used.", waveform.shape[0])
         waveform = waveform[0] if waveform.shape[0] else waveform.new_zeros(1, 0)
-    return _checked(Audio(_full_scale(waveform.detach().cpu()), int(sample_rate)), "the given audio")
+    return _checked(Audio(_full_scale(waveform.detach().cpu()), rate), name)
+
+
+def check_audio(audio: Audio, name: str = "The audio") -> None:
+    """Raise MediaError unless ``audio`` holds sound that can be used: see ``audio_from_waveform``."""
+    check_type(name, audio, Audio, "audio of read_audio or an Audio", MediaError)
+    check_waveform(audio.waveform, name)
+    check_sample_rate(audio.sample_rate, name)
+    _checked(audio, name)
 
 
 def read_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
@@ -108,13 +124,15 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
     Raises MediaError if the audio is missing, unreadable, empty, shorter than 0.04 s, or contains NaN or infinity;
     SettingsError if start or duration is invalid.
     """
-    path = Path(path)
-    if not (math.isfinite(start) and start >= 0):
-        raise SettingsError(f"The start of {start} s is invalid: give seconds from the beginning, 0 or more.")
-    if duration is not None and not (math.isfinite(duration) and duration >= SHORTEST_SECONDS):
-        raise SettingsError(f"The duration of {duration:g} s is invalid: give at least {SHORTEST_SECONDS} seconds.")
+    path = check_path("The audio", path, MediaError)
+    check_real("The start, in seconds from the beginning of the audio,", start, 0)
+    if duration is not None:
+        check_real("The duration, in seconds,", duration, SHORTEST_SECONDS)
     with open_media(path) as container:
         stream = sound_stream(container, path)
+        rate = getattr(stream.codec_context, "sample_rate", 0)  # there is no context for an unknown codec
+        if rate:  # otherwise known with the first frame
+            check_sample_rate(rate, path.name)
         reading = Reading(start, duration)
         try:
             for begin, block, rate in decoded_blocks(container, stream, start):
@@ -150,10 +168,11 @@ def _without_integer_scale(audio: Audio, name: str) -> Audio:
 
 
 def _checked(audio: Audio, name: str) -> Audio:
-    if audio.samples == 0 or audio.waveform.shape[0] == 0:
-        raise MediaError(f"The audio of {name} is empty: give another audio file.")
+    if audio.waveform.numel() == 0:
+        raise MediaError(f"{name} is empty: give sound of at least {SHORTEST_SECONDS} s.")
+    check_sample_rate(audio.sample_rate, name)
     if audio.seconds < SHORTEST_SECONDS:
         raise MediaError(f"{name} is only {audio.seconds:.3f} s long: at least {SHORTEST_SECONDS} s are needed.")
     if not torch.isfinite(audio.waveform).all():
-        raise MediaError(f"The audio of {name} contains NaN or infinity: export it again.")
+        raise MediaError(f"{name} contains NaN or infinity: export it again.")
     return _without_integer_scale(audio, name)

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ..checks import check_path, check_whole, first_line
 from ..errors import MediaError
 from ..output_files import atomic_file, explained
 from .file_kinds import what_else
@@ -59,17 +60,20 @@ def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture
 
     max_side: an image with a longer side is downscaled to it, with a warning; None keeps the full resolution.
     Metadata that is damaged is ignored, with a warning.
-    Raises MediaError if the file cannot be read or a side is shorter than 32 pixels.
+    Raises MediaError if the file cannot be read or a side is shorter than 32 pixels, SettingsError for another
+    ``max_side`` than these.
     """
-    path = Path(path)
+    path = check_path("The picture", path, MediaError)
+    if max_side is not None:
+        check_whole("The longest side of a picture, in pixels,", max_side, SMALLEST_SIDE)
     if path.is_dir():
         raise MediaError(f"{path} is a folder: give an image file.")
     try:
         try:
             return _opened(path, path, max_side)
-        except FileNotFoundError:
-            raise
         except _UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the system; Pillow's own have no number
+                raise
             return _salvaged(path, max_side, error)
     except FileNotFoundError as error:
         raise MediaError(f"{path} does not exist: check the path.") from error
@@ -77,14 +81,13 @@ def read_image(path: str | Path, max_side: int | None = LARGEST_SIDE) -> Picture
         raise MediaError(f"{path.name} has too many pixels to be opened safely: reduce it first.") from error
     except UnidentifiedImageError as error:
         raise MediaError(f"{path.name} {what_else(path)}.") from error
-    except OSError as error:
-        if error.errno is not None:  # of the system; Pillow's own have no number
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise MediaError(
                 f"{path} cannot be read ({error.strerror}): check the file and its permissions."
             ) from error
-        raise MediaError(f"{path.name} is damaged or incomplete ({error}): export or copy it again.") from error
-    except _UNREADABLE as error:
-        raise MediaError(f"{path.name} is damaged or incomplete ({error}): export or copy it again.") from error
+        what = first_line(error)
+        raise MediaError(f"{path.name} is damaged or incomplete ({what}): export or copy it again.") from error
 
 
 def _opened(file: Path | BytesIO, path: Path, max_side: int | None) -> Picture:

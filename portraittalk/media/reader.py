@@ -13,10 +13,13 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from ..checks import HIGHEST_FPS, check_path
 from ..errors import MediaError
 from .audio import Audio, exact_fps, read_audio
 from .colour import to_rgb
 from .source import first_sound, is_cover, open_media, timeline_start
+
+LONGEST_HOLD = 3600.0  # seconds that one frame can be shown; a longer time comes from a broken clock
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,19 @@ class VideoReader:
         count = 0
         with open_media(self.path) as container:
             zero = timeline_start(container, sound)
+            hold = min(float(1 / _own_rate(_picture_stream(container, self.path))), LONGEST_HOLD)
             shown: Tensor | None = None
             end = 0.0
             for frame in _decoded(container, self.path):
                 begin = (frame.time or 0.0) - zero
+                if begin > end + LONGEST_HOLD:
+                    jump = f"its clock jumps from {end:.0f} to {begin:.0f} s"
+                    raise MediaError(f"{self.path.name} is damaged ({jump}): export or copy it again.")
                 while shown is not None and count + 0.5 < begin * self.fps - 1e-6:
                     yield shown
                     count += 1
                 shown = _pixels(frame)
-                end = begin + float(1 / _own_rate(_picture_stream(container, self.path)))
+                end = begin + hold
             while shown is not None and (count + 0.5 < end * self.fps or count == 0):
                 yield shown
                 count += 1
@@ -62,12 +69,14 @@ def read_video(path: str | Path, fps: float | Fraction | None = None) -> VideoRe
 
     Raises MediaError if the file cannot be read or has no video stream.
     """
-    path = Path(path)
+    path = check_path("The video", path, MediaError)
     with open_media(path) as container:
         first = next(_decoded(container, path), None)
         if first is None:
             raise MediaError(f"{path.name} contains no frames: give a video.")
         rate = _own_rate(_picture_stream(container, path)) if fps is None else exact_fps(fps)
+        if rate > HIGHEST_FPS:
+            raise MediaError(f"{path.name} has {float(rate):g} frames per second, at most {HIGHEST_FPS:g} can be read.")
         height, width = _pixels(first).shape[-2:]
         return VideoReader(path, rate, (height, width), container.streams.best("audio") is not None)
 

@@ -27,7 +27,8 @@ def open_media(path: Path) -> InputContainer:
     if path.is_dir():
         raise MediaError(f"{path} is a folder: give a file.")
     try:
-        return av.open(os.path.abspath(path))  # FFmpeg takes a relative path such as 12:30.wav for a URL
+        # FFmpeg takes a relative path such as 12:30.wav for a URL. Nothing here reads tags of other encodings.
+        return av.open(os.path.abspath(path), metadata_errors="replace")
     except FileNotFoundError as error:
         raise MediaError(f"{path} does not exist: check the path.") from error
     except (av.FFmpegError, OSError) as error:

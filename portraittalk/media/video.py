@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import NoneType
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..checks import check_path, check_type, check_whole
 from ..errors import MediaError, OutputError, SettingsError
 from ..output_files import (
     atomic_file,
@@ -26,10 +28,11 @@ from ..output_files import (
     free_space,
 )
 from ..progress import Progress, ProgressCallback, ignore_progress
-from .audio import Audio, exact_fps, frame_count
+from .audio import Audio, check_audio, exact_fps, frame_count
 from .movie import MOVIES, MovieWriter, copies_sound
 from .sequence import SequenceWriter, frame_name, frames_in, sequence_pattern
 from .tags import GENERATED
+from .tensors import check_pictures
 
 log = logging.getLogger(__name__)
 
@@ -78,22 +81,26 @@ def write_video(
     SettingsError for an invalid fps, kind or quality. After any exception, including the iterator's, nothing is left on
     disk and an existing file is unchanged.
     """
-    path = Path(path)
-    kind = check_output(path, kind, [] if audio is None or audio.path is None else [audio.path])
+    path = check_path("The output", path, MediaError)
+    check_type("The frames", frames, Iterable, "chunks (n, 3, H, W)", MediaError)
+    check_whole("The quality, from small file to best,", quality, 0, 100)
     rate = video_rate(fps)
-    if not 0 <= quality <= 100:
-        raise SettingsError(f"The quality of {quality} is out of range: give 0 (small file) to 100 (best).")
-    tags = {**(metadata or {}), "comment": GENERATED}
+    if audio is not None:
+        check_audio(audio)
+    tags = {**_checked_tags(metadata), "comment": GENERATED}
+    kind = check_output(path, kind, [] if audio is None or audio.path is None else [audio.path])
     copied = copies_sound(kind, audio)
     total = frame_count(audio.samples, audio.sample_rate, fps) if audio is not None else 0
     with _appearing(path, kind) as part:
         writer: MovieWriter | SequenceWriter | None = None
-        count = 0
+        count, layout = 0, "N 3 H W"
         try:
             for chunk in frames:
+                check_pictures(chunk, "A chunk of frames", layout)
                 with _explained(path):
                     if writer is None:
                         height, width = chunk.shape[2:]
+                        layout = f"N 3 {height} {width}"  # of all other chunks
                         check_room(path, kind, chunk[0], total)
                         writer = _open(part, path, kind, (height, width), rate, audio, copied, quality, tags)
                     for pixels in _bytes(chunk):
@@ -117,8 +124,18 @@ def write_video(
     return VideoFile(written, writer.count, float(count / rate), writer.size)
 
 
+def _checked_tags(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    check_type("The metadata", metadata, (Mapping, NoneType), "a mapping of text to text", MediaError)
+    for part in (text for item in (metadata or {}).items() for text in item):
+        check_type("The metadata", part, str, "a mapping of text to text", MediaError)
+    return dict(metadata or {})
+
+
 def video_rate(fps: float | Fraction) -> Fraction:
-    """Return the frame rate to write: 29.97 and the like become the NTSC rates (30000/1001), others are kept."""
+    """Return the frame rate to write: 29.97 and the like become the NTSC rates (30000/1001), others are kept.
+
+    Raises SettingsError for a rate that no video may have.
+    """
     exact = exact_fps(fps)
     ntsc = Fraction(round(exact) * 1000, 1001)
     near = exact != round(exact) and abs(exact - ntsc) < Fraction(5, 1000)
@@ -131,7 +148,7 @@ def check_output(path: str | Path, kind: str | None = None, inputs: Iterable[Pat
     inputs: files that must not be overwritten. Raises OutputError if the output cannot be written or is an input,
     SettingsError if ``kind`` is unknown.
     """
-    path = Path(path)
+    path = check_path("The output", path, MediaError)
     if kind is None:
         kind = path.suffix.lower().lstrip(".")
         if kind not in KINDS:

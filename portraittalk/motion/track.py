@@ -1,24 +1,28 @@
 """The motion track: per-frame motion of a face, and its human-readable JSON file format."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
 from ..arkit import ARKIT_INDEX, ARKIT_NAMES
+from ..checks import HIGHEST_FPS, LOWEST_FPS, check_path, check_real, check_type, first_line, shown
 from ..errors import MotionError
 from ..output_files import write_text
+from ..text_files import parse_json, read_text
 from ..types import Movable
 
 FORMAT = "portraittalk.motion"
 VERSION = 1
 DECIMALS = 5
+MOST_FRAMES = 500_000  # 5.5 hours at 25 fps
+LARGEST = 100.0  # largest absolute value of a coefficient, an angle in radians or a distance in eye distances
 _LISTS = {"rotation": 3, "translation": 3, "gaze": 2}
 _NUMBERS = ("blink", "rest")
 
@@ -68,12 +72,10 @@ class MotionTrack(Movable):
     def save(self, path: Path | str) -> None:
         """Write JSON with one line per frame; coefficients that are 0 are omitted.
 
-        Raises MotionError if the track holds NaN or infinity, OutputError if the file cannot be written.
+        Raises MotionError for a track that ``load`` would refuse, OutputError if the file cannot be written.
         """
-        if not all(getattr(self, name).isfinite().all() for name in TENSORS):
-            raise MotionError(
-                f"The motion track holds NaN or infinity, so '{path}' was not written: remove these values."
-            )
+        path = check_path("The file of the motion track", path, MotionError)
+        check_motion(self)
         head = json.dumps(self._head())[1:-1]
         lines = ",\n".join(json.dumps(frame) for frame in self._frames())
         write_text(path, f'{{{head},\n"frames": [\n{lines}\n]}}\n')
@@ -81,12 +83,16 @@ class MotionTrack(Movable):
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a file of ``save``; frames may omit values that are 0. Raises MotionError for an invalid file."""
+        path = check_path("The file of the motion track", path, MotionError)
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            text = read_text(path)
+            if text.count("{") > 2 * MOST_FRAMES + 1:  # of the file, each frame and its expression
+                raise MotionError(f"The motion track '{path}' has more than {MOST_FRAMES} frames: split it.")
+            data = parse_json(text)
         except OSError as error:
             raise MotionError(f"The motion track '{path}' cannot be read: {error.strerror}.") from error
         except ValueError as error:
-            raise MotionError(f"'{path}' is not a motion track: it is not valid JSON ({error}).") from error
+            raise MotionError(f"'{path}' is not a motion track: it is not valid JSON ({first_line(error)}).") from error
         return cls.from_dict(data, str(path))
 
     @classmethod
@@ -96,21 +102,22 @@ class MotionTrack(Movable):
             raise MotionError(f'{name} is not a motion track: it has no "format": "{FORMAT}".')
         if data.get("version") != VERSION:
             raise MotionError(
-                f"{name} has version {data.get('version')}; this version of PortraitTalk reads only version {VERSION}."
+                f"{name} has version {shown(data.get('version'))}; this version of PortraitTalk reads only version "
+                f"{VERSION}."
             )
-        fps = _number(data.get("fps"), f"{name}: fps")
-        if fps <= 0:
-            raise MotionError(f"{name}: fps is {fps:g}; it must be above 0.")
+        fps = check_real(f"{name}: fps", data.get("fps"), LOWEST_FPS, HIGHEST_FPS, MotionError)
         prompt = data.get("prompt", "")
-        if not isinstance(prompt, str):
-            raise MotionError(f"{name}: prompt must be text.")
+        check_type(f"{name}: prompt", prompt, str, "text", MotionError)
         frames = data.get("frames")
         if not isinstance(frames, list) or not frames:
             raise MotionError(f"{name} has no frames.")
-        rows = [_row(frame, f"{name}: frame {index}") for index, frame in enumerate(frames)]
-        table = torch.tensor(rows, dtype=torch.float32)
+        if len(frames) > MOST_FRAMES:
+            raise MotionError(f"{name} has {len(frames)} frames; at most {MOST_FRAMES} can be read: split it.")
         parts = (len(ARKIT_NAMES), *_LISTS.values(), len(_NUMBERS))
-        expression, rotation, translation, gaze, numbers = table.split(parts, dim=1)
+        rows = np.empty((len(frames), sum(parts)), np.float32)
+        for index, frame in enumerate(frames):
+            rows[index] = _row(frame, f"{name}: frame {index}")
+        expression, rotation, translation, gaze, numbers = torch.from_numpy(rows).split(parts, dim=1)
         blink, rest = numbers.unbind(1)
         return cls(fps, expression, rotation, translation, gaze, blink, rest, prompt)
 
@@ -153,19 +160,40 @@ def concatenate(tracks: Sequence[MotionTrack]) -> MotionTrack:
     return replace(tracks[0], **joined)
 
 
+def check_motion(track: MotionTrack, name: str = "The motion track") -> None:
+    """Raise MotionError unless the track has frames, shapes that fit, and values and a frame rate within the limits."""
+    check_type(name, track, MotionTrack, "a MotionTrack", MotionError)
+    check_real(f"{name}: fps", track.fps, LOWEST_FPS, HIGHEST_FPS, MotionError)
+    check_type(f"{name}: prompt", track.prompt, str, "text", MotionError)
+    count = len(track.expression) if isinstance(track.expression, Tensor) and track.expression.ndim else 0
+    if not 1 <= count <= MOST_FRAMES:
+        raise MotionError(f"{name} must have between 1 and {MOST_FRAMES} frames, not {count}.")
+    shapes = {"expression": (count, len(ARKIT_NAMES)), **{key: (count, size) for key, size in _LISTS.items()}}
+    for key in TENSORS:
+        values, shape = getattr(track, key), shapes.get(key, (count,))
+        check_type(f"{name}: {key}", values, Tensor, "a tensor", MotionError)
+        if tuple(values.shape) != shape or not values.is_floating_point():
+            raise MotionError(
+                f"{name}: {key} must be a floating-point tensor of shape {shape}, not {tuple(values.shape)} of "
+                f"{values.dtype}."
+            )
+        if not (values.abs() <= LARGEST).all():  # also if one is NaN
+            raise MotionError(f"{name}: {key} holds NaN, infinity or a value beyond {LARGEST:g}: remove these values.")
+
+
 def _row(frame: Any, where: str) -> list[float]:
     """Return the 52 + 3 + 3 + 2 + 1 + 1 numbers of one frame of the file."""
     if not isinstance(frame, dict):
         raise MotionError(f"{where} is not an object with expression, rotation, translation, gaze, blink and rest.")
     for key in frame.keys() - {"expression", *_LISTS, *_NUMBERS}:
-        raise MotionError(f"{where} has the unknown key '{key}'.")
+        raise MotionError(f"{where} has the unknown key {shown(key)}.")
     expression = frame.get("expression", {})
     if not isinstance(expression, dict):
         raise MotionError(f"{where}: expression must map ARKit names such as jawOpen to numbers.")
     row = [0.0] * len(ARKIT_NAMES)
     for key, value in expression.items():
         if key not in ARKIT_INDEX:
-            raise MotionError(f"{where}: '{key}' is not one of ARKit's expression names.")
+            raise MotionError(f"{where}: {shown(key)} is not one of ARKit's expression names.")
         row[ARKIT_INDEX[key]] = _number(value, f"{where}: {key}")
     for key, length in _LISTS.items():
         values = frame.get(key, [0.0] * length)
@@ -176,6 +204,4 @@ def _row(frame: Any, where: str) -> list[float]:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise MotionError(f"{where} is {value!r}; it must be a finite number.")
-    return float(value)
+    return check_real(where, value, -LARGEST, LARGEST, MotionError)

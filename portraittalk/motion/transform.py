@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import HIGHEST_FPS, LOWEST_FPS, check_real
 from ..errors import MotionError
-from .track import TENSORS, MotionTrack, concatenate
+from .track import MOST_FRAMES, TENSORS, MotionTrack, concatenate
 
 
 def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
@@ -56,12 +57,20 @@ def blend(first: MotionTrack, second: MotionTrack, weight: float | Tensor) -> Mo
 
 
 def resample(track: MotionTrack, fps: float) -> MotionTrack:
-    """Resample to another frame rate by linear interpolation. Raises MotionError for fps <= 0."""
-    if not fps > 0:
-        raise MotionError(f"A motion track cannot have {fps:g} fps: the frame rate must be above 0.")
+    """Resample to another frame rate by linear interpolation.
+
+    Raises MotionError for a frame rate that no track may have, and for a result of more than ``MOST_FRAMES`` frames.
+    """
+    for rate in (track.fps, fps):
+        check_real("The frame rate of a motion track", rate, LOWEST_FPS, HIGHEST_FPS, MotionError)
     if fps == track.fps:
         return track
     count = max(1, round(len(track) * fps / track.fps))
+    if count > MOST_FRAMES:
+        raise MotionError(
+            f"A motion track of {len(track)} frames at {track.fps:g} fps has {count} frames at {fps:g} fps, more than "
+            f"{MOST_FRAMES}: cut it, or choose a lower frame rate."
+        )
     # Frame k covers the time from k / fps to (k + 1) / fps in both tracks, so frame centres are aligned.
     position = ((torch.arange(count, dtype=torch.double) + 0.5) * (track.fps / fps) - 0.5).clamp(0, len(track) - 1)
     before = position.floor().long()
@@ -78,7 +87,7 @@ def fit_to_speech(track: MotionTrack, frames: int, fps: float) -> MotionTrack:
     """Resample a track to the frame rate of a speech of ``frames`` frames.
 
     Both lengths were rounded to whole frames, so up to one frame of the track may be missing at the end; the last frame
-    is then repeated. A track shorter than that stays shorter. Raises MotionError for fps <= 0.
+    is then repeated. A track shorter than that stays shorter. Raises MotionError as ``resample`` does.
     """
     fitted = resample(track, fps)
     missing = frames - len(fitted)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..arkit import ARKIT_NAMES
+from ..checks import check_type
 from ..compositing.cheeks import other_sides
 from ..compositing.lips import settle_lips
 from ..compositing.mouth import open_mouth
@@ -20,6 +21,7 @@ from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice, choose_face, find_face
 from ..media.audio import Audio
+from ..media.tensors import check_pictures
 from ..memory.estimate import Estimate, MeasureStages, estimate
 from ..memory.offload import Stage
 from ..models.animate_net import AnimateNet
@@ -29,9 +31,9 @@ from ..models.motion_net import MotionNet
 from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.prompted import with_style
 from ..motion.speech_to_motion import speech_to_motion
-from ..motion.track import MotionTrack
+from ..motion.track import MotionTrack, check_motion
 from ..progress import Progress, ProgressCallback, ignore_progress
-from ..sampling.settings import check_complete, check_settings, usual_settings
+from ..sampling.settings import check_complete, check_number, check_seed, check_settings, usual_settings
 from ..speech.features import encode_speech
 from ..text.style import read_style
 from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
@@ -115,7 +117,8 @@ class PipelineBase:
         A further picture with an open mouth supplies the inside of the mouth, one turned to the other side supplies the
         far cheek. choice: which face of the portrait; the largest is taken from the others. faces: the faces of each
         picture, if known (set by hand, or from another landmarker); otherwise ``provider`` finds them, by default our
-        own networks. Raises FaceError where there is no such face, SettingsError for a model that cannot be run.
+        own networks. Raises FaceError where there is no such face, MediaError for pictures of another form,
+        SettingsError for a model that cannot be run.
         """
         return self._encode_person(*self._encode_references(images, choice, provider, faces, progress))
 
@@ -145,8 +148,14 @@ class PipelineBase:
     ) -> MotionTrack:
         """Make a motion track from speech, see ``motion.speech_to_motion``.
 
-        Raises SettingsError for a model that makes its own motion, or only edits pictures.
+        Raises SettingsError for a model that makes its own motion or only edits pictures, and for a seed or strength
+        out of range.
         """
+        check_seed(seed)
+        check_number("head motion", head_motion)
+        check_number("expression strength", expression_strength)
+        check_number("liveliness", liveliness)
+        check_number("number of blinks per minute", blinks_per_minute)
         self.place("speech")
         return speech_to_motion(
             self.face_motion()[0],
@@ -274,6 +283,7 @@ class PipelineBase:
         basis = self.face_motion()[1]
         if motion is None:
             raise MotionError(f"The model '{self.config.name}' needs a motion track: make one from the speech.")
+        check_motion(motion)
         if len(motion) < len(speech) or abs(motion.fps - speech.fps) > 1e-6:
             raise MotionError(
                 f"The motion track has {len(motion)} frames at {motion.fps:g} fps, the speech {len(speech)} at "
@@ -293,6 +303,9 @@ class PipelineBase:
         """Return the identity with empty tokens, and the reference crops (N, 3, S, S) on the device of the networks."""
         if not images:
             raise FaceError("No picture was given: an identity needs at least one picture of the person.")
+        check_type("The choice of the face", choice, FaceChoice, "a FaceChoice", FaceError)
+        for number, image in enumerate(images):
+            check_pictures(image, f"Picture {number + 1}" if number else "The portrait")
         check_complete(self.config)
         size, width = self.config.crop_size, self.config.crop_width
         chosen: list[Face] = []

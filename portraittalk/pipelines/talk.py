@@ -6,20 +6,22 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..checks import check_choice, check_type
 from ..config import PortraitTalkConfig
-from ..errors import SettingsError
+from ..errors import MediaError, SettingsError
 from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice
-from ..media.audio import Audio, read_audio
+from ..media.audio import Audio, check_audio, read_audio
 from ..media.image import read_image
 from ..motion.eyes import BLINKS_PER_MINUTE
-from ..motion.track import MotionTrack
+from ..motion.track import MotionTrack, check_motion
 from ..motion.transform import fit_to_speech, scale
 from ..progress import ProgressCallback, ignore_progress
-from ..sampling.settings import check_fps, check_motion, check_settings, usual_settings
+from ..sampling.settings import check_fps, check_settings, check_strengths, usual_settings
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import Output
 from .load import AnyPipeline, load_model
+from .shared import PipelineBase
 
 Picture = Tensor | Path | str
 
@@ -82,22 +84,26 @@ def talk(
     a one-sentence message for invalid inputs.
     """
     pipeline = load_model(model) if isinstance(model, str) else model
+    check_type("The model", pipeline, PipelineBase, "a model of load_model or its name", SettingsError)
     settings = settings or usual_settings(pipeline.config)
     check_fps(fps)
-    check_motion(head_motion, expression_strength, liveliness, blinks_per_minute)
+    check_strengths(head_motion, expression_strength, liveliness, blinks_per_minute)
     check_settings(settings, pipeline.config)
+    check_type("The prompt", prompt, str, "text", SettingsError)
+    check_type("The negative prompt", negative_prompt, str, "text", SettingsError)
+    check_choice("The output", output, ("full", "crop"))
+    if motion is not None:
+        check_motion(motion)
     check_inputs(pipeline.config, prompt, negative_prompt, motion is not None)
+    sound = audio if isinstance(audio, (Audio, Speech)) else read_audio(audio)
+    if isinstance(sound, Audio):
+        check_audio(sound)
     style = Style() if pipeline.makes_motion else pipeline.encode_style(prompt, negative_prompt)
     if isinstance(portraits, Identity):
         identity = portraits
     else:
-        pictures = [portraits] if isinstance(portraits, (Tensor, Path, str)) else portraits
-        identity = pipeline.encode_identity([_read(one) for one in pictures], choice, provider, progress=progress)
-    if isinstance(audio, Speech):
-        speech = audio
-    else:
-        sound = audio if isinstance(audio, Audio) else read_audio(Path(audio))
-        speech = pipeline.encode_speech(sound, fps, progress)
+        identity = pipeline.encode_identity(_read(portraits), choice, provider, progress=progress)
+    speech = sound if isinstance(sound, Speech) else pipeline.encode_speech(sound, fps, progress)
     track: MotionTrack | None = None
     if motion is not None:
         track = scale(fit_to_speech(motion, len(speech), speech.fps), expression_strength, head_motion)
@@ -121,5 +127,8 @@ def check_inputs(config: PortraitTalkConfig, prompt: str, negative_prompt: str, 
         raise SettingsError(f"The model '{config.name}' makes its own motion: leave out prompts and motion tracks.")
 
 
-def _read(picture: Picture) -> Tensor:
-    return picture if isinstance(picture, Tensor) else read_image(Path(picture)).flattened()
+def _read(portraits: Picture | Sequence[Picture]) -> list[Tensor]:
+    wanted = "pictures (paths or tensors) or an Identity"
+    check_type("The portraits", portraits, (Tensor, Path, str, Sequence), wanted, MediaError)
+    pictures = [portraits] if isinstance(portraits, (Tensor, Path, str)) else portraits
+    return [one if isinstance(one, Tensor) else read_image(one).flattened() for one in pictures]

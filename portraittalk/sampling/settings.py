@@ -1,40 +1,34 @@
 """Validation and defaults of sampling settings."""
 
-import math
 from dataclasses import fields, replace
 from typing import Any
 
+from ..checks import check_real, check_type, check_whole
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
-from ..types import SamplingSettings
+from ..types import SamplingSettings, Scales
 from .steps import LCM_STEPS, TRAINING_STEPS
 
 MAX_SEED = 2**64 - 1
+LARGEST_SCALE = 100.0
 
 
 def check_settings(settings: SamplingSettings, config: PortraitTalkConfig) -> None:
     """Raise SettingsError for the first setting out of its range, or for a model that cannot be run."""
     check_complete(config)
-    longest = config.animate_net.motion_max_seq_length
-    if not 0 <= settings.seed <= MAX_SEED:
-        raise SettingsError(f"The seed must be between 0 and {MAX_SEED}, not {settings.seed}.")
-    if not 1 <= settings.steps <= TRAINING_STEPS:
-        raise SettingsError(f"The number of steps must be between 1 and {TRAINING_STEPS}, not {settings.steps}.")
-    if not 1 <= settings.window <= longest:
-        raise SettingsError(f"The window must be between 1 and {longest} frames for this model, not {settings.window}.")
-    if not 0 <= settings.overlap < settings.window:
-        raise SettingsError(
-            f"The overlap must be at least 0 and below the window of {settings.window} frames, not {settings.overlap}."
-        )
-    if settings.chunk < 1:
-        raise SettingsError(f"The chunk must be at least 1 frame, not {settings.chunk}.")
+    check_type("The settings", settings, SamplingSettings, "SamplingSettings", SettingsError)
+    check_seed(settings.seed)
+    check_whole("The number of steps", settings.steps, 1, TRAINING_STEPS)
+    check_whole("The window, in frames,", settings.window, 1, config.animate_net.motion_max_seq_length)
+    check_whole("The overlap, in frames and below the window,", settings.overlap, 0, settings.window - 1)
+    check_whole("The chunk, in frames,", settings.chunk, 1)
     if settings.fast_decode and not config.fast_decoder:
         raise SettingsError(f"The model '{config.name}' has no fast decoder: switch fast decoding off.")
     if config.animate_net.sampler == "lcm" and settings.steps > LCM_STEPS:
         raise SettingsError(f"The model '{config.name}' takes at most {LCM_STEPS} steps, not {settings.steps}.")
-    if not 0 <= settings.strength <= 1:
-        raise SettingsError(f"The strength must be between 0 and 1, not {settings.strength}.")
+    check_real("The strength", settings.strength, 0, 1)
     check_number("guidance scale", settings.guidance_scale)
+    check_type("The scales", settings.scales, Scales, "Scales", SettingsError)
     for branch in fields(settings.scales):
         check_number(f"{branch.name} scale", getattr(settings.scales, branch.name))
 
@@ -72,18 +66,22 @@ def check_complete(config: PortraitTalkConfig) -> None:
 
 def check_fps(fps: float) -> None:
     """Raise SettingsError unless fps is in 1..120."""
-    if not 1 <= fps <= 120:
-        raise SettingsError(f"The frame rate must be between 1 and 120 fps, not {fps:g}.")
+    check_real("The frame rate, in frames per second,", fps, 1, 120)
 
 
-def check_number(name: str, value: float, highest: float = math.inf) -> None:
-    """Raise SettingsError unless ``value`` is a finite number from 0 to ``highest``."""
-    if not (math.isfinite(value) and 0 <= value <= highest):
-        allowed = "a finite number of at least 0" if highest == math.inf else f"between 0 and {highest:g}"
-        raise SettingsError(f"The {name} must be {allowed}, not {value:g}.")
+def check_seed(seed: int) -> None:
+    """Raise SettingsError unless the seed is a whole number in 0..2^64-1."""
+    check_whole("The seed", seed, 0, MAX_SEED)
 
 
-def check_motion(head_motion: float, expression_strength: float, liveliness: float, blinks_per_minute: float) -> None:
+def check_number(name: str, value: float, highest: float = LARGEST_SCALE) -> None:
+    """Raise SettingsError unless ``value``, a scale or a strength, is between 0 and ``highest``."""
+    check_real(f"The {name}", value, 0, highest)
+
+
+def check_strengths(
+    head_motion: float, expression_strength: float, liveliness: float, blinks_per_minute: float
+) -> None:
     """Raise SettingsError unless each is in a range within which a face keeps its shape."""
     check_number("head motion", head_motion, 10)
     check_number("expression strength", expression_strength, 10)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import MediaError
 from ..output_files import write_text
+from ..text_files import read_text
 
 PHONES: tuple[str, ...] = (
     "SIL",
@@ -55,7 +56,7 @@ def write_phones(path: Path, phones: list[Phone]) -> None:
 def read_phones(path: Path) -> list[Phone]:
     """Read a phone file. Raises MediaError if it is missing or something else."""
     try:
-        lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+        lines = (line.split() for line in read_text(path).splitlines())
         return [Phone(float(start), float(end), name) for start, end, name in lines]
     except OSError as error:
         raise MediaError(f"The phone file {path} cannot be read: {error.strerror}.") from error

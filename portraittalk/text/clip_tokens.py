@@ -4,7 +4,9 @@ CLIP's vocabulary does not ship with the package: it is read from a folder of th
 """
 
 import logging
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch import Tensor
 from ..config import ClipConfig
 from ..errors import WeightsError
 from ..models.clip_net import TextEncoder
+from .emphasis import weighted_spans
 
 FILES = ("vocab.json", "merges.txt")
 
@@ -22,32 +25,45 @@ logger = logging.getLogger(__name__)
 def encode_prompt(encoder: TextEncoder, prompt: str, config: ClipConfig, vocabulary: Path) -> Tensor:
     """Return the text embeddings (L, D) of a prompt. vocabulary: the tokenizer's folder.
 
-    Raises WeightsError if the vocabulary is missing.
+    A weight moves the embedding of a token away from that of the empty prompt at its place, as in ComfyUI. Raises
+    WeightsError if the vocabulary is missing, SettingsError for weights that cannot be read.
     """
-    token_ids = word_pieces(prompt, config, vocabulary)
+    token_ids, weights = word_pieces(prompt, config, vocabulary)
+    empty, _ = word_pieces("", config, vocabulary)
+    weighted = bool((weights != 1).any())
     device = next(encoder.parameters()).device  # the other networks may be on another device
-    return encoder(token_ids[None].to(device))[0].float()
+    embeddings = encoder(torch.stack([token_ids, empty] if weighted else [token_ids]).to(device)).float()
+    return torch.lerp(embeddings[-1], embeddings[0], weights[:, None].to(device)) if weighted else embeddings[0]
 
 
-def word_pieces(prompt: str, config: ClipConfig, folder: Path) -> Tensor:
-    """Return token ids (L,) with the start token and padded with end tokens; long prompts are truncated."""
+def word_pieces(prompt: str, config: ClipConfig, folder: Path) -> tuple[Tensor, Tensor]:
+    """Return token ids (L,) and their weights (L,), with the start token and padded with end tokens.
+
+    Long prompts are truncated. Raises WeightsError and SettingsError as ``encode_prompt`` does.
+    """
     begin, end = config.words - 2, config.words - 1
-    token_ids = _tokenize(prompt, folder) if prompt.strip() else []
+    spans = [span for span in weighted_spans(prompt) if span.text.strip()]
+    pieces = [(token, span.weight) for span in spans for token in _tokenize(span.text, folder)]
     limit = config.longest - 2
-    if len(token_ids) > limit:
-        logger.warning("The prompt exceeds CLIP's limit: its last %d tokens are ignored.", len(token_ids) - limit)
-        token_ids = token_ids[:limit]
-    return torch.tensor([begin, *token_ids, *[end] * (config.longest - 1 - len(token_ids))])
+    if len(pieces) > limit:
+        logger.warning("The prompt exceeds CLIP's limit: its last %d tokens are ignored.", len(pieces) - limit)
+    padding = [(end, 1.0)] * max(limit + 1 - len(pieces), 1)
+    token_ids, weights = zip((begin, 1.0), *pieces[:limit], *padding, strict=True)
+    return torch.tensor(token_ids), torch.tensor(weights)
 
 
-def _tokenize(prompt: str, folder: Path) -> list[int]:
+def _tokenize(text: str, folder: Path) -> list[int]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise WeightsError(
             f"Prompts need CLIP's vocabulary: put {' and '.join(FILES)} of openai/clip-vit-large-patch14 (on Hugging "
             f"Face) into the folder {folder}."
         )
+    return list(_load_tokenizer(folder)(text, add_special_tokens=False).input_ids)
+
+
+@lru_cache(maxsize=1)
+def _load_tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
-    tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    return list(tokenizer(prompt, add_special_tokens=False).input_ids)
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)

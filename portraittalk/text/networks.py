@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..checks import first_line
 from ..config import LookConfig, TextConfig, rebuilt
 from ..errors import WeightsError
 from ..models.look_net import LookNet, LookReader
@@ -75,7 +76,7 @@ def _load(path: Path, form: str, what: str, config_class: type[C], build: Callab
         config = rebuilt(config_class, json.loads(header["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{path.name} is for another version of PortraitTalk ({error}): get the file for this version."
+            f"{path.name} is for another version of PortraitTalk ({first_line(error)}): get the file for this version."
         ) from error
     with torch.device("meta"):
         networks = build(config)

@@ -1,15 +1,18 @@
 """Prompt parsing: the expression and the look that a free-text prompt describes.
 
-A prompt is split into clauses at commas and semicolons; ``(words:1.3)`` sets the weight of a clause. Each clause is
-encoded by a sentence encoder and classified as a look, an expression or neither; the last kind is ignored and reported.
+A prompt is split into clauses at commas and semicolons; ``(words:1.3)`` is a clause with that weight, see
+``text.emphasis``. Each clause is encoded by a sentence encoder and classified as a look, an expression or neither; the
+last kind is ignored and reported.
 """
 
-import re
 from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
+from .emphasis import SEPARATORS, weighted_spans
 from .networks import LookNetworks, TextNetworks, load_look_networks, load_text_networks, load_tokenizer
 
 UNDERSTOOD = 0.5  # probability above which a clause is an expression
@@ -18,8 +21,6 @@ UNDERSTOOD = 0.5  # probability above which a clause is an expression
 LOOKS_SO = 0.15
 SURE = 0.6  # presence above which a look is a match
 NEAR = 0.25  # presence above which the nearest look is used as a substitute
-LARGEST = 4.0  # largest absolute weight of a clause
-_WEIGHTED = re.compile(r"\(([^():]+):\s*(-?\d+(?:\.\d+)?)\s*\)")
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,20 @@ class ParsedPrompt:
 
 
 def clauses(prompt: str) -> list[tuple[str, float]]:
-    """Split a prompt into clauses and their weights, by default 1."""
+    """Split a prompt into clauses and their weights, by default 1.
+
+    Brackets with an explicit weight make clauses of their own. The weight of a clause with other brackets in it is the
+    mean over its letters. Raises SettingsError for weights that cannot be read.
+    """
     parts: list[tuple[str, float]] = []
-    end = 0
-    for match in _WEIGHTED.finditer(prompt):
-        parts += [(part, 1.0) for part in _split(prompt[end : match.start()])]
-        parts += [(part, float(match[2])) for part in _split(match[1])]
-        end = match.end()
-    parts += [(part, 1.0) for part in _split(prompt[end:])]
-    return [(text, min(max(weight, -LARGEST), LARGEST)) for text, weight in parts]
+    for _, spans in groupby(weighted_spans(prompt), key=lambda span: span.group):
+        signs = [(sign, span.weight) for span in spans for sign in span.text]
+        for _, clause in groupby(signs, key=lambda pair: pair[0] in SEPARATORS):
+            text, weights = zip(*clause, strict=True)
+            letters = [weight for sign, weight in zip(text, weights, strict=True) if sign.isalnum()]
+            if letters:
+                parts.append((" ".join("".join(text).split()), fmean(letters)))
+    return parts
 
 
 def read_prompt(
@@ -55,7 +61,7 @@ def read_prompt(
 ) -> ParsedPrompt:
     """Parse a prompt: the weighted sum of its clauses, without those that describe neither expression nor look.
 
-    Raises WeightsError if the text networks or the tokenizer are not installed.
+    Raises WeightsError if the text networks or the tokenizer are not installed, SettingsError as ``clauses`` does.
     """
     networks, look_networks = networks or load_text_networks(), look_networks or load_look_networks()
     names = look_networks.config.looks
@@ -97,7 +103,3 @@ def word_pieces(texts: list[str], networks: TextNetworks) -> Tensor:
     encoded = [tokenizer.encode(text).ids[: networks.config.longest] for text in texts]
     longest = max(map(len, encoded))
     return torch.tensor([ids + [0] * (longest - len(ids)) for ids in encoded])
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in re.split(r"[,;\n]", text) if any(sign.isalnum() for sign in part)]

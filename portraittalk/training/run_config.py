@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_type_hints
 from ..errors import SettingsError
 from ..output_files import check_outputs, identity, make_folder, write_text
 from ..tensor_files import check_tensor_file
+from ..text_files import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -146,14 +147,14 @@ def write_run(run: Any, command: str, out: Path, config: Path | None = None) -> 
 
 def _read(path: Path, command: str) -> Layer:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise SettingsError(f"There is no file {path}: give a TOML file with training settings.") from None
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read ({error.strerror}): give a TOML file with training settings."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # such as TOMLDecodeError
         raise SettingsError(f"{path} is not TOML: {error}.") from None
     file_command = values.pop(COMMAND, command)
     if file_command != command:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..checks import first_line
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
 from ..tensor_files import check_tensor_file, check_tensors, fill, listed, read_shapes, read_tensors, write_tensors
@@ -24,8 +25,13 @@ def load_networks(path: Path) -> tuple[PortraitTalkConfig, dict[str, nn.Module]]
     Raises WeightsError if the file is missing, corrupt, not a PortraitTalk file, or does not fit its own header.
     """
     config, tensors = read_weights(path)
-    with torch.device("meta"):
-        networks = build_networks(config)
+    try:
+        with torch.device("meta"):
+            networks = build_networks(config)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path.name} describes networks that cannot be built ({first_line(error)}); use another file."
+        ) from error
     unexpected = [key for key in tensors if key.partition(".")[0] not in networks]
     if unexpected:
         raise WeightsError(
@@ -57,7 +63,8 @@ def config_in(header: Mapping[str, str], path: Path) -> PortraitTalkConfig:
         return PortraitTalkConfig.from_dict(json.loads(header["portraittalk_config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{path.name} was made by another version of PortraitTalk ({error}); use a file for this version."
+            f"{path.name} was made by another version of PortraitTalk ({first_line(error)}); use a file for this "
+            "version."
         ) from error
 
 

@@ -39,9 +39,24 @@ def test_a_file_of_landmarks(tmp_path, portrait_face, wrap, columns):
     path = tmp_path / "face.json"
     path.write_text(json.dumps(wrap(points.tolist())))
     assert torch.allclose(read_landmarks(path).landmarks[:, :columns], points)
+    path.write_text(json.dumps(wrap(points.tolist())), encoding="utf-16")
+    assert torch.allclose(read_landmarks(path).landmarks[:, :columns], points)
 
 
-@pytest.mark.parametrize("content", ["no json", "[]", "[[1, 2]]", '{"points": []}', '[["a", "b"]]', "3", "null"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no json",
+        "[]",
+        "[[1, 2]]",
+        '{"points": []}',
+        '[["a", "b"]]',
+        "3",
+        "null",
+        "[" * 100_000,
+        "[[1" + "0" * 400 + ", 2]]",
+    ],
+)
 def test_a_file_of_something_else(tmp_path, content):
     path = tmp_path / "face.json"
     path.write_text(content)

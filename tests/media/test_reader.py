@@ -63,6 +63,14 @@ def test_an_uneven_rate_keeps_time(tmp_path: Path) -> None:
     assert shown[:13] == [0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4, 5]
 
 
+def test_a_frame_that_is_shown_for_long_is_repeated_and_a_broken_clock_is_named(tmp_path: Path) -> None:
+    slides = read_video(film(tmp_path / "slides.mp4", [0, 100, 60_000]), fps=1)
+    assert sum(1 for _ in slides) >= 600
+    broken = read_video(film(tmp_path / "broken.mp4", [0, 100, 1_000_000]), fps=25)
+    with pytest.raises(MediaError, match=r"broken\.mp4 is damaged \(its clock jumps from \d+ to 10000 s\)"):
+        list(broken)
+
+
 @pytest.mark.parametrize(
     ("rotation", "size", "black"),
     [(0, (32, 64), "left"), (90, (64, 32), "bottom"), (-90, (64, 32), "top"), (180, (32, 64), "right")],

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -59,8 +60,28 @@ def test_tracks_of_different_rates_are_not_joined(track):
 
 def test_values_that_are_not_numbers_are_not_saved(track, tmp_path):
     track.gaze[2, 0] = torch.nan
-    with pytest.raises(MotionError, match="NaN or infinity"):
+    with pytest.raises(MotionError, match="gaze holds NaN, infinity"):
         track.save(tmp_path / "motion.json")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"fps": 1e9}, "fps must be a number between 0.1 and 1000, not 1000000000.0"),
+        ({"fps": True}, "fps must be a number"),
+        ({"prompt": None}, "prompt must be text, not None"),
+        ({"rotation": torch.full((7, 3), 101.0)}, "rotation holds NaN, infinity or a value beyond 100"),
+        ({"blink": torch.zeros(6)}, r"blink must be a floating-point tensor of shape \(7,\), not \(6,\)"),
+        ({"gaze": torch.zeros(7, 2, dtype=torch.long)}, r"gaze must be a floating-point tensor .* of torch\.int64"),
+        ({"rest": [0.0] * 7}, "rest must be a tensor, not an object of type list"),
+        ({"expression": torch.zeros(0, 52)}, "between 1 and 500000 frames, not 0"),
+        ({"expression": None}, "between 1 and 500000 frames, not 0"),
+    ],
+)
+def test_what_cannot_be_loaded_is_not_saved(track, tmp_path, change, sentence):
+    with pytest.raises(MotionError, match=sentence):
+        replace(track, **change).save(tmp_path / "motion.json")
     assert not list(tmp_path.iterdir())
 
 
@@ -74,14 +95,25 @@ def test_an_unwritable_place_is_said(track, tmp_path):
     [
         ({"format": "else"}, "not a motion track"),
         ({"version": 2}, "version 2"),
-        ({"fps": 0}, "above 0"),
-        ({"fps": "25"}, "finite number"),
+        ({"version": "2\n3"}, r"version '2\\n3'"),
+        ({"fps": 0}, "fps must be a number between 0.1 and 1000, not 0"),
+        ({"fps": 1e-6}, "not 1e-06"),
+        ({"fps": 1e9}, "not 1000000000.0"),
+        ({"fps": 10**400}, "not a number of more than 60 digits"),
+        ({"fps": "25"}, "not '25'"),
+        ({"fps": None}, "not None"),
+        ({"prompt": 3}, "prompt must be text, not 3"),
         ({"frames": []}, "no frames"),
+        ({"frames": {"0": {}}}, "no frames"),
         ({"frames": [{"expression": {"jawOpenn": 1}}]}, "frame 0: 'jawOpenn'"),
-        ({"frames": [{}, {"expression": {"jawOpen": float("nan")}}]}, "frame 1: jawOpen is nan"),
+        ({"frames": [{}, {"expression": {"jawOpen": float("nan")}}]}, "frame 1: jawOpen must be a number"),
+        ({"frames": [{"expression": {"jawOpen": 1e30}}]}, "jawOpen must be a number between -100 and 100, not 1e.30"),
+        ({"frames": [{"translation": [0, float("inf"), 0]}]}, "translation must be a number"),
+        ({"frames": [{"gaze": [0, 10**400]}]}, "gaze must be a number"),
         ({"frames": [{"rotation": [0, 0]}]}, "rotation must be a list of 3 numbers"),
-        ({"frames": [{"blink": True}]}, "blink is True"),
+        ({"frames": [{"blink": True}]}, "blink must be a number .*, not True"),
         ({"frames": [{"blinks": 1}]}, "'blinks'"),
+        ({"frames": [{"\n" * 9999: 1}]}, "unknown key"),
         ({"frames": [[1, 2]]}, "frame 0 is not an object"),
     ],
 )
@@ -90,12 +122,40 @@ def test_a_wrong_file_is_refused_with_one_sentence(track, tmp_path, change, sent
     path.write_text(json.dumps({**track.to_dict(), **change}))
     with pytest.raises(MotionError, match=sentence) as caught:
         MotionTrack.load(path)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300 + len(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_files_of_windows_editors_load(track, tmp_path, encoding):
+    track = replace(track, prompt="ein Lächeln")
+    text = json.dumps(track.to_dict(), ensure_ascii=False, indent=2).replace("\n", "\r\n")
+    marked = encoding in ("utf-16-le", "utf-16-be")  # Python writes the mark with the other names
+    (tmp_path / "motion.json").write_bytes(("\ufeff" * marked + text).encode(encoding))
+    loaded = MotionTrack.load(tmp_path / "motion.json")
+    assert same(loaded, track, 1e-5) and loaded.prompt == "ein Lächeln"
+
+
+def test_millions_of_frames_are_refused_before_they_are_parsed(tmp_path):
+    head = '{"format": "portraittalk.motion", "version": 1, "fps": 25, "frames": ['
+    (tmp_path / "motion.json").write_text(head + "{}," * 1_000_001 + "{}]}")
+    tracemalloc.start()
+    with pytest.raises(MotionError, match="more than 500000 frames"):
+        MotionTrack.load(tmp_path / "motion.json")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * (tmp_path / "motion.json").stat().st_size
+    with pytest.raises(MotionError, match="has 500001 frames"):
+        MotionTrack.from_dict({**json.loads(head + "]}"), "frames": [{}] * 500_001})
 
 
 def test_a_file_that_is_not_json_is_refused(tmp_path):
     (tmp_path / "motion.json").write_bytes(b"\x89PNG\r\n\xff")
     with pytest.raises(MotionError, match="not valid JSON"):
         MotionTrack.load(tmp_path / "motion.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(MotionError, match="nested too deeply"):
+        MotionTrack.load(tmp_path / "deep.json")
     with pytest.raises(MotionError, match="cannot be read"):
         MotionTrack.load(tmp_path / "nowhere.json")
+    with pytest.raises(MotionError, match="must be a path, not None"):
+        MotionTrack.load(None)

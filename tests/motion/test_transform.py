@@ -58,7 +58,13 @@ def test_resampling_keeps_the_time(fps):
 
 
 def test_a_rate_of_zero_is_refused():
-    with pytest.raises(MotionError, match="above 0"):
-        resample(track_of(torch.zeros(3)), 0)
-    with pytest.raises(MotionError, match="above 0"):
-        resample(track_of(torch.zeros(3)), float("nan"))
+    for fps in (0, -25.0, float("nan"), 1e-6, 1e9, "25", None):
+        with pytest.raises(MotionError, match=r"number between 0\.1 and 1000"):
+            resample(track_of(torch.zeros(3)), fps)
+        with pytest.raises(MotionError, match=r"number between 0\.1 and 1000"):
+            resample(replace(track_of(torch.zeros(3)), fps=fps), 25.0)
+
+
+def test_a_track_does_not_grow_beyond_the_most_frames():
+    with pytest.raises(MotionError, match="12000000 frames at 120 fps, more than 500000"):
+        resample(replace(track_of(torch.zeros(10_000)), fps=0.1), 120.0)

@@ -204,8 +204,22 @@ def test_the_vocabulary_cuts_what_is_too_long(model, caplog):
     from portraittalk.text.clip_tokens import word_pieces
 
     config = model.config.clip
-    pieces = word_pieces("an old woman", config, Path(model.vocabulary))
-    assert pieces[0] == 298 and (pieces[5:] == 299).all() and len(pieces) == 77
-    long = word_pieces("old " * 100, config, Path(model.vocabulary))
+    pieces, weights = word_pieces("an old woman", config, Path(model.vocabulary))
+    assert pieces[0] == 298 and (pieces[5:] == 299).all() and len(pieces) == 77 and (weights == 1).all()
+    long, _ = word_pieces("old " * 100, config, Path(model.vocabulary))
     assert len(long) == 77 and long[-1] == 299 and long[-2] != 299
     assert "25" in caplog.text
+
+
+def test_a_weight_moves_its_tokens_away_from_the_empty_prompt(model):
+    from portraittalk.text.clip_tokens import word_pieces
+
+    plain, weighted, empty = (model.encode_style(text).tokens for text in ("an old woman", "an (old:1.5) woman", ""))
+    pieces, weights = word_pieces("an (old:1.5) woman", model.config.clip, Path(model.vocabulary))
+    assert torch.equal(pieces, word_pieces("an old woman", model.config.clip, Path(model.vocabulary))[0])
+    old = weights == 1.5
+    assert 1 <= old.sum() <= 3 and (weights[~old] == 1).all()
+    assert torch.allclose(weighted[old], empty[old] + 1.5 * (plain - empty)[old], atol=1e-5)
+    assert torch.allclose(weighted[~old], plain[~old], atol=1e-5)
+    with pytest.raises(SettingsError, match="is not a number"):
+        model.encode_style("an (old:1.5x) woman")

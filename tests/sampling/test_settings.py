@@ -20,7 +20,26 @@ from portraittalk.types import SamplingSettings, Scales
         SamplingSettings(guidance_scale=math.inf),
         SamplingSettings(scales=Scales(speech=math.nan)),
         SamplingSettings(scales=Scales(identity=-0.5)),
+        SamplingSettings(guidance_scale=1e9),
+        SamplingSettings(guidance_scale=None),
+        SamplingSettings(seed=2**64),
+        SamplingSettings(seed=1.0),
+        SamplingSettings(seed="7"),
+        SamplingSettings(steps=2.5),
+        SamplingSettings(steps=True),
+        SamplingSettings(steps=10**400),
+        SamplingSettings(window="8"),
+        SamplingSettings(overlap=-1),
+        SamplingSettings(overlap=None),
+        SamplingSettings(chunk=0),
+        SamplingSettings(chunk=0.5),
+        SamplingSettings(strength=math.nan),
+        SamplingSettings(scales=None),
+        SamplingSettings(scales=Scales(text="1")),
+        None,
+        {"steps": 1},
     ],
+    ids=repr,
 )
 def test_settings_out_of_range_are_refused_with_one_sentence(settings):
     with pytest.raises(SettingsError) as refused:
@@ -32,7 +51,7 @@ def test_default_settings_are_fine():
     check_settings(SamplingSettings(), MINI)
 
 
-@pytest.mark.parametrize("fps", [0, -1, math.nan, math.inf, 500])
+@pytest.mark.parametrize("fps", [0, -1, 1e-6, math.nan, math.inf, 500, 1e9, "25", None, True])
 def test_frame_rates_out_of_range_are_refused(fps):
     with pytest.raises(SettingsError):
         check_fps(fps)

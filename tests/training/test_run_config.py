@@ -97,6 +97,13 @@ def test_a_run_is_repeated_from_its_own_folder(tmp_path, monkeypatch):
     assert asdict(again) == {**asdict(run), "clips": tmp_path / "a"}
 
 
+def test_a_file_of_a_windows_editor(tmp_path):
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "my.toml").write_bytes('clips = "ö"\r\n[training]\r\nbatch = 3\r\n'.encode(encoding))
+        run = build(Run, read_layers("animate", tmp_path / "my.toml", {}))
+        assert run.clips == Path("ö") and run.training.batch == 3
+
+
 def test_a_run_that_goes_on_otherwise_is_told_about(tmp_path, caplog):
     run = run_of(tmp_path, 'clips = "a"\n')
     write_run(run, "animate", tmp_path / "run")

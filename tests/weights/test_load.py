@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -90,6 +91,34 @@ def test_foreign_corrupt_and_pickled_files_are_refused_with_one_sentence(packed,
         with pytest.raises(WeightsError) as refused:
             load_model(path)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"crop_size": "64"}, "crop_size is '64'"),
+        ({"crop_size": True}, "crop_size is True"),
+        ({"crop_width": math.nan}, "crop_width is nan"),
+        ({"window": 10**400}, "window is a number of more than 60 digits"),
+        ({"animate_net": None}, "AnimateNetConfig is None"),
+        ({"animate_net": {"block_out_channels": 16}}, "block_out_channels is 16"),
+        ({"animate_net": {"block_out_channels": [16] * 500}}, "block_out_channels is an object of type tuple"),
+        ({"motion_net": {"layers": 10**9}}, "layers is 1000000000"),
+        ({"motion_net": {"width": -1}}, "cannot be built"),
+        ({"animate_net": {"attention_head_dim": 0}}, "cannot be built"),
+        ({"autoencoder": {"norm_num_groups": 7}}, "cannot be built"),
+        ({"unknown\nkey": 1}, "unexpected keyword argument 'unknown"),
+    ],
+)
+def test_a_configuration_that_no_network_has_is_refused_with_one_sentence(tiny_model, tmp_path, change, words):
+    config = tiny_model.config.to_dict()
+    for key, value in change.items():
+        config[key] = {**config[key], **value} if isinstance(value, dict) else value
+    header = {"format": "portraittalk", "portraittalk_config": json.dumps(config)}
+    save_file({"x": torch.zeros(1)}, tmp_path / "odd.safetensors", header)
+    with pytest.raises(WeightsError) as refused:
+        load_model(tmp_path / "odd.safetensors")
+    assert words in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tiny_model, parts, tmp_path):

@@ -37,6 +37,7 @@ from ...motion.read import pose_and_gaze
 from ...output_files import check_names, make_folder, remove_unfinished, write_text
 from ...progress import Progress, ProgressCallback, ignore_progress
 from ...tensor_files import write_tensors
+from ...text_files import read_text
 from ...types import Crop, Face
 from .clean import CleanRules, Dropped, describe, fault, is_cut, stretches
 
@@ -139,7 +140,7 @@ def prepare_source(path: Path, name: str, out: Path, provider: FaceProvider, set
     caption = path.with_suffix(".txt")
     header = {"source": path.name, "speaker": name.split("_")[0]}
     if caption.is_file():
-        header["caption"] = caption.read_text(encoding="utf-8", errors="replace").strip()
+        header["caption"] = read_text(caption, errors="replace").strip()
     try:
         if path.suffix.lower() in PICTURES:
             clip = prepare_portrait(read_image(path).pixels, provider)

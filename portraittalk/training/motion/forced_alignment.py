@@ -8,6 +8,7 @@ from ...media.audio import Audio, read_audio
 from ...media.resample import resample
 from ...output_files import make_folder
 from ...speech.phones import PHONE_INDEX, SILENCE_PHONE, Phone, write_phones
+from ...text_files import read_text
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def words_of(sound: Path) -> str:
     """Return the text beside a sound (``x.txt``), or by its GRID name: ``s1_bbaf2n`` is bin blue at f two now."""
     beside = sound.with_suffix(".txt")
     if beside.exists():
-        return beside.read_text(encoding="utf-8")
+        return read_text(beside)
     return " ".join(words[letter] for words, letter in zip(_GRID, sound.stem.split("_")[-1], strict=True))
 
 

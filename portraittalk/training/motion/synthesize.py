@@ -6,7 +6,6 @@ needed only for training data.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import wave
@@ -16,6 +15,7 @@ import numpy as np
 
 from ...output_files import atomic_file, make_folder
 from ...speech.phones import Phone, phones_of_letters, write_phones
+from ...text_files import read_json, read_text
 
 SAMPLE_RATE = 24000
 DURATIONS = "/encoder/Clip_output_0"  # token durations in steps of 600 samples
@@ -84,11 +84,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
-    kokoro = Kokoro(arguments.model, json.loads(arguments.vocabulary.read_text(encoding="utf-8")))
+    kokoro = Kokoro(arguments.model, read_json(arguments.vocabulary))
     make_folder(arguments.out)
     for voice in sorted(arguments.voices.glob("*.bin")):
         language = ESPEAK_VOICES[voice.stem[0]]
-        lines = (arguments.sentences / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+        lines = read_text(arguments.sentences / f"{language}.txt").splitlines()
         for index, line in enumerate(random.choice(lines, arguments.each, replace=False)):
             sound, phones = kokoro(spell(line, language), voice, speed=random.uniform(*SPEEDS))
             target = arguments.out / f"{voice.stem}_{index}.wav"
