@@ -164,9 +164,8 @@ def _faces_from_landmarks(
     Raises FaceError if the landmarks belong to other pictures.
     """
     detected = faces_from_comfyui(landmarks)
-    if len(detected) < len(originals) or any(
-        image_size(picture) != tuple(landmarks["image_size"]) for picture in originals
-    ):
+    height, width = (landmarks.get("image_size") or (0, 0))[:2]
+    if len(detected) < len(originals) or any(image_size(picture) != (height, width) for picture in originals):
         raise FaceError(
             "The face landmarks are not those of the reference pictures: detect them on one batch of all the pictures, "
             "in the same order."

@@ -25,7 +25,7 @@ def faces_from_comfyui(value: dict[str, Any]) -> list[list[Face]]:
     """
     try:
         return [sorted(map(_face, faces), key=area, reverse=True) for faces in value["frames"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FaceError(
             "The face landmarks have the wrong format: connect those of ComfyUI's Detect Face Landmarks (MediaPipe)."
         ) from error
@@ -35,6 +35,8 @@ def _face(value: dict[str, Any]) -> Face:
     xy, xyz = (torch.as_tensor(np.asarray(value[name], np.float32)) for name in ("landmarks_xy", "landmarks_3d"))
     if xy.shape != (LANDMARK_COUNT, 2) or xyz.shape != (LANDMARK_COUNT, 3):
         raise FaceError(f"The face landmarks must be {LANDMARK_COUNT} points, but have the shape {tuple(xy.shape)}.")
+    if not (xy.isfinite().all() and xyz.isfinite().all()):
+        raise FaceError("The face landmarks contain NaN or infinite values: detect them again.")
     # The network's crop is a rotated and scaled part of the picture: the ratio of the spreads is the scale of z.
     scale = _spread(xy) / _spread(xyz[:, :2])
     return Face(torch.cat((xy, xyz[:, 2:] * scale), 1), arkit_weights(value["blendshapes"]), float(value["score"]))

@@ -45,10 +45,18 @@ def test_faces_of_a_batch_largest_first(portrait_face, crowd, provider):
     assert [face.box for face in found[0]] == [pytest.approx(face.box, abs=0.01) for face in faces]
 
 
-@pytest.mark.parametrize("value", [None, {}, [], {"frames": [[{}]]}, {"frames": 3}])
+@pytest.mark.parametrize("value", [None, {}, [], {"frames": [[{}]]}, {"frames": 3}, {"frames": [[None]]}])
 def test_something_else_is_refused(value):
     with pytest.raises(FaceError, match="Detect Face Landmarks"):
         faces_from_comfyui(value)
+
+
+def test_faces_without_values_are_refused(portrait_face):
+    with pytest.raises(FaceError, match="Detect Face Landmarks"):
+        faces_from_comfyui(core_value([{**core_face(portrait_face), "blendshapes": None}]))
+    nowhere = np.full((478, 2), np.nan)
+    with pytest.raises(FaceError, match="contain NaN or infinite"):
+        faces_from_comfyui(core_value([{**core_face(portrait_face), "landmarks_xy": nowhere}]))
 
 
 def test_another_mesh_is_refused(portrait_face):

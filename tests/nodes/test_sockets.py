@@ -163,6 +163,12 @@ def test_nodes_name_their_input(run, refused, library):
             "IdentityEncode",
             references(flat) | {"face": {"face": "face number", "index": "x"}, "max_side": 0},
         ),
+        (
+            "detect them on one batch",
+            "IdentityEncode",
+            references(flat)
+            | {"face": {"face": "face landmarks", "landmarks": {"frames": [[]]}, "index": 0}, "max_side": 0},
+        ),
         ("'x'", "IdentityEncode", references(flat) | {"face": box, "max_side": 0}),
     ):
         refused(words, "", run, f"PortraitTalk{node}", **inputs)
