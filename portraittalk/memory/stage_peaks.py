@@ -9,7 +9,7 @@ from torch import Tensor
 from ..config import PortraitTalkConfig
 from ..models.animate_net import Conditions
 from ..models.reference_net import reference_features
-from ..sampling.conditioning import cached_conditions, unconditional
+from ..sampling.conditioning import guided_conditions
 from ..speech.whisper import MEL_BANDS, RATE, SECONDS
 from ..types import SamplingSettings
 from .ledger import Ledger
@@ -47,13 +47,12 @@ def reference_stages(
         conditions = replace(_conditions(config, frames, dtype), reference=reference)
         sample = torch.empty(1, *latents.shape[1:2], frames, *latents.shape[2:])
         total = torch.zeros_like(sample)
-        cond = cached_conditions(net, conditions, settings.scales)
-        guided = settings.guidance_scale != 1
-        uncond = cached_conditions(net, unconditional(net, conditions), settings.scales) if guided else cond
+        cond, uncond = guided_conditions(net, conditions, settings.scales, settings.guidance_scale)
         indices = torch.arange(window, device="cpu")
         timestep, predictions = torch.zeros((), dtype=torch.long), []
-        for branch in (cond, uncond)[: 1 + guided]:  # the first prediction is held while the second is computed
-            predictions.append(net(sample[:, :, :window].to(dtype), timestep, branch(indices)))
+        for branch in (cond, uncond):  # the first prediction is held while the second is computed
+            if branch is not None:
+                predictions.append(net(sample[:, :, :window].to(dtype), timestep, branch(indices)))
         stages["denoise"] = ledger.turn()
         del predictions, cond, uncond, branch, total
         ledger.turn()

@@ -28,7 +28,7 @@ from ..models.speech_encoder import SpeechEncoder
 from ..motion.geometry import move_landmarks
 from ..motion.track import MotionTrack
 from ..progress import ProgressCallback, ignore_progress
-from ..sampling.conditioning import cached_conditions, unconditional
+from ..sampling.conditioning import guided_conditions
 from ..sampling.denoise import denoise
 from ..sampling.steps import strided_velocity_steps
 from ..sampling.windows import RingWindows, frame_noise
@@ -156,9 +156,7 @@ def sample_clip(
     conditions: of F frames, in the network's precision. With a guidance scale other than 1, the unconditional branch
     is that of ``sampling.conditioning.unconditional``. on_window, on_step: see ``sampling.denoise.denoise``.
     """
-    cond, uncond = cached_conditions(net, conditions, settings.scales), None
-    if settings.guidance_scale != 1:
-        uncond = cached_conditions(net, unconditional(net, conditions), settings.scales)
+    cond, uncond = guided_conditions(net, conditions, settings.scales, settings.guidance_scale)
     return denoise(
         net,
         noise,

@@ -1,6 +1,5 @@
 """Conditions of a clip sampled in windows: projected once, then looked up by frame index."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -8,13 +7,12 @@ from torch import Tensor
 
 from ..models.animate_net import AnimateNet, Conditions, PreparedConditions
 from ..types import Scales
+from .denoise import ConditionsAt
 
 CACHED_FRAMES = 128  # longest clip whose keys, values and map features are cached
 
 
-def cached_conditions(
-    net: AnimateNet, conditions: Conditions, scales: Scales
-) -> Callable[[Tensor | slice], PreparedConditions]:
+def cached_conditions(net: AnimateNet, conditions: Conditions, scales: Scales) -> ConditionsAt:
     """Return a lookup: frame indices -> cached keys, values and map features.
 
     Keys and values of the reference are computed once. Those of the frames, and their map features, are also cached for
@@ -40,6 +38,7 @@ def cached_conditions(
         scales,
     )
     cache: dict[tuple[int, ...], PreparedConditions] = {}
+    keep_all = frames <= CACHED_FRAMES and net.config.shift == 0
 
     def window(indices: Tensor | slice) -> PreparedConditions:
         indices = _indices(indices)
@@ -47,7 +46,9 @@ def cached_conditions(
         if key in cache:
             return cache[key]
         prepared = shared.at(indices).joined(net.prepare(at_frames(per_frame, indices), scales))
-        if frames <= CACHED_FRAMES and net.config.shift == 0:
+        if not keep_all:
+            cache.clear()
+        if keep_all or net.guider == "pose":  # the unconditional branch needs a pose guider's features once more
             cache[key] = prepared
         return prepared
 
@@ -59,12 +60,27 @@ def _indices(frames: Tensor | slice) -> Tensor:
     return frames
 
 
-def unconditional(net: AnimateNet, conditions: Conditions) -> Conditions:
-    """Return the unconditional branch of CFG for public weights: silence, no person, no map; keeps a pose map."""
+def guided_conditions(
+    net: AnimateNet, conditions: Conditions, scales: Scales, guidance_scale: float
+) -> tuple[ConditionsAt, ConditionsAt | None]:
+    """Return the lookups of the conditional and the unconditional branch of CFG; None without guidance.
+
+    The unconditional branch keeps drawn poses, whose features are those of the conditional one.
+    """
+    cond = cached_conditions(net, conditions, scales)
+    if guidance_scale == 1:
+        return cond, None
+    uncond = cached_conditions(net, unconditional(conditions), scales)
+    if net.guider != "pose":
+        return cond, uncond
+    return cond, lambda frames: replace(uncond(frames), guides=cond(frames).guides)
+
+
+def unconditional(conditions: Conditions) -> Conditions:
+    """Return the unconditional branch of CFG for public weights: silence, no person, no map."""
     silence = None if conditions.speech is None else torch.zeros_like(conditions.speech[:, :1])
     no_identity = None if conditions.identity is None else torch.zeros_like(conditions.identity)
-    drawn = conditions.map if net.guider == "pose" else None
-    return replace(conditions, speech=silence, identity=no_identity, map=drawn, reference={})
+    return replace(conditions, speech=silence, identity=no_identity, map=None, reference={})
 
 
 def at_frames(conditions: Conditions, indices: Tensor) -> Conditions:

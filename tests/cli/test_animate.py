@@ -209,7 +209,7 @@ def test_mistakes_end_with_one_sentence_and_code_2_and_leave_nothing(run, face, 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, repository, tmp_path):
     speech, out = tmp_path / "speech.wav", tmp_path / "out"
-    write_wav(speech, 300)
+    write_wav(speech, 60)
     out.mkdir()
     command = ["animate", face, "--audio", speech, "--out", out / "out.mp4", "--models-dir", models, "--model", "tiny"]
     process = subprocess.Popen(

@@ -7,7 +7,7 @@ from portraittalk.errors import SettingsError
 from portraittalk.face.align import aligned_crop, extract_crop
 from portraittalk.types import Crop
 
-SIZE, GRID, FRAMES = 256, 64, 3
+SIZE, GRID, FRAMES = 256, 64, 2
 PICTURES = ["portrait", "turned_portrait", "landscape", "crowd"]
 
 

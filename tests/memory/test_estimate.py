@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_public import shallow
 from tiny_sd15 import random_model, tiny
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -34,7 +35,7 @@ def estimate(config, *arguments, **options):
 
 @pytest.fixture(scope="module")
 def model(tiny_echomimic):
-    model = build_pipeline(replace(tiny_echomimic, fast_decoder=True))
+    model = build_pipeline(shallow(replace(tiny_echomimic, fast_decoder=True)))
     for module in model.modules().values():
         module.eval().requires_grad_(False)
     return model

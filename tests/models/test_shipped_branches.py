@@ -18,7 +18,7 @@ from portraittalk.pipelines.load import load_model
 from portraittalk.speech.features import encode_speech
 from portraittalk.types import Identity, SamplingSettings, Scales, Speech, Style
 
-HERE, ELSEWHERE = slice(30, 54), slice(100, 124)  # frames of the demo speech, 0.96 s each
+HERE, ELSEWHERE = slice(30, 38), slice(100, 108)  # frames of the demo speech, 0.32 s each
 SIZE = 256
 
 
@@ -50,7 +50,7 @@ def demo(repository: Path) -> Demo:
     astronaut = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
     tokens = model.encode_identity([astronaut]).tokens
     speech = encode_speech(read_audio(folder / "speech.wav"), 25, model.config.speech)
-    here, elsewhere = (replace(speech, features=speech.features[part], seconds=0.96) for part in (HERE, ELSEWHERE))
+    here, elsewhere = (replace(speech, features=speech.features[part], seconds=0.32) for part in (HERE, ELSEWHERE))
     motion = speech_to_motion(model.motion_net, speech)[HERE]
 
     def animate(identity: Identity = identity, speech: Speech = here, **settings: object) -> Tensor:

@@ -20,7 +20,8 @@ from portraittalk.weights.public import convert
 pytest.importorskip("transformers")
 
 FPS, FRAMES = 25.0, 5
-SETTINGS = SamplingSettings(steps=2, window=4, overlap=1, guidance_scale=2.0)
+SETTINGS = SamplingSettings(steps=2, window=4, overlap=1, guidance_scale=2.0)  # two windows
+QUICK = SamplingSettings(steps=1, window=FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +68,20 @@ def test_the_person_enters_by_a_token_and_by_reference_features(model, scene):
 def test_poses_person_and_seed_reach_the_frames(model, scene):
     identity, speech, motion = scene
 
-    def frames(identity=identity, motion=motion, settings=SETTINGS):
+    def frames(identity=identity, motion=motion, settings=QUICK):
         return torch.cat(list(model.animate(identity, speech, Style(), motion, settings, "crop")))
 
-    usual = frames()
-    assert usual.shape == (FRAMES, 3, 128, 128) and torch.equal(usual, frames())
-    opened = replace(motion, expression=motion.expression + 0.5)
+    windows = []
+    hook = model.animate_net.structure_encoder.register_forward_pre_hook(lambda *call: windows.append(call))
+    first = frames(settings=SETTINGS)
+    hook.remove()
+    assert len(windows) == 2, "poses are encoded once for each window, not for each step and branch of guidance"
+    assert first.shape == (FRAMES, 3, 128, 128) and torch.equal(first, frames(settings=SETTINGS))
+    usual, opened = frames(), replace(motion, expression=motion.expression + 0.5)
     for changed in (
         frames(motion=opened),
         frames(identity=replace(identity, tokens=-identity.tokens)),
-        frames(settings=replace(SETTINGS, seed=1)),
+        frames(settings=replace(QUICK, seed=1)),
     ):
         assert not torch.allclose(usual, changed, atol=1e-4)
 

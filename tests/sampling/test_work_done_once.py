@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_public import shallow
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from portraittalk.models.animate_net import Conditions
@@ -18,7 +19,7 @@ from portraittalk.types import SamplingSettings, Speech
 
 pytest.importorskip("transformers")
 
-FRAMES, STEPS = 7, 3
+FRAMES, STEPS = 7, 2
 SETTINGS = SamplingSettings(steps=STEPS, window=4, overlap=1)
 WINDOWS = 3  # of 4 frames, one beginning every 3
 
@@ -27,7 +28,7 @@ WINDOWS = 3  # of 4 frames, one beginning every 3
 def model(tiny_echomimic):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_pipeline(replace(tiny_echomimic, fast_decoder=True))
+        model = build_pipeline(shallow(tiny_echomimic))
     for module in model.modules().values():
         module.eval().requires_grad_(False)
     return model
@@ -173,5 +174,5 @@ def test_no_attention_makes_a_matrix_of_scores(model, identity):
         model.speech_encoder(torch.randn(1, 80, 3000))
         list(model.animate(identity, speech, settings=replace(SETTINGS, steps=1), output="crop"))
     fused = [name for name in seen.names if "scaled_dot_product" in name]
-    assert sum(seen.names[name] for name in fused) > 60
+    assert sum(seen.names[name] for name in fused) > 20
     assert not [name for name in seen.names if "softmax" in name]

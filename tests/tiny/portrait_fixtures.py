@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,22 @@ def basis() -> FaceBasis:
     from portraittalk.models.face_basis import load_basis
 
     return load_basis()
+
+
+@pytest.fixture(scope="session")
+def half_portrait(repository: Path) -> Tensor:
+    """The demo portrait (3, 384, 384): a quarter of the pixels, for what does not depend on its size."""
+    from portraittalk.media.image import read_image
+
+    return read_image(repository / "portraittalk/assets/demo/portrait.jpg", max_side=384).pixels
+
+
+@pytest.fixture(scope="session")
+def half_face(half_portrait: Tensor) -> Face:
+    """The face in ``half_portrait``, as our own landmarker sees it."""
+    from portraittalk.face.mesh import MeshProvider
+
+    return MeshProvider()(half_portrait)[0]
 
 
 @pytest.fixture(scope="session")

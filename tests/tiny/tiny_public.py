@@ -29,6 +29,11 @@ def tiny_echomimic() -> PortraitTalkConfig:
     )
 
 
+def shallow(config: PortraitTalkConfig) -> PortraitTalkConfig:
+    """The configuration with two levels of one layer, for what has nothing to do with the names in public files."""
+    return replace(config, animate_net=replace(config.animate_net, block_out_channels=(32, 64), layers_per_block=1))
+
+
 def tiny_aniportrait() -> PortraitTalkConfig:
     """AniPortrait's configuration with narrower networks."""
     return replace(

@@ -77,7 +77,7 @@ def test_a_stage_lowers_its_loss_and_stage_two_leaves_identity_alone(pairs, tiny
     torch.manual_seed(0)
     networks = Networks(tiny)
     before = {name: value.clone() for name, value in networks.identity_net.state_dict().items()}
-    settings = replace(training(stage, steps=60), trainer=replace(training(stage, 60).trainer, log_every=10))
+    settings = replace(training(stage), trainer=replace(training(stage, steps=20).trainer, log_every=5))
     known = torch.nn.functional.normalize(torch.randn(1, tiny.identity_net.embedding_dim), dim=1)
     trained = train_animate(pairs, {"anna_talks_000": known}, networks, tiny, settings, tmp_path)
     told = losses(tmp_path)

@@ -14,7 +14,7 @@ from portraittalk.training.animate.validate import conditions_of
 from portraittalk.training.trainer import TrainerConfig
 from portraittalk.types import SamplingSettings
 
-TRAINER = TrainerConfig(steps=40, learning_rate=2e-3, warmup=5, bf16=False, ema=0.8)
+TRAINER = TrainerConfig(steps=20, learning_rate=4e-3, warmup=5, bf16=False, ema=0.8)
 TRAINING = DistilTraining(steps=1, teacher_steps=4, window=4, batch=4, trainer=TRAINER)
 
 
@@ -23,7 +23,7 @@ def teacher(pairs, tiny, tmp_path_factory):
     """Trained at all noise levels alike, so that its first step is not yet its last word."""
     torch.manual_seed(0)
     whole = AnimateTraining(stage=2, window=4, batch=4, first=0.0, feature_dropout=0.0)
-    training = replace(whole, part=0, trainer=replace(TRAINER, steps=30))
+    training = replace(whole, part=0, trainer=replace(TRAINER, learning_rate=2e-3))
     return train_animate(pairs, {}, Networks(tiny), tiny, training, tmp_path_factory.mktemp("teacher")).eval()
 
 

@@ -89,8 +89,8 @@ def test_frames_come_back_from_a_clip_file(tmp_path):
 
 @pytest.fixture
 def video(tmp_path) -> Path:
-    """1.6 s: the portrait speaks, is gone from frame 10 to 14, and is back."""
-    image = read_image(ASSETS / "portrait.jpg").pixels
+    """1.6 s: the portrait, half its size, speaks, is gone from frame 10 to 14, and is back."""
+    image = read_image(ASSETS / "portrait.jpg", max_side=384).pixels
     sound = read_audio(ASSETS / "speech.wav", 0.0, 1.6)
     frames = (image[None] * (0.2 if 10 <= k < 15 else 1.0) for k in range(40))
     folder = tmp_path / "videos" / "anna"
@@ -101,8 +101,8 @@ def video(tmp_path) -> Path:
 
 
 def seen(image):
-    """A provider that finds the portrait's face wherever it is bright."""
-    return [face()] if image.mean() > 0.25 else []
+    """A provider that finds the face of the portrait at half its size wherever it is bright."""
+    return [face(tuple(side / 2 for side in BOX))] if image.mean() > 0.25 else []
 
 
 def test_a_video_becomes_clips_with_labels_and_a_report(video, tmp_path):

@@ -22,7 +22,8 @@ from portraittalk.training.text.encoder import (
 from portraittalk.training.trainer import TrainerConfig
 
 TINY = TextConfig(word_dim=16, layers=1, heads=2, hidden=64)
-TRAINER = TrainerConfig(steps=60, learning_rate=3e-3, warmup=5, bf16=False, ema=0.5, log_every=1)
+NARROW = replace(TINY, dim=48, axes=24)  # for what need not be as wide as a teacher
+TRAINER = TrainerConfig(steps=25, learning_rate=3e-3, warmup=5, bf16=False, ema=0.5, log_every=1)
 
 
 def test_every_concept_has_many_phrases_and_its_own_target():
@@ -51,19 +52,20 @@ def test_sentences_come_from_captions_and_the_vocabulary():
 def test_the_encoder_learns_from_a_teacher_and_the_reader_from_captions(tmp_path, losses):
     """The teacher is the encoder that ships; it stands in for the larger one, which does not."""
     torch.manual_seed(0)
-    training = TextTraining(texts=400, batch=16, trainer=TRAINER)
+    training = TextTraining(texts=200, batch=16, trainer=TRAINER)
     texts = sentences(whole_words(VOCABULARY), training)
     teacher = load_text_networks().sentences
     with torch.no_grad():
         wanted = teacher(word_pieces(texts, holder(teacher)))
     student = distil(SentenceNet(TINY), texts, wanted, training, tmp_path / "a")
     told = losses(tmp_path / "a")
-    assert sum(told[-10:]) < 0.8 * sum(told[:10])
+    assert sum(told[-5:]) < 0.8 * sum(told[:5])
     assert student.config == TINY
-    networks = train_reader(SentenceNet(TINY), training, tmp_path / "b")
+    networks = train_reader(SentenceNet(NARROW), training, tmp_path / "b")
     told = losses(tmp_path / "b")
-    assert sum(told[-10:]) < 0.8 * sum(told[:10])
-    assert networks.config == replace(TINY, captions=len(networks.expression.captions)) and networks.config.captions > 0
+    assert sum(told[-5:]) < 0.8 * sum(told[:5])
+    shared = networks.config
+    assert shared == replace(NARROW, captions=len(networks.expression.captions)) and shared.captions > 0
 
 
 def test_a_sentence_is_nearest_to_the_captions_of_its_meaning(tmp_path):

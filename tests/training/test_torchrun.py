@@ -1,10 +1,11 @@
-"""Two processes train one set of weights, each on data of its own; one of them writes."""
+"""Two processes train one set of weights, each on data of its own; one of them writes. One launch does both runs."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -38,6 +39,7 @@ TRAINER = "[training.trainer]\nlearning_rate = 2e-3\nwarmup = 5\nbf16 = false\ne
 
 PROCESS = """
 import os
+import runpy
 import sys
 from itertools import count
 from pathlib import Path
@@ -50,7 +52,7 @@ from safetensors.torch import save_file
 from portraittalk.training import trainer
 from portraittalk.training.trainer import TrainerConfig, fit
 
-out, seen = Path(sys.argv[1]), []
+out, seen = Path(sys.argv.pop(1)), []
 
 
 def draw(generator):
@@ -67,42 +69,47 @@ torch.manual_seed(0)
 network = torch.nn.Linear(3, 2)
 clock = count()  # each look at it is some hundredths of a second later, more in one process than in the other
 pace = 0.02 + 0.01 * int(os.environ["RANK"])
-trainer.time = SimpleNamespace(monotonic=lambda: pace * next(clock))
+real, trainer.time = trainer.time, SimpleNamespace(monotonic=lambda: pace * next(clock))
 config = TrainerConfig(steps=10**9, minutes=0.02, warmup=5, learning_rate=0.01, accumulate=2, log_every=10**6)
 average = fit(network, draw, loss, config, out)
 found = {**network.state_dict(), "average": average.weight, "first": seen[0], "batches": torch.tensor(len(seen))}
 save_file(found, out / f"process{PartialState().process_index}.safetensors")
+trainer.time = real
+runpy.run_module("portraittalk", run_name="__main__")  # the other arguments are its own
 """
 
 
-def torchrun(*arguments):
-    """Two processes on the CPU; what they wrote on stderr."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *arguments]
+@pytest.fixture(scope="module")
+def launched(pairs, tiny, tmp_path_factory):
+    """(folder, what was written on stderr): two processes on the CPU run PROCESS, then a stage of the command line."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    config = folder / "my.toml"
+    config.write_text(f'pairs = "{pairs[0].parent}"\n{SMALL}{STAGE}{TRAINER}', encoding="utf-8")
+    save_file(Autoencoder(tiny.autoencoder).state_dict(), folder / "decoder.safetensors")
+    (folder / "process.py").write_text(PROCESS, encoding="utf-8")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", folder / "process.py", folder)
+    train = ("train", "animate", "--config", config, "--out", folder / "run", "--stage", 1, "--steps", 20)
+    command = [sys.executable, *launcher, *train, "--decoder", folder / "decoder.safetensors"]
     root = str(Path(portraittalk.__file__).parents[1])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": root}
-    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    return done.stderr
+    return folder, done.stderr
 
 
-def test_a_stage_learns_on_two_processes_of_which_one_writes(pairs, tiny, tmp_path, losses):
-    config, out = tmp_path / "my.toml", tmp_path / "run"
-    config.write_text(f'pairs = "{pairs[0].parent}"\n{SMALL}{STAGE}{TRAINER}', encoding="utf-8")
-    save_file(Autoencoder(tiny.autoencoder).state_dict(), tmp_path / "decoder.safetensors")
-    train = ("-m", "portraittalk", "train", "animate", "--config", config, "--out", out, "--stage", 1, "--steps", 40)
-    told = torchrun(*train, "--decoder", tmp_path / "decoder.safetensors")
-    assert told.count("step 40 ") == 1, told
-    seen = losses(out)
-    assert len(seen) == 8 and seen[-1] < 0.8 * seen[0]
-    assert len(losses(out, "validation/mouth_warp")) == 1
-    assert len(list((out / "pictures").glob("reference_warp_ours_target_*.png"))) == 1
+def test_a_stage_learns_on_two_processes_of_which_one_writes(launched, losses):
+    folder, told = launched
+    assert told.count("step 20 ") == 1, told
+    seen = losses(folder / "run")
+    assert len(seen) == 4 and seen[-1] < 0.8 * seen[0]
+    assert len(losses(folder / "run", "validation/mouth_warp")) == 1
+    assert len(list((folder / "run" / "pictures").glob("reference_warp_ours_target_*.png"))) == 1
 
 
-def test_processes_see_other_data_stop_together_and_end_with_the_same_weights(tmp_path):
-    (tmp_path / "process.py").write_text(PROCESS, encoding="utf-8")
-    torchrun(tmp_path / "process.py", tmp_path)
-    one, other = (load_file(tmp_path / f"process{rank}.safetensors") for rank in range(2))
+def test_processes_see_other_data_stop_together_and_end_with_the_same_weights(launched):
+    folder, _ = launched
+    one, other = (load_file(folder / f"process{rank}.safetensors") for rank in range(2))
     assert not torch.equal(one.pop("first"), other.pop("first"))
     assert one["batches"] >= 20, "the minutes were up at once"
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert torch.equal(one["average"], load_file(tmp_path / "weights.safetensors")["weight"])
+    assert torch.equal(one["average"], load_file(folder / "weights.safetensors")["weight"])

@@ -34,10 +34,10 @@ def test_a_video_is_tracked_frame_by_frame_and_once(film, provider, tmp_path):
 
 def test_frames_without_a_face_are_known(film, provider, tmp_path):
     """They are left out of what says how a face moves; nothing is in step with sound any more."""
-    calls = iter(range(1000))
+    calls, faces = iter(range(1000)), provider(next(iter(read_video(film, 25))))
 
     def blinded(frame):
-        return [] if next(calls) == 3 else provider(frame)
+        return [] if next(calls) == 3 else faces
 
     write_tracks([film], tmp_path, blinded)
     (path,) = tmp_path.iterdir()

@@ -63,12 +63,12 @@ class FaceSources:
 def mirror_order(mean: Tensor) -> Tensor:
     """Return the landmark order of mirrored pictures (478,), by matching pairs in the average frontal face (478, 3)."""
     distances = torch.cdist(mean * mean.new_tensor((-1, 1, 1)), mean)
-    order = torch.full((len(mean),), -1)
-    for pair in distances.flatten().argsort():
-        a, b = divmod(int(pair), len(mean))
+    order = [-1] * len(mean)  # of Python's numbers: tensors would be a hundred times slower here
+    for pair in distances.flatten().argsort().tolist():
+        a, b = divmod(pair, len(mean))
         if order[a] < 0 and order[b] < 0:
             order[a], order[b] = b, a
-    return order
+    return torch.tensor(order)
 
 
 def face_view(
