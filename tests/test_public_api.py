@@ -50,8 +50,8 @@ TALK = {
     "The number of steps must be a whole number": {"settings": SamplingSettings(steps="2")},
     "The frame rate, in frames per second, must be a number between 1 and 120, not 'fast'": {"fps": "fast"},
     "not 1000000000.0": {"fps": 1e9},
-    "The head motion must be a number between 0 and 100, not nan": {"head_motion": NAN},
-    "The expression strength must be a number between 0 and 100, not -1": {"expression_strength": -1},
+    "The head motion must be a number between 0 and 10, not nan": {"head_motion": NAN},
+    "The expression strength must be a number between 0 and 10, not -1": {"expression_strength": -1},
     "The output must be one of full, crop, not 'whole'": {"output": "whole"},
     "The choice of the face must be a FaceChoice, not 0": {"choice": 0},
 }

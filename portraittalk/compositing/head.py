@@ -47,7 +47,7 @@ class Head:
         crop = identity.crop
         facing, size, offset = rigid_fit(basis.mean.to(landmarks), landmarks)
         self._facing, self._eye, self._middle = facing, size, offset
-        self.box = _box(landmarks, crop)
+        self.box = head_box(landmarks, crop)
         self.farthest = FARTHEST * float(size) / scale_of(crop)
         rows, columns = _cells(self.box)
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
@@ -150,7 +150,7 @@ def _share(landmarks: Tensor, at: Tensor) -> Tensor:
     return around * above
 
 
-def _box(landmarks: Tensor, crop: Crop) -> Box:
+def head_box(landmarks: Tensor, crop: Crop) -> Box:
     """Return the pixels of the picture that can move with the head."""
     centre, axes = _ellipse(landmarks)
     low, high = centre - AWAY * axes, centre + AWAY * axes

@@ -65,7 +65,8 @@ class PreSkip:
     """
 
     def __init__(self, container: InputContainer, stream: AudioStream) -> None:
-        header = stream.codec_context.extradata or b""
+        context = stream.codec_context  # None for an unknown codec
+        header = (context.extradata if context is not None else None) or b""
         counted = "matroska" in container.format.name and header.startswith(b"OpusHead") and len(header) >= 19
         self._wanted = int.from_bytes(header[10:12], "little") if counted else 0
         self._left_out = 0

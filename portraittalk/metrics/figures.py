@@ -24,7 +24,7 @@ class Figures:
     - mouth: mean absolute error in the mouth region, in 1/255, when driven by the real clip's landmarks.
     - mouth_psnr: PSNR of the same region in dB.
     - ssim: SSIM of the face crop; lpips: LPIPS of the face crop, 0 for identical pictures (``metrics.lpips``).
-    - outside_psnr: PSNR outside the face crop against the portrait, in dB.
+    - outside_psnr: PSNR outside the head against the portrait, in dB.
     - seam: frame-to-frame jumps at window borders relative to those elsewhere.
     - flicker, drift: of the area around the face, in 1/255 (``metrics.steady``).
     - blinks: blinks per minute.

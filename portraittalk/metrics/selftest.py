@@ -59,7 +59,7 @@ class Selftest:
     - adfd: see ``metrics.adfd``.
     - identity_cosine: cosine of mini's identity features of portrait and frames.
     - identity_distance: distance of dlib's face embeddings, if dlib is installed (up to 0.5: same person).
-    - outside_psnr: PSNR outside the face crop against the portrait, in dB.
+    - outside_psnr: PSNR outside the head against the portrait, in dB.
     """
 
     model: str

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..compositing.compose import CropData
+from ..compositing.head import head_box
 from ..face.align import aligned_crop, extract_crop, from_crop
 from ..face.detect import FaceProvider
 from ..face.select import find_face
@@ -24,7 +25,7 @@ class VideoMeasures:
     """The measurements on a video.
 
     faces: one per frame, None without a face. small: crops (F, 3, s, s), all at the same position. distance, cosine:
-    means of dlib's face embeddings against the portrait's. outside_psnr: PSNR outside the face crop in dB.
+    means of dlib's face embeddings against the portrait's. outside_psnr: PSNR outside the head in dB.
     """
 
     faces: list[Face | None]
@@ -45,12 +46,12 @@ def measure_video(
 ) -> VideoMeasures:
     """Measure a video frame by frame.
 
-    crop: the position of ``small``. portrait: the picture that frames should equal outside the crop. identity: the
+    crop: the position of ``small``. portrait: the picture that frames should equal outside the head. identity: the
     person that ``recognition`` compares with. features: extractor that receives every frame.
     """
     faces: list[Face | None] = []
     small, embeddings, errors = [], [], []
-    outside = None if portrait is None else _outside(portrait, crop)
+    outside = None if portrait is None else _outside(portrait, crop, identity)
     for number, frame in enumerate(video):
         found = provider(frame)
         faces.append(found[0] if found else None)
@@ -85,9 +86,12 @@ def face_of(identity: Identity) -> Face:
     return Face(from_crop(identity.landmarks, identity.crop), identity.blendshapes)
 
 
-def _outside(portrait: Tensor, crop: Crop) -> Tensor:
-    """Return a mask (1, H, W), 1 outside the crop."""
+def _outside(portrait: Tensor, crop: Crop, identity: Identity | None) -> Tensor:
+    """Return a mask (1, H, W), 1 outside the crop and outside what moves with a turning head."""
     x0, y0, x1, y1 = CropData(portrait, crop).box
     outside = torch.ones(1, *portrait.shape[1:])
     outside[:, y0:y1, x0:x1] = 0
+    if identity is not None:
+        x0, y0, x1, y1 = head_box(identity.landmarks, crop)
+        outside[:, y0:y1, x0:x1] = 0
     return outside

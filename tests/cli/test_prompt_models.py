@@ -10,7 +10,7 @@ from tiny_sd15 import public_files, random_model, tiny, write_vocabulary
 from typer.testing import CliRunner
 
 from portraittalk import cli
-from portraittalk.errors import MediaError, SettingsError, WeightsError
+from portraittalk.errors import OutputError, SettingsError, WeightsError
 from portraittalk.media.reader import read_video
 from portraittalk.weights import public
 
@@ -83,7 +83,7 @@ def test_a_portrait_is_edited(folder, face, tmp_path, model):
 def test_what_cannot_work_is_said_in_a_sentence(folder, face, tmp_path):
     with pytest.raises(SettingsError, match="cannot edit"):
         run("edit", face, "--model", "mini", "--out", tmp_path / "one.png")
-    with pytest.raises(MediaError, match=r"\.png"):
+    with pytest.raises(OutputError, match=r"\.png"):
         run("edit", face, "--model", "identity", "--models-dir", folder, "--out", tmp_path / "one.jpg")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

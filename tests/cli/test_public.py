@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from portraittalk import cli
-from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.errors import SettingsError
 from portraittalk.media.reader import read_video
 from portraittalk.weights import public
 
@@ -53,5 +53,5 @@ def test_public_files_are_converted_and_the_model_talks(run, checkpoint, sound, 
 
 
 def test_a_file_without_a_name_is_told_which_there_are(run, tmp_path):
-    with pytest.raises(WeightsError, match="denoising_unet"):
+    with pytest.raises(SettingsError, match="NAME=PATH"):
         run("weights", "convert", "echomimic", "--file", "some.pth", "--out", tmp_path / "echo.safetensors")
