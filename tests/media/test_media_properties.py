@@ -73,7 +73,7 @@ def test_sound_is_read_as_it_is(examples, tmp_path):
 def test_any_waveform_is_audio_or_refused(examples):
     @examples
     @given(
-        st.lists(st.sampled_from([0, 1, 2, 3, 700]), max_size=4),
+        st.lists(st.sampled_from([0, 1, 2, 3, 700]), max_size=4).filter(lambda shape: shape.count(700) < 3),
         st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bool, torch.complex64]),
         st.sampled_from([0.0, 0.5, -1.0, float("nan"), float("inf")]),
         st.integers() | st.floats() | st.sampled_from([None, 16000, 48000, "16000", True]),
