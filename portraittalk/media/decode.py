@@ -199,7 +199,8 @@ def _track_end(container: InputContainer, stream: AudioStream) -> float | None:
 
 def _samples(frame: av.AudioFrame) -> Tensor:
     """Return a decoded frame of any sample format as (C, n) float32 in -1..1."""
-    if frame.format.is_planar and frame.layout.nb_channels >= 8:  # PyAV reads past the last of eight planes
+    # PyAV reads past the last of eight planes, and knows no 64-bit integers.
+    if (frame.format.is_planar and frame.layout.nb_channels >= 8) or frame.format.name in ("s64", "s64p"):
         frame = av.AudioResampler(format="flt").resample(frame)[0]
     values = frame.to_ndarray()
     if not frame.format.is_planar:
@@ -207,4 +208,5 @@ def _samples(frame: av.AudioFrame) -> Tensor:
     if values.dtype == np.uint8:
         return torch.from_numpy((values.astype(np.float32) - 128) / 128)
     scale = 1.0 if values.dtype.kind == "f" else 2.0 ** (1 - 8 * values.dtype.itemsize)
-    return torch.from_numpy((values * np.float64(scale)).astype(np.float32))
+    with np.errstate(invalid="ignore", over="ignore"):  # of damaged files; the result is checked as a whole
+        return torch.from_numpy((values * np.float64(scale)).astype(np.float32))

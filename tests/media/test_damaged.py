@@ -1,6 +1,10 @@
 """Damaged and odd files that mutations found: read, or refused in a sentence."""
 
+import struct
+
+import numpy as np
 import pytest
+import torch
 
 from portraittalk.errors import MediaError
 from portraittalk.media.audio import read_audio
@@ -13,6 +17,17 @@ def test_tags_of_another_encoding_do_not_matter(tmp_path, encode):
     assert place > 0
     path.write_bytes(data[:place] + b"\xe9\xc2 \xff" + data[place + 4 :])
     assert read_audio(path).samples == 96000
+
+
+def test_samples_of_64_bits_are_read(tmp_path, encode, bursts):
+    """PCM with 64-bit integers, which FFmpeg writes and PyAV has no type for."""
+    path = encode("wide.wav", "pcm_s32le", layout="mono")
+    data = bytearray(path.read_bytes())
+    place = data.find(b"data")
+    samples = np.frombuffer(data[place + 8 :], "<i4").astype("<i8") << 32
+    data[20:22], data[28:36] = b"\1\0", struct.pack("<IHH", 8 * 48000, 8, 64)
+    path.write_bytes(data[:place] + b"data" + struct.pack("<I", samples.nbytes) + samples.tobytes())
+    assert torch.allclose(read_audio(path).waveform, bursts[:1], atol=1e-4)
 
 
 @pytest.mark.parametrize(("rate", "words"), [(0, "tagged|sample rate|cannot be read"), (1, "sample rate in Hz")])
