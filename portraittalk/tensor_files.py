@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .checks import first_line
+from .checks import first_line, shown
 from .errors import OutputError, WeightsError
 from .output_files import atomic_file, check_file, check_outputs, check_space, explained
 
@@ -129,4 +129,5 @@ def mismatch_message(where: str, mismatches: Mapping[str, list[str]]) -> str:
 def listed(keys: list[str]) -> str:
     """Return the first keys as text, and how many more there are."""
     more = len(keys) - _NAMED_KEYS
-    return ", ".join(keys[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")
+    named = [key if key.isprintable() else shown(key) for key in keys[:_NAMED_KEYS]]
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")

@@ -69,6 +69,9 @@ def test_files_of_another_build_are_refused_with_names(tiny_model, packed, parts
     save_file(whole | {"vocoder.weight": torch.zeros(1)}, path, header)
     with pytest.raises(WeightsError, match="vocoder"):
         load_model(path)
+    save_file(whole | {"vo\ncoder.weight": torch.zeros(1)}, path, header)
+    with pytest.raises(WeightsError, match=r"'vo\\ncoder\.weight'"):
+        load_model(path)
     save_file(whole, path, header | {"portraittalk_config": '{"crop_sise": 1}'})
     with pytest.raises(WeightsError, match="another version"):
         load_model(path)
