@@ -33,9 +33,8 @@ COLUMNS, TILE = 3, 480
 FLOW, CROP = 64, 256
 
 
-def posed(identity: Identity, head: Head) -> Tensor:
-    """Return the portrait at all poses: (8, 3, H, W)."""
-    pose = torch.tensor([[*map(math.radians, one[:3]), *one[3:], 0.0] for one in POSES])
+def posed(identity: Identity, head: Head, pose: Tensor) -> Tensor:
+    """Return the portrait at poses (N, 6): (N, 3, H, W)."""
     nothing = (
         torch.zeros(len(POSES), 8, FLOW, FLOW),
         torch.zeros(len(POSES), 3, CROP, CROP),
@@ -62,17 +61,17 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = load_model()
+    pose = torch.tensor([[*map(math.radians, one[:3]), *one[3:], 0.0] for one in POSES])
     print("portrait\tlargest shift\tstrongest squeeze\tstrongest stretch")
     for path in arguments.portraits:
         identity = model.encode_identity([read_image(path).flattened()])
         head = Head(identity, model.basis)
-        pose = torch.tensor([[*map(math.radians, one[:3]), *one[3:], 0.0] for one in POSES])
         offsets = head.offsets(pose)
         spacing = (head.at[0, 1] - head.at[0, 0]).norm()
         across, down = offsets.diff(dim=3)[:, :, :-1] / spacing, offsets.diff(dim=2)[..., :-1] / spacing
         area = (1 + across[:, 0]) * (1 + down[:, 1]) - across[:, 1] * down[:, 0]
         print(f"{path.stem}\t{offsets.norm(dim=1).max():.1f}\t{area.max():.2f}\t{area.min():.2f}")
-        sheet([identity.portrait, *posed(identity, head)]).save(arguments.out / f"{path.stem}.png")
+        sheet([identity.portrait, *posed(identity, head, pose)]).save(arguments.out / f"{path.stem}.png")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..portraittalk.models.motion_net import MOTION_FPS
+from ..portraittalk.motion.eyes import BLINKS_PER_MINUTE
 from ..portraittalk.motion.prompted import with_style
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.sampling.settings import check_number
@@ -89,7 +90,7 @@ class SpeechToMotion(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "blinks_per_minute",
-                    default=16.0,
+                    default=BLINKS_PER_MINUTE,
                     min=0.0,
                     max=60.0,
                     step=1.0,
@@ -116,7 +117,7 @@ class SpeechToMotion(io.ComfyNode):
         seed: int,
         style: StyleCondition | None = None,
         liveliness: float = 1.0,
-        blinks_per_minute: float = 16.0,
+        blinks_per_minute: float = BLINKS_PER_MINUTE,
     ) -> io.NodeOutput:
         sound = convert.audio_to_library(audio)
         style = style or StyleCondition()

@@ -67,13 +67,12 @@ class Compositor:
     def __init__(self, portrait: Tensor, crop: Crop, head: Head | None = None, landmarks: Tensor | None = None) -> None:
         self.data = CropData(portrait, crop)
         self._lids = None if landmarks is None else self._lids_of(landmarks)
-        self._head = head
         self._plain = _Part(portrait, crop, self.data.box)
-        self._turning = None
+        self._turning: tuple[Head, _Part] | None = None
         if head is not None:
-            boxes = (self.data.box, head.box)
-            low, high = (tuple(zip(*(box[part] for box in boxes), strict=True)) for part in (slice(2), slice(2, 4)))
-            self._turning = _Part(portrait, crop, (*map(min, low), *map(max, high)), round(head.farthest))
+            x0, y0, x1, y1 = zip(self.data.box, head.box, strict=True)
+            box = (min(x0), min(y0), max(x1), max(y1))
+            self._turning = head, _Part(portrait, crop, box, round(head.farthest))
 
     def __call__(
         self,
@@ -86,18 +85,16 @@ class Compositor:
         within: bool = False,
     ) -> Tensor:
         """Return whole pictures (F, 3, H, W) in 0..1. within: only the crop may change, so the head turns less."""
-        part = self._plain
-        turn = None
-        if self._head is not None and self._turning is not None and pose is not None and pose.any():
-            part, turn = self._turning, self._head.offsets(pose)  # (F, 2, h, w)
+        part, head = self._plain, None
+        if self._turning is not None and pose is not None and pose.any():
+            head, part = self._turning
+            turn = head.offsets(pose)  # (F, 2, h, w)
         x0, y0, x1, y1 = part.box
         frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
         at_once = max(PIXELS_AT_ONCE // ((x1 - x0) * (y1 - y0)), 1)
         for start in range(0, len(flow), at_once):
             some = slice(start, start + at_once)
-            turned = None
-            if turn is not None and self._head is not None:
-                turned = part.turned(turn[some], self._head.box, within)
+            turned = None if head is None else part.turned(turn[some], head.box, within)
             pictures = None if instead is None else (instead[0][some], instead[1][some])
             blink = None
             if self._lids is not None and closure is not None and closure[some].any():
@@ -145,8 +142,8 @@ class _Part:
         self._picture = portrait[None, :, y0:y1, x0:x1].contiguous()
         self._source = _mirrored(portrait, box, margin)
         to_pixels = torch.linalg.inv(crop.matrix[:, :2].cpu().double()) * crop.size
-        self._flow_to_grid = torch.tensor([[2 / (width + 2 * margin)], [2 / (height + 2 * margin)]]) * to_pixels
-        self._flow_to_grid = self._flow_to_grid.to(portrait)
+        per_pixel = torch.tensor([[2 / (width + 2 * margin)], [2 / (height + 2 * margin)]])
+        self._flow_to_grid = (per_pixel * to_pixels).to(portrait)
         inner = [slice(margin, margin + size) for size in (width, height)]
         along = [_centres(size + 2 * margin)[part] for size, part in zip((width, height), inner, strict=True)]
         centres = torch.meshgrid(*along, indexing="xy")

@@ -54,6 +54,8 @@ class Head:
         self.at = to_crop(grid, crop).to(landmarks)  # (h, w, 2)
         self.depth = depth_of(landmarks, self.at, float(size))  # (h, w)
         self.share = _share(landmarks, self.at)  # (h, w)
+        self._fields = torch.stack((self.share, self.depth))
+        self._pivot = offset + size * (facing @ landmarks.new_tensor(NECK))
 
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
@@ -61,23 +63,23 @@ class Head:
         pose: (F, 6), rotation and translation of a ``MotionTrack``; ``within_limits`` applies.
         """
         pose = torch.cat((within_limits(pose[:, :3], self._facing), pose[:, 3:]), 1)
+        turn = self._facing @ rotation_matrix(pose[:, :3]) @ self._facing.T  # (F, 3, 3), in the axes of the crop
+        nearness = (CAMERA / (CAMERA + pose[:, 5]))[:, None, None, None]
+        shift = (self._eye * pose[:, 3:5])[:, None, None]
         shown = self.at.expand(len(pose), -1, -1, -1)
         for _ in range(ROUNDS):
-            shown = self.at - self._displacement(shown, pose)
+            shown = self.at - self._displacement(shown, turn, nearness, shift)
         return (shown - self.at).permute(0, 3, 1, 2)
 
-    def _displacement(self, at: Tensor, pose: Tensor) -> Tensor:
-        """Return how far the surface at positions (F, h, w, 2) of the portrait moves: (F, h, w, 2)."""
-        rotation, translation = rotation_matrix(pose[:, :3]), pose[:, 3:]
+    def _displacement(self, at: Tensor, turn: Tensor, nearness: Tensor, shift: Tensor) -> Tensor:
+        """Return how far the surface at positions (F, h, w, 2) of the portrait moves: (F, h, w, 2).
+
+        turn: (F, 3, 3) rotation in the axes of the crop. nearness: (F, 1, 1, 1) enlargement. shift: (F, 1, 1, 2).
+        """
         share, depth = self._sampled(at).unbind(1)
         points = torch.cat((at, depth[..., None]), -1)  # (F, h, w, 3)
-        turn = self._facing @ rotation @ self._facing.T  # (F, 3, 3), in the axes of the crop
-        neck = points.new_tensor(NECK)
-        pivot = self._middle + self._eye * (self._facing @ neck)
-        turned = torch.einsum("fij,fhwj->fhwi", turn, points - pivot) + pivot - self._middle
-        nearness = CAMERA / (CAMERA + translation[:, 2])
-        shift = self._eye * translation[:, :2]
-        moved = nearness[:, None, None, None] * turned[..., :2] + self._middle[:2] + shift[:, None, None]
+        turned = torch.einsum("fij,fhwj->fhwi", turn, points - self._pivot) + self._pivot - self._middle
+        moved = nearness * turned[..., :2] + self._middle[:2] + shift
         return share[..., None] * (moved - at)
 
     def _sampled(self, at: Tensor) -> Tensor:
@@ -89,8 +91,7 @@ class Head:
         x = (relative @ across) / across.square().sum()
         y = (relative @ down) / down.square().sum()
         grid = torch.stack((x, y), -1) * 2 - 1
-        fields = torch.stack((self.share, self.depth)).expand(len(at), -1, -1, -1)
-        return F.grid_sample(fields, grid, padding_mode="border", align_corners=True)
+        return F.grid_sample(self._fields.expand(len(at), -1, -1, -1), grid, padding_mode="border", align_corners=True)
 
 
 def within_limits(rotation: Tensor, facing: Tensor) -> Tensor:

@@ -112,8 +112,7 @@ def check_audio(audio: Audio, name: str = "The audio") -> None:
     """Raise MediaError unless ``audio`` holds sound that can be used: see ``audio_from_waveform``."""
     check_type(name, audio, Audio, "audio of read_audio or an Audio", MediaError)
     check_waveform(audio.waveform, name)
-    check_sample_rate(audio.sample_rate, name)
-    _checked(audio, name)
+    _check_usable(audio, name)
 
 
 def read_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
@@ -168,6 +167,11 @@ def _without_integer_scale(audio: Audio, name: str) -> Audio:
 
 
 def _checked(audio: Audio, name: str) -> Audio:
+    _check_usable(audio, name)
+    return _without_integer_scale(audio, name)
+
+
+def _check_usable(audio: Audio, name: str) -> None:
     if audio.waveform.numel() == 0:
         raise MediaError(f"{name} is empty: give sound of at least {SHORTEST_SECONDS} s.")
     check_sample_rate(audio.sample_rate, name)
@@ -175,4 +179,3 @@ def _checked(audio: Audio, name: str) -> Audio:
         raise MediaError(f"{name} is only {audio.seconds:.3f} s long: at least {SHORTEST_SECONDS} s are needed.")
     if not torch.isfinite(audio.waveform).all():
         raise MediaError(f"{name} contains NaN or infinity: export it again.")
-    return _without_integer_scale(audio, name)

@@ -28,6 +28,7 @@ AMPLITUDE = {
 """Factors of the network's coefficients. Least squares predicts the mean of all ways to say something, which moves less
 than any of them. These restore the spread of real speakers: they are its ratio to the network's on 14 people it was
 trained on, at most 2.3. The jaw's comes from the lip aperture, which closures and pauses reduce once more."""
+AMPLITUDES = torch.tensor([AMPLITUDE.get(name, 1.0) for name in SPOKEN_NAMES])
 
 JAW_OPEN, LIPS_CLOSE = SPOKEN_NAMES.index("jawOpen"), SPOKEN_NAMES.index("mouthClose")
 LIPS_PART = [SPOKEN_NAMES.index(name) for name in ("mouthLowerDown", "mouthUpperUp", "mouthShrugUpper", "mouthFunnel")]
@@ -123,7 +124,7 @@ class MotionNet(nn.Module):
         """
         coefficients, logits = self(features[None], None if levels is None else levels[None])
         phones = logits[0].softmax(1)
-        amplitude = coefficients.new_tensor([AMPLITUDE.get(name, 1.0) for name in SPOKEN_NAMES])
+        amplitude = AMPLITUDES.to(coefficients)
         speaking = 1 - phones[:, SILENT, None]  # in pauses the network's own amplitude is large enough
         spoken = meet((coefficients[0] * (1 + speaking * (amplitude - 1))).clamp(0, 1), phones)
         return spoken @ BOTH_SIDES.T.to(spoken), phones[:, SILENT]

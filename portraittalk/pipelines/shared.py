@@ -33,7 +33,7 @@ from ..motion.prompted import with_style
 from ..motion.speech_to_motion import speech_to_motion
 from ..motion.track import MotionTrack, check_motion
 from ..progress import Progress, ProgressCallback, ignore_progress
-from ..sampling.settings import check_complete, check_number, check_seed, check_settings, usual_settings
+from ..sampling.settings import check_complete, check_seed, check_settings, check_strengths, usual_settings
 from ..speech.features import encode_speech
 from ..text.style import read_style
 from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
@@ -152,10 +152,7 @@ class PipelineBase:
         out of range.
         """
         check_seed(seed)
-        check_number("head motion", head_motion)
-        check_number("expression strength", expression_strength)
-        check_number("liveliness", liveliness)
-        check_number("number of blinks per minute", blinks_per_minute)
+        check_strengths(head_motion, expression_strength, liveliness, blinks_per_minute)
         self.place("speech")
         return speech_to_motion(
             self.face_motion()[0],
