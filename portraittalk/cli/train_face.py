@@ -1,6 +1,6 @@
 """``portraittalk train face``: train the face networks on whole pictures and prepared clips.
 
-The order is pictures, driven, detector, mesh, expression, pack; compare measures the shipped networks.
+The order is pictures, drawn, driven, detector, mesh, expression, pack, heads; compare measures the shipped networks.
 """
 
 from collections.abc import Iterator
@@ -50,6 +50,20 @@ def pictures(
     if not files:
         raise SettingsError(f"{images} contains no pictures: give another folder.")
     prepare_pictures(files, out, MediaPipeProvider(max_faces=1))
+
+
+@app.command()
+def drawn(
+    pictures: Annotated[Path, typer.Option(help="Output folder of `pictures`.")],
+    out: Annotated[Path, typer.Option(help="Output folder; existing files are kept.")],
+    copies: Annotated[int, typer.Option(min=1, help="Copies of each picture.")] = 2,
+    seed: Annotated[int, typer.Option(help="Random seed of the looks.")] = 0,
+) -> None:
+    """Paint labelled pictures in the looks of prompts, drawn ones mostly."""
+    from ..training.data.prepare import clip_files
+    from ..training.face.heads import paint_copies
+
+    paint_copies(list(clip_files(pictures)), copies, seed, out)
 
 
 @app.command()
@@ -168,6 +182,35 @@ def pack(
     parts = ((networks.detector, detector), (networks.mesh, mesh), (networks.expression, expression))
     for network, path in parts:
         load_into(network, path)
+    save_face_networks(out, networks)
+
+
+@app.command()
+def heads(
+    landmarker: Annotated[Path, typer.Option(help="Landmarker whose mesh gets new heads, as written by `pack`.")],
+    pictures: Annotated[Path, typer.Option(help="Output folder of `pictures`.")],
+    clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    drawn: Annotated[Path | None, typer.Option(help="Output folder of `drawn`.")] = None,
+    leave_out: LeaveOut = None,
+    examples: Annotated[float, typer.Option(help="Number of examples, relative to those of the shipped heads.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed of the examples.")] = 0,
+) -> None:
+    """Fit the mesh's heads: is it a face, and is its mouth covered. All landmarks stay as they are."""
+    from ..face.networks import load_face_networks, save_face_networks
+    from ..training.data.prepare import clip_files
+    from ..training.face.heads import HeadTraining, fit_heads
+    from ..training.face.views import FaceSources
+    from .terminal import ProgressBars
+
+    training = HeadTraining(seed=seed).times(examples)
+    names = tuple(leave_out or ())
+    files, drawn_files = ([] if folder is None else list(clip_files(folder, names)) for folder in (pictures, drawn))
+    sources = FaceSources(files, drawn_files, _videos(clips, names), training.sources)
+    networks = load_face_networks(landmarker)
+    with ProgressBars() as progress:
+        for name, entropy in fit_heads(sources, networks, training, progress).items():
+            typer.echo(f"{name}: mean cross-entropy {entropy:.4f}")
     save_face_networks(out, networks)
 
 

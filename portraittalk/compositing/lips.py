@@ -6,8 +6,6 @@ are sure. So the portrait's mouth is closed by the warp, the lips that are seen 
 portrait by the same warp, and that is repeated until they meet.
 """
 
-import logging
-
 import torch
 from torch import Tensor
 
@@ -22,12 +20,9 @@ from ..motion.geometry import SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
 from .warp import flow_between, sample, warp
 
-logger = logging.getLogger(__name__)
-
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
 ROUNDS = 4  # looks at the closed mouth
 RIDGE = 0.02  # penalty on coefficients, in squared eye distances, that keeps the shape of a mouth
-WIDE = 0.3  # lip aperture of a portrait above which a mouth cannot be closed without a trace
 
 LIPS = tuple(dict.fromkeys(mesh.LIPS_OUTER + mesh.LIPS_INNER))
 LOWER = set(mesh.LIPS_OUTER_LOWER[1:-1] + mesh.LIPS_INNER_LOWER[1:-1])
@@ -40,18 +35,12 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     """Return landmarks and coefficients of aligned crops with the lips where ``find_lips`` finds them.
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
-    Logs a warning for a portrait whose mouth stands wide open.
     """
     if lip_aperture(landmarks).max() < SHOWS_TEETH:
         return landmarks, blendshapes
     basis, networks = load_basis().to(landmarks.device), load_face_networks()
     found = [find_lips(*view, basis, networks) for view in zip(pictures, landmarks, blendshapes, strict=True)]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
-    if lip_aperture(landmarks[0]) > WIDE:
-        logger.warning(
-            "The mouth in the portrait stands wide open, and closing it shows: a portrait with a closed or a slightly "
-            "open mouth looks better."
-        )
     return landmarks, blendshapes
 
 

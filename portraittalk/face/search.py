@@ -1,4 +1,7 @@
-"""Multi-scale face search with a detector of low input resolution: the whole picture first, then smaller tiles."""
+"""Multi-scale face search with a detector of low input resolution: the whole picture first, then smaller tiles.
+
+Pictures in which no face stands upright are searched again in quarter turns.
+"""
 
 from collections.abc import Callable
 from itertools import product
@@ -14,27 +17,68 @@ BORDER = 0.5  # relative to the picture's longer side
 TILES_PER_SIDE = (2, 4)  # longer side of the picture over the side of a tile, per level
 SMALLEST_TILE = 128  # pixels: about the input side of the detectors
 SAME_FACE = 0.3  # IoU above which two boxes are the same face
+SURE = 0.9  # face score; a doubtful face counts only where there is no sure one, whatever its size
+TURNS = (0, 2, 1, 3)  # quarter turns clockwise in which a picture is searched until there are faces
+TURNED_LEVELS = 3  # levels that are searched in turned pictures: not the smallest tiles, which would take seconds
 
 View = tuple[int, int, int, int]
 
 
 def search_faces(image: Tensor, detect: Callable[[Tensor], list[Face]], max_faces: int) -> list[Face]:
-    """Return the faces of a picture (3, H, W), largest first.
+    """Return the faces of a picture (3, H, W), largest first; doubtful ones only if they are upright and none is sure.
 
-    detect: finds the faces in a part of the picture, in pixels of that part.
-    If there are none, or only small ones, the picture is searched again: with a border around it, for a face that fills
-    the picture, then in overlapping tiles.
+    detect: finds the faces in a part of the picture, in pixels of that part, that stand within 45 degrees or more of
+    upright. If there are none, or only small ones, the picture is searched again: with a border around it, for a face
+    that fills the picture, then in overlapping tiles. If there is still no sure one, all this is repeated upside down
+    and on both sides, except for the smallest tiles.
     """
+    doubtful: list[Face] = []
+    for turn in TURNS:
+        turned = image.rot90(-turn, (-2, -1))
+        size = (turned.shape[-2], turned.shape[-1])
+        levels = _levels(*size)
+        faces = _search_levels(turned, detect, max_faces, levels[:TURNED_LEVELS] if turn else levels)
+        faces = [_turned_back(face, turn, size) for face in faces]
+        if any(map(_is_sure, faces)):
+            return _largest(list(filter(_is_sure, faces)), max_faces)
+        if turn == 0:
+            doubtful = faces
+    return _largest(doubtful, max_faces)
+
+
+def _search_levels(
+    image: Tensor, detect: Callable[[Tensor], list[Face]], max_faces: int, levels: list[list[View]]
+) -> list[Face]:
     height, width = image.shape[-2:]
     faces: list[Face] = []
-    for views in _levels(height, width):
+    for views in levels:
         for view in views:
             offset = torch.tensor([view[0], view[1], 0.0])
             found = [Face(f.landmarks + offset, f.blendshapes, f.score) for f in detect(_extract(image, view))]
             faces = _merged(faces, [face for face in found if _is_complete(face, view, (height, width))])
-        if faces and (max_faces == 1 or max(map(_side, faces)) > SMALL_FACE * max(height, width)):
+        sides = [_side(face) for face in faces if _is_sure(face)]
+        if sides and (max_faces == 1 or max(sides) > SMALL_FACE * max(height, width)):
             break
-    return sorted(faces, key=area, reverse=True)[:max_faces]
+    return faces
+
+
+def _is_sure(face: Face) -> bool:
+    return face.score >= SURE
+
+
+def _largest(faces: list[Face], count: int) -> list[Face]:
+    return sorted(faces, key=area, reverse=True)[:count]
+
+
+def _turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:
+    """Return a face of a picture that was turned clockwise by quarter turns, in pixels of the original.
+
+    size: (height, width) of the turned picture.
+    """
+    x, y, z = face.landmarks.unbind(-1)
+    height, width = size
+    xy = ((x, y), (y, width - x), (width - x, height - y), (height - y, x))[turn]
+    return Face(torch.stack((*xy, z), -1), face.blendshapes, face.score)
 
 
 def area(face: Face) -> float:

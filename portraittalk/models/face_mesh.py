@@ -17,6 +17,8 @@ class FaceMesh(nn.Module):
     """Crops (B, 3, S, S) in 0..1 -> landmarks (B, 478, 3) in crop pixels, and the logit (B,) of a face's presence.
 
     Landmarks are first regressed from the whole crop, then each is refined from local features at its position.
+    Two linear heads on the features of the whole crop can be fitted on their own: ``presence``, the logit that the crop
+    shows an upright face, and ``covered``, the logit that something is in front of its mouth.
     """
 
     def __init__(self, config: FaceMeshConfig) -> None:
@@ -32,7 +34,7 @@ class FaceMesh(nn.Module):
         self.fold = nn.Sequential(nn.GroupNorm(GROUPS, widths[-1]), nn.SiLU(), nn.Conv2d(widths[-1], 48, 1))
         self.code = nn.Sequential(nn.Flatten(), nn.Linear(48 * cells**2, config.code), nn.SiLU())
         self.points = nn.Linear(config.code, 3 * config.points)
-        self.presence = nn.Linear(config.code, 1)
+        self.presence, self.covered = nn.Linear(config.code, 1), nn.Linear(config.code, 1)
         self.fine, self.coarse = nn.Conv2d(widths[0], config.detail, 1), nn.Conv2d(widths[1], config.detail, 1)
         self.names = nn.Parameter(torch.randn(config.points, config.detail))
         self.refine = nn.Sequential(
@@ -41,6 +43,11 @@ class FaceMesh(nn.Module):
         self.correct = nn.Parameter(torch.zeros(config.points, 96, 3))
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        points, code = self.read(crops)
+        return points, self.presence(code).float()[:, 0]
+
+    def read(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return landmarks (B, 478, 3) in crop pixels, and the features (B, code) of the whole crop."""
         x = fine = self.stem(pixel_unshuffle(crops * 2 - 1, PATCH))  # (B, C, S / 4, S / 4)
         levels = []
         for level in self.levels:
@@ -54,7 +61,7 @@ class FaceMesh(nn.Module):
         correction = torch.einsum("bpc,pcd->bpd", hidden, self.correct.to(hidden)).float()
         points = points + correction * SPREAD
         middle = points.new_tensor((0.5, 0.5, 0))
-        return (points + middle) * self.config.input_size, self.presence(code).float()[:, 0]
+        return (points + middle) * self.config.input_size, code
 
     def _sample(self, features: Tensor, points: Tensor) -> Tensor:
         """Sample features (B, C, n, n) around points (B, P, 3), given as in ``forward``: (B, P, 5 C)."""

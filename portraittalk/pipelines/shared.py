@@ -1,5 +1,6 @@
 """The networks and methods that the kinds of pipelines share."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,9 @@ from ..speech.features import encode_speech
 from ..text.style import read_style
 from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
 from .base import Output, StructureOf
+from .suitability import warnings_about
+
+logger = logging.getLogger(__name__)
 
 
 def _place_nothing(stage: Stage) -> None:
@@ -117,8 +121,9 @@ class PipelineBase:
         A further picture with an open mouth supplies the inside of the mouth, one turned to the other side supplies the
         far cheek. choice: which face of the portrait; the largest is taken from the others. faces: the faces of each
         picture, if known (set by hand, or from another landmarker); otherwise ``provider`` finds them, by default our
-        own networks. Raises FaceError where there is no such face, MediaError for pictures of another form,
-        SettingsError for a model that cannot be run.
+        own networks. What in the portrait will hurt the result is logged as warnings (``suitability``). Raises
+        FaceError where there is no such face, MediaError for pictures of another form, SettingsError for a model that
+        cannot be run.
         """
         return self._encode_person(*self._encode_references(images, choice, provider, faces, progress))
 
@@ -311,6 +316,8 @@ class PipelineBase:
             known = None if faces is None else choose_face(faces[number], which, image_size(image))
             chosen.append(known or find_face(image, which, provider))
             progress(Progress("find faces", number + 1, len(images)))
+        for warning in warnings_about(images[0], chosen[0]):
+            logger.warning(warning)
         crops = [
             aligned_crop(face.landmarks, image_size(image), size, width)
             for face, image in zip(chosen, images, strict=True)

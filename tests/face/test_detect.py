@@ -1,12 +1,15 @@
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.errors import FaceError
 from portraittalk.face.align import eye_distance
 from portraittalk.face.mediapipe import MediaPipeProvider, arkit_weights
+from portraittalk.face.mesh import MeshProvider
 
 
 def test_the_face_of_the_portrait(portrait_face):
@@ -49,6 +52,24 @@ def test_a_turned_face(turned_portrait, provider):
     across = face.landmarks[263] - face.landmarks[33]
     angle = torch.rad2deg(torch.atan2(-across[1], across[0])).item()
     assert angle == pytest.approx(30, abs=4)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_on_its_side_and_upside_down(portrait, portrait_face, shrink, quarters):
+    (face,) = MeshProvider()(shrink(portrait, 384).rot90(quarters, (1, 2)))
+    x, y = (portrait_face.landmarks[:, :2] / 2).unbind(1)
+    expected = torch.stack(((y, 384 - x), (384 - x, 384 - y), (384 - y, x))[quarters - 1], 1)
+    assert (face.landmarks[:, :2] - expected).norm(dim=1).mean() < 0.05 * eye_distance(face.landmarks)
+
+
+@pytest.mark.parametrize("degrees", [75, 130, 200, 300])
+def test_a_face_at_any_angle(portrait, shrink, degrees):
+    picture = Image.fromarray((shrink(portrait, 384) * 255).byte().permute(1, 2, 0).contiguous().numpy())
+    turned = picture.rotate(degrees, expand=True, resample=Image.Resampling.BICUBIC, fillcolor=(120, 120, 120))
+    (face,) = MeshProvider()(torch.from_numpy(np.array(turned)).permute(2, 0, 1) / 255)
+    across = face.landmarks[263] - face.landmarks[33]
+    angle = torch.rad2deg(torch.atan2(-across[1], across[0])).item() % 360
+    assert angle == pytest.approx(degrees, abs=6)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (1, 1), (40, 900), (700, 700)])

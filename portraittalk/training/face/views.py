@@ -115,6 +115,15 @@ def degraded(image: Tensor, generator: Generator) -> Tensor:
     return image.clamp(0, 1)
 
 
+def retaken(image: Tensor, generator: Generator) -> Tensor:
+    """Return a picture (3, S, S) as another camera might show it: other colours, grey or blurred, nothing covered."""
+    image = jitter_colour(image, generator)
+    for change in (_grey, _blurred):
+        if choose(2, generator):
+            image = change(image, generator)
+    return image.clamp(0, 1)
+
+
 def _lit(image: Tensor, generator: Generator) -> Tensor:
     """Apply a random linear light gradient."""
     axis = torch.linspace(-1, 1, image.shape[-1])
