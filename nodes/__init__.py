@@ -7,7 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .edit import IdentityEdit
 from .evaluate import Evaluate
-from .host import models
+from .host import demo, models
 from .identity import IdentityEncode
 from .load_media import LoadAudio, LoadPortrait
 from .model_loader import ModelLoader
@@ -15,8 +15,8 @@ from .motion import LoadMotion, SaveMotion, SpeechToMotion
 from .paste_back import PasteBack
 from .public_loader import PublicModelLoader
 from .sampler import AnimateNetSampler
+from .save_video import SaveVideo, VideoCombine
 from .style import TextStyleCondition
-from .video_combine import VideoCombine
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
@@ -31,16 +31,18 @@ NODES: list[type[io.ComfyNode]] = [
     LoadMotion,
     AnimateNetSampler,
     PasteBack,
+    SaveVideo,
     VideoCombine,
     Evaluate,
 ]
 
 
 class PortraitTalkExtension(ComfyExtension):
-    """The extension that registers the model folders and the nodes with ComfyUI."""
+    """The extension that registers the model folders, the demo files and the nodes with ComfyUI."""
 
     async def on_load(self) -> None:
         models.register_model_folder()
+        demo.provide()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -4,7 +4,7 @@ ComfyUI: IMAGE (B, H, W, C), MASK (B, H, W), AUDIO {"waveform": (B, C, T), "samp
 (B, 3, H, W), masks (H, W), ``Audio``. Both use float32: images and masks in 0..1, audio in -1..1.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -42,22 +42,35 @@ def to_comfy(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
     return images.detach().float().clamp(0, 1).permute(0, 2, 3, 1).contiguous().to(device)
 
 
-def frames_to_comfy(chunks: Iterable[Tensor], count: int, device: torch.device | str = "cpu") -> Tensor:
-    """Collect chunks (n, 3, H, W) of ``count`` frames in total into one preallocated IMAGE (count, H, W, 3).
+class FrameCollector:
+    """Collects chunks (n, 3, H, W) of ``count`` frames in total in one preallocated IMAGE (count, H, W, 3)."""
 
-    Raises MediaError if the number of frames differs from ``count``.
-    """
-    frames: Tensor | None = None
-    done = 0
-    for chunk in chunks:
-        images = to_comfy(chunk, device)
-        if frames is None:
-            frames = torch.empty((count, *images.shape[1:]), device=device)
-        frames[done : done + len(images)] = images
-        done += len(images)
-    if frames is None or done != count:
-        raise MediaError(f"Expected {count} frames but received {done}.")
-    return frames
+    def __init__(self, count: int, device: torch.device | str = "cpu") -> None:
+        self._count, self._device = count, device
+        self._frames: Tensor | None = None
+        self._done = 0
+
+    def passing(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the chunks as they are and keep a copy of each."""
+        for chunk in chunks:
+            images = to_comfy(chunk, self._device)
+            if self._frames is None:
+                self._frames = torch.empty((self._count, *images.shape[1:]), device=self._device)
+            self._frames[self._done : self._done + len(images)] = images
+            self._done += len(images)
+            yield chunk
+
+    def collect(self, chunks: Iterable[Tensor]) -> Tensor:
+        """Keep all chunks and return the IMAGE, see ``frames``."""
+        for _ in self.passing(chunks):
+            pass
+        return self.frames()
+
+    def frames(self) -> Tensor:
+        """Return the IMAGE. Raises MediaError if the number of frames differs from the expected one."""
+        if self._frames is None or self._done != self._count:
+            raise MediaError(f"Expected {self._count} frames but received {self._done}.")
+        return self._frames
 
 
 def mask_to_library(mask: Tensor, name: str = "mask") -> Tensor:

@@ -19,7 +19,7 @@ from ..portraittalk.types import Identity, Scales, image_size
 from ..portraittalk.weights.editor import assemble_editor
 from . import convert
 from .host import models
-from .host.progress import HostProgress
+from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, IdentitySocket
 
 FACE, WHOLE = "around the face", "whole picture"
@@ -123,7 +123,7 @@ class IdentityEdit(io.ComfyNode):
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the sampling noise; the same seed gives the same picture.",
                 ),
             ],
@@ -132,6 +132,7 @@ class IdentityEdit(io.ComfyNode):
                     "image", display_name="image", tooltip="The edited portrait, at the size of the original."
                 )
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -175,7 +176,7 @@ class IdentityEdit(io.ComfyNode):
         cond = Conditions(text=text.to(weight), identity=editor.tokens(features)[None].to(weight))
         uncond = Conditions(text=negative.to(weight), identity=editor.tokens(uncond_features)[None].to(weight))
         total = len(epsilon_steps(net.config, steps, strength)) if strength else 0
-        progress, done = HostProgress(), 0
+        progress, done = HostProgress(NodeText(cls)), 0
 
         def on_step(clean: Tensor) -> None:
             nonlocal done

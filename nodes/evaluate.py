@@ -15,7 +15,7 @@ from ..portraittalk.metrics.metric_nets import load_metric_nets
 from ..portraittalk.sampling.settings import check_fps
 from . import convert
 from .host import models
-from .host.progress import HostProgress
+from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY
 
 
@@ -70,6 +70,7 @@ class Evaluate(io.ComfyNode):
                     "report", display_name="report", tooltip=("All measured values as text, one per line.")
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -77,10 +78,12 @@ class Evaluate(io.ComfyNode):
     def execute(cls, frames: Tensor, audio: dict[str, Any], fps: float) -> io.NodeOutput:
         convert.check_image(frames, "frames")
         check_fps(fps)
+        text = NodeText(cls)
         sound, provider = convert.audio_to_library(audio), provider_named("own")
         syncnet = load_metric_nets(models.metric_folders(), names=("syncnet",)).syncnet
         patcher = None if syncnet is None else models.managed(syncnet, 4 * SIZE**2)
-        result = judge(Frames(frames, fps), sound, provider, load_dynamics(), HostProgress(), syncnet)
+        result = judge(Frames(frames, fps), sound, provider, load_dynamics(), HostProgress(text), syncnet)
         del patcher
         report = result.sentences()
+        text.add(report)
         return io.NodeOutput(result.dynamics.score, report, ui={"text": (report,)})

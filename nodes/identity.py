@@ -7,25 +7,29 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from comfy_api.latest import io, ui
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..portraittalk.checks import check_real, check_whole
 from ..portraittalk.errors import FaceError
 from ..portraittalk.face.align import from_crop
 from ..portraittalk.face.comfy_landmarks import faces_from_comfyui
+from ..portraittalk.face.detect import FaceProvider
+from ..portraittalk.face.providers import provider_named
+from ..portraittalk.face.search import area
 from ..portraittalk.face.select import FaceChoice
 from ..portraittalk.media.image import LARGEST_SIDE, limit_size
 from ..portraittalk.types import Face, Identity, image_size
 from . import convert
 from .host import models
-from .host.progress import HostProgress
+from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
 
 LARGEST, NUMBER, BOX, MASK, LANDMARKS = "largest face", "face number", "box", "mask", "face landmarks"
 MAX_REFERENCES = 8
 PREVIEW_SIDE = 768
-MARK_COLOUR = (64, 224, 120)
+MARK_COLOUR, NUMBER_COLOUR = (64, 224, 120), (255, 200, 60)
+NUMBER_SIZE = 0.05  # height of a face's number, of the preview's longer side
 
 
 class IdentityEncode(io.ComfyNode):
@@ -82,6 +86,7 @@ class IdentityEncode(io.ComfyNode):
                     tooltip="The encoded person, for the sampler or Identity Edit.",
                 )
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -93,10 +98,30 @@ class IdentityEncode(io.ComfyNode):
         pictures = [limit_size(picture, max_side) if max_side else picture for picture in originals]
         choice = _choice(face, pictures[0], scale=pictures[0].shape[-1] / originals[0].shape[-1])
         faces = _faces_from_landmarks(face["landmarks"], originals, pictures) if face["face"] == LANDMARKS else None
-        progress = HostProgress()
-        identity = model.ready().encode_identity(pictures, choice, faces=faces, progress=progress)
+        text, landmarker = NodeText(cls), _Landmarker()
+        with text.with_warnings():
+            identity = model.ready().encode_identity(
+                pictures, choice, landmarker, faces=faces, progress=HostProgress(text)
+            )
         identity = identity.to(models.output_device())
-        return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(_draw_preview(identity)[None]), cls=cls))
+        preview = _draw_preview(identity, landmarker.faces if faces is None else faces[0])
+        return io.NodeOutput(identity, ui=ui.PreviewImage(convert.to_comfy(preview[None]), cls=cls))
+
+
+class _Landmarker:
+    """Our own landmarker; ``faces`` are those of the first picture that it was called for, the portrait."""
+
+    def __init__(self) -> None:
+        self.faces: list[Face] = []
+        self._provider: FaceProvider | None = None
+
+    def __call__(self, image: Tensor) -> list[Face]:
+        first = self._provider is None
+        self._provider = self._provider or provider_named("own")
+        faces = self._provider(image)
+        if first:
+            self.faces = faces
+        return faces
 
 
 def _face_options() -> list[io.DynamicCombo.Option]:
@@ -177,8 +202,11 @@ def _faces_from_landmarks(
     ]
 
 
-def _draw_preview(identity: Identity) -> Tensor:
-    """Return the portrait (3, H, W), at most ``PREVIEW_SIDE`` pixels long, with crop outline and landmarks drawn."""
+def _draw_preview(identity: Identity, faces: list[Face]) -> Tensor:
+    """Return the portrait (3, H, W), at most ``PREVIEW_SIDE`` pixels long, with crop outline and landmarks drawn.
+
+    Several faces have their boxes and their numbers drawn, as the widget "index" counts them.
+    """
     height, width = identity.portrait.shape[-2:]
     scale = min(PREVIEW_SIDE / max(height, width), 1.0)
     picture = F.interpolate(identity.portrait[None].cpu(), scale_factor=scale, mode="area")[0]
@@ -191,4 +219,18 @@ def _draw_preview(identity: Identity) -> Tensor:
     draw.line([tuple(point) for point in outline.tolist()], MARK_COLOUR, thickness)
     for x, y in (from_crop(identity.landmarks[:, :2].cpu(), identity.crop) * scale).tolist():
         draw.rectangle((x - 0.5, y - 0.5, x + 0.5, y + 0.5), MARK_COLOUR)
+    ordered = sorted(faces, key=area, reverse=True) if len(faces) > 1 else []
+    for number, face in enumerate(ordered):
+        x0, y0, x1, y1 = (edge * scale for edge in face.box)
+        draw.rectangle((x0, y0, x1, y1), outline=NUMBER_COLOUR, width=thickness)
+        label = _label(str(number), max(round(NUMBER_SIZE * max(image.size)), 12))
+        image.paste(label, (max(round(x0), 0), max(round(y0) - label.height, 0)))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+
+def _label(text: str, height: int) -> Image.Image:
+    """Return a text in a box of this height. Enlarged, because Pillow's own font has one size in older versions."""
+    left, top, right, bottom = ImageFont.load_default().getbbox(text)
+    label = Image.new("RGB", (round(right - left) + 4, round(bottom - top) + 4), NUMBER_COLOUR)
+    ImageDraw.Draw(label).text((2 - left, 2 - top), text, (0, 0, 0), ImageFont.load_default())
+    return label.resize((round(label.width * height / label.height), height), Image.Resampling.BICUBIC)

@@ -1,19 +1,13 @@
 """Loader nodes for the speech and the portrait, with a bundled demo for each."""
 
-from pathlib import Path
-
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..portraittalk.media.audio import read_audio
 from ..portraittalk.media.image import read_image
 from . import convert
-from .host import files, models
+from .host import demo, files, models
 from .sockets import CATEGORY
-
-DEMO = Path(__file__).parents[1] / "portraittalk" / "assets" / "demo"
-DEMO_SPEECH, DEMO_SPEECH_FILE = "demo speech (built in)", DEMO / "speech.wav"
-DEMO_PORTRAIT, DEMO_PORTRAIT_FILE = "demo portrait (built in)", DEMO / "portrait.jpg"
 
 
 class LoadAudio(io.ComfyNode):
@@ -31,9 +25,9 @@ class LoadAudio(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "audio",
-                    options=[DEMO_SPEECH, *files.list_input_files("audio", "video")],
+                    options=[demo.SPEECH, *files.list_input_files("audio", "video")],
                     upload=io.UploadType.audio,
-                    default=DEMO_SPEECH,
+                    default=demo.SPEECH,
                     tooltip=(
                         "Audio file, or video file whose sound is used: wav, mp3, m4a, flac, ogg, mp4 and others that "
                         "FFmpeg reads."
@@ -67,15 +61,15 @@ class LoadAudio(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, audio: str) -> bool | str:
-        return True if audio == DEMO_SPEECH else files.stored_file_problem(audio) or True
+        return demo.file_problem(audio) or True
 
     @classmethod
     def fingerprint_inputs(cls, audio: str, start: float, duration: float) -> str:
-        return files.fingerprint(_path(audio, DEMO_SPEECH, DEMO_SPEECH_FILE))
+        return files.fingerprint(demo.file(audio))
 
     @classmethod
     def execute(cls, audio: str, start: float, duration: float) -> io.NodeOutput:
-        sound = read_audio(_path(audio, DEMO_SPEECH, DEMO_SPEECH_FILE), start, duration or None)
+        sound = read_audio(demo.file(audio), start, duration or None)
         return io.NodeOutput(convert.audio_to_comfy(sound))
 
 
@@ -94,9 +88,9 @@ class LoadPortrait(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "image",
-                    options=[DEMO_PORTRAIT, *files.list_input_files("image")],
+                    options=[demo.PORTRAIT, *files.list_input_files("image")],
                     upload=io.UploadType.image,
-                    default=DEMO_PORTRAIT,
+                    default=demo.PORTRAIT,
                     tooltip=(
                         "Picture with a face, best about 200 pixels or more across and turned towards the camera. Any "
                         "size and colour mode; the EXIF rotation of phone cameras is applied."
@@ -118,22 +112,16 @@ class LoadPortrait(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, image: str) -> bool | str:
-        return True if image == DEMO_PORTRAIT else files.stored_file_problem(image) or True
+        return demo.file_problem(image) or True
 
     @classmethod
     def fingerprint_inputs(cls, image: str) -> str:
-        return files.fingerprint(_path(image, DEMO_PORTRAIT, DEMO_PORTRAIT_FILE))
+        return files.fingerprint(demo.file(image))
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
-        picture = read_image(_path(image, DEMO_PORTRAIT, DEMO_PORTRAIT_FILE), max_side=None)
+        picture = read_image(demo.file(image), max_side=None)
         device = models.output_device()
         pixels = convert.to_comfy(picture.pixels[None], device)
         opaque = torch.ones(1, *pixels.shape[1:3]) if picture.alpha is None else picture.alpha
-        # The front end previews pictures of the input folder by itself; the demo is not in that folder.
-        preview = ui.PreviewImage(pixels, cls=cls) if image == DEMO_PORTRAIT else None
-        return io.NodeOutput(pixels, convert.mask_to_comfy(opaque).to(device), ui=preview)
-
-
-def _path(name: str, demo: str, demo_file: Path) -> Path:
-    return demo_file if name == demo else files.stored_file(name)
+        return io.NodeOutput(pixels, convert.mask_to_comfy(opaque).to(device))

@@ -11,7 +11,7 @@ from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.sampling.settings import check_number
 from . import convert
 from .host import files, models
-from .host.progress import HostProgress
+from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket
 
 SUFFIX = ".json"
@@ -65,7 +65,7 @@ class SpeechToMotion(io.ComfyNode):
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed for blinks, gaze and head motion; the same seed gives the same motion.",
                 ),
                 StyleSocket.Input(
@@ -105,6 +105,7 @@ class SpeechToMotion(io.ComfyNode):
                     tooltip="The motion track, for the sampler or Save PortraitTalk Motion.",
                 )
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -122,7 +123,8 @@ class SpeechToMotion(io.ComfyNode):
         sound = convert.audio_to_library(audio)
         style = style or StyleCondition()
         check_number("text scale", style.text_scale)
-        progress = HostProgress()
+        text = NodeText(cls)
+        progress = HostProgress(text)
         loaded = model.ready()
         has_motion_net = "motion_net" in loaded.modules()
         pipeline = loaded if has_motion_net else models.built_in_model()
@@ -136,6 +138,7 @@ class SpeechToMotion(io.ComfyNode):
             liveliness=liveliness,
             blinks_per_minute=blinks_per_minute,
         )
+        text.add(_length(motion))
         return io.NodeOutput(with_style(motion, style.style, style.text_scale))
 
 
@@ -159,6 +162,7 @@ class SaveMotion(io.ComfyNode):
                 ),
             ],
             outputs=[],
+            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -170,7 +174,9 @@ class SaveMotion(io.ComfyNode):
     def execute(cls, motion: MotionTrack, filename_prefix: str) -> io.NodeOutput:
         place = files.output_place(filename_prefix)
         motion.save(place.path(SUFFIX))
-        return io.NodeOutput(ui={"text": (f"{place.subfolder}/{place.path(SUFFIX).name}".lstrip("/"),)})
+        name = f"{place.subfolder}/{place.path(SUFFIX).name}".lstrip("/")
+        NodeText(cls).add(f"saved as {name}")
+        return io.NodeOutput(ui={"text": (name,)})
 
 
 class LoadMotion(io.ComfyNode):
@@ -197,6 +203,7 @@ class LoadMotion(io.ComfyNode):
             outputs=[
                 MotionSocket.Output("motion", display_name="motion", tooltip="The motion track, for the sampler.")
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -209,4 +216,10 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        return io.NodeOutput(MotionTrack.load(files.stored_file(file)))
+        motion = MotionTrack.load(files.stored_file(file))
+        NodeText(cls).add(_length(motion))
+        return io.NodeOutput(motion)
+
+
+def _length(motion: MotionTrack) -> str:
+    return f"{len(motion)} frames, {len(motion) / motion.fps:.2f} s"

@@ -10,7 +10,7 @@ from ..portraittalk.compositing.compose import LARGEST_SCALE, CropData, paste_ba
 from ..portraittalk.progress import Progress
 from . import convert
 from .host import models
-from .host.progress import HostProgress
+from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, CropDataSocket
 
 PIXELS_PER_BATCH = 2**21  # output pixels per batch; cancellation is checked after each batch
@@ -53,13 +53,14 @@ class PasteBack(io.ComfyNode):
                 ),
             ],
             outputs=[io.Image.Output("frames", display_name="frames", tooltip="Whole pictures, one per crop.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, crops: Tensor, crop_data: CropData, scale: float) -> io.NodeOutput:
         convert.check_image(crops, "crops")
         check_real("The input 'scale'", scale, 1, LARGEST_SCALE)
-        progress = HostProgress()
+        progress = HostProgress(NodeText(cls))
         height, width = crop_data.portrait.shape[-2:]
         batch_size = max(int(PIXELS_PER_BATCH / (height * width * scale**2)), 1)
 
@@ -69,4 +70,4 @@ class PasteBack(io.ComfyNode):
                 progress(Progress("paste back", min(start + batch_size, len(crops)), len(crops), frames[-1]))
                 yield frames
 
-        return io.NodeOutput(convert.frames_to_comfy(pasted(), len(crops), models.output_device()))
+        return io.NodeOutput(convert.FrameCollector(len(crops), models.output_device()).collect(pasted()))

@@ -1,7 +1,6 @@
 """The node that converts published weights files into a PortraitTalk model and loads it."""
 
 from pathlib import Path
-from typing import Any
 
 from comfy_api.latest import io
 
@@ -10,7 +9,7 @@ from ..portraittalk.output_files import make_folder
 from ..portraittalk.weights.catalogue import PUBLIC, PublicFile, PublicModel, catalogue, shown_size
 from ..portraittalk.weights.public import convert, converted_name, layout_named
 from .host import files, models
-from .host.progress import warn_on_node
+from .host.progress import NodeText
 from .sockets import CATEGORY, ModelSocket
 
 NONE = "none"
@@ -49,11 +48,6 @@ class PublicModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, **inputs: Any) -> bool | str:
-        # With **inputs, ComfyUI skips its own check of combo values, so this node can report missing files itself.
-        return _input_error(inputs["model"]) or True
-
-    @classmethod
     def fingerprint_inputs(cls, model: dict[str, str]) -> str:
         return "|".join([model["model"], *(files.fingerprint(path) for path in _paths(model).values())])
 
@@ -65,7 +59,7 @@ class PublicModelLoader(io.ComfyNode):
         public, paths = animating_models()[model["model"]], _paths(model)
         out = models.model_folders()[0] / converted_name(public.name, paths)
         if not out.is_file():
-            warn_on_node(cls, f"Converting the files into {out.name}, once; this takes a minute or two.")
+            NodeText(cls).warn(f"Converting the files into {out.name}, once; this takes a minute or two.")
             make_folder(out.parent)
             convert(layout_named(public.layout), paths, out)
         return io.NodeOutput(models.load(out))
@@ -115,7 +109,8 @@ def _file_input(role: str, file: PublicFile) -> io.Input:
     optional = role == OPTIONAL
     return io.Combo.Input(
         role,
-        options=[*([NONE] if optional else []), *models.list_public_files()],
+        # The expected file is offered even if it is missing, so that this node can say where to find it.
+        options=list(dict.fromkeys([*([NONE] if optional else []), file.name, *models.list_public_files()])),
         default=file.name,
         tooltip=(
             f"{file.purpose[:1].upper()}{file.purpose[1:]}: {file.name} ({shown_size(file.megabytes)}, {file.licence}) "

@@ -19,7 +19,7 @@ from ..portraittalk.sampling.settings import check_fps, check_settings, usual_se
 from ..portraittalk.types import Identity, SamplingSettings, Scales, image_size
 from . import convert
 from .host import files, models
-from .host.progress import HostProgress, block_output, warn_on_node
+from .host.progress import HostProgress, NodeText, block_output
 from .sockets import (
     CATEGORY,
     CropDataSocket,
@@ -32,10 +32,15 @@ from .sockets import (
 
 FRAMES, CROPS, VIDEO = "frames", "crops", "video file"
 NO_FRAMES = (
-    f"The sampler's output is set to '{VIDEO}', which keeps no frames in memory: use its video output, or set output to"
-    f" '{FRAMES}' or '{CROPS}'."
+    f"The sampler's output was set to '{VIDEO}' and nothing was connected to its frames when it ran, so none were kept:"
+    f" set output to '{FRAMES}'."
 )
+FRAMES_SLOT = 0  # position of the output
 DEFAULTS = SamplingSettings()
+SEARCH_ALIASES = [
+    "talking head", "talking photo", "talking face", "lip sync", "animate portrait", "avatar", "portrait talk",
+    "sadtalker", "wav2lip", "liveportrait", "hallo", "dubbing",
+]  # fmt: skip
 MODEL_STEPS, MODEL_OVERLAP = 0, -1  # widget values that select the model's own setting
 MODEL_GUIDANCE = 1.0  # value of the style that selects the model's own guidance scale
 
@@ -50,7 +55,7 @@ class AnimateNetSampler(io.ComfyNode):
             description=(
                 "Generates the frames of the talking portrait. The audio alone decides how many: its length times fps."
             ),
-            search_aliases=["talking head", "lip sync", "animate portrait", "talking photo", "avatar", "portrait talk"],
+            search_aliases=SEARCH_ALIASES,
             inputs=[
                 ModelSocket.Input("model", tooltip="The loaded model, the same as in Identity Encode."),
                 IdentitySocket.Input("identity", tooltip="The person to animate, from PortraitTalk Identity Encode."),
@@ -76,7 +81,7 @@ class AnimateNetSampler(io.ComfyNode):
                     default=DEFAULTS.seed,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip=(
                         "Seed of the sampling noise, and of the motion if none is connected; the same seed gives the "
                         "same frames."
@@ -105,16 +110,12 @@ class AnimateNetSampler(io.ComfyNode):
                 ),
                 io.DynamicCombo.Input(
                     "output",
-                    options=[
-                        io.DynamicCombo.Option(FRAMES, []),
-                        io.DynamicCombo.Option(CROPS, []),
-                        io.DynamicCombo.Option(VIDEO, []),
-                    ],
+                    options=[io.DynamicCombo.Option(mode, []) for mode in (VIDEO, FRAMES, CROPS)],
                     tooltip=(
-                        f"'{FRAMES}': whole pictures in memory, for other nodes (79 MB per second of video at 512x512)."
-                        f" '{CROPS}': aligned face crops, to upscale or restore before PortraitTalk Paste Back. "
                         f"'{VIDEO}': written directly to a file with sound, in constant memory, for speech of any "
-                        "length."
+                        "length; frames are kept only if something is connected to them. "
+                        f"'{FRAMES}': whole pictures in memory, for other nodes (79 MB per second of video at 512x512)."
+                        f" '{CROPS}': aligned face crops, to upscale or restore before PortraitTalk Paste Back."
                     ),
                 ),
                 *_scale_inputs(),
@@ -153,7 +154,7 @@ class AnimateNetSampler(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(
-                    "frames", display_name="frames", tooltip=f"Whole pictures or face crops; none in '{VIDEO}' mode."
+                    "frames", display_name="frames", tooltip=f"Whole pictures, or face crops in '{CROPS}' mode."
                 ),
                 io.Video.Output("video", display_name="video", tooltip="The frames with the sound, in every mode."),
                 io.Float.Output("fps", display_name="fps", tooltip="Frame rate, for nodes that save a video."),
@@ -163,7 +164,7 @@ class AnimateNetSampler(io.ComfyNode):
                     tooltip="The whole picture and the position of the face crop, for PortraitTalk Paste Back.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
@@ -188,7 +189,8 @@ class AnimateNetSampler(io.ComfyNode):
         style = style or StyleCondition()
         mode = output["output"]
         shape: Output = "crop" if mode == CROPS else "full"
-        progress = HostProgress()
+        text = NodeText(cls)
+        progress = HostProgress(text)
         sound = convert.audio_to_library(audio)
         pipeline = model.model  # still offloaded: the memory to free depends on the settings
         config = pipeline.config
@@ -207,6 +209,11 @@ class AnimateNetSampler(io.ComfyNode):
         check_settings(settings, config)
         count = frame_count(sound.samples, sound.sample_rate, fps)
         picture = (0, 0) if mode == CROPS else image_size(identity.portrait)
+        kept = mode != VIDEO or _is_connected(cls, FRAMES_SLOT)
+        size = (config.crop_size, config.crop_size) if mode == CROPS else picture
+        text.add(f"{count} frames of {size[1]}x{size[0]}, {count / fps:.2f} s")
+        if kept:
+            text.add(f"{_check_memory(count, size):.0f} MB of frames")
         model.ready(window, model.working_memory(count, settings, picture, len(identity.references)))
         speech = pipeline.encode_speech(sound, fps, progress)
         track: MotionTrack | None = None
@@ -216,20 +223,43 @@ class AnimateNetSampler(io.ComfyNode):
                     f"The model '{config.name}' reads no prompts: disconnect the style or leave its prompts empty."
                 )
             if motion is not None:
-                warn_on_node(cls, f"The model '{config.name}' generates its own motion: the motion track is ignored.")
+                text.warn(f"The model '{config.name}' generates its own motion: the motion track is ignored.")
         elif motion is None:
             track = pipeline.make_motion(speech, seed, progress=progress)
         else:
             track = fit_to_speech(motion, len(speech), speech.fps)
-        chunks = pipeline.animate(identity, speech, style.style, track, settings, shape, progress)
-        data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
-        if mode == VIDEO:
-            return io.NodeOutput(block_output(NO_FRAMES), _write_temp_video(chunks, sound, fps), fps, data)
-        frames = convert.frames_to_comfy(chunks, len(speech), models.output_device())
+        with text.with_warnings():
+            chunks = pipeline.animate(identity, speech, style.style, track, settings, shape, progress)
+            data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
+            collector = convert.FrameCollector(len(speech), models.output_device())
+            if mode == VIDEO:
+                video = _write_temp_video(collector.passing(chunks) if kept else chunks, sound, fps)
+                frames = collector.frames() if kept else block_output(NO_FRAMES)
+                return io.NodeOutput(frames, video, fps, data)
+            frames = collector.collect(chunks)
         video = InputImpl.VideoFromComponents(
             Types.VideoComponents(images=frames, audio=audio, frame_rate=Fraction(str(fps)))
         )
         return io.NodeOutput(frames, video, fps, data)
+
+
+def _is_connected(node: type[io.ComfyNode], slot: int) -> bool:
+    """Return whether another node of the workflow takes this output of the running node."""
+    if node.hidden is None or not node.hidden.prompt:
+        return False
+    link = [node.hidden.unique_id, slot]
+    return any(link in other.get("inputs", {}).values() for other in node.hidden.prompt.values())
+
+
+def _check_memory(count: int, size: tuple[int, int]) -> float:
+    """Return the megabytes of ``count`` frames of (height, width). Raises SettingsError if they do not fit."""
+    needed, free = 12 * count * size[0] * size[1], models.free_memory()
+    if needed > free:
+        raise SettingsError(
+            f"{count} frames of {size[1]}x{size[0]} need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
+            f"free: set output to '{VIDEO}', connect nothing to frames and use the video, or use a smaller portrait."
+        )
+    return needed / 1e6
 
 
 def _write_temp_video(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:

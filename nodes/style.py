@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from .host import models
+from .host.progress import NodeText
 from .sockets import CATEGORY, ModelSocket, StyleCondition, StyleSocket
 
 
@@ -73,11 +74,13 @@ class TextStyleCondition(io.ComfyNode):
                     "style", display_name="style", tooltip=("The encoded prompts, for the sampler or Speech to Motion.")
                 )
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(
         cls, model: models.LoadedModel, prompt: str, negative_prompt: str, text_scale: float, guidance_scale: float
     ) -> io.NodeOutput:
-        style = model.ready().encode_style(prompt, negative_prompt)
+        with NodeText(cls).with_warnings():  # of clauses that are left out, for example
+            style = model.ready().encode_style(prompt, negative_prompt)
         return io.NodeOutput(StyleCondition(style.to(models.output_device()), text_scale, guidance_scale))

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .errors import FaceError as FaceError
+    from .errors import MediaError as MediaError
+    from .errors import MotionError as MotionError
+    from .errors import OutputError as OutputError
     from .errors import PortraitTalkError as PortraitTalkError
+    from .errors import SettingsError as SettingsError
+    from .errors import WeightsError as WeightsError
     from .face.select import FaceChoice as FaceChoice
     from .media.audio import Audio as Audio
     from .media.audio import read_audio as read_audio
@@ -32,12 +38,18 @@ if TYPE_CHECKING:
 _HOME = {
     "Audio": "media.audio",
     "FaceChoice": "face.select",
+    "FaceError": "errors",
     "Identity": "types",
+    "MediaError": "errors",
+    "MotionError": "errors",
     "MotionTrack": "motion.track",
+    "OutputError": "errors",
     "PortraitTalkError": "errors",
     "SamplingSettings": "types",
     "Scales": "types",
+    "SettingsError": "errors",
     "TalkingFrames": "pipelines.talk",
+    "WeightsError": "errors",
     "load_model": "pipelines.load",
     "read_audio": "media.audio",
     "read_image": "media.image",

@@ -7,6 +7,12 @@ class PortraitTalkError(Exception):
     The command line prints the message and exits with code 2; a ComfyUI node shows it as its error.
     """
 
+    # ComfyUI prints the full name of an error's class before its message; the pack's module is named by its whole path.
+    __module__ = "portraittalk"
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = PortraitTalkError.__module__
+
 
 class MediaError(PortraitTalkError):
     """An image, audio or video file that cannot be read."""

@@ -222,3 +222,8 @@ def managed(module: nn.Module, pixels: int) -> comfy.model_patcher.ModelPatcher:
 def output_device() -> torch.device:
     """Return the device for tensors that a node outputs."""
     return comfy.model_management.intermediate_device()
+
+
+def free_memory() -> int:
+    """Return the free bytes of the device for a node's outputs."""
+    return int(comfy.model_management.get_free_memory(output_device()))

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 DEMO = Path(__file__).resolve().parents[2] / "portraittalk" / "assets" / "demo"
 MODEL, AUDIO, PORTRAIT = "PortraitTalkModelLoader", "PortraitTalkLoadAudio", "PortraitTalkLoadPortrait"
 IDENTITY, STYLE = "PortraitTalkIdentityEncode", "PortraitTalkTextStyleCondition"
-SAMPLER, COMBINE = "PortraitTalkAnimateNetSampler", "PortraitTalkVideoCombine"
+SAMPLER, COMBINE = "PortraitTalkAnimateNetSampler", "PortraitTalkSaveVideo"
 
 
 def write_wave(path: Path, samples: int) -> None:

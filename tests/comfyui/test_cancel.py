@@ -24,9 +24,8 @@ def many_frames_to_save(basic: Prompt) -> Prompt:
     prompt = changed(short_speech(basic), {"PortraitTalkAnimateNetSampler": {"output": "frames"}})
     sampler = only(prompt, "PortraitTalkAnimateNetSampler")
     prompt[REPEATED] = {"class_type": "RepeatImageBatch", "inputs": {"image": [sampler, 0], "amount": 50}}
-    frames = {"source": "frames", "source.frames": [REPEATED, 0], "source.fps": 25.0, "source.video": None}
-    saved = {**frames, "format": "webm", "format.quality": 80}
-    return changed(prompt, {"PortraitTalkVideoCombine": saved})
+    saved = {"frames": [REPEATED, 0], "fps": 25.0, "video": None, "format": "webm", "format.quality": 80}
+    return changed(prompt, {"PortraitTalkSaveVideo": saved})
 
 
 def many_crops_to_paste(basic: Prompt) -> Prompt:
@@ -34,7 +33,7 @@ def many_crops_to_paste(basic: Prompt) -> Prompt:
     sampler = only(prompt, "PortraitTalkAnimateNetSampler")
     crops = {"crops": [REPEATED, 0], "crop_data": [sampler, 3], "scale": 2.0}
     prompt["paste"] = {"class_type": "PortraitTalkPasteBack", "inputs": crops}
-    return changed(prompt, {"PortraitTalkVideoCombine": {"source.frames": ["paste", 0]}})
+    return changed(prompt, {"PortraitTalkSaveVideo": {"frames": ["paste", 0]}})
 
 
 def video_streamed(basic: Prompt) -> Prompt:
@@ -59,7 +58,7 @@ def everything_loaded(server: ComfyServer, basic: Prompt) -> None:
         ("PortraitTalkAnimateNetSampler", frames_in_memory),
         ("PortraitTalkAnimateNetSampler", video_streamed),
         ("PortraitTalkPasteBack", many_crops_to_paste),
-        ("PortraitTalkVideoCombine", many_frames_to_save),
+        ("PortraitTalkSaveVideo", many_frames_to_save),
     ],
 )
 def test_cancel(server: ComfyServer, basic: Prompt, stage: str, prepare) -> None:
@@ -97,5 +96,5 @@ def is_preview(path: Path) -> bool:
 def test_after_cancel_the_next_run_works(server: ComfyServer, basic: Prompt) -> None:
     prompt = changed(short_speech(basic), {"PortraitTalkAnimateNetSampler": {"seed": next(seeds)}})
     run = server.run(prompt)
-    (path,) = run.shown(only(prompt, "PortraitTalkVideoCombine"), server.output)
+    (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
     assert path.stat().st_size > 1000

@@ -16,7 +16,7 @@ NODES = (
     "PortraitTalkSpeechToMotion",
     "PortraitTalkAnimateNetSampler",
     "PortraitTalkPasteBack",
-    "PortraitTalkVideoCombine",
+    "PortraitTalkSaveVideo",
 )
 
 

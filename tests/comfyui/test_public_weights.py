@@ -79,7 +79,7 @@ def test_from_public_files_to_a_video(server: ComfyServer, short: Prompt, files:
     offered = server.get(f"/object_info/{LOADER}")[LOADER]["input"]["required"]["model"]
     assert "sd-vae-ft-mse.safetensors" in str(offered)
     run = server.run(short)
-    (path,) = run.shown(only(short, "PortraitTalkVideoCombine"), server.output)
+    (path,) = run.shown(only(short, "PortraitTalkSaveVideo"), server.output)
     assert len(read_movie(path).frames) == FRAMES
     states = [event.data["nodes"].get(only(short, SAMPLER)) for event in run.events if event.type == "progress_state"]
     assert len({state["value"] for state in states if state and state["state"] == "running"}) >= 2 and run.previews
@@ -130,7 +130,7 @@ def test_a_prompt_acts_on_a_video_of_stable_diffusion(server: ComfyServer, tmp_p
     videos = []
     for words in ("an old woman", "a woman"):
         run = server.run(changed(prompt, {"PortraitTalkTextStyleCondition": {"prompt": words}}))
-        (path,) = run.shown(only(prompt, "PortraitTalkVideoCombine"), server.output)
+        (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
         videos.append(read_movie(path).frames.astype(int))
     assert len(videos[0]) == FRAMES
     assert abs(videos[0] - videos[1]).max() > 8  # of 255
@@ -142,5 +142,5 @@ def test_a_model_that_follows_poses(server: ComfyServer, aniportrait_checkpoint)
     gone = {key: None for key in prompt[only(prompt, LOADER)]["inputs"]}
     prompt = changed(prompt, {LOADER: gone | chosen, SAMPLER: {"style": None}})
     run = server.run(changed(prompt, {"PortraitTalkSpeechToMotion": {"style": None}}))
-    (path,) = run.shown(only(prompt, "PortraitTalkVideoCombine"), server.output)
+    (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
     assert len(read_movie(path).frames) == FRAMES

@@ -7,7 +7,7 @@ from comfyui_harness.movie import read_movie
 from comfyui_harness.server import ComfyServer, NodeError
 from comfyui_harness.workflow import Prompt, changed, only
 
-SAMPLER, COMBINE = "PortraitTalkAnimateNetSampler", "PortraitTalkVideoCombine"
+SAMPLER, COMBINE = "PortraitTalkAnimateNetSampler", "PortraitTalkSaveVideo"
 SECONDS, FPS = 0.5, 12.0
 
 
@@ -24,10 +24,10 @@ def short(basic: Prompt) -> Prompt:
 def source(prompt: Prompt, mode: str) -> dict[str, dict]:
     """Inputs that take the sampler's frames, with the sound beside them, or its video."""
     sampler, audio = only(prompt, SAMPLER), only(prompt, "PortraitTalkLoadAudio")
-    frames = {"source.frames": [sampler, 0], "source.fps": [sampler, 2], "source.audio": [audio, 0]}
-    video = {"source.video": [sampler, 1]}
+    frames = {"frames": [sampler, 0], "fps": [sampler, 2], "audio": [audio, 0]}
+    video = {"video": [sampler, 1]}
     chosen, other = (frames, video) if mode == "frames" else (video, frames)
-    return {COMBINE: {**dict.fromkeys(other), **chosen, "source": mode}}
+    return {COMBINE: {**dict.fromkeys(other), **chosen}}
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm"])
@@ -43,10 +43,20 @@ def test_same_frames_as_a_video_and_as_images(server: ComfyServer, short: Prompt
     assert of_video.sound is not None and abs(len(of_video.sound) / of_video.sample_rate - SECONDS) < 0.1
 
 
-def test_frames_of_a_streamed_video_are_refused_by_name(server: ComfyServer, short: Prompt) -> None:
-    prompt = changed(short, {SAMPLER: {"output": "video file"}, **source(short, "frames")})
-    with pytest.raises(NodeError, match="video file"):
-        server.run(prompt)
+def test_frames_of_a_streamed_video_are_kept_for_nodes_that_take_them(server: ComfyServer, short: Prompt) -> None:
+    whole, streamed = (
+        changed(short, {SAMPLER: {"output": mode, "seed": 7}, **source(short, "frames")})
+        for mode in ("frames", "video file")
+    )
+    assert (read_movie(saved(server, whole)).frames == read_movie(saved(server, streamed)).frames).all()
+
+
+def test_frames_that_were_not_kept_are_refused_by_name(server: ComfyServer, short: Prompt) -> None:
+    """The sampler's result is cached from a run in which nothing took its frames."""
+    streamed = changed(short, {SAMPLER: {"output": "video file", "seed": 11}, **source(short, "video")})
+    server.run(streamed)
+    with pytest.raises(NodeError, match="set output to 'frames'"):
+        server.run(changed(streamed, source(short, "frames")))
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "png sequence"])

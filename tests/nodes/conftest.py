@@ -151,3 +151,19 @@ def cancel_after(host, monkeypatch):
         monkeypatch.setattr(host.progress.HostProgress, "__call__", press)
 
     return arm
+
+
+@pytest.fixture
+def shown_text(comfyui_in_process, monkeypatch):
+    """What the front end shows on a node with the id 5: every text that was sent."""
+    from server import PromptServer
+
+    texts: list[str] = []
+
+    class Server:
+        def send_progress_text(self, text: str, node_id: str) -> None:
+            assert node_id == "5"
+            texts.append(text)
+
+    monkeypatch.setattr(PromptServer, "instance", Server(), raising=False)
+    return texts

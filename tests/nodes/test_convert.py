@@ -32,9 +32,12 @@ def test_what_is_not_an_image_is_refused(convert, library):
         convert.to_library(torch.rand(1, 4, 16, 16))
 
 
-def test_chunks_become_one_image(convert):
+def test_chunks_become_one_image(convert, library):
     frames = torch.rand(7, 3, 10, 12)
-    assert torch.equal(convert.frames_to_comfy(frames.split(3), 7), frames.permute(0, 2, 3, 1))
+    assert torch.equal(convert.FrameCollector(7).collect(frames.split(3)), frames.permute(0, 2, 3, 1))
+    collector = convert.FrameCollector(8)
+    with pytest.raises(library("errors").MediaError, match="Expected 8 frames but received 7"):
+        collector.collect(frames.split(3))
 
 
 def test_values_out_of_range_are_clamped(convert):

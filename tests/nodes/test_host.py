@@ -1,5 +1,6 @@
 """The seam to ComfyUI: names from a workflow never lead out of its folders, and Cancel is heeded."""
 
+import logging
 import os
 
 import pytest
@@ -109,6 +110,42 @@ def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):
     management.interrupt_current_processing()
     with pytest.raises(management.InterruptProcessingException):
         progress(step("animate", 2, 4))
+
+
+@pytest.fixture
+def text(host, nodes):
+    from comfy_api.latest import io
+
+    hidden = {"hidden_inputs": {io.Hidden.unique_id: "5"}}
+    return host.progress.NodeText(nodes["PortraitTalkTextStyleCondition"].PREPARE_CLASS_CLONE(hidden))
+
+
+def test_text_on_a_node_grows_by_lines_and_by_warnings_of_the_library(text, shown_text, pack):
+    text.add("169 frames")
+    library = logging.getLogger(f"{pack.__name__}.portraittalk")
+    with text.with_warnings():
+        library.getChild("text.style").warning("'%s' is left out", "a red car")
+        library.getChild("text.style").warning("'%s' is left out", "a red car")
+        library.getChild("text.style").info("nothing for the node")
+    library.warning("too late")
+    assert shown_text[0] == "169 frames"
+    assert set(shown_text[1:]) == {"169 frames\n'a red car' is left out"}
+
+
+def test_the_time_left_is_shown_below_and_goes_at_the_end(host, library, text, shown_text, monkeypatch):
+    clock = iter([0.0, 1.0, 10.0, 10.5, 30.0, 40.0])
+    monkeypatch.setattr(host.progress.time, "monotonic", lambda: next(clock))
+    text.add("40 frames")
+    progress = host.progress.HostProgress(text)
+    for done in (0, 1, 10, 11, 30, 40):
+        progress(library("progress").Progress("animate", done, 40))
+    assert shown_text == [
+        "40 frames",
+        "40 frames\nanimate: about 30 s left",
+        "40 frames\nanimate: about 10 s left",
+        "40 frames",
+    ]
+    assert [host.progress.duration(seconds) for seconds in (0.2, 89, 200, 9000)] == ["1 s", "89 s", "3 min", "2.5 h"]
 
 
 def test_the_workflow_is_left_out_where_the_user_says_so(host, monkeypatch):

@@ -93,6 +93,17 @@ def test_faces_are_chosen_by_size_number_box_and_mask(encode, library, couple):
     assert all(centre_of(encode(face, couple)[0], library) > 384 for face in right)
 
 
+def test_several_faces_are_numbered_in_the_preview(encode, folders, couple, portrait):
+    def yellow(picture):
+        shown = encode({"face": "face number", "index": 0}, picture).ui.as_dict()["images"][0]
+        pixels = np.array(Image.open(folders["temp"] / shown["filename"])).astype(int)
+        return np.abs(pixels - (255, 200, 60)).max(-1) < 10
+
+    boxes = yellow(couple)
+    assert boxes[:, :384].sum() > boxes[:, 384:].sum() > 200
+    assert not yellow(portrait).any()
+
+
 def test_no_face_is_said_in_words(encode, library):
     with pytest.raises(library("errors").FaceError, match="No face was found"):
         encode({"face": "largest face"}, torch.full((1, 256, 256, 3), 0.5))

@@ -9,7 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-DEMO_PORTRAIT = "demo portrait (built in)"
+DEMO = {
+    "PortraitTalkLoadPortrait": "portraittalk/demo_portrait.jpg",
+    "PortraitTalkLoadAudio": "portraittalk/demo_speech.wav",
+}
+OLD = {"PortraitTalkLoadPortrait": "demo portrait (built in)", "PortraitTalkLoadAudio": "demo speech (built in)"}
 
 
 @pytest.fixture
@@ -33,17 +37,37 @@ def test_a_part_of_the_speech(run, recording):
     assert torch.allclose(audio["waveform"][0, 0], recording[2000:6000])
 
 
-def test_the_demo_runs_with_an_empty_input_folder(run, folders):
-    image, mask = run("PortraitTalkLoadPortrait", image=DEMO_PORTRAIT)
+@pytest.mark.parametrize("names", [DEMO, OLD])
+def test_the_demo_runs_with_an_empty_input_folder(run, folders, names):
+    image, mask = run("PortraitTalkLoadPortrait", image=names["PortraitTalkLoadPortrait"])
     assert image.shape[0] == 1 and image.shape[3] == 3 and min(image.shape[1:3]) >= 512
     assert mask.shape == image.shape[:3] and not mask.any()
-    audio = run("PortraitTalkLoadAudio", audio="demo speech (built in)", start=0.0, duration=0.0)[0]
+    audio = run("PortraitTalkLoadAudio", audio=names["PortraitTalkLoadAudio"], start=0.0, duration=0.0)[0]
     assert audio["waveform"].shape[-1] > audio["sample_rate"]
 
 
-def test_the_demo_is_shown_after_the_run(run, folders):
-    shown = run("PortraitTalkLoadPortrait", image=DEMO_PORTRAIT).ui.as_dict()["images"]
-    assert (folders["temp"] / shown[0]["filename"]).is_file()
+def test_the_demo_is_where_the_front_end_can_show_it(nodes, host, folders):
+    host.demo.provide()
+    for node, name in DEMO.items():
+        file = folders["input"] / name
+        assert file.stat().st_size > 100_000
+        (socket,) = (name for name in ("image", "audio") if name in nodes[node].GET_NODE_INFO_V1()["input"]["required"])
+        assert nodes[node].GET_NODE_INFO_V1()["input"]["required"][socket][1]["options"][0] == name
+
+
+def test_a_copy_of_the_demo_that_was_changed_stays(run, host, folders):
+    place = folders["input"] / DEMO["PortraitTalkLoadPortrait"]
+    place.parent.mkdir()
+    Image.new("RGB", (64, 48)).save(place)
+    host.demo.provide()
+    assert run("PortraitTalkLoadPortrait", image=DEMO["PortraitTalkLoadPortrait"])[0].shape == (1, 48, 64, 3)
+
+
+def test_an_input_folder_that_cannot_be_written_is_no_error(run, host, folders, caplog):
+    (folders["input"] / "portraittalk").write_text("a file where the folder would be")
+    host.demo.provide()
+    assert "cannot be shown" in caplog.text
+    assert run("PortraitTalkLoadPortrait", image=DEMO["PortraitTalkLoadPortrait"])[0].shape[1] >= 512
 
 
 def test_transparency_becomes_the_mask(run, folders):
@@ -64,10 +88,8 @@ def test_a_large_picture_keeps_its_size(run, folders):
 def test_a_file_that_is_not_there_is_said_before_the_run(nodes, folders, node, name):
     problem = nodes[node].validate_inputs(**{name: "gone.file"})
     assert problem == "There is no file 'gone.file' in ComfyUI's input folder; upload it or choose another."
-    assert (
-        nodes[node].validate_inputs(**{name: nodes[node].GET_NODE_INFO_V1()["input"]["required"][name][1]["default"]})
-        is True
-    )
+    for known in (DEMO[node], OLD[node]):
+        assert nodes[node].validate_inputs(**{name: known}) is True
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ IDS = {
     "PortraitTalkLoadMotion",
     "PortraitTalkAnimateNetSampler",
     "PortraitTalkPasteBack",
+    "PortraitTalkSaveVideo",
     "PortraitTalkVideoCombine",
     "PortraitTalkEvaluate",
 }
@@ -95,4 +96,4 @@ def test_files_come_first_to_the_demo(infos):
     """A new node, and every example workflow, runs where the input folder is empty."""
     for node_id, name in (("PortraitTalkLoadAudio", "audio"), ("PortraitTalkLoadPortrait", "image")):
         options = infos[node_id]["input"]["required"][name][1]
-        assert options["default"] == options["options"][0] and "built in" in options["default"]
+        assert options["default"] == options["options"][0] and options["default"].startswith("portraittalk/demo_")

@@ -130,10 +130,9 @@ def test_audio_may_be_any_mapping(convert):
 @pytest.mark.parametrize("fps", [0.0, NAN, INF, 1e9, None])
 def test_frame_rates_from_other_nodes(run, refused, fps):
     frames, audio = torch.zeros(1, 64, 64, 3), {"waveform": WAVE, "sample_rate": 16000}
-    source = {"source": "frames", "frames": frames, "fps": fps}
     words = "must be a number between 1 and 120"
     for name, inputs in (
-        ("PortraitTalkVideoCombine", {"source": source, "format": {"format": "mp4"}, "filename_prefix": "x"}),
+        ("PortraitTalkSaveVideo", {"frames": frames, "fps": fps, "format": {"format": "mp4"}, "filename_prefix": "x"}),
         ("PortraitTalkEvaluate", {"frames": frames, "audio": audio, "fps": fps}),
     ):
         refused("The frame rate", words, run, name, **inputs)
@@ -143,13 +142,13 @@ def test_nodes_name_their_input(run, refused, library):
     flat, bad = torch.zeros(1, 64, 64, 3), torch.zeros(64, 64, 3)
     audio, silent = {"waveform": WAVE, "sample_rate": 16000}, {"waveform": WAVE, "sample_rate": 0}
     mp4 = {"format": {"format": "mp4", "quality": 80}, "filename_prefix": "x"}
-    frames = {"source": "frames", "frames": flat, "fps": 25.0, "audio": silent}
+    frames = {**mp4, "frames": flat, "fps": 25.0, "audio": silent}
     to_motion = {"model": None, "head_motion": 1.0, "expression_strength": 1.0, "seed": 0}
     box = {"face": "box", "x": NAN, "y": 0, "width": 10, "height": 10}
     for words, node, inputs in (
-        ("'frames'", "VideoCombine", {**mp4, "source": {**frames, "frames": bad}}),
-        ("'frames'", "VideoCombine", {**mp4, "source": {**frames, "frames": flat + NAN, "audio": None}}),
-        ("'audio'", "VideoCombine", {**mp4, "source": frames}),
+        ("'frames'", "SaveVideo", {**frames, "frames": bad}),
+        ("'frames'", "SaveVideo", {**frames, "frames": flat + NAN, "audio": None}),
+        ("'audio'", "SaveVideo", frames),
         ("'frames'", "Evaluate", {"frames": bad, "audio": audio, "fps": 25.0}),
         ("'audio'", "Evaluate", {"frames": flat, "audio": silent, "fps": 25.0}),
         ("'crops'", "PasteBack", {"crops": bad, "crop_data": None, "scale": 1.0}),

@@ -22,6 +22,18 @@ def sample(run, model, identity, speech, motion):
     return lambda **changed: run("PortraitTalkAnimateNetSampler", **(inputs | changed))
 
 
+@pytest.fixture
+def connected(nodes, monkeypatch, shown_text):
+    """A workflow in which another node takes the sampler's frames."""
+    from comfy_api.latest import io
+
+    sampler = nodes["PortraitTalkAnimateNetSampler"]
+    prompt = {"9": {"inputs": {"images": ["5", 0], "fps": ["5", 2]}}}
+    hidden = {"hidden_inputs": {io.Hidden.unique_id: "5", io.Hidden.prompt: prompt}}
+    clone = sampler.PREPARE_CLASS_CLONE(hidden)
+    monkeypatch.setattr(sampler, "PREPARE_CLASS_CLONE", lambda _: clone)
+
+
 def test_frames_fps_and_sound(sample, speech, portrait):
     frames, video, fps, _ = sample()
     assert frames.shape == (13, *portrait.shape[1:]) and frames.dtype == torch.float32  # round(0.5 s * 25), half up
@@ -66,11 +78,28 @@ def test_upscaled_crops_into_an_enlarged_picture(run, sample, portrait):
 
 def test_a_video_file_in_the_temp_folder(sample, folders, portrait):
     frames, video, fps, _ = sample(output={"output": "video file"})
-    assert "set output to 'frames'" in frames.message  # what a node connected there says
+    assert "set output to 'frames'" in frames.message  # what a node says that is connected there afterwards
     assert [path.suffix for path in folders["temp"].glob("PortraitTalk_*")] == [".mp4"] and fps == 25.0
     assert video.get_dimensions() == (portrait.shape[2], portrait.shape[1])
     parts = video.get_components()
     assert len(parts.images) == 13 and abs(parts.audio["waveform"].shape[-1] / parts.audio["sample_rate"] - 0.5) < 0.05
+
+
+def test_a_video_file_keeps_frames_for_a_node_that_takes_them(sample, connected, shown_text):
+    whole = sample()[0]
+    frames, video, _, _ = sample(output={"output": "video file"})
+    assert torch.equal(frames, whole)
+    height, width = whole.shape[1:3]
+    assert f"13 frames of {width}x{height}, 0.52 s\n{12e-6 * 13 * height * width:.0f} MB of frames" in shown_text
+    assert len(video.get_components().images) == len(whole)
+
+
+def test_frames_that_do_not_fit_into_memory_are_refused_before_the_work(sample, library, host, monkeypatch, connected):
+    monkeypatch.setattr(host.models, "free_memory", lambda: 20_000_000)
+    for mode in ("frames", "video file"):
+        with pytest.raises(library("errors").SettingsError, match=r"13 frames of \d+x\d+ need 0\.\d GB.*'video file'"):
+            sample(output={"output": mode})
+    assert len(sample(output={"output": "crops"})[0]) == 13
 
 
 def test_a_motion_that_is_too_short_is_refused(sample, motion, library):

@@ -25,10 +25,10 @@ def frames() -> torch.Tensor:
 def save(run, frames, speech):
     """save(kind, **source): runs the node, by default on the frames with 0.5 s of sound at 20 fps."""
 
-    def execute(kind: str, **source):
-        source = source or {"source": "frames", "frames": frames, "fps": 20.0, "audio": speech}
-        chosen = {"format": kind} if kind in ("gif", "png sequence") else {"format": kind, "quality": 90}
-        return run("PortraitTalkVideoCombine", source=source, format=chosen, filename_prefix="video/talk")
+    def execute(kind: str, quality: int = 90, **source):
+        source = source or {"frames": frames, "fps": 20.0, "audio": speech}
+        chosen = {"format": kind} if kind in ("gif", "png sequence") else {"format": kind, "quality": quality}
+        return run("PortraitTalkSaveVideo", format=chosen, filename_prefix="video/talk", **source)
 
     return execute
 
@@ -51,7 +51,7 @@ def shown_files(output, folders):
 @pytest.mark.parametrize("kind", ["mp4", "webm"])
 @pytest.mark.parametrize("source", ["frames", "video"])
 def test_films_have_all_frames_and_the_sound(request, save, folders, kind, source):
-    given = {} if source == "frames" else {"source": "video", "video": request.getfixturevalue("video")}
+    given = {} if source == "frames" else {"video": request.getfixturevalue("video")}
     output = save(kind, **given)
     (path,) = shown_files(output, folders)
     assert path == folders["output"] / "video" / f"talk_00001_.{kind}"
@@ -83,16 +83,64 @@ def test_a_png_sequence_is_lossless(save, folders, frames):
     assert np.abs(pixels / 255 - frames.numpy()).max() <= 0.5 / 255 + 1e-6
 
 
-def test_frames_without_sound(save, frames, folders):
-    (path,) = shown_files(save("mp4", source="frames", frames=frames, fps=20.0), folders)
+def test_frames_without_sound(save, frames, folders, caplog):
+    (path,) = shown_files(save("mp4", frames=frames, fps=20.0), folders)
     with av.open(str(path)) as container:
         assert not container.streams.audio and container.streams.video[0].average_rate == 20
+    assert "The frames have no sound: connect the speech to audio" in caplog.text
+    caplog.clear()
+    save("gif", frames=frames, fps=20.0)
+    save("mp4")
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm", "webp"])
+def test_the_quality_acts_on_frames_and_on_videos(save, folders, video, kind):
+    for source in ({}, {"video": video}):
+        small, large = (shown_files(save(kind, quality=quality, **source), folders)[0] for quality in (10, 100))
+        if kind == "webp":
+            assert small.stat().st_size < 0.8 * large.stat().st_size
+        else:
+            assert sum(map(len, packets(small))) < 0.8 * sum(map(len, packets(large)))
+
+
+def test_an_mp4_is_copied_at_the_default_quality(save, folders, video):
+    (path,) = shown_files(save("mp4", quality=80, video=video), folders)
+    assert packets(path) == packets(folders["input"] / "made.mp4")
+
+
+def packets(path):
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((), "Nothing is connected"),
+        (("video", "frames"), "Both video and frames"),
+        (("video", "audio"), "brings its own sound"),
+    ],
+)
+def test_one_source_is_connected(save, frames, speech, video, library, given, words):
+    sources = {"video": video, "frames": frames, "audio": speech}
+    with pytest.raises(library("errors").SettingsError, match=words):
+        save("mp4", fps=20.0, **{name: sources[name] for name in given})
+
+
+@pytest.mark.parametrize("source", ["frames", "video"])
+def test_workflows_with_the_former_node_give_the_same_file(run, save, folders, frames, speech, video, source):
+    given = {"video": video} if source == "video" else {"frames": frames, "fps": 20.0, "audio": speech}
+    (new,) = shown_files(save("mp4", **given), folders)
+    former = {"source": {"source": source, **given}, "format": {"format": "mp4", "quality": 90}}
+    (old,) = shown_files(run("PortraitTalkVideoCombine", filename_prefix="video/old", **former), folders)
+    assert packets(old) == packets(new)
 
 
 def test_the_workflow_is_in_the_file(nodes, folders, frames):
     from comfy_api.latest import io
 
-    node = nodes["PortraitTalkVideoCombine"].PREPARE_CLASS_CLONE(
+    node = nodes["PortraitTalkSaveVideo"].PREPARE_CLASS_CLONE(
         {
             "hidden_inputs": {
                 io.Hidden.prompt: {"1": {"class_type": "X"}},
@@ -100,8 +148,8 @@ def test_the_workflow_is_in_the_file(nodes, folders, frames):
             }
         }
     )
-    source = {"source": "frames", "frames": frames, "fps": 20.0}
-    (path,) = shown_files(node.execute(source, {"format": "mp4", "quality": 80}, "a"), folders)
+    output = node.execute({"format": "mp4", "quality": 80}, "a", frames=frames, fps=20.0)
+    (path,) = shown_files(output, folders)
     with av.open(str(path)) as container:
         assert json.loads(container.metadata["prompt"]) == {"1": {"class_type": "X"}}
         assert json.loads(container.metadata["workflow"]) == {"nodes": []}
@@ -114,8 +162,9 @@ def test_files_are_numbered(save, folders):
 
 @pytest.mark.parametrize("prefix", ["../x", "/tmp/x", ""])
 def test_a_bad_prefix_is_said_before_the_run(nodes, folders, prefix):
-    assert "file name prefix" in nodes["PortraitTalkVideoCombine"].validate_inputs(filename_prefix=prefix)
-    assert nodes["PortraitTalkVideoCombine"].validate_inputs(filename_prefix="video/x") is True
+    for name in ("PortraitTalkSaveVideo", "PortraitTalkVideoCombine"):
+        assert "file name prefix" in nodes[name].validate_inputs(filename_prefix=prefix)
+        assert nodes[name].validate_inputs(filename_prefix="video/x") is True
 
 
 # Not mp4 from a video: core copies its streams in one go, which takes no time to cancel.
@@ -130,7 +179,7 @@ def test_a_bad_prefix_is_said_before_the_run(nodes, folders, prefix):
 def test_cancel_leaves_nothing_behind(request, save, folders, cancel_after, kind, source):
     import comfy.model_management as management
 
-    given = {} if source == "frames" else {"source": "video", "video": request.getfixturevalue("video")}
+    given = {} if source == "frames" else {"video": request.getfixturevalue("video")}
     cancel_after(8)
     with pytest.raises(management.InterruptProcessingException):
         save(kind, **given)
@@ -148,16 +197,14 @@ def test_files_of_others_beside_the_output_stay(request, save, folders, kind):
         path.write_text("mine")
     save(kind)
     if kind == "mp4":
-        save(kind, source="video", video=request.getfixturevalue("video"))
+        save(kind, video=request.getfixturevalue("video"))
     assert all(path.read_text() == "mine" for path in others)
     assert not list(folders["temp"].iterdir())
 
 
-def test_a_point_in_the_prefix_is_no_suffix(nodes, run, folders, frames):
-    source = {"source": "frames", "frames": frames[:2], "fps": 20.0}
-    output = run(
-        "PortraitTalkVideoCombine", source=source, format={"format": "png sequence"}, filename_prefix="50%dogs v1.5"
-    )
+def test_a_point_in_the_prefix_is_no_suffix(run, folders, frames):
+    source = {"frames": frames[:2], "fps": 20.0}
+    output = run("PortraitTalkSaveVideo", format={"format": "png sequence"}, filename_prefix="50%dogs v1.5", **source)
     files = shown_files(output, folders)
     assert [file.name for file in files] == ["frame_00000.png", "frame_00001.png"] and files[0].is_file()
     assert files[0].parent.name == "50%dogs v1.5_00001_"
