@@ -5,6 +5,7 @@ There is one file per family of nodes.
 
 from comfy_api.latest import ComfyExtension, io
 
+from .conversation import Conversation
 from .edit import IdentityEdit
 from .evaluate import Evaluate
 from .host import demo, models
@@ -30,6 +31,7 @@ NODES: list[type[io.ComfyNode]] = [
     SaveMotion,
     LoadMotion,
     AnimateNetSampler,
+    Conversation,
     PasteBack,
     SaveVideo,
     VideoCombine,

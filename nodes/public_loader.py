@@ -1,6 +1,7 @@
 """The node that converts published weights files into a PortraitTalk model and loads it."""
 
 from pathlib import Path
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -46,6 +47,11 @@ class PublicModelLoader(io.ComfyNode):
             ],
             hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def validate_inputs(cls, **inputs: Any) -> bool | str:
+        # With **inputs, ComfyUI skips its own check of combo values, so this node can report missing files itself.
+        return _input_error(inputs["model"]) or True
 
     @classmethod
     def fingerprint_inputs(cls, model: dict[str, str]) -> str:
@@ -109,8 +115,7 @@ def _file_input(role: str, file: PublicFile) -> io.Input:
     optional = role == OPTIONAL
     return io.Combo.Input(
         role,
-        # The expected file is offered even if it is missing, so that this node can say where to find it.
-        options=list(dict.fromkeys([*([NONE] if optional else []), file.name, *models.list_public_files()])),
+        options=[*([NONE] if optional else []), *models.list_public_files()],
         default=file.name,
         tooltip=(
             f"{file.purpose[:1].upper()}{file.purpose[1:]}: {file.name} ({shown_size(file.megabytes)}, {file.licence}) "

@@ -1,17 +1,14 @@
 """The node that generates the frames of the talking portrait."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from comfy_api.latest import InputImpl, Types, io
-from torch import Tensor
 
 from ..portraittalk.compositing.compose import crop_data
 from ..portraittalk.errors import SettingsError
-from ..portraittalk.media.audio import Audio, frame_count
-from ..portraittalk.media.video import write_video
+from ..portraittalk.media.audio import frame_count
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.motion.transform import fit_to_speech
 from ..portraittalk.pipelines.base import Output
@@ -233,7 +230,7 @@ class AnimateNetSampler(io.ComfyNode):
             data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
             collector = convert.FrameCollector(len(speech), models.output_device())
             if mode == VIDEO:
-                video = _write_temp_video(collector.passing(chunks) if kept else chunks, sound, fps)
+                video = files.write_temp_video(collector.passing(chunks) if kept else chunks, sound, fps)
                 frames = collector.frames() if kept else block_output(NO_FRAMES)
                 return io.NodeOutput(frames, video, fps, data)
             frames = collector.collect(chunks)
@@ -260,13 +257,6 @@ def _check_memory(count: int, size: tuple[int, int]) -> float:
             f"free: set output to '{VIDEO}', connect nothing to frames and use the video, or use a smaller portrait."
         )
     return needed / 1e6
-
-
-def _write_temp_video(chunks: Iterator[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
-    """Write frames and sound to a video in the temp folder, chunk by chunk."""
-    path = files.temp_path("PortraitTalk", ".mp4")
-    write_video(chunks, path, fps, sound, kind="mp4")
-    return InputImpl.VideoFromFile(str(path))
 
 
 def _scale_inputs() -> list[io.Input]:

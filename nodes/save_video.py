@@ -60,7 +60,7 @@ class SaveVideo(io.ComfyNode):
                 ),
                 _frames(optional=True),
                 _audio(),
-                _fps(optional=True),
+                _fps(),
                 _format(),
                 _filename_prefix(),
             ],
@@ -78,12 +78,12 @@ class SaveVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls,
+        fps: float,
         format: dict[str, Any],
         filename_prefix: str,
         video: Input.Video | None = None,
         frames: Tensor | None = None,
         audio: dict[str, Any] | None = None,
-        fps: float = 25.0,
     ) -> io.NodeOutput:
         if (video is None) == (frames is None):
             raise SettingsError(
@@ -145,14 +145,13 @@ def _frames(optional: bool = False) -> io.Input:
     return io.Image.Input("frames", optional=optional, tooltip="Frames from the sampler or from any node after it.")
 
 
-def _fps(optional: bool = False) -> io.Input:
+def _fps() -> io.Input:
     return io.Float.Input(
         "fps",
         default=25.0,
         min=1.0,
         max=120.0,
         step=0.01,
-        optional=optional,
         tooltip=(
             "Frame rate of frames, in frames per second: connect the sampler's fps, so that sound and picture stay in "
             "sync. A video has its own."

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .media.image import read_image as read_image
     from .media.video import write_video as write_video
     from .motion.track import MotionTrack as MotionTrack
+    from .pipelines.conversation import Speaker as Speaker
+    from .pipelines.conversation import converse as converse
     from .pipelines.load import load_model as load_model
     from .pipelines.talk import TalkingFrames as TalkingFrames
     from .pipelines.talk import talk as talk
@@ -48,8 +50,10 @@ _HOME = {
     "SamplingSettings": "types",
     "Scales": "types",
     "SettingsError": "errors",
+    "Speaker": "pipelines.conversation",
     "TalkingFrames": "pipelines.talk",
     "WeightsError": "errors",
+    "converse": "pipelines.conversation",
     "load_model": "pipelines.load",
     "read_audio": "media.audio",
     "read_image": "media.image",

@@ -76,3 +76,15 @@ def test_batch_goes_on_after_a_file_that_cannot_be_used(example, small, tmp_path
         example("batch", portraits, speeches, "videos")
     assert ended.value.code == 1 and "a.png" in capsys.readouterr().err
     assert count(tmp_path / "videos" / "b_x.mp4") == FRAMES
+
+
+def test_two_people_talk_one_after_the_other(example, small, tmp_path):
+    portrait = Image.open(small[0])
+    pair = Image.new("RGB", (672, 384), "white")
+    pair.paste(portrait, (288, 0))
+    pair.paste(portrait.resize((288, 288)), (0, 48))
+    pair.save(tmp_path / "pair.png")
+    printed = example("conversation", tmp_path / "pair.png", small[1], small[1], "pair.mp4", "--faces", 1, 0)
+    assert f"{2 * FRAMES} frames" in printed.out
+    video = read_video(tmp_path / "pair.mp4")
+    assert video.size == (384, 672) and video.has_audio

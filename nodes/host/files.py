@@ -1,6 +1,7 @@
 """File access in ComfyUI's input, output and temp folders. Names come from workflows and are treated as untrusted."""
 
 import secrets
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,12 @@ from typing import Any
 
 import folder_paths
 from comfy.cli_args import args
+from comfy_api.latest import InputImpl
+from torch import Tensor
 
 from ...portraittalk.errors import MediaError, OutputError
+from ...portraittalk.media.audio import Audio
+from ...portraittalk.media.video import write_video
 from ...portraittalk.output_files import check_file, explained, make_folder, temporary_folder
 
 
@@ -111,6 +116,13 @@ def temp_path(prefix: str, suffix: str) -> Path:
     It is random: a number could be taken by another process before the file is written.
     """
     return _temp_directory() / f"{prefix}_{secrets.token_hex(8)}{suffix}"
+
+
+def write_temp_video(chunks: Iterable[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
+    """Write frames (n, 3, H, W) and sound to a video in the temp folder, chunk by chunk, and return it as a VIDEO."""
+    path = temp_path("PortraitTalk", ".mp4")
+    write_video(chunks, path, fps, sound, kind="mp4")
+    return InputImpl.VideoFromFile(str(path))
 
 
 def temp_folder() -> AbstractContextManager[Path]:

@@ -1,4 +1,4 @@
-"""The command line: ``portraittalk animate | edit | evaluate | benchmark | check-prompts | prepare | train | weights``.
+"""The command line, ``portraittalk``: animate, converse, edit, evaluate, benchmark, prepare, train, weights ...
 
 Exit codes: 0 on success, 2 for a user error, explained by one sentence on stderr, 130 on Ctrl-C, 143 on SIGTERM.
 """
@@ -10,6 +10,7 @@ import typer
 from ..errors import PortraitTalkError
 from . import train_animate  # noqa: F401  # registers its commands with the `train` app
 from .animate import app as animate_app
+from .converse import app as converse_app
 from .edit import app as edit_app
 from .measure import app as measure_app
 from .prepare import app as prepare_app
@@ -28,7 +29,7 @@ train_app.add_typer(train_face_app, name="face")
 train_app.add_typer(train_looks_app, name="look")
 train_app.add_typer(train_text_app, name="text")
 app.add_typer(train_app, name="train")
-for commands in (animate_app, edit_app, measure_app, prepare_app):
+for commands in (animate_app, converse_app, edit_app, measure_app, prepare_app):
     app.add_typer(commands)
 
 

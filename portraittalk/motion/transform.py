@@ -22,7 +22,7 @@ def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
     if sigma <= 0:
         return track
     smoothed: dict[str, Any] = {
-        name: _gaussian(getattr(track, name), sigma) for name in ("expression", "rotation", "translation")
+        name: low_pass(getattr(track, name), sigma) for name in ("expression", "rotation", "translation")
     }
     return replace(track, **smoothed)
 
@@ -96,7 +96,7 @@ def fit_to_speech(track: MotionTrack, frames: int, fps: float) -> MotionTrack:
     return fitted
 
 
-def _gaussian(values: Tensor, sigma: float) -> Tensor:
+def low_pass(values: Tensor, sigma: float) -> Tensor:
     """Low-pass values (F, C) along F with a Gaussian; the ends are replicated."""
     reach = max(1, round(3 * sigma))
     steps = torch.arange(-reach, reach + 1).to(values)

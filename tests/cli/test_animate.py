@@ -253,3 +253,27 @@ def test_a_folder_is_measured_and_what_fails_is_told(run, face, speech, tmp_path
 def test_weights_are_listed(run, models):
     code, printed, _ = run("weights", "list")
     assert code == 0 and "tiny" in printed and str(models) in printed
+
+
+def test_two_people_of_one_picture_talk(run, face, speech, tmp_path):
+    picture = Image.open(face)
+    both = Image.new("RGB", (672, 384), "white")
+    both.paste(picture.resize((288, 288)), (0, 48))
+    both.paste(picture.resize((384, 384)), (288, 0))
+    both.save(tmp_path / "both.png")
+    usual = ("converse", tmp_path / "both.png", "--audio", speech, "--model", "tiny", "--preview", 0.2)
+    out = tmp_path / "a.mp4"
+    code, printed, _ = run(*usual, "--audio", speech, "--prompt", "a smile", "--prompt", "", "--out", out)
+    assert code == 0 and "5 frames" in printed
+    video = read_video(out)
+    frames = torch.stack(list(video))
+    moved = (frames[1:] - frames[0]).abs().amax((0, 1, 2))
+    assert video.has_audio and moved[:260].max() > 0.1 and moved[320:].max() > 0.1
+    for wrong, words in (
+        ((), "shows 2 faces for 3 speeches"),
+        (("--face-index", 0, "--face-index", 0, "--face-index", 1), "have the same face"),
+        (("--face-index", 0), "--face-index is given 1 times for 3 speeches"),
+        (("--prompt", "a smile"), "--prompt is given 1 times for 3 speeches"),
+    ):
+        code, _, told = run(*usual, "--audio", speech, "--audio", speech, "--out", tmp_path / "b.mp4", *wrong)
+        assert code == 2 and words in " ".join(told.split()) and not (tmp_path / "b.mp4").exists()

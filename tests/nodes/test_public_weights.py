@@ -53,7 +53,8 @@ def test_from_the_loader_to_a_saved_video(run, sample, folders, portrait):
     frames, video, _, _ = sample()
     assert frames.shape == (FRAMES, *portrait.shape[1:])
     assert (frames - portrait).abs().amax((0, 3)).max() > 0.05  # the networks are random, and they draw
-    run("PortraitTalkSaveVideo", video=video, format={"format": "mp4", "quality": 80}, filename_prefix="talk")
+    form = {"format": "mp4", "quality": 80}
+    run("PortraitTalkSaveVideo", video=video, fps=25.0, format=form, filename_prefix="talk")
     assert (folders["output"] / "talk_00001_.mp4").stat().st_size > 1000
 
 
@@ -156,6 +157,7 @@ def as_chosen(name, files, **others):
 
 def test_public_files_are_converted_once(run, nodes, chosen, folders, library):
     loader = nodes["PortraitTalkPublicModelLoader"]
+    assert loader.validate_inputs(**chosen) is True
     before = loader.fingerprint_inputs(**chosen)
     loaded = run("PortraitTalkPublicModelLoader", **chosen)[0]
     assert loaded.model.config.name == "echomimic" and loaded.model.speech_encoder is not None
@@ -166,26 +168,14 @@ def test_public_files_are_converted_once(run, nodes, chosen, folders, library):
     run("PortraitTalkModelLoader", model=made.name)
 
 
-@pytest.fixture
-def refusal(run, library):
-    """refusal(model): the sentence with which the loader refuses the chosen files."""
-
-    def told(model):
-        with pytest.raises(library("errors").WeightsError) as refused:
-            run("PortraitTalkPublicModelLoader", model=model)
-        return str(refused.value)
-
-    return told
-
-
-def test_what_is_missing_or_foreign_is_named(nodes, chosen, folders, refusal):
-    place = folders["models"] / "public"
+def test_what_is_missing_or_foreign_is_named(nodes, chosen, folders, library):
+    loader, place = nodes["PortraitTalkPublicModelLoader"], folders["models"] / "public"
     model = chosen["model"]
-    assert "vae.pth" in refusal(model | {"vae": "vae.pth"})
-    assert "does not belong to echomimic:" in refusal(model | {"model": "echomimic"})
-    assert "no model 'stable'" in refusal(model | {"model": "stable"})
+    assert "vae.pth" in loader.validate_inputs(model=model | {"vae": "vae.pth"})
+    assert "does not belong to echomimic:" in loader.validate_inputs(model=model | {"model": "echomimic"})
+    assert "no model 'stable'" in loader.validate_inputs(model=model | {"model": "stable"})
     (place / model["face_locator"]).unlink()
-    told = refusal(model)
+    told = loader.validate_inputs(**chosen)
     url = "https://huggingface.co/BadToBest/EchoMimic/resolve/main/face_locator.pth"
     assert model["face_locator"] in told and url in told and str(place) in told
     told = nodes["PortraitTalkModelLoader"].validate_inputs(model="echomimic-acc.safetensors")
@@ -203,9 +193,9 @@ def test_every_model_that_can_animate_is_offered_with_its_files(nodes, folders, 
     }
 
 
-def test_what_a_model_needs_beside_it_is_named_too(folders, library, refusal):
+def test_what_a_model_needs_beside_it_is_named_too(nodes, folders, library):
     public = library("weights.catalogue").catalogue().models["animatediff"]
-    told = refusal(as_chosen("animatediff", public.files)["model"])
+    told = nodes["PortraitTalkPublicModelLoader"].validate_inputs(**as_chosen("animatediff", public.files))
     assert all(file.url in told for file in public.needed) and str(folders["models"] / "clip-tokenizer") in told
 
 

@@ -26,7 +26,7 @@ def save(run, frames, speech):
     """save(kind, **source): runs the node, by default on the frames with 0.5 s of sound at 20 fps."""
 
     def execute(kind: str, quality: int = 90, **source):
-        source = source or {"frames": frames, "fps": 20.0, "audio": speech}
+        source = {"fps": 25.0} | (source or {"frames": frames, "fps": 20.0, "audio": speech})
         chosen = {"format": kind} if kind in ("gif", "png sequence") else {"format": kind, "quality": quality}
         return run("PortraitTalkSaveVideo", format=chosen, filename_prefix="video/talk", **source)
 
@@ -148,7 +148,7 @@ def test_the_workflow_is_in_the_file(nodes, folders, frames):
             }
         }
     )
-    output = node.execute({"format": "mp4", "quality": 80}, "a", frames=frames, fps=20.0)
+    output = node.execute(20.0, {"format": "mp4", "quality": 80}, "a", frames=frames)
     (path,) = shown_files(output, folders)
     with av.open(str(path)) as container:
         assert json.loads(container.metadata["prompt"]) == {"1": {"class_type": "X"}}

@@ -27,6 +27,7 @@ IDS = {
     "PortraitTalkLoadMotion",
     "PortraitTalkAnimateNetSampler",
     "PortraitTalkPasteBack",
+    "PortraitTalkConversation",
     "PortraitTalkSaveVideo",
     "PortraitTalkVideoCombine",
     "PortraitTalkEvaluate",

@@ -1,0 +1,94 @@
+"""Several people of one picture: each moves as if alone, and all voices are heard."""
+
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from portraittalk.errors import FaceError, SettingsError
+from portraittalk.face.align import from_crop
+from portraittalk.face.mesh import MeshProvider
+from portraittalk.face.select import FaceChoice
+from portraittalk.media.audio import Audio
+from portraittalk.pipelines.conversation import Speaker, converse, faces_from_left, merged
+from portraittalk.pipelines.talk import talk
+from portraittalk.types import SamplingSettings
+
+SETTINGS = SamplingSettings(window=4, overlap=1, seed=2)
+RATE = 16000
+
+
+def tone(seconds: float, start: float = 0.0, rate: int = RATE, height: float = 0.6) -> Audio:
+    """A tone from ``start`` to ``seconds``, silence before."""
+    time = torch.arange(round(seconds * rate)) / rate
+    return Audio((height * torch.sin(900 * time) * (time >= start))[None], rate)
+
+
+@pytest.fixture(scope="module")
+def couple(portrait):
+    """The demo portrait on the right, and a smaller one on the left."""
+    left, right = (interpolate(portrait[None], (side, side), mode="area")[0] for side in (288, 384))
+    picture = torch.full((3, 384, 672), 0.5)
+    picture[:, 48:336, :288], picture[:, :, 288:] = left, right
+    return picture
+
+
+@pytest.fixture(scope="module")
+def found(couple):
+    """A landmarker that looks at the couple once."""
+    faces = MeshProvider()(couple)
+    return lambda image: faces
+
+
+@pytest.fixture(scope="module")
+def talked(tiny_model, couple, found):
+    """A conversation of two, its frames, and its faces from left to right."""
+    left, right = faces_from_left(couple, 2, found)
+    speakers = [Speaker(tone(0.2), left), Speaker(tone(0.3, 0.2, 22050), right)]
+    conversation = converse(tiny_model, couple, speakers, SETTINGS, provider=found)
+    return conversation, torch.cat(list(conversation))
+
+
+def test_it_is_as_long_as_the_longest_speech_and_all_voices_are_heard(talked, couple):
+    conversation, frames = talked
+    assert frames.shape == (8, *couple.shape) and len(conversation) == 8 and conversation.fps == 25.0
+    audio = conversation.audio
+    assert audio.sample_rate == 22050 and audio.seconds == pytest.approx(0.3, abs=1e-3)
+    assert all(audio.waveform[0, at : at + 2000].abs().max() > 0.3 for at in (1000, 4500))
+    assert audio.waveform.abs().max() <= 1
+
+
+def test_each_side_is_that_of_its_person_alone(tiny_model, talked, couple):
+    conversation, frames = talked
+    for person, side in zip(conversation.people, (slice(0, 260), slice(320, None)), strict=True):
+        alone = talk(tiny_model, person.identity, person.speech, motion=person.motion, settings=SETTINGS)
+        assert torch.equal(frames[..., side], torch.cat(list(alone))[..., side])
+        assert (frames[1:, ..., side] - couple[..., side]).abs().max() > 0.02
+
+
+def test_the_left_one_says_the_first_speech(talked):
+    identities = [person.identity for person in talked[0].people]
+    left, right = (float(from_crop(one.landmarks, one.crop)[:, 0].mean()) for one in identities)
+    assert left < 288 < right
+
+
+def test_a_change_belongs_to_who_made_it():
+    picture = torch.zeros(3, 4, 4)
+    first, second = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    first[:, :, :2] = 0.5
+    second[:, :, 1:3] = 0.8
+    (frames,) = merged([iter([first]), iter([second])], [picture, picture])
+    assert frames[0, 0, :, 0].tolist() == pytest.approx([0.5, 0.8, 0.8, 0.0])
+
+
+def test_what_cannot_work_is_refused(tiny_model, couple, found):
+    face = FaceChoice(index=0)
+    with pytest.raises(FaceError, match="Speakers 1 and 2 have the same face"):
+        converse(tiny_model, couple, [Speaker(tone(0.1), face)] * 2, SETTINGS, provider=found)
+    with pytest.raises(FaceError, match="shows 2 faces for 3 speeches"):
+        faces_from_left(couple, 3, found)
+    with pytest.raises(SettingsError, match="at least one speaker"):
+        converse(tiny_model, couple, [], SETTINGS)
+    with pytest.raises(SettingsError, match="must be a Speaker"):
+        converse(tiny_model, couple, [tone(0.1)], SETTINGS)
+    with pytest.raises(FaceError, match="no face 7"):
+        converse(tiny_model, couple, [Speaker(tone(0.1), FaceChoice(index=7))], SETTINGS, provider=found)
