@@ -24,10 +24,10 @@ def short(basic: Prompt) -> Prompt:
 def source(prompt: Prompt, mode: str) -> dict[str, dict]:
     """Inputs that take the sampler's frames, with the sound beside them, or its video."""
     sampler, audio = only(prompt, SAMPLER), only(prompt, "PortraitTalkLoadAudio")
-    frames = {"frames": [sampler, 0], "fps": [sampler, 2], "audio": [audio, 0]}
+    frames = {"frames": [sampler, 0], "audio": [audio, 0]}
     video = {"video": [sampler, 1]}
     chosen, other = (frames, video) if mode == "frames" else (video, frames)
-    return {COMBINE: {**dict.fromkeys(other), **chosen}}
+    return {COMBINE: {**dict.fromkeys(other), **chosen, "fps": [sampler, 2]}}
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm"])

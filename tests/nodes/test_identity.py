@@ -107,3 +107,17 @@ def test_several_faces_are_numbered_in_the_preview(encode, folders, couple, port
 def test_no_face_is_said_in_words(encode, library):
     with pytest.raises(library("errors").FaceError, match="No face was found"):
         encode({"face": "largest face"}, torch.full((1, 256, 256, 3), 0.5))
+
+
+def test_what_will_hurt_the_result_is_shown_on_the_node(nodes, model, folders, portrait, shown_text):
+    from comfy_api.latest import io
+
+    node = nodes["PortraitTalkIdentityEncode"].PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "5"}})
+    small = torch.nn.functional.interpolate(portrait.movedim(-1, 1), (256, 256), mode="area").movedim(1, -1)
+    given = {"model": model, "face": {"face": "largest face"}}
+    node.execute(references={"reference0": portrait}, max_side=0, **given)
+    assert not any(shown_text)
+    node.execute(references={"reference0": small}, max_side=0, **given)
+    assert shown_text[-1].startswith("The face is only")
+    node.execute(references={"reference0": portrait}, max_side=256, **given)
+    assert shown_text[-1].count("The face is only") == 1, "those of an earlier run are gone"
