@@ -12,7 +12,7 @@ from .host import demo, models
 from .identity import IdentityEncode
 from .load_media import LoadAudio, LoadPortrait
 from .model_loader import ModelLoader
-from .motion import LoadMotion, SaveMotion, SpeechToMotion
+from .motion import CombineMotion, LoadMotion, SaveMotion, SpeechToMotion, VideoToMotion
 from .paste_back import PasteBack
 from .public_loader import PublicModelLoader
 from .sampler import AnimateNetSampler
@@ -28,6 +28,8 @@ NODES: list[type[io.ComfyNode]] = [
     IdentityEdit,
     TextStyleCondition,
     SpeechToMotion,
+    VideoToMotion,
+    CombineMotion,
     SaveMotion,
     LoadMotion,
     AnimateNetSampler,

@@ -1,14 +1,22 @@
-"""Nodes for motion tracks: generate one from speech, save it as editable JSON, and load it again."""
+"""Nodes for motion tracks: from speech or a video, combined, saved as editable JSON, and loaded again."""
 
+import math
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
 
+from ..portraittalk.face.providers import provider_named
+from ..portraittalk.models.face_basis import load_basis
 from ..portraittalk.models.motion_net import MOTION_FPS
+from ..portraittalk.motion.edit import ENDINGS, combine, extend
 from ..portraittalk.motion.eyes import BLINKS_PER_MINUTE
 from ..portraittalk.motion.prompted import with_style
+from ..portraittalk.motion.read import read_motion
 from ..portraittalk.motion.track import MotionTrack
-from ..portraittalk.sampling.settings import check_number
+from ..portraittalk.motion.transform import scale
+from ..portraittalk.motion.transform import smooth as smoothed
+from ..portraittalk.sampling.settings import check_fps, check_number
 from . import convert
 from .host import files, models
 from .host.progress import HostProgress, NodeText
@@ -140,6 +148,135 @@ class SpeechToMotion(io.ComfyNode):
         )
         text.add(_length(motion))
         return io.NodeOutput(with_style(motion, style.style, style.text_scale))
+
+
+class VideoToMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitTalkVideoToMotion",
+            display_name="PortraitTalk Video to Motion",
+            category=CATEGORY,
+            description=(
+                "Reads the motion of a face from a driving video: expression, head pose, gaze and blinks, to animate a "
+                "portrait with them. They are relative to the first frame and to the resting face of the video."
+            ),
+            search_aliases=["driving video", "motion capture", "face tracking", "retarget", "liveportrait"],
+            inputs=[
+                io.Image.Input("frames", tooltip="Frames of one person; the largest face of each is followed."),
+                io.Float.Input(
+                    "fps",
+                    default=25.0,
+                    min=1.0,
+                    max=120.0,
+                    step=0.01,
+                    tooltip="Frame rate of the frames, in frames per second: connect that of the video's loader.",
+                ),
+                io.Float.Input(
+                    "smooth",
+                    default=0.04,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Smoothing of expression and head motion, in seconds; 0 keeps the tracker's jitter.",
+                ),
+            ],
+            outputs=[
+                MotionSocket.Output(
+                    "motion", display_name="motion", tooltip="The motion track, for the sampler or Combine Motion."
+                )
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, frames: Tensor, fps: float, smooth: float) -> io.NodeOutput:
+        convert.check_image(frames, "frames")
+        check_fps(fps)
+        text = NodeText(cls)
+        pictures = (convert.to_library(frame[None], "frames")[0] for frame in frames)
+        progress = HostProgress(text)
+        motion = read_motion(pictures, fps, provider_named("own"), load_basis(), len(frames), progress)
+        text.add(_length(motion))
+        return io.NodeOutput(smoothed(motion, smooth))
+
+
+class CombineMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitTalkCombineMotion",
+            display_name="PortraitTalk Combine Motion",
+            category=CATEGORY,
+            description=(
+                "Takes the mouth from one motion track, the head from a second and the eyes from a third, scales them, "
+                "and makes a short track as long as the speech."
+            ),
+            search_aliases=["edit motion", "merge motion", "retarget", "head motion", "loop motion"],
+            inputs=[
+                MotionSocket.Input("mouth", tooltip="Mouth and jaw, and everything else that is not connected."),
+                MotionSocket.Input("head", optional=True, tooltip="Turns, tilts and shifts of the head."),
+                MotionSocket.Input("eyes", optional=True, tooltip="Gaze, blinks, lids and brows."),
+                io.Audio.Input(
+                    "audio",
+                    optional=True,
+                    tooltip="The speech: a shorter track is made as long, as the widget 'ending' says.",
+                ),
+                io.Float.Input(
+                    "expression",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="Amplitude of mouth and face: 1 leaves them as they are, 0 switches them off.",
+                ),
+                io.Float.Input(
+                    "head_motion",
+                    default=1.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="Amplitude of head motion: 1 leaves it as it is, 0 holds the head still.",
+                ),
+                io.Combo.Input(
+                    "ending",
+                    options=list(ENDINGS),
+                    default="hold",
+                    tooltip=(
+                        "What happens where the track is shorter than the speech: hold its last frame, loop, or fade "
+                        "to the portrait as it is."
+                    ),
+                ),
+            ],
+            outputs=[
+                MotionSocket.Output("motion", display_name="motion", tooltip="The motion track, for the sampler.")
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        mouth: MotionTrack,
+        expression: float,
+        head_motion: float,
+        ending: str,
+        head: MotionTrack | None = None,
+        eyes: MotionTrack | None = None,
+        audio: dict[str, Any] | None = None,
+    ) -> io.NodeOutput:
+        check_number("expression", expression, 10)
+        check_number("head motion", head_motion, 10)
+        if audio is not None:
+            seconds = convert.audio_to_library(audio).seconds
+            mouth = extend(mouth, math.ceil(seconds * mouth.fps), ending)
+            head, eyes = (
+                None if track is None else extend(track, math.ceil(seconds * track.fps), ending)
+                for track in (head, eyes)
+            )
+        motion = scale(combine(mouth, head, eyes), expression, head_motion)
+        NodeText(cls).add(_length(motion))
+        return io.NodeOutput(motion)
 
 
 class SaveMotion(io.ComfyNode):

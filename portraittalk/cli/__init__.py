@@ -13,6 +13,7 @@ from .animate import app as animate_app
 from .converse import app as converse_app
 from .edit import app as edit_app
 from .measure import app as measure_app
+from .motion import app as motion_app
 from .prepare import app as prepare_app
 from .stopping import Stopped, stoppable
 from .train import app as train_app
@@ -29,7 +30,7 @@ train_app.add_typer(train_face_app, name="face")
 train_app.add_typer(train_looks_app, name="look")
 train_app.add_typer(train_text_app, name="text")
 app.add_typer(train_app, name="train")
-for commands in (animate_app, converse_app, edit_app, measure_app, prepare_app):
+for commands in (animate_app, converse_app, edit_app, measure_app, motion_app, prepare_app):
     app.add_typer(commands)
 
 

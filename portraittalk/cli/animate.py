@@ -1,5 +1,6 @@
 """``portraittalk animate``: make a video from a portrait, speech and an optional prompt."""
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,13 @@ class AnimateOptions:
     motion_in: Annotated[
         Path | None, typer.Option(help="Motion track (JSON) to use instead of one generated from the speech.")
     ] = None
+    motion_end: Annotated[
+        str | None,
+        typer.Option(
+            help="What happens where --motion-in is shorter than the speech: hold its last frame, loop, or fade to the "
+            "portrait as it is. Default: refuse it."
+        ),
+    ] = None
     motion_out: Annotated[Path | None, typer.Option(help="File to save the used motion track to (JSON).")] = None
     no_paste_back: Annotated[
         bool, typer.Option("--no-paste-back", help="Write only the face crop instead of the whole picture.")
@@ -144,6 +152,7 @@ def animate(options: AnimateOptions) -> None:
     from ..media.audio import frame_count, read_audio
     from ..media.image import read_image
     from ..media.video import check_output, check_room, write_video
+    from ..motion.edit import extend
     from ..motion.track import MotionTrack
     from ..output_files import check_file, check_outputs
     from ..pipelines.talk import check_inputs, talk
@@ -173,6 +182,8 @@ def animate(options: AnimateOptions) -> None:
     images = [read_image(path, options.max_size).flattened() for path in options.portraits]
     audio = read_audio(options.audio, duration=options.preview)
     motion = None if options.motion_in is None else MotionTrack.load(options.motion_in)
+    if motion is not None and options.motion_end is not None:
+        motion = extend(motion, math.ceil(audio.seconds * motion.fps), options.motion_end)
     machine = Machine(options.device, options.precision, options.low_memory, options.channels_last, options.compiled)
     count = frame_count(audio.samples, audio.sample_rate, options.fps)
     picture = (0, 0) if options.no_paste_back else image_size(images[0])

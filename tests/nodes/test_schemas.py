@@ -23,6 +23,8 @@ IDS = {
     "PortraitTalkIdentityEdit",
     "PortraitTalkTextStyleCondition",
     "PortraitTalkSpeechToMotion",
+    "PortraitTalkVideoToMotion",
+    "PortraitTalkCombineMotion",
     "PortraitTalkSaveMotion",
     "PortraitTalkLoadMotion",
     "PortraitTalkAnimateNetSampler",

@@ -180,3 +180,23 @@ def test_a_file_that_is_no_motion_is_refused(run, nodes, library, folders):
     with pytest.raises(library("errors").MotionError, match="not a motion track"):
         run("PortraitTalkLoadMotion", file="a.json")
     assert "There is no file" in nodes["PortraitTalkLoadMotion"].validate_inputs(file="../a.json")
+
+
+def test_a_driving_video_moves_another_face(run, sample, portrait, speech):
+    frames = torch.cat([portrait.roll(6 * number, 2) for number in range(4)])
+    motion = run("PortraitTalkVideoToMotion", frames=frames, fps=25.0, smooth=0.0)[0]
+    assert len(motion) == 4 and motion.translation[-1, 0] > 0.15
+    settings = dict(expression=1.0, head_motion=1.0, ending="loop", audio=speech)
+    longer = run("PortraitTalkCombineMotion", mouth=motion, **settings)[0]
+    assert len(longer) == 13 and len(sample(motion=longer)[0]) == 13
+
+
+def test_parts_of_motions_are_combined(run, motion, library):
+    other = motion.each(lambda values: values * 0 + 0.1)
+    settings = dict(expression=1.0, head_motion=2.0, ending="hold")
+    result = run("PortraitTalkCombineMotion", mouth=motion, head=other, eyes=other, **settings)[0]
+    assert result.rotation.eq(0.2).all() and torch.equal(result.gaze, other.gaze)
+    jaw = library("arkit").ARKIT_INDEX["jawOpen"]
+    assert torch.equal(result.expression[:, jaw], motion.expression[:, jaw])
+    silent = run("PortraitTalkCombineMotion", mouth=motion, **(settings | {"expression": 0.0, "head_motion": 0.0}))[0]
+    assert not silent.expression.any() and not silent.rotation.any()

@@ -140,7 +140,7 @@ def fit_head(head: nn.Linear, features: Tensor, labels: Tensor, decay: float) ->
         total.backward()
         return total
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     head.requires_grad_(False)
     return float(entropy())
 
