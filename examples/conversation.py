@@ -6,10 +6,9 @@ python examples/conversation.py two_people.jpg first.wav second.wav talking.mp4
 import argparse
 from pathlib import Path
 
-import torch
-
 import portraittalk
 from portraittalk.face.select import FaceChoice
+from portraittalk.pipelines.conversation import in_turns
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("picture", type=Path)
@@ -22,12 +21,9 @@ arguments = parser.parse_args()
 
 files = (arguments.first, arguments.second)
 first, second = (portraittalk.read_audio(file, duration=arguments.seconds) for file in files)
-# The second one is silent until the first has ended.
-wait = torch.zeros(second.waveform.shape[0], round(first.seconds * second.sample_rate))
-answer = portraittalk.Audio(torch.cat((wait, second.waveform), 1), second.sample_rate)
 speakers = [
     portraittalk.Speaker(audio, FaceChoice(index=face))
-    for audio, face in zip((first, answer), arguments.faces, strict=True)
+    for audio, face in zip(in_turns([first, second]), arguments.faces, strict=True)
 ]
 frames = portraittalk.converse("mini", arguments.picture, speakers)
 portraittalk.write_video(frames, arguments.out, frames.fps, frames.audio)

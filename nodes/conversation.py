@@ -8,7 +8,6 @@ from torch import Tensor
 from ..portraittalk.errors import SettingsError
 from ..portraittalk.face.select import FaceChoice
 from ..portraittalk.media.audio import frame_count
-from ..portraittalk.pipelines.conversation import Speaker, converse, faces_from_left
 from ..portraittalk.sampling.settings import chosen_settings
 from ..portraittalk.types import image_size
 from . import convert
@@ -17,15 +16,14 @@ from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, ModelSocket
 
 FROM_LEFT, LARGEST_FIRST, NUMBERS = "left to right", "largest first", "numbers"
+TURNS, TOGETHER = "one after the other", "together"
 MOST_SPEAKERS = 6
 
 
 class Conversation(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        speech = io.Audio.Input(
-            "audio", tooltip="What one person says, from the beginning of the video, with silence where others speak."
-        )
+        speech = io.Audio.Input("audio", tooltip="What one person says.")
         return io.Schema(
             node_id="PortraitTalkConversation",
             display_name="PortraitTalk Conversation",
@@ -42,6 +40,15 @@ class Conversation(io.ComfyNode):
                     "audios",
                     template=io.Autogrow.TemplatePrefix(speech, prefix="audio", min=2, max=MOST_SPEAKERS),
                     tooltip="One speech per person, in the order of faces.",
+                ),
+                io.Combo.Input(
+                    "timing",
+                    options=[TURNS, TOGETHER],
+                    default=TURNS,
+                    tooltip=(
+                        f"'{TURNS}': each speech begins after the one before. '{TOGETHER}': all begin with the video "
+                        "and hold silence where others speak, as recordings of one microphone for each do."
+                    ),
                 ),
                 io.DynamicCombo.Input(
                     "faces",
@@ -113,6 +120,7 @@ class Conversation(io.ComfyNode):
         model: models.LoadedModel,
         image: Tensor,
         audios: dict[str, Any],
+        timing: str,
         faces: dict[str, Any],
         prompts: str,
         seed: int,
@@ -120,8 +128,12 @@ class Conversation(io.ComfyNode):
         head_motion: float,
         liveliness: float,
     ) -> io.NodeOutput:
+        from ..portraittalk.pipelines.conversation import Speaker, converse, in_turns
+
         picture = convert.to_library(image[:1], "image")[0]
         voices = [convert.audio_to_library(audio, name) for name, audio in audios.items()]
+        if timing == TURNS:
+            voices = in_turns(voices)
         wanted = _lines(prompts, len(voices))
         settings = chosen_settings(model.model.config, seed=seed)
         count = max(frame_count(voice.samples, voice.sample_rate, fps) for voice in voices)
@@ -155,6 +167,8 @@ def _lines(prompts: str, count: int) -> list[str]:
 
 def _choices(faces: dict[str, Any], picture: Tensor, count: int) -> list[FaceChoice]:
     """Return the face of each speech, as the widgets say."""
+    from ..portraittalk.pipelines.conversation import faces_from_left
+
     if faces["faces"] == FROM_LEFT:
         return faces_from_left(picture, count)
     if faces["faces"] == LARGEST_FIRST:

@@ -1,7 +1,7 @@
 """The node that edits the portrait by a prompt, with a Stable Diffusion 1.5 model loaded by core nodes."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy_api.latest import io
@@ -9,18 +9,16 @@ from torch import Tensor
 
 from ..portraittalk.compositing.compose import CropData
 from ..portraittalk.face.align import aligned_crop, from_crop
-from ..portraittalk.models.animate_net import AnimateNet, Conditions
-from ..portraittalk.models.clip_net import MEAN
-from ..portraittalk.pipelines.prompt import edit_picture
 from ..portraittalk.progress import Progress
 from ..portraittalk.sampling.settings import check_settings, usual_settings
-from ..portraittalk.sampling.steps import epsilon_steps
 from ..portraittalk.types import Identity, Scales, image_size
-from ..portraittalk.weights.editor import assemble_editor
 from . import convert
 from .host import models
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, IdentitySocket
+
+if TYPE_CHECKING:
+    from ..portraittalk.models.animate_net import AnimateNet
 
 FACE, WHOLE = "around the face", "whole picture"
 
@@ -153,6 +151,12 @@ class IdentityEdit(io.ComfyNode):
         steps: int,
         seed: int,
     ) -> io.NodeOutput:
+        from ..portraittalk.models.animate_net import Conditions
+        from ..portraittalk.models.clip_net import MEAN
+        from ..portraittalk.pipelines.prompt import edit_picture
+        from ..portraittalk.sampling.steps import epsilon_steps
+        from ..portraittalk.weights.editor import assemble_editor
+
         editor = assemble_editor(
             models.unet_tensors(model), models.adapter_tensors(ip_adapter), models.unet_dtype(model)
         )

@@ -1,6 +1,7 @@
 """Imports point downwards only: what a room may import is written down here, and in docs/design.md."""
 
 import ast
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -69,3 +70,43 @@ def test_every_room_has_its_place():
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
     assert folders == {room for rooms in ROOMS for room in rooms} - set(GROUND)
     assert all(not set(one) & set(other) for one, other in combinations(ROOMS, 2))
+
+
+def imported_at_once(path: Path) -> list[Path | str]:
+    """What importing a file imports: files of the repository, and the names of other packages."""
+
+    def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+        for node in body:
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                continue
+            yield node
+            for inner in ("body", "orelse", "finalbody"):
+                if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    yield from statements(getattr(node, inner, []))
+
+    found: list[Path | str] = []
+    for node in statements(ast.parse(path.read_text(encoding="utf-8")).body):
+        if isinstance(node, ast.Import):
+            found += [alias.name.split(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.append((node.module or "").split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            names = [folder / alias.name for alias in node.names]
+            for place in (folder, *names):
+                found += [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found
+
+
+def test_comfyui_starts_without_waiting_for_diffusers():
+    """Its import takes seconds, so it waits for the first model: no import leads there from the nodes at once."""
+    reached: dict[Path, Path | None] = {path: None for path in (ROOT / "nodes").rglob("*.py")}
+    waiting = list(reached)
+    while waiting:
+        path = waiting.pop()
+        for target in imported_at_once(path):
+            if isinstance(target, Path) and target not in reached:
+                reached[target] = path
+                waiting.append(target)
+            assert target not in ("diffusers", "transformers", "accelerate"), f"{path} imports it for {reached[path]}"
+    assert len(reached) > 100

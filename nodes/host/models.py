@@ -4,27 +4,27 @@ import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import torch
-from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from ...portraittalk.errors import WeightsError
 from ...portraittalk.metrics.metric_nets import FOLDER as METRICS
-from ...portraittalk.pipelines.load import AnyPipeline, load_model, pipeline_class
-from ...portraittalk.pipelines.mini import MiniPipeline
 from ...portraittalk.types import SamplingSettings
 from ...portraittalk.weights.catalogue import PICKLED, PUBLIC, catalogue
 from ...portraittalk.weights.files import BUILT_IN, find_weights
 from ...portraittalk.weights.load import read_config
 from ...portraittalk.weights.public import read_public
 from .progress import check_cancelled
+
+if TYPE_CHECKING:
+    from ...portraittalk.pipelines.load import AnyPipeline
+    from ...portraittalk.pipelines.mini import MiniPipeline
 
 MODEL_FOLDER = "portraittalk"
 PUBLIC_FOLDER = "portraittalk_public"  # name of models/portraittalk/public in ComfyUI's front end
@@ -43,10 +43,10 @@ class PortraitTalk(nn.ModuleDict):
 class LoadedModel:
     """The value of a PORTRAITTALK_MODEL socket. ``patcher`` controls the device of the networks in ``model``."""
 
-    model: AnyPipeline
+    model: "AnyPipeline"
     patcher: comfy.model_patcher.ModelPatcher
 
-    def ready(self, frames: int = 1, working: int | None = None) -> AnyPipeline:
+    def ready(self, frames: int = 1, working: int | None = None) -> "AnyPipeline":
         """Move the model to its compute device and return it.
 
         ComfyUI frees memory for the activations of ``frames`` frames at a time, or ``working`` bytes if given.
@@ -76,6 +76,8 @@ def load(name_or_path: str | Path) -> LoadedModel:
 
     Models made of public weights use half precision unless the compute device is the CPU. Raises WeightsError.
     """
+    from ...portraittalk.pipelines.load import load_model, pipeline_class
+
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
     path = find_weights(name_or_path) if isinstance(name_or_path, str) else name_or_path
@@ -94,15 +96,20 @@ def _built_in() -> LoadedModel:
     return load(BUILT_IN)
 
 
-def built_in_model() -> MiniPipeline:
+def built_in_model() -> "MiniPipeline":
     """Return ``mini`` on its compute device, which supplies the motion network that models of public weights lack."""
+    from ...portraittalk.pipelines.mini import MiniPipeline
+
     model = _built_in().ready()
     assert isinstance(model, MiniPipeline)
     return model
 
 
-def cancel_between_blocks(model: AnyPipeline) -> None:
+def cancel_between_blocks(model: "AnyPipeline") -> None:
     """Check for cancellation before every block, because a denoising step of a large network takes seconds."""
+    from diffusers.models.attention import BasicTransformerBlock
+    from diffusers.models.resnet import ResnetBlock2D
+
     for network in model.modules().values():
         for module in network.modules():
             if isinstance(module, (BasicTransformerBlock, ResnetBlock2D)):

@@ -24,13 +24,17 @@ class ConverseOptions:
     audio: Annotated[
         list[Path],
         typer.Option(
-            help="What one person says, with silence where others speak; repeat the option for each person. All begin "
-            "with the video."
+            help="What one person says, repeat the option for each person. All begin with the video, "
+            "with silence where others speak, unless --in-turns is given."
         ),
     ]
     out: Annotated[
         Path, typer.Option(help="Output video; the suffix selects the format: .mp4, .webm, .gif, .webp, or .png.")
     ]
+    in_turns: Annotated[
+        bool,
+        typer.Option("--in-turns", help="Let each speech begin where the one before ends."),
+    ] = False
     face_index: Annotated[
         list[int] | None,
         typer.Option(
@@ -88,6 +92,8 @@ def converse(options: ConverseOptions) -> None:
     settings = chosen_settings(config, seed=options.seed, steps=options.steps)
     image = read_image(options.picture, options.max_size).flattened()
     sounds = [read_audio(file, duration=options.preview) for file in options.audio]
+    if options.in_turns:
+        sounds = conversation.in_turns(sounds)
     longest = max(frame_count(sound.samples, sound.sample_rate, options.fps) for sound in sounds)
     check_room(options.out, kind, image, longest)
     pipeline = Machine(options.device).load(path, config, settings, longest, image_size(image), 1)

@@ -30,6 +30,7 @@ from .shared import PipelineBase
 from .talk import Picture, TalkingFrames, check_inputs, talk
 
 SPOKEN = 0.25  # loudness from which somebody speaks
+TURN_SECONDS = 0.3  # of silence between two speakers
 SAME_FACE = 0.3  # IoU of two boxes above which they are one face
 
 Phrases = tuple[tuple[float, float], ...]
@@ -152,6 +153,19 @@ def merged(streams: Sequence[Iterator[Tensor]], pictures: Sequence[Tensor]) -> I
             frames = torch.where(more > change, chunk, frames)
             change = torch.maximum(change, more)
         yield frames
+
+
+def in_turns(speeches: Sequence[Audio], pause: float = TURN_SECONDS) -> list[Audio]:
+    """Return speeches that follow each other: each with silence before it until the one before has ended.
+
+    pause: silence between two speeches in seconds.
+    """
+    begin, turns = 0.0, []
+    for speech in speeches:
+        silence = round(begin * speech.sample_rate)
+        turns.append(Audio(pad(speech.waveform, (silence, 0)), speech.sample_rate) if silence else speech)
+        begin += speech.seconds + pause
+    return turns
 
 
 def faces_from_left(picture: Tensor, count: int, provider: FaceProvider | None = None) -> list[FaceChoice]:

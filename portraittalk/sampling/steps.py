@@ -5,12 +5,15 @@ velocity or noise, and latent consistency sampling (LCM).
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DDIMScheduler, LCMScheduler
 from torch import Tensor
 
 from ..config import AnimateNetConfig
+
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler
 
 TRAINING_STEPS = 1000
 BETAS = (0.0001, 0.02)
@@ -69,7 +72,7 @@ class Step:
         return self.add_next_noise(clean, eps)
 
 
-def noise_schedule(betas: tuple[float, float] = BETAS) -> DDIMScheduler:
+def noise_schedule(betas: tuple[float, float] = BETAS) -> "DDIMScheduler":
     """Return the schedule of training and sampling: velocity prediction, linear betas, zero terminal SNR.
 
     The last timestep is pure noise and timesteps are spaced from there ("trailing"), so even a single step starts from
@@ -77,6 +80,8 @@ def noise_schedule(betas: tuple[float, float] = BETAS) -> DDIMScheduler:
     The schedule of PortraitTalk's authors is not known; this one is our choice. Training uses its ``add_noise`` and
     ``get_velocity``. betas: first and last, before rescaling.
     """
+    from diffusers import DDIMScheduler
+
     return DDIMScheduler(
         num_train_timesteps=TRAINING_STEPS,
         beta_start=betas[0],
@@ -129,6 +134,8 @@ def epsilon_steps(net: AnimateNetConfig, steps: int, strength: float = 1.0) -> l
 
 
 def _ddim(net: AnimateNetConfig, steps: int, strength: float) -> list[Step]:
+    from diffusers import DDIMScheduler
+
     schedule = DDIMScheduler(
         TRAINING_STEPS, *net.betas, net.curve, clip_sample=False, set_alpha_to_one=False, steps_offset=1
     )
@@ -142,6 +149,8 @@ def _ddim(net: AnimateNetConfig, steps: int, strength: float) -> list[Step]:
 
 
 def _lcm(net: AnimateNetConfig, steps: int, strength: float) -> list[Step]:
+    from diffusers import LCMScheduler
+
     schedule = LCMScheduler(TRAINING_STEPS, *net.betas, net.curve, original_inference_steps=LCM_STEPS)
     remaining = max(int(LCM_STEPS * strength), 1)
     schedule.set_timesteps(min(steps, remaining), strength=remaining / LCM_STEPS)

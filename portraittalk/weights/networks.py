@@ -1,4 +1,7 @@
-"""Build the networks of a configuration; its kind decides which ones there are."""
+"""Build the networks of a configuration; its kind decides which ones there are.
+
+The networks are imported where they are built, because most are made of diffusers' layers, whose import takes seconds.
+"""
 
 from collections.abc import Mapping
 
@@ -6,15 +9,6 @@ import torch
 from torch import nn
 
 from ..config import PortraitTalkConfig
-from ..models.animate_net import AnimateNet
-from ..models.audio_modules import FaceProjection
-from ..models.autoencoder import Autoencoder, FastDecoder
-from ..models.clip_net import ClipIdentityNet, ClipImageNet, TextEncoder
-from ..models.face_basis import FaceBasis
-from ..models.identity_net import IdentityNet
-from ..models.motion_net import MotionNet
-from ..models.reference_net import ReferenceNet
-from ..models.speech_encoder import SpeechEncoder
 
 FACE_MOTION = ("motion_net", "basis")  # networks that generate motion and move landmarks
 
@@ -24,6 +18,9 @@ def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
 
     The name is also the prefix of the network's keys in a weights file.
     """
+    from ..models.animate_net import AnimateNet
+    from ..models.autoencoder import Autoencoder
+
     networks: dict[str, nn.Module] = {
         "autoencoder": Autoencoder(config.autoencoder),
         "animate_net": AnimateNet(config),
@@ -34,11 +31,19 @@ def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
 
 
 def _add_mini(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
+    from ..models.identity_net import IdentityNet
+
     networks["identity_net"] = IdentityNet(config.identity_net, config.animate_net.token_dim)
     _add_motion(networks, config)
 
 
 def _add_reference(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
+    from ..models.audio_modules import FaceProjection
+    from ..models.autoencoder import FastDecoder
+    from ..models.clip_net import ClipImageNet
+    from ..models.reference_net import ReferenceNet
+    from ..models.speech_encoder import SpeechEncoder
+
     networks["reference_net"] = ReferenceNet(config.animate_net, config.autoencoder.latent_channels)
     if config.makes_motion:
         networks["speech_encoder"] = SpeechEncoder(config.speech)
@@ -53,6 +58,9 @@ def _add_reference(networks: dict[str, nn.Module], config: PortraitTalkConfig) -
 
 
 def _add_prompt(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
+    from ..models.autoencoder import FastDecoder
+    from ..models.clip_net import ClipIdentityNet, TextEncoder
+
     assert config.clip is not None
     networks["identity_net"] = ClipIdentityNet(config.clip, config.animate_net.token_dim)
     networks["text_encoder"] = TextEncoder(config.clip)
@@ -63,6 +71,9 @@ def _add_prompt(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> N
 
 
 def _add_motion(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
+    from ..models.face_basis import FaceBasis
+    from ..models.motion_net import MotionNet
+
     networks["motion_net"], networks["basis"] = MotionNet(config), FaceBasis()
 
 

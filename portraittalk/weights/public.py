@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
-from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
 from ..errors import WeightsError
@@ -179,6 +178,8 @@ def _match_keys(
 
     Returns our key -> public tensor, and the mismatches: kind -> public keys.
     """
+    from diffusers.models.embeddings import SinusoidalPositionalEmbedding
+
     matched: dict[str, Tensor] = {}
     mismatches: dict[str, list[str]] = {MISSING: [], UNEXPECTED: [], MISSHAPED: []}
     used: set[str] = set()

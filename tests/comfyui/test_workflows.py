@@ -19,7 +19,8 @@ from portraittalk.types import Face
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "portraittalk" / "assets" / "demo"
 PUBLIC = {"animatediff", "echomimic"}  # these need files that are not here: see test_public_weights.py
-WORKFLOWS = sorted({path.stem for path in (ROOT / "example_workflows").glob("*.json")} - PUBLIC)
+SEVERAL = {"conversation"}  # several people, see its own test
+WORKFLOWS = sorted({path.stem for path in (ROOT / "example_workflows").glob("*.json")} - PUBLIC - SEVERAL)
 SAVERS = ("PortraitTalkSaveVideo", "SaveVideo")
 OLD = sorted((ROOT / "tests" / "comfyui" / "old_workflows").glob("*.json"))
 SECONDS = 2.0  # of the demo speech, whose whole length `make demo` renders
@@ -62,6 +63,26 @@ def test_workflows_of_former_versions_still_run(server: ComfyServer, path: Path)
     assert len(movie.frames) == 8 and movie.sound is not None
 
 
+def test_two_people_talk_one_after_the_other(server: ComfyServer) -> None:
+    portrait = Image.open(DEMO / "portrait.jpg")
+    pair = Image.new("RGB", (672, 384), "white")
+    pair.paste(portrait.resize((384, 384)), (288, 0))
+    pair.paste(portrait.resize((288, 288)), (0, 48))
+    prompt = load_prompt(ROOT / "example_workflows" / "conversation.json", server.object_info)
+    for node in prompt.values():
+        if node["class_type"] == "LoadImage":
+            pair.save(server.input / node["inputs"]["image"])
+        elif node["class_type"] == "PortraitTalkLoadAudio":
+            node["inputs"]["duration"] = 0.6
+    run = server.run(prompt)
+    (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
+    movie = read_movie(path)
+    assert movie.frames.shape[:3] == (round(25 * (0.6 + 0.3 + 0.6)), 384, 672)
+    mouth = movie.frames.std(0, dtype=np.float32).mean(-1)
+    assert mouth[:, :288].max() > 8 and mouth[:, 288:].max() > 8
+    assert movie.sound is not None and run.previews >= 3
+
+
 @pytest.fixture(scope="module")
 def movie(example: tuple[Prompt, Run, Path]) -> Movie:
     return read_movie(example[2])
@@ -69,7 +90,7 @@ def movie(example: tuple[Prompt, Run, Path]) -> Movie:
 
 def test_three_workflows_with_thumbnails() -> None:
     assert {"basic", "upscale", "core_nodes"} <= set(WORKFLOWS)
-    for name in (*WORKFLOWS, *PUBLIC):
+    for name in (*WORKFLOWS, *PUBLIC, *SEVERAL):
         with Image.open(ROOT / "example_workflows" / f"{name}.jpg") as thumbnail:
             assert min(thumbnail.size) >= 128
 

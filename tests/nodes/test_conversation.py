@@ -15,7 +15,7 @@ def couple(portrait):
 @pytest.fixture
 def converse(run, model, couple, speech):
     """converse(faces, **changed): runs the node on two people who both say the speech."""
-    settings = dict(prompts="a smile", seed=1, fps=25.0, head_motion=1.0, liveliness=1.0)
+    settings = dict(timing="together", prompts="a smile", seed=1, fps=25.0, head_motion=1.0, liveliness=1.0)
     given = dict(model=model, image=couple, audios={"audio0": speech, "audio1": speech}) | settings
     return lambda faces, **changed: run("PortraitTalkConversation", **(given | changed), faces=faces)
 
@@ -27,6 +27,14 @@ def test_both_people_move_and_both_voices_are_heard(converse, couple, speech):
     assert moved[:260].max() > 0.1 and moved[320:].max() > 0.1
     seconds = parts.audio["waveform"].shape[-1] / parts.audio["sample_rate"]
     assert seconds == pytest.approx(0.5, abs=0.06)
+
+
+def test_one_speaks_after_the_other(converse, speech):
+    parts = converse({"faces": "left to right"}, timing="one after the other")[0].get_components()
+    assert len(parts.images) == 33  # of 0.5, 0.3 and 0.5 s at 25 frames per second, rounded half up
+    wave, rate = parts.audio["waveform"][0].mean(0), parts.audio["sample_rate"]
+    first, pause, second = (wave[round(at * rate) : round((at + 0.2) * rate)].abs().max() for at in (0.1, 0.55, 0.95))
+    assert min(first, second) > 10 * pause
 
 
 def test_faces_and_prompts_that_do_not_fit_are_refused(converse, library, speech):

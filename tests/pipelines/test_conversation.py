@@ -9,7 +9,7 @@ from portraittalk.face.align import from_crop
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.face.select import FaceChoice
 from portraittalk.media.audio import Audio
-from portraittalk.pipelines.conversation import Speaker, converse, faces_from_left, merged
+from portraittalk.pipelines.conversation import Speaker, converse, faces_from_left, in_turns, merged
 from portraittalk.pipelines.talk import talk
 from portraittalk.types import SamplingSettings
 
@@ -69,6 +69,14 @@ def test_the_left_one_says_the_first_speech(talked):
     identities = [person.identity for person in talked[0].people]
     left, right = (float(from_crop(one.landmarks, one.crop)[:, 0].mean()) for one in identities)
     assert left < 288 < right
+
+
+def test_speeches_take_turns():
+    first, second, third = in_turns([tone(0.2), tone(0.3, rate=22050), tone(0.1)], pause=0.5)
+    assert first.seconds == pytest.approx(0.2)
+    assert second.sample_rate == 22050 and second.seconds == pytest.approx(1.0, abs=1e-4)
+    assert not second.waveform[:, : round(0.69 * 22050)].any() and second.waveform[:, round(0.71 * 22050) :].any()
+    assert third.seconds == pytest.approx(1.6, abs=1e-4)
 
 
 def test_a_change_belongs_to_who_made_it():
