@@ -15,16 +15,15 @@ from torch import Tensor
 
 from ..checks import check_real
 from ..errors import SettingsError
-from ..face.align import bounds, extract_crop, scale_of, to_crop
-from ..smooth import smoothstep
+from ..face.align import bounds, extract_crop, scale_of
 from ..types import Crop, Identity, Movable
 from .head import Box, Head
 from .lids import Lids, lids_of
+from .placement import Placement, sampled
 from .warp import show_sheets
 
 LARGEST_SCALE = 8.0  # of the pasted picture
 
-FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 Instead = tuple[Tensor, Tensor]
 PIXELS_AT_ONCE = 2**18  # pixels of the box, over all frames of a batch; small enough for the CPU's caches
 
@@ -138,7 +137,7 @@ class _Part:
         height, width = y1 - y0, x1 - x0
         self._crop = crop
         self._native_size = CropData(portrait, crop).native_size
-        self._placement = _Placement(crop, portrait, box)
+        self._placement = Placement(crop, portrait, box)
         self._picture = portrait[None, :, y0:y1, x0:x1].contiguous()
         self._source = _mirrored(portrait, box, margin)
         to_pixels = torch.linalg.inv(crop.matrix[:, :2].cpu().double()) * crop.size
@@ -149,7 +148,7 @@ class _Part:
         centres = torch.meshgrid(*along, indexing="xy")
         self._rest_grid = torch.stack(centres, -1).to(portrait)
         self._grid_to_square = 2 * torch.linalg.inv(self._flow_to_grid.double()).to(portrait)
-        self._at_rest = _sampled(self._source, self._rest_grid[None])
+        self._at_rest = sampled(self._source, self._rest_grid[None])
 
     def turned(self, offsets: Tensor, box: Box, within: bool) -> Tensor:
         """Return the grid (F, h, w, 2) of the positions in the box that its pixels show, in -1..1.
@@ -198,9 +197,9 @@ class _Part:
             grid = grid + offsets
         else:
             grid[:, rows, columns] += offsets
-        boxes = _sampled(self._source.expand(len(flow), -1, -1, -1), grid)
+        boxes = sampled(self._source.expand(len(flow), -1, -1, -1), grid)
         inner = boxes[:, :, rows, columns]
-        shown.mix_edges(inner, _sampled(self._source, edge_grid[None])[0])
+        shown.mix_edges(inner, sampled(self._source, edge_grid[None])[0])
         # Sampling is not exact even at rest, so the portrait sampled at rest is subtracted and the portrait added.
         boxes.sub_(self._at_rest).add_(self._picture)
         if blink is not None:
@@ -226,7 +225,7 @@ def paste_back(crops: Tensor, data: CropData, scale: float = 1.0) -> Tensor:
         )
     check_real("The scale of the pasted picture", scale, 1, LARGEST_SCALE)
     portrait, crop = _enlarged(data, scale)
-    placement = _Placement(crop, portrait)
+    placement = Placement(crop, portrait)
     difference = crops.to(portrait) - extract_crop(portrait, crop, crops.shape[-1])
     x0, y0, x1, y1 = bounds(crop)
     frames = portrait.expand(len(crops), -1, -1, -1).clone()
@@ -242,98 +241,6 @@ def pasted_crops(crops: Tensor, data: CropData) -> Tensor:
     """
     side = max(data.native_size, data.crop.size)
     return paste_back(F.interpolate(crops, (side, side), mode="bicubic").clamp(0, 1), data)
-
-
-class _Placement:
-    """Resampling of fields (F, C, n, n) on the crop's square, for any n, to the pixels of a box in the picture.
-
-    Fields are feathered to zero at the border of the square. Its methods take positions ``at`` in the square, (h, w, 2)
-    or (F, h, w, 2) in -1..1, that the pixels of the box show: ``grid``, or where a turned head has moved them.
-    """
-
-    def __init__(self, crop: Crop, like: Tensor, box: Box | None = None) -> None:
-        x0, y0, x1, y1 = bounds(crop) if box is None else box
-        columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
-        rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
-        points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
-        self.grid = (points / crop.size * 2 - 1).to(like)
-        self._side = crop.size / scale_of(crop)
-
-    def window(self) -> Tensor:
-        """Return the feather mask (h, w) at the pixels of the box: 1 inside the crop, 0 outside."""
-        inner = (1 - self.grid.abs().amax(-1)) / (2 * FADE)
-        return smoothstep(inner)
-
-    def inside(self, reach: float = 1.0) -> tuple[slice, slice]:
-        """Return the rows and columns of the box within ``reach`` of the middle of the square; 1 is its border."""
-        return _span(self.grid, -reach, reach, -reach, reach)
-
-    def flow(self, field: Tensor, at: Tensor) -> Tensor:
-        """Sample a field (F, C, n, n): (F, C, h, w)."""
-        at = at.expand(len(field), -1, -1, -1)
-        return _sampled(field * fade(field.shape[-1]).to(field), at, "bilinear", "zeros")
-
-    def add(self, field: Tensor, boxes: Tensor, at: Tensor | None = None) -> Tensor:
-        """Add a field to the pixels of the box (F, C, h, w) in place, processing only the pixels that change."""
-        size = field.shape[-1]
-        field = field * fade(size).to(field)
-        if size > self._side:  # downscaling needs antialiasing
-            size = max(round(self._side), 1)
-            field = F.interpolate(field, (size, size), mode="bicubic", antialias=True) * fade(size).to(field)
-        rows, columns, shown = self.part(field, self.grid if at is None else at, "bicubic")
-        boxes[:, :, rows, columns].add_(shown)
-        return boxes
-
-    def mix(self, picture: Tensor, share: Tensor, boxes: Tensor, at: Tensor) -> None:
-        """Blend a picture (F, 3, n, n) into the box (F, 3, h, w) in place, by a mask ``share`` (F, 1, n, n)."""
-        size = picture.shape[-1]
-        share = share * fade(size).to(share)
-        if size > self._side:
-            size = max(round(self._side), 1)
-            picture = F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
-            share = F.interpolate(share, (size, size), mode="bilinear", antialias=True)
-        rows, columns, share = self.part(share, at)
-        grid = at[..., rows, columns, :].expand(len(picture), -1, -1, -1)
-        if grid.numel():
-            shown = _sampled(picture, grid)
-            boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(shown, share)
-
-    def part(self, field: Tensor, at: Tensor, mode: str = "bilinear") -> tuple[slice, slice, Tensor]:
-        """Return the rows and columns of the box where a field (F, C, n, n) is not zero, and the field there."""
-        used = field.detach().abs().amax((0, 1)) > 0
-        rows, columns = self._reached(used, at) if used.any() else (slice(0, 0), slice(0, 0))
-        grid = at[..., rows, columns, :].expand(len(field), -1, -1, -1)
-        if not grid.numel():
-            return rows, columns, field.new_zeros((*field.shape[:2], *grid.shape[1:3]))
-        return rows, columns, _sampled(field, grid, mode, "zeros")
-
-    def _reached(self, used: Tensor, at: Tensor) -> tuple[slice, slice]:
-        """Return the rows and columns of the box that can be affected by the ``used`` cells (n, n) of a field."""
-        per_cell = 2 / used.shape[-1]
-        rows, columns = used.any(1).nonzero(), used.any(0).nonzero()
-        left, right = (columns.min().item() - 2) * per_cell - 1, (columns.max().item() + 3) * per_cell - 1
-        top, bottom = (rows.min().item() - 2) * per_cell - 1, (rows.max().item() + 3) * per_cell - 1
-        return _span(at, left, right, top, bottom)
-
-
-def _span(at: Tensor, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
-    """Return the rows and columns of positions (h, w, 2) or (F, h, w, 2) that reach into a rectangle."""
-    x, y = at.unbind(-1)
-    reached = (x > left) & (x < right) & (y > top) & (y < bottom)
-    if reached.ndim == 3:
-        reached = reached.any(0)
-    spans = []
-    for line in (reached.any(1), reached.any(0)):
-        indices = line.nonzero()[:, 0]
-        spans.append(slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0))
-    return spans[0], spans[1]
-
-
-def fade(size: int) -> Tensor:
-    """Return the feather mask (size, size): 1 inside the crop, smoothly down to exactly 0 in the outermost pixels."""
-    across = torch.arange(size)
-    rise = smoothstep(torch.minimum(across, across.flip(0)) / (FADE * size))
-    return rise[:, None] * rise
 
 
 def _enlarged(data: CropData, scale: float) -> tuple[Tensor, Crop]:
@@ -357,7 +264,3 @@ def _mirrored(portrait: Tensor, box: Box, margin: int) -> Tensor:
 
 def _centres(count: int) -> Tensor:
     return (torch.arange(count, dtype=torch.float64) + 0.5) / count * 2 - 1
-
-
-def _sampled(pixels: Tensor, grid: Tensor, mode: str = "bicubic", padding: str = "border") -> Tensor:
-    return F.grid_sample(pixels, grid, mode=mode, padding_mode=padding, align_corners=False)

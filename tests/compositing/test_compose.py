@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from portraittalk.compositing.compose import Compositor, CropData, fade, paste_back
+from portraittalk.compositing.compose import Compositor, CropData, paste_back
+from portraittalk.compositing.placement import fade
 from portraittalk.compositing.warp import warp
 from portraittalk.errors import SettingsError
 from portraittalk.face.align import aligned_crop, extract_crop
