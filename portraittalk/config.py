@@ -326,6 +326,15 @@ class FaceMeshConfig:
 
 
 @dataclass(frozen=True)
+class MatteConfig:
+    """The person matte, from upright views of the head of ``input_size`` pixels. widths: sides of the views in eye
+    distances; the first must contain what may move."""
+
+    input_size: int = 256
+    widths: tuple[float, ...] = (5.6, 7.5)
+
+
+@dataclass(frozen=True)
 class LookConfig:
     """LookNet, which gives a picture a look, and the reader that predicts looks from sentence embeddings of width
     ``dim``.

@@ -1,6 +1,7 @@
 """``portraittalk train face``: train the face networks on whole pictures and prepared clips.
 
 The order is pictures, drawn, driven, detector, mesh, expression, pack, heads; compare measures the shipped networks.
+matte converts the network that separates a person from the background.
 """
 
 from collections.abc import Iterator
@@ -212,6 +213,22 @@ def heads(
         for name, entropy in fit_heads(sources, networks, training, progress).items():
             typer.echo(f"{name}: mean cross-entropy {entropy:.4f}")
     save_face_networks(out, networks)
+
+
+@app.command()
+def matte(
+    teacher: Annotated[Path, typer.Argument(help="MediaPipe's selfie_segmentation.tflite.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+) -> None:
+    """Convert MediaPipe's selfie segmentation to the person matte, as shipped with the package."""
+    from ..face.matte import save_matte_net
+    from ..tensor_files import check_tensor_file
+    from ..training.face.matte import converted
+    from .options import check_exist
+
+    check_exist([teacher])
+    check_tensor_file(out, [teacher])
+    save_matte_net(out, converted(teacher))
 
 
 def _videos(clips: Path, leave_out: tuple[str, ...]) -> list[Path]:

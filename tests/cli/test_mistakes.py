@@ -103,6 +103,7 @@ MISTAKES = {
     "train face pack --detector missing --mesh other.safetensors --expression other.safetensors --out x.safetensors": (
         "no weights file at missing"
     ),
+    "train face matte missing.tflite --out x.safetensors": "missing.tflite does not exist",
     "train look net --out r --portraits folder": "no picture to train on in folder",
     "train look reader --out r --net other.safetensors --file x.safetensors": "other.safetensors misses keys",
     "train look check missing.png --audio s.wav": "missing.png does not exist",

@@ -1,0 +1,39 @@
+"""The guided filter, which gives a coarse mask the edges of the picture that it was made from."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def guided(mask: Tensor, picture: Tensor, radius: int, smoothest: float) -> Tensor:
+    """Filter a mask (1, h, w) by a picture (3, h, w) in 0..1 (He, Sun and Tang 2010).
+
+    In every window of ``radius`` pixels about a pixel the mask becomes an affine function of the colours. smoothest:
+    variance of colours below which the mask is only smoothed.
+    """
+    slope, offset = guided_maps(mask, picture, radius, smoothest)
+    return (slope * picture).sum(0, keepdim=True) + offset
+
+
+def guided_maps(mask: Tensor, picture: Tensor, radius: int, smoothest: float) -> tuple[Tensor, Tensor]:
+    """Return the filter's affine functions, slope (3, h, w) and offset (1, h, w); they may be upsampled to a larger
+    version of the picture (He and Sun 2015)."""
+    channels = [(a, b) for a in range(3) for b in range(a, 3)]
+    products = torch.stack([picture[a] * picture[b] for a, b in channels])
+    means = _mean(torch.cat((picture, mask, picture * mask, products)), radius)
+    colours, mean, cross, squares = means.split((3, 1, 3, len(channels)))
+    covariance = picture.new_empty(*picture.shape[1:], 3, 3)
+    for (a, b), square in zip(channels, squares, strict=True):
+        covariance[..., a, b] = covariance[..., b, a] = square - colours[a] * colours[b]
+    covariance += smoothest * torch.eye(3).to(picture)
+    wanted = (cross - colours * mean).permute(1, 2, 0)[..., None]
+    slope = torch.linalg.solve(covariance, wanted)[..., 0].permute(2, 0, 1)
+    offset = mean - (slope * colours).sum(0, keepdim=True)
+    averaged = _mean(torch.cat((slope, offset)), radius)
+    return averaged[:3], averaged[3:]
+
+
+def _mean(planes: Tensor, radius: int) -> Tensor:
+    """Return the means of planes (C, h, w) over windows of ``radius`` pixels to each side."""
+    kernel = 2 * radius + 1
+    return F.avg_pool2d(planes[None], kernel, 1, radius, count_include_pad=False)[0]
