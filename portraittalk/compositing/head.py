@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..face import topology as mesh
 from ..face.align import from_crop, scale_of, to_crop
+from ..face.matte import person_matte
 from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis
 from ..motion.geometry import CAMERA, NECK, rotation_angles, rotation_matrix
@@ -22,14 +23,14 @@ from ..types import Crop, Identity
 CELLS = 64  # of the field, along the longer side of the head's box
 HEAD = 1.35  # half axes of the head's ellipse, relative to those of the face oval
 RAISED = 0.12  # centre of the ellipse above that of the oval, in half heights of the oval
-AROUND, AWAY = 1.1, 1.85  # radii of the ellipse at which the motion begins to fade, and has faded
+AROUND, AWAY = 1.2, 1.85  # radii of the ellipse at which the motion begins to fade, and has faded
 SHOULDERS = 1.15  # heights of the oval below the chin at which the motion has faded
 DEPTH = 1.1  # eye distances from the plane of the ears to the middle of the ellipsoid
 SOFT = 0.15  # softness of the ellipsoid's border
 FINE = 0.16  # eye distances over which the depth of landmarks is averaged
 LIMITS = (20.0, 28.0, 45.0)  # degrees of pitch, yaw and roll at which a photograph can still be shown
 FARTHEST = 0.6  # eye distances that a part of the head moves, at most
-ROUNDS = 8  # of the fixed-point iteration that inverts the motion
+COARSE_ROUNDS, FINE_ROUNDS = 6, 2  # of the fixed-point iteration that inverts the motion
 
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the picture
@@ -45,6 +46,7 @@ class Head:
     def __init__(self, identity: Identity, basis: FaceBasis) -> None:
         landmarks = identity.landmarks.float()
         crop = identity.crop
+        self._photograph, self._in_picture = identity.portrait, from_crop(landmarks, crop)
         facing, size, offset = rigid_fit(basis.mean.to(landmarks), landmarks)
         self._facing, self._eye, self._middle = facing, size, offset
         self.box = head_box(landmarks, crop)
@@ -55,7 +57,16 @@ class Head:
         self.depth = depth_of(landmarks, self.at, float(size))  # (h, w)
         self.share = _share(landmarks, self.at)  # (h, w)
         self._fields = torch.stack((self.share, self.depth))
+        # The cells are a regular grid of the picture, and the crop is a similarity of it.
+        first = self.at[0, 0]
+        along = torch.stack((self.at[0, -1] - first, self.at[-1, 0] - first), 1)
+        self._to_grid = 2 * along / along.square().sum(0)
+        self._grid_offset = -1 - first @ self._to_grid
         self._pivot = offset + size * (facing @ landmarks.new_tensor(NECK))
+
+    def matte(self, box: Box) -> Tensor:
+        """Return how much of each pixel of a box of the picture the person covers: (1, h, w) in 0..1."""
+        return person_matte(self._photograph, self._in_picture, box)
 
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
@@ -63,35 +74,40 @@ class Head:
         pose: (F, 6), rotation and translation of a ``MotionTrack``; ``within_limits`` applies.
         """
         pose = torch.cat((within_limits(pose[:, :3], self._facing), pose[:, 3:]), 1)
+        motion = self._motion(pose)
+        # The iteration that inverts the motion begins on every other cell, where it costs a quarter.
+        coarse = self.at[::2, ::2]
+        found = self._inverted(coarse, torch.zeros_like(coarse).expand(len(pose), -1, -1, -1), motion, COARSE_ROUNDS)
+        size = tuple(2 * n - 1 for n in coarse.shape[:2])
+        between = F.interpolate(found.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=True)
+        beyond = [n - m for n, m in zip(self.at.shape[:2], size, strict=True)]
+        guess = F.pad(between, (0, beyond[1], 0, beyond[0]), mode="replicate").permute(0, 2, 3, 1)
+        return self._inverted(self.at, guess, motion, FINE_ROUNDS).permute(0, 3, 1, 2)
+
+    def _motion(self, pose: Tensor) -> Tensor:
+        """Return the matrices (F, 4, 2) that map (x, y, depth, 1) of the surface to how far it moves."""
         turn = self._facing @ rotation_matrix(pose[:, :3]) @ self._facing.T  # (F, 3, 3), in the axes of the crop
-        nearness = (CAMERA / (CAMERA + pose[:, 5]))[:, None, None, None]
-        shift = (self._eye * pose[:, 3:5])[:, None, None]
-        shown = self.at.expand(len(pose), -1, -1, -1)
-        for _ in range(ROUNDS):
-            shown = self.at - self._displacement(shown, turn, nearness, shift)
-        return (shown - self.at).permute(0, 3, 1, 2)
+        nearness = (CAMERA / (CAMERA + pose[:, 5]))[:, None]
+        onto = turn[:, :2]  # (F, 2, 3)
+        centre = nearness * (self._pivot[:2] - self._middle[:2] - onto @ self._pivot) + self._middle[:2]
+        linear = nearness[..., None] * onto - torch.eye(2, 3).to(onto)
+        return torch.cat((linear, (centre + self._eye * pose[:, 3:5])[..., None]), 2).transpose(1, 2)
 
-    def _displacement(self, at: Tensor, turn: Tensor, nearness: Tensor, shift: Tensor) -> Tensor:
-        """Return how far the surface at positions (F, h, w, 2) of the portrait moves: (F, h, w, 2).
+    def _inverted(self, at: Tensor, offsets: Tensor, motion: Tensor, rounds: int) -> Tensor:
+        """Return the offsets (F, h, w, 2) from positions (h, w, 2) to what is shown there, better by some rounds."""
+        for _ in range(rounds):
+            shown = at + offsets
+            share, depth = self.sampled(self._fields.expand(len(shown), -1, -1, -1), shown).unbind(-1)
+            surface = torch.cat((shown, depth[..., None], torch.ones_like(depth)[..., None]), -1)  # (F, h, w, 4)
+            moved = (surface.flatten(1, 2) @ motion).view_as(shown)
+            offsets = -share[..., None] * moved
+        return offsets
 
-        turn: (F, 3, 3) rotation in the axes of the crop. nearness: (F, 1, 1, 1) enlargement. shift: (F, 1, 1, 2).
-        """
-        share, depth = self._sampled(at).unbind(1)
-        points = torch.cat((at, depth[..., None]), -1)  # (F, h, w, 3)
-        turned = torch.einsum("fij,fhwj->fhwi", turn, points - self._pivot) + self._pivot - self._middle
-        moved = nearness * turned[..., :2] + self._middle[:2] + shift
-        return share[..., None] * (moved - at)
-
-    def _sampled(self, at: Tensor) -> Tensor:
-        """Return share and depth (F, 2, h, w) at positions (F, h, w, 2), in crop pixels."""
-        first = self.at[0, 0]
-        # The cells are a regular grid of the picture, and the crop is a similarity of it.
-        across, down = self.at[0, -1] - first, self.at[-1, 0] - first
-        relative = at - first
-        x = (relative @ across) / across.square().sum()
-        y = (relative @ down) / down.square().sum()
-        grid = torch.stack((x, y), -1) * 2 - 1
-        return F.grid_sample(self._fields.expand(len(at), -1, -1, -1), grid, padding_mode="border", align_corners=True)
+    def sampled(self, fields: Tensor, at: Tensor) -> Tensor:
+        """Sample fields (F, C, n, m) over the cells at positions (F, ..., 2), in crop pixels: (F, ..., C)."""
+        grid = torch.addmm(self._grid_offset, at.reshape(-1, 2), self._to_grid).view(len(at), -1, 1, 2)
+        found = F.grid_sample(fields, grid, padding_mode="border", align_corners=True)
+        return found[..., 0].transpose(1, 2).reshape(*at.shape[:-1], -1)
 
 
 def within_limits(rotation: Tensor, facing: Tensor) -> Tensor:
@@ -160,6 +176,11 @@ def head_box(landmarks: Tensor, crop: Crop) -> Box:
     height, width = crop.image_size
     (x0, y0), (x1, y1) = pixels.amin(0).floor().long().tolist(), pixels.amax(0).ceil().long().tolist()
     return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+
+
+def joined(first: Box, second: Box) -> Box:
+    """Return the smallest box that contains both."""
+    return (*map(min, first[:2], second[:2]), *map(max, first[2:], second[2:]))  # type: ignore[return-value]  # four
 
 
 def _cells(box: Box) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """Resampling of what is known on the aligned crop's square to the pixels of the picture."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,6 +11,9 @@ from ..smooth import smoothstep
 from ..types import Crop
 from .head import Box
 
+Slices = tuple[slice, slice]  # rows and columns
+Span = tuple[float, float, float, float]
+STILL: Span = (0.0, 0.0, 0.0, 0.0)
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 
 
@@ -25,6 +30,10 @@ class Placement:
         rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
         points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
         self.grid = (points / crop.size * 2 - 1).to(like)
+        # The inverse, from the square to places in the box.
+        inverse = torch.linalg.inv(crop.matrix[:, :2].double().cpu()) * (crop.size / 2)
+        middle = inverse @ (1 - 2 * crop.matrix[:, 2].double().cpu() / crop.size) - torch.tensor((x0, y0)).double()
+        self._to_box = torch.cat((inverse, middle[:, None]), 1).tolist()
         self._side = crop.size / scale_of(crop)
 
     def window(self) -> Tensor:
@@ -32,27 +41,56 @@ class Placement:
         inner = (1 - self.grid.abs().amax(-1)) / (2 * FADE)
         return smoothstep(inner)
 
-    def inside(self, reach: float = 1.0) -> tuple[slice, slice]:
-        """Return the rows and columns of the box within ``reach`` of the middle of the square; 1 is its border."""
-        return span(self.grid, -reach, reach, -reach, reach)
+    def inside(self, span: Span, shift: Span = STILL, of: Slices | None = None) -> Slices:
+        """Return the rows and columns of the box, or of these ``of`` it, that can look into a part of the square.
+
+        span: x0, x1, y0 and y1 of the part. shift: least and largest offset along x, and along y, from where a pixel is
+        to where it looks.
+        """
+        left, right, top, bottom = span[0] - shift[1], span[1] - shift[0], span[2] - shift[3], span[3] - shift[2]
+        corners = [(left, top), (right, top), (left, bottom), (right, bottom)]
+        (xx, xy, x_offset), (yx, yy, y_offset) = self._to_box
+        columns = [xx * x + xy * y + x_offset for x, y in corners]
+        rows = [yx * x + yy * y + y_offset for x, y in corners]
+        whole = (slice(0, self.grid.shape[0]), slice(0, self.grid.shape[1])) if of is None else of
+        found = []
+        for places, within in zip((rows, columns), whole, strict=True):
+            start = min(max(math.floor(min(places)), within.start), within.stop)
+            stop = max(min(math.ceil(max(places)), within.stop), start)
+            found.append(slice(start - within.start, stop - within.start) if of else slice(start, stop))
+        return found[0], found[1]
 
     def flow(self, field: Tensor, at: Tensor) -> Tensor:
         """Sample a field (F, C, n, n): (F, C, h, w)."""
         at = at.expand(len(field), -1, -1, -1)
         return sampled(field * fade(field.shape[-1]).to(field), at, "bilinear", "zeros")
 
-    def add(self, field: Tensor, boxes: Tensor, at: Tensor | None = None) -> Tensor:
-        """Add a field to the pixels of the box (F, C, h, w) in place, processing only the pixels that change."""
+    def add(
+        self,
+        field: Tensor,
+        boxes: Tensor,
+        at: Tensor | None = None,
+        of: Slices | None = None,
+        shift: Span = STILL,
+        mode: str = "bicubic",
+    ) -> Tensor:
+        """Add a field to the pixels of the box (F, C, h, w) in place, processing only the pixels that change.
+
+        at, of: where these pixels look, and which rows and columns they are, if not those of the whole box. shift: see
+        ``inside``.
+        """
         size = field.shape[-1]
         field = field * fade(size).to(field)
         if size > self._side:  # downscaling needs antialiasing
             size = max(round(self._side), 1)
             field = F.interpolate(field, (size, size), mode="bicubic", antialias=True) * fade(size).to(field)
-        rows, columns, shown = self.part(field, self.grid if at is None else at, "bicubic")
+        rows, columns, shown = self.part(field, self.grid if at is None else at, mode, of, shift)
         boxes[:, :, rows, columns].add_(shown)
         return boxes
 
-    def mix(self, picture: Tensor, share: Tensor, boxes: Tensor, at: Tensor) -> None:
+    def mix(
+        self, picture: Tensor, share: Tensor, boxes: Tensor, at: Tensor, of: Slices | None = None, shift: Span = STILL
+    ) -> None:
         """Blend a picture (F, 3, n, n) into the box (F, 3, h, w) in place, by a mask ``share`` (F, 1, n, n)."""
         size = picture.shape[-1]
         share = share * fade(size).to(share)
@@ -60,41 +98,36 @@ class Placement:
             size = max(round(self._side), 1)
             picture = F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
             share = F.interpolate(share, (size, size), mode="bilinear", antialias=True)
-        rows, columns, share = self.part(share, at)
+        rows, columns, share = self.part(share, at, "bilinear", of, shift)
         grid = at[..., rows, columns, :].expand(len(picture), -1, -1, -1)
         if grid.numel():
             shown = sampled(picture, grid)
             boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(shown, share)
 
-    def part(self, field: Tensor, at: Tensor, mode: str = "bilinear") -> tuple[slice, slice, Tensor]:
+    def part(
+        self, field: Tensor, at: Tensor, mode: str = "bilinear", of: Slices | None = None, shift: Span = STILL
+    ) -> tuple[slice, slice, Tensor]:
         """Return the rows and columns of the box where a field (F, C, n, n) is not zero, and the field there."""
         used = field.detach().abs().amax((0, 1)) > 0
-        rows, columns = self._reached(used, at) if used.any() else (slice(0, 0), slice(0, 0))
+        rows, columns = slice(0, 0), slice(0, 0)
+        if used.any():
+            rows, columns = self.inside(_span_of(used), shift, of)
         grid = at[..., rows, columns, :].expand(len(field), -1, -1, -1)
         if not grid.numel():
             return rows, columns, field.new_zeros((*field.shape[:2], *grid.shape[1:3]))
         return rows, columns, sampled(field, grid, mode, "zeros")
 
-    def _reached(self, used: Tensor, at: Tensor) -> tuple[slice, slice]:
-        """Return the rows and columns of the box that can be affected by the ``used`` cells (n, n) of a field."""
-        per_cell = 2 / used.shape[-1]
-        rows, columns = used.any(1).nonzero(), used.any(0).nonzero()
-        left, right = (columns.min().item() - 2) * per_cell - 1, (columns.max().item() + 3) * per_cell - 1
-        top, bottom = (rows.min().item() - 2) * per_cell - 1, (rows.max().item() + 3) * per_cell - 1
-        return span(at, left, right, top, bottom)
 
-
-def span(at: Tensor, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
-    """Return the rows and columns of positions (h, w, 2) or (F, h, w, 2) that reach into a rectangle."""
-    x, y = at.unbind(-1)
-    reached = (x > left) & (x < right) & (y > top) & (y < bottom)
-    if reached.ndim == 3:
-        reached = reached.any(0)
-    spans = []
-    for line in (reached.any(1), reached.any(0)):
-        indices = line.nonzero()[:, 0]
-        spans.append(slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0))
-    return spans[0], spans[1]
+def _span_of(used: Tensor) -> Span:
+    """Return the part of the square that can be affected by the ``used`` cells (n, n) of a field."""
+    per_cell = 2 / used.shape[-1]
+    rows, columns = used.any(1).nonzero()[:, 0].tolist(), used.any(0).nonzero()[:, 0].tolist()
+    return (
+        (columns[0] - 2) * per_cell - 1,
+        (columns[-1] + 3) * per_cell - 1,
+        (rows[0] - 2) * per_cell - 1,
+        (rows[-1] + 3) * per_cell - 1,
+    )
 
 
 def fade(size: int) -> Tensor:

@@ -147,3 +147,18 @@ def test_crops_are_turned_within_the_crop_only(compositor, identity):
         [difference[..., side, :].flatten() for side in (0, -1)] + [difference[..., side].flatten() for side in (0, -1)]
     )
     assert rim.max() < 0.02
+
+
+def test_the_background_beside_the_head_stands_still(compositor, identity, head):
+    """Where the person neither is nor comes, not a pixel changes; before there was a matte, the wall moved with it."""
+    height, width = identity.portrait.shape[1:]
+    matte = head.matte((0, 0, width, height))
+    reach = round(head.farthest / 2)
+    near = torch.nn.functional.max_pool2d((matte > 0.01).float(), 2 * reach + 1, 1, reach)[0] > 0
+    x0, y0, x1, y1 = head.box
+    beside = torch.zeros_like(near)
+    beside[y0:y1, x0:x1] = ~near[y0:y1, x0:x1]
+    assert beside.sum() > 1000
+    change = (compositor(*still(len(POSES)), pose=POSES) - identity.portrait).abs().amax(1)
+    assert change[:, beside].max() < 0.004
+    assert change[:, matte[0] > 0.9].max() > 0.1

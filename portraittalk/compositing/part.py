@@ -1,0 +1,261 @@
+"""The part of a picture that the frames of a portrait can change, and how it is drawn.
+
+Positions are those of the aligned crop's square, -1..1. A pixel of a frame looks at where the turned head has come from
+and, there, at where the expression has come from; both fields are smooth and known on coarse grids. Only pixels near
+the person are sampled, because the others show the background, which stands still.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..face.align import bounds, scale_of
+from ..types import Crop
+from .backdrop import Backdrop
+from .head import Box
+from .lids import Lids
+from .placement import Placement, Slices, Span, sampled
+from .warp import SHEETS, show_sheets
+
+Instead = tuple[Tensor, Tensor]
+SUPPORT = 3  # pixels around a position that bicubic sampling reads
+ROWS = 48  # of a band
+SAME = 1e-4  # difference of sheets, in sides of the crop, that does not count
+INSIDE = 1.5  # cells around an opening in which what is behind it may be seen
+
+
+class Part:
+    """The part of a picture, a pixel box, that the frames of a portrait can change.
+
+    margin: pixels around the box that its frames can show; beyond the border of the picture, it is mirrored. backdrop:
+    what stands still behind the person; without it everything moves. turning: box of the head that can turn, within.
+    """
+
+    def __init__(
+        self,
+        portrait: Tensor,
+        crop: Crop,
+        box: Box,
+        margin: int = 0,
+        backdrop: Backdrop | None = None,
+        turning: Box | None = None,
+    ) -> None:
+        self.box = x0, y0, x1, y1 = box
+        self._crop = crop
+        self._native_size = max(math.ceil(crop.size / scale_of(crop) - 1e-3), 1)
+        self._placement = Placement(crop, portrait, box)
+        self._picture = portrait[None, :, y0:y1, x0:x1].contiguous()
+        layers, first = (portrait, (0, 0)) if backdrop is None else (backdrop.layers, backdrop.box[:2])
+        source = _mirrored(layers, first, portrait, box, margin)
+        height, width = source.shape[-2:]
+        self._source = source[:, :3].contiguous()
+        self._share = source[:, 3:].contiguous()  # of the background, if there is one
+        self._background = None if backdrop is None else backdrop.within(box).contiguous()
+        self._distance = None if backdrop is None else backdrop.distance(box)
+        self._rest = self._placement.grid.movedim(-1, 0).contiguous()  # (2, h, w)
+        self._turning = None
+        if turning is not None:
+            self._turning = slice(turning[1] - y0, turning[3] - y0), slice(turning[0] - x0, turning[2] - x0)
+            self._interpolation: dict[tuple[int, int], Tensor] = {}
+        self._changing = torch.zeros(self._picture.shape[-2:], dtype=torch.bool, device=portrait.device)
+        cx0, cy0, cx1, cy1 = bounds(crop)
+        self._changing[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0] = True
+        if self._turning is not None:
+            self._changing[self._turning] = True
+        # The positions in the sampled source, in -1..1, are an affine function of those in the square.
+        size = portrait.new_tensor((width, height)).double()
+        to_pixels = torch.linalg.inv(crop.matrix[:, :2].to(size)) * (crop.size / 2)
+        corner = size.new_tensor((x0 - margin, y0 - margin))
+        offset = to_pixels @ (1 - 2 * crop.matrix[:, 2].to(size) / crop.size) - corner
+        self._to_source = torch.cat((2 / size[:, None] * to_pixels, (2 / size * offset - 1)[:, None]), 1).tolist()
+        self._bands: dict[int, list[Slices]] = {}
+        # Sampling is not exact even at rest: what it takes from the picture is given back.
+        self._correction = self._picture - self._colours(self._rest[None], slice(None), slice(None))
+
+    def draw(
+        self,
+        boxes: Tensor,
+        flow: Tensor,
+        residual: Tensor,
+        instead: Instead | None,
+        turn: Tensor | None,
+        within: bool,
+        blink: tuple[Lids, Tensor] | None,
+    ) -> None:
+        """Draw the box (F, 3, h, w) in 0..1 of frames that are still the portrait, in place.
+
+        turn: (F, 2, n, m) from ``Head.offsets``, or None for the portrait's pose. within: only the crop may change.
+        blink: lids and their closure (F, 2).
+        """
+        positions = self._rest.expand(len(flow), -1, -1, -1)
+        shift = (0.0, 0.0, 0.0, 0.0)
+        reach = 0.0
+        if turn is not None:
+            turn = turn * (2 / self._crop.size)
+            positions, shift = self._turned(turn, within), _extent(turn)
+            reach = _farthest(turn)
+        rows, columns = self._placement.inside((-1, 1, -1, 1), shift)
+        at = positions[:, :, rows, columns].permute(0, 2, 3, 1).contiguous()
+        above = self._placement.flow(flow[:, :2], at)  # (F, 2, h, w)
+        offsets, edges = above, []
+        for window in _where_sheets_differ(flow):
+            down, across = self._placement.inside(window, shift, (rows, columns))
+            shown = show_sheets(self._placement.flow(flow, at[:, down, across]), self._native_size)
+            if offsets is above:
+                offsets = above.clone()
+            offsets[:, :, down, across] = shown.offsets
+            number, ys, xs = shown.edges
+            if len(number):
+                base = at[:, down, across][number, ys, xs, None]  # (K, 1, 2)
+                place = (number, ys + (rows.start + down.start), xs + (columns.start + across.start))
+                edges.append((place, base + 2 * shown.edge_offsets, shown.shares))
+        looked = positions if turn is not None else positions.clone()
+        looked[:, :, rows, columns] += 2 * offsets
+        farthest = (reach + _farthest(2 * flow[:, : 2 * SHEETS])) * self._native_size / 2
+        for down, across in self._within(farthest):
+            colours = self._colours(looked[..., down, across], down, across)
+            boxes[..., down, across] = colours.add_(self._correction[..., down, across])
+        for place, positions_of_sheets, shares in edges:
+            self._mix_edges(boxes, place, positions_of_sheets, shares)
+        inner = boxes[:, :, rows, columns]
+        if blink is not None:
+            lids, closure = blink
+            lids.close(inner, (at.movedim(-1, -3) + 1) / 2 + above, closure)
+        self._placement.add(residual, inner, at, (rows, columns), shift, "bilinear")
+        if instead is not None:
+            self._placement.mix(*instead, inner, at, (rows, columns), shift)
+        boxes.clamp_(0, 1)
+
+    def _turned(self, turn: Tensor, within: bool) -> Tensor:
+        """Return the positions (F, 2, h, w) that pixels look at when the head turns by offsets (F, 2, n, m)."""
+        assert self._turning is not None  # only parts with a head are turned
+        rows, columns = self._turning
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        # Two matrix products are several times faster than torch's interpolation.
+        across, down = (
+            self._interpolating(n, m) for n, m in zip((turn.shape[3], turn.shape[2]), size[::-1], strict=True)
+        )
+        fine = down @ (turn @ across.T)
+        if within:
+            fine = fine * self._placement.window()[rows, columns]
+        if size == tuple(self._rest.shape[1:]):
+            return fine.add_(self._rest)
+        positions = self._rest.repeat(len(turn), 1, 1, 1)
+        positions[:, :, rows, columns] += fine
+        return positions
+
+    def _interpolating(self, coarse: int, fine: int) -> Tensor:
+        """Return the matrix (fine, coarse) of linear interpolation between values at both ends of a line."""
+        if (coarse, fine) not in self._interpolation:
+            line = F.interpolate(torch.eye(coarse)[None], fine, mode="linear", align_corners=True)[0].T
+            self._interpolation[coarse, fine] = line.to(self._picture)
+        return self._interpolation[coarse, fine]
+
+    def _within(self, farthest: float) -> list[Slices]:
+        """Return the bands, rows and their columns, that can show something else when nothing moves further than some
+        pixels."""
+        reach = 4
+        while reach < farthest:
+            reach *= 2
+        if reach not in self._bands:
+            changing = self._changing
+            if self._distance is not None:
+                changing = changing & (self._distance <= reach + SUPPORT)
+            self._bands[reach] = []
+            for start in range(0, len(changing), ROWS):
+                lines = changing[start : start + ROWS]
+                columns = lines.any(0).nonzero()[:, 0]
+                if len(columns):
+                    rows, span = slice(start, start + len(lines)), slice(int(columns[0]), int(columns[-1]) + 1)
+                    self._bands[reach].append((rows, span))
+        return self._bands[reach]
+
+    def _colours(self, positions: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Return the colours (F, 3, h, w) that rows and columns of the box show at positions (F, 2, h, w)."""
+        person, share = self._sampled(positions)
+        return person if self._background is None else person.addcmul_(share, self._background[:, rows, columns])
+
+    def _sampled(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Sample the source at positions (F, 2, h, w) in the square: the person's part (F, 3, h, w), or everything if
+        there is no background, and the background's share (F, 1, h, w) or nothing."""
+        x, y = positions.unbind(1)
+        (xx, xy, right), (yx, yy, down) = self._to_source
+        grid = torch.stack((_linear(x, y, xx, xy, right), _linear(x, y, yx, yy, down)), -1)
+        person = sampled(self._source.expand(len(grid), -1, -1, -1), grid)
+        if self._background is None:
+            return person, person[:, :0]
+        return person, sampled(self._share.expand(len(grid), -1, -1, -1), grid, "bilinear")
+
+    def _mix_edges(
+        self, boxes: Tensor, place: tuple[Tensor, Tensor, Tensor], positions: Tensor, shares: Tensor
+    ) -> None:
+        """Set pixels that several sheets share, at places (frame, row and column, (K,) each) of the box, in place.
+
+        positions: (K, 3, 2) that each sheet shows there. shares: (K, 3) of the sheets.
+        """
+        number, ys, xs = place
+        person, share = self._sampled(positions.permute(2, 0, 1)[None])  # (1, 3, K, 3), (1, 1, K, 3)
+        mixed = (person * shares).sum(-1)
+        if self._background is not None:
+            mixed = mixed + (share * shares).sum(-1) * self._background[:, ys, xs]
+        boxes[number, :, ys, xs] = (mixed[0] + self._correction[0, :, ys, xs]).T
+
+
+def _linear(x: Tensor, y: Tensor, along: float, across: float, offset: float) -> Tensor:
+    """Return ``along * x + across * y + offset``."""
+    result = x * along
+    if across:
+        result.add_(y, alpha=across)
+    return result.add_(offset)
+
+
+def _extent(turn: Tensor) -> tuple[float, float, float, float]:
+    """Return least and largest offset along x, and along y, of offsets (F, 2, n, m) that fade to 0."""
+    low, high = turn.amin((0, 2, 3)).clamp_max(0).tolist(), turn.amax((0, 2, 3)).clamp_min(0).tolist()
+    return low[0], high[0], low[1], high[1]
+
+
+def _farthest(offsets: Tensor) -> float:
+    """Return a bound of the length of offsets (F, 2 n, h, w)."""
+    return math.sqrt(2) * float(offsets.abs().max())
+
+
+def _where_sheets_differ(flow: Tensor) -> list[Span]:
+    """Return the parts of the square, x0, x1, y0 and y1 in -1..1, in which a flow (F, 8, g, g) has several sheets.
+
+    Eyes and mouth are apart, unless the rows between them differ as well.
+    """
+    above, others = flow[:, None, :2], flow[:, 2 : 2 * SHEETS].unflatten(1, (SHEETS - 1, 2))
+    inside = torch.maximum(flow[:, 6], flow[:, 7]) < INSIDE / flow.shape[-1]
+    separate = ((above - others[:, :1]).abs().amax((1, 2)) > SAME) | (
+        inside & ((above - others[:, 1:]).abs().amax((1, 2)) > SAME)
+    )
+    separate = separate.any(0)  # (g, g)
+    rows = separate.any(1).tolist()
+    windows, start = [], None
+    for row, differs in enumerate([*rows, False]):
+        if differs and start is None:
+            start = row
+        elif not differs and start is not None:
+            columns = separate[start:row].any(0).nonzero()[:, 0]
+            windows.append((int(columns[0]), int(columns[-1]) + 1, start, row))
+            start = None
+    per_cell = 2 / flow.shape[-1]
+    return [tuple((at + beyond) * per_cell - 1 for at, beyond in zip(w, (-1, 1, -1, 1), strict=True)) for w in windows]  # type: ignore[misc]  # four
+
+
+def _mirrored(pixels: Tensor, corner: tuple[int, int], portrait: Tensor, box: Box, margin: int) -> Tensor:
+    """Return the box of a picture with a margin, mirrored at the borders of the picture: (1, C, h, w).
+
+    pixels: (C, n, m) of a part of the picture ``portrait`` (3, H, W) whose upper left pixel is ``corner`` (x, y).
+    """
+    x0, y0, x1, y1 = box
+    rows, columns = torch.arange(y0 - margin, y1 + margin), torch.arange(x0 - margin, x1 + margin)
+    height, width = portrait.shape[-2:]
+    for places, size in ((rows, height), (columns, width)):
+        places.copy_(torch.where(places < 0, -places - 1, places))
+        places.copy_(torch.where(places >= size, 2 * size - 1 - places, places).clamp(0, size - 1))
+    rows, columns = (rows - corner[1]).to(pixels.device), (columns - corner[0]).to(pixels.device)
+    return pixels[None][:, :, rows][..., columns].contiguous()

@@ -1,0 +1,83 @@
+"""A person in front of a background that stands still."""
+
+import pytest
+import torch
+
+from portraittalk.compositing.backdrop import Backdrop, continued, filled, with_wisps
+
+
+def scene(size: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a picture (3, S, S) of a dark disc over a slanted ramp, and the disc (1, S, S)."""
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, size),) * 2, indexing="ij")
+    ramp = torch.stack((0.5 + 0.2 * x, 0.6 + 0.2 * y, 0.5 + 0.1 * (x - y)))
+    disc = (x.square() + y.square() < 0.16).float()[None]
+    return ramp.lerp(torch.full_like(ramp, 0.1), disc), disc
+
+
+def test_known_pixels_stay_and_a_ramp_is_continued():
+    picture, disc = scene()
+    result = filled(picture, 1 - disc)
+    known = disc[0] == 0
+    torch.testing.assert_close(result[:, known], picture[:, known])
+    ramp = filled(picture, 1 - disc)[:, ~known] - picture.new_tensor((0.5, 0.6, 0.5))[:, None]
+    assert ramp.mean(1).abs().max() < 0.01  # the disc is in the middle of the ramp
+    assert result[:, ~known].min() > 0.4  # nothing of the dark disc
+
+
+def test_filling_a_picture_of_which_nothing_is_known_is_finite():
+    picture, disc = scene(24)
+    assert filled(picture, torch.zeros_like(disc)).isfinite().all()
+
+
+def test_texture_is_mirrored_into_the_hidden_part():
+    rows = torch.arange(64).float()
+    stripes = (0.5 + 0.3 * torch.sin(rows * 1.5)).expand(3, 64, 64).clone()  # vertical stripes
+    known = torch.ones(1, 64, 64)
+    known[..., 32:] = 0
+    result = continued(torch.where(known > 0, stripes, torch.tensor(0.5)), known, rim=3)
+    assert torch.equal(result[..., :32], stripes[..., :32])
+    assert result[..., 33:42].std() > 0.7 * stripes[..., 33:42].std()
+    assert result[..., 60:].std() < 0.05  # far inside it is smooth
+
+
+def test_layers_are_the_picture_whatever_the_matte():
+    picture, disc = scene()
+    for matte in (
+        disc,
+        torch.zeros_like(disc),
+        torch.ones_like(disc),
+        torch.rand(disc.shape, generator=torch.Generator()),
+    ):
+        backdrop = Backdrop(picture, (0, 0, 96, 96), matte, 3)
+        person, share = backdrop.layers.split((3, 1))
+        torch.testing.assert_close(person + share * backdrop.within((0, 0, 96, 96)), picture, atol=1e-6, rtol=0)
+
+
+def test_the_background_holds_nothing_of_the_person():
+    picture, disc = scene()
+    background = Backdrop(picture, (0, 0, 96, 96), disc, 3).within((0, 0, 96, 96))
+    assert background.min() > 0.25
+    assert torch.equal(background[:, :, :20], picture[:, :, :20])
+
+
+def test_a_thin_hair_belongs_to_the_person_but_a_faint_texture_does_not():
+    picture, disc = scene()
+    noisy = picture + 0.02 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0)) * (1 - disc)
+    hair = noisy.clone()
+    hair[:, 23:28, 48] = 0.15  # a dark line that leaves the disc, whose upper end is in row 28
+    background = filled(picture, 1 - torch.nn.functional.max_pool2d(disc, 13, 1, 6))
+    matte = with_wisps(disc, hair, background, 6)
+    assert matte[0, 26:28, 48].min() > 0.5
+    assert matte[0, 24:28, 60:70].max() < 0.2
+
+
+@pytest.mark.parametrize("box", [(10, 5, 90, 80), (0, 0, 96, 96)])
+def test_distances_are_never_too_large(box):
+    picture, disc = scene()
+    backdrop = Backdrop(picture, (0, 0, 96, 96), disc, 2)
+    x0, y0, x1, y1 = box
+    y, x = torch.meshgrid(torch.arange(y0, y1) - 47.5, torch.arange(x0, x1) - 47.5, indexing="ij")
+    true = (x.square() + y.square()).sqrt() - 0.4 * 47.5  # from the disc
+    found = backdrop.distance(box)
+    assert (found <= true.clamp_min(0) + 0.5).all()
+    assert (found >= true - 9).all()
