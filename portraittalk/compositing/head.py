@@ -7,6 +7,8 @@ everywhere, so hair bends smoothly; the expression moves in the portrait's own p
 What comes in from outside of the picture is mirrored at its border.
 """
 
+import logging
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,6 +35,12 @@ FARTHEST = 0.6  # eye distances that a part of the head moves, at most
 COARSE_ROUNDS, FINE_ROUNDS = 6, 2  # of the fixed-point iteration that inverts the motion
 
 
+PROFILE = (20.0, 35.0)  # degrees of a portrait's own yaw over which the motion is lowered
+CUT = (0.12, 0.35)  # share of the head that the border of the picture cuts off, likewise
+LOWEST = 0.4  # factor to which either lowers the motion
+
+logger = logging.getLogger(__name__)
+
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the picture
 
 
@@ -50,6 +58,7 @@ class Head:
         facing, size, offset = rigid_fit(basis.mean.to(landmarks), landmarks)
         self._facing, self._eye, self._middle = facing, size, offset
         self.box = head_box(landmarks, crop)
+        self.amplitude = amplitude_of(landmarks, crop, facing)
         self.farthest = FARTHEST * float(size) / scale_of(crop)
         rows, columns = _cells(self.box)
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
@@ -71,8 +80,9 @@ class Head:
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
 
-        pose: (F, 6), rotation and translation of a ``MotionTrack``; ``within_limits`` applies.
+        pose: (F, 6), rotation and translation of a ``MotionTrack``; ``amplitude`` and ``within_limits`` apply.
         """
+        pose = self.amplitude * pose
         pose = torch.cat((within_limits(pose[:, :3], self._facing), pose[:, 3:]), 1)
         motion = self._motion(pose)
         # The iteration that inverts the motion begins on every other cell, where it costs a quarter.
@@ -108,6 +118,39 @@ class Head:
         grid = torch.addmm(self._grid_offset, at.reshape(-1, 2), self._to_grid).view(len(at), -1, 1, 2)
         found = F.grid_sample(fields, grid, padding_mode="border", align_corners=True)
         return found[..., 0].transpose(1, 2).reshape(*at.shape[:-1], -1)
+
+
+def amplitude_of(landmarks: Tensor, crop: Crop, facing: Tensor) -> float:
+    """Return how far a portrait can bear to be turned, as a factor between ``LOWEST`` and 1; logs why it is below 1.
+
+    It falls with the yaw of the portrait itself, over ``PROFILE`` degrees, because a profile has no other side to show,
+    and with the share of the head's ellipse that the border of the picture cuts off, over ``CUT``, because what comes
+    in there is only a mirror image. facing: (3, 3), the portrait's own pose.
+    """
+    yaw = float(rotation_angles(facing)[1].abs().rad2deg())
+    centre, axes = _ellipse(landmarks)
+    along = torch.linspace(-1, 1, 33).to(landmarks)
+    grid = torch.stack(torch.meshgrid(along, along, indexing="xy"), -1)
+    inside = grid[grid.square().sum(-1) <= 1]
+    pixels = from_crop((centre + axes * inside).double(), crop)
+    height, width = crop.image_size
+    seen = (pixels >= 0).all(-1) & (pixels[:, 0] <= width) & (pixels[:, 1] <= height)
+    cut = 1 - float(seen.double().mean())
+    factor = 1.0
+    for value, (begin, end), reason in (
+        (yaw, PROFILE, "the portrait is seen from the side"),
+        (cut, CUT, "the border of the portrait cuts the head"),
+    ):
+        lowered = 1 - (1 - LOWEST) * min(max((value - begin) / (end - begin), 0.0), 1.0)
+        if lowered < 1:
+            logger.warning(
+                "The head turns only %.0f %% as far as the motion says, because %s: a frontal portrait with room "
+                "around the head can move freely.",
+                100 * lowered,
+                reason,
+            )
+        factor = min(factor, lowered)
+    return factor
 
 
 def within_limits(rotation: Tensor, facing: Tensor) -> Tensor:

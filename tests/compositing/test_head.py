@@ -7,14 +7,14 @@ import torch
 
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.compositing.compose import Compositor
-from portraittalk.compositing.head import Head, within_limits
+from portraittalk.compositing.head import LOWEST, Head, amplitude_of, within_limits
 from portraittalk.config import MINI
 from portraittalk.face import topology as mesh
-from portraittalk.face.align import aligned_crop, extract_crop, to_crop
+from portraittalk.face.align import aligned_crop, extract_crop, from_crop, to_crop
 from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import move_landmarks, rotation_angles, rotation_matrix
 from portraittalk.motion.track import MotionTrack
-from portraittalk.types import Identity
+from portraittalk.types import Crop, Identity
 
 SIZE = 256
 DEGREES = [(8, 0, 0), (-8, 0, 0), (0, 12, 0), (0, -12, 0), (0, 0, 10), (0, 0, -10), (4, -8, 5)]
@@ -162,3 +162,28 @@ def test_the_background_beside_the_head_stands_still(compositor, identity, head)
     change = (compositor(*still(len(POSES)), pose=POSES) - identity.portrait).abs().amax(1)
     assert change[:, beside].max() < 0.004
     assert change[:, matte[0] > 0.9].max() > 0.1
+
+
+def test_a_frontal_portrait_moves_freely(head):
+    assert head.amplitude == 1
+
+
+def test_a_profile_and_a_head_at_the_border_move_less_and_it_is_said(identity, caplog):
+    turned = rotation_matrix(torch.tensor((0.0, math.radians(35), 0.0)))
+    with caplog.at_level("WARNING"):
+        assert amplitude_of(identity.landmarks, identity.crop, turned) == pytest.approx(LOWEST)
+    assert "40 % as far" in caplog.text and "from the side" in caplog.text
+    caplog.clear()
+    moved = Crop(identity.crop.matrix.clone(), identity.crop.size, identity.crop.image_size)
+    brows = from_crop(identity.landmarks[9:10], identity.crop)[0, 1]  # the picture begins at the brows
+    moved.matrix[:, 2] += moved.matrix[:, :2] @ torch.tensor((0.0, float(brows)))
+    with caplog.at_level("WARNING"):
+        assert LOWEST < amplitude_of(identity.landmarks, moved, torch.eye(3)) < 1
+    assert "border" in caplog.text
+
+
+def test_the_amplitude_lowers_the_pose(identity):
+    head = Head(identity, load_basis())
+    whole = head.offsets(0.5 * POSES)
+    head.amplitude = 0.5
+    torch.testing.assert_close(head.offsets(POSES), whole)
