@@ -27,6 +27,8 @@ HEAD = 1.35  # half axes of the head's ellipse, relative to those of the face ov
 RAISED = 0.12  # centre of the ellipse above that of the oval, in half heights of the oval
 AROUND, AWAY = 1.2, 1.85  # radii of the ellipse at which the motion begins to fade, and has faded
 SHOULDERS = 1.15  # heights of the oval below the chin at which the motion has faded
+NECK_WIDTH = 0.6  # half widths of the oval from the middle up to which the neck reaches
+HIGHER = 0.3  # of these heights, by which the motion fades higher beside the neck
 DEPTH = 1.1  # eye distances from the plane of the ears to the middle of the ellipsoid
 SOFT = 0.15  # softness of the ellipsoid's border
 FINE = 0.16  # eye distances over which the depth of landmarks is averaged
@@ -206,7 +208,10 @@ def _share(landmarks: Tensor, at: Tensor) -> Tensor:
     top, chin = oval[:, 1].amin(), oval[:, 1].amax()
     radius = ((at - centre) / axes).square().sum(-1).sqrt()
     around = 1 - smoothstep((radius - AROUND) / (AWAY - AROUND))
-    above = 1 - smoothstep((at[..., 1] - chin) / (SHOULDERS * (chin - top)) + 0.1)
+    aside = smoothstep(
+        (at[..., 0] - centre[0]).abs() / axes[0] * HEAD - NECK_WIDTH
+    )  # shoulders are higher than the chest
+    above = 1 - smoothstep((at[..., 1] - chin) / (SHOULDERS * (chin - top)) + 0.1 + HIGHER * aside)
     return around * above
 
 
