@@ -11,10 +11,12 @@ Heights are eye distances above the upper edge in the portrait, positions are fr
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..face import topology as mesh
 from ..face.align import eye_distance
@@ -43,6 +45,8 @@ UNSURE = 0.1  # closure that may as well be a head that nods
 LUMA = (0.299, 0.587, 0.114)
 EYES = ((RIGHT, mesh.BROW_RIGHT_LOWER), (LEFT, mesh.BROW_LEFT_LOWER[::-1]))
 SEAMS = ((RIGHT, EYE_RIGHT), (LEFT, EYE_LEFT))
+
+_LIDS: Any = WeakTensorKeyDictionary()  # landmarks -> picture, lids; see ``_lids_of_view``
 
 
 @dataclass(frozen=True)
@@ -142,8 +146,17 @@ def close_lids(pictures: Tensor, flow: Tensor, portrait: View, closure: Tensor) 
         centres = (torch.arange(size, device=flow.device, dtype=flow.dtype) + 0.5) / size
         offsets = F.interpolate(flow[frames, :2], (size, size), mode="bilinear", align_corners=False)
         at = torch.stack(torch.meshgrid(centres, centres, indexing="xy")) + offsets
-        pictures[frames] = lids_of(portrait.picture, portrait.landmarks).close(pictures[frames], at, closure[frames])
+        pictures[frames] = _lids_of_view(portrait).close(pictures[frames], at, closure[frames])
     return pictures
+
+
+def _lids_of_view(portrait: View) -> Lids:
+    """Return the lids of a portrait, which are worked out once for as long as its landmarks exist."""
+    picture, lids = _LIDS.get(portrait.landmarks, (None, None))
+    if picture is None or picture.data_ptr() != portrait.picture.data_ptr():
+        lids = lids_of(portrait.picture, portrait.landmarks)
+        _LIDS[portrait.landmarks] = portrait.picture, lids  # holding the picture keeps its address its own
+    return lids
 
 
 def opened_eyes(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,14 +16,12 @@ from ..types import Crop
 from .backdrop import Backdrop
 from .head import Box
 from .lids import Lids
-from .placement import Placement, Slices, Span, sampled
-from .warp import SHEETS, show_sheets
+from .placement import Placement, Slices, sampled
+from .warp import SHEETS, show_sheets, where_sheets_differ
 
 Instead = tuple[Tensor, Tensor]
 SUPPORT = 3  # pixels around a position that bicubic sampling reads
 ROWS = 48  # of a band
-SAME = 1e-4  # difference of sheets, in sides of the crop, that does not count
-INSIDE = 1.5  # cells around an opening in which what is behind it may be seen
 
 
 class Part:
@@ -100,7 +98,7 @@ class Part:
         at = positions[:, :, rows, columns].permute(0, 2, 3, 1).contiguous()
         above = self._placement.flow(flow[:, :2], at)  # (F, 2, h, w)
         offsets, edges = above, []
-        for window in _where_sheets_differ(flow):
+        for window in where_sheets_differ(flow):
             down, across = self._placement.inside(window, shift, (rows, columns))
             shown = show_sheets(self._placement.flow(flow, at[:, down, across]), self._native_size)
             if offsets is above:
@@ -220,30 +218,6 @@ def _extent(turn: Tensor) -> tuple[float, float, float, float]:
 def _farthest(offsets: Tensor) -> float:
     """Return a bound of the length of offsets (F, 2 n, h, w)."""
     return math.sqrt(2) * float(offsets.abs().max())
-
-
-def _where_sheets_differ(flow: Tensor) -> list[Span]:
-    """Return the parts of the square, x0, x1, y0 and y1 in -1..1, in which a flow (F, 8, g, g) has several sheets.
-
-    Eyes and mouth are apart, unless the rows between them differ as well.
-    """
-    above, others = flow[:, None, :2], flow[:, 2 : 2 * SHEETS].unflatten(1, (SHEETS - 1, 2))
-    inside = torch.maximum(flow[:, 6], flow[:, 7]) < INSIDE / flow.shape[-1]
-    separate = ((above - others[:, :1]).abs().amax((1, 2)) > SAME) | (
-        inside & ((above - others[:, 1:]).abs().amax((1, 2)) > SAME)
-    )
-    separate = separate.any(0)  # (g, g)
-    rows = separate.any(1).tolist()
-    windows, start = [], None
-    for row, differs in enumerate([*rows, False]):
-        if differs and start is None:
-            start = row
-        elif not differs and start is not None:
-            columns = separate[start:row].any(0).nonzero()[:, 0]
-            windows.append((int(columns[0]), int(columns[-1]) + 1, start, row))
-            start = None
-    per_cell = 2 / flow.shape[-1]
-    return [tuple((at + beyond) * per_cell - 1 for at, beyond in zip(w, (-1, 1, -1, 1), strict=True)) for w in windows]  # type: ignore[misc]  # four
 
 
 def _mirrored(pixels: Tensor, corner: tuple[int, int], portrait: Tensor, box: Box, margin: int) -> Tensor:

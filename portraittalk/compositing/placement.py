@@ -10,9 +10,9 @@ from ..face.align import bounds, scale_of, to_crop
 from ..smooth import smoothstep
 from ..types import Crop
 from .head import Box
+from .warp import Span
 
 Slices = tuple[slice, slice]  # rows and columns
-Span = tuple[float, float, float, float]
 STILL: Span = (0.0, 0.0, 0.0, 0.0)
 FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 

@@ -11,6 +11,7 @@ points on the crop's border keep the background still, and a window takes the fi
 fits back into its picture. Away from the openings the sheets coincide.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,9 @@ RIM = 0.15  # distance outside the face oval of a rim of points that moves with 
 EDGE_DIFFERENCE = 0.25  # difference of two sheets at an edge, in pixels, from which the edge is antialiased
 
 SHEETS = 3  # above, below, behind
+SAME = 1e-6  # difference of sheets, in sides of the crop, that does not count
+INSIDE = 1.5  # cells around an opening in which what is behind it may be seen
+Span = tuple[float, float, float, float]  # a part of the crop's square -1..1: x0, x1, y0 and y1
 
 
 def flow_between(source: Tensor, target: Tensor, crop_size: int, flow_size: int = 64) -> Tensor:
@@ -66,20 +70,56 @@ def flow_between(source: Tensor, target: Tensor, crop_size: int, flow_size: int 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Warp an image (3, S, S) of any size S by a flow (F, 8, g, g) from ``flow_between``: (F, 3, S, S)."""
     size = image.shape[-1]
-    fields = F.interpolate(flow, (size, size), mode="bilinear", align_corners=False)
     centres = (torch.arange(size, device=flow.device, dtype=flow.dtype) + 0.5) / size
     at_rest = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
-    shown = show_sheets(fields, size)
+    offsets = F.interpolate(flow[:, :2], (size, size), mode="bilinear", align_corners=False)
 
     def sampled(positions: Tensor) -> Tensor:
         grid = (positions * 2 - 1).to(image)
         images = image.expand(len(grid), -1, -1, -1)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
-    warped = sampled(at_rest + shown.offsets.permute(0, 2, 3, 1))
-    _, rows, columns = shown.edges
-    shown.mix_edges(warped, sampled((at_rest[rows, columns, None] + shown.edge_offsets)[None])[0])
+    edges = []
+    for left, right, top, bottom in where_sheets_differ(flow):
+        rows, columns = (
+            slice(max(math.floor((low + 1) / 2 * size), 0), max(math.ceil((high + 1) / 2 * size), 0))
+            for low, high in ((top, bottom), (left, right))
+        )
+        grid = at_rest[rows, columns].expand(len(flow), -1, -1, -1) * 2 - 1
+        fields = F.grid_sample(flow, grid, padding_mode="border", align_corners=False)
+        shown = show_sheets(fields, size)
+        offsets[..., rows, columns] = shown.offsets
+        edges.append((rows, columns, shown))
+    warped = sampled(at_rest + offsets.permute(0, 2, 3, 1))
+    for rows, columns, shown in edges:
+        _, down, across = shown.edges
+        places = at_rest[rows, columns][down, across, None] + shown.edge_offsets
+        shown.mix_edges(warped[..., rows, columns], sampled(places[None])[0])
     return warped
+
+
+def where_sheets_differ(flow: Tensor) -> list[Span]:
+    """Return the parts of the square, x0, x1, y0 and y1 in -1..1, in which a flow (F, 8, g, g) has several sheets.
+
+    Eyes and mouth are apart, unless the rows between them differ as well.
+    """
+    above, others = flow[:, None, :2], flow[:, 2 : 2 * SHEETS].unflatten(1, (SHEETS - 1, 2))
+    inside = torch.maximum(flow[:, 6], flow[:, 7]) < INSIDE / flow.shape[-1]
+    separate = ((above - others[:, :1]).abs().amax((1, 2)) > SAME) | (
+        inside & ((above - others[:, 1:]).abs().amax((1, 2)) > SAME)
+    )
+    separate = separate.any(0)  # (g, g)
+    rows = separate.any(1).tolist()
+    windows, start = [], None
+    for row, differs in enumerate([*rows, False]):
+        if differs and start is None:
+            start = row
+        elif not differs and start is not None:
+            columns = separate[start:row].any(0).nonzero()[:, 0]
+            windows.append((int(columns[0]), int(columns[-1]) + 1, start, row))
+            start = None
+    per_cell = 2 / flow.shape[-1]
+    return [tuple((at + beyond) * per_cell - 1 for at, beyond in zip(w, (-1, 1, -1, 1), strict=True)) for w in windows]  # type: ignore[misc]  # four
 
 
 @dataclass(frozen=True)

@@ -173,3 +173,17 @@ def test_crop_and_full_picture_blink_alike(identity, basis):
     assert (full - open_).abs().amax() > 0.2
     unclosed = close_lids(structure.warped.clone(), structure.flow, View(none[0], identity.landmarks), 0 * SHUT)
     assert torch.equal(unclosed, structure.warped)
+
+
+def test_lids_are_worked_out_once_a_portrait(eyes, monkeypatch):
+    from portraittalk.compositing import lids
+
+    worked = []
+    monkeypatch.setattr(lids, "lids_of", lambda *view: worked.append(view) or lids_of(*view))
+    portrait = View(eyes.picture.clone(), eyes.landmarks.clone())
+    flow = torch.zeros(1, 8, 64, 64)
+    first = close_lids(portrait.picture[None].clone(), flow, portrait, SHUT)
+    again = close_lids(portrait.picture[None].clone(), flow, View(portrait.picture, portrait.landmarks), SHUT)
+    assert len(worked) == 1 and torch.equal(first, again)
+    brighter = View((portrait.picture + 0.2).clamp(0, 1), portrait.landmarks)
+    assert not torch.equal(close_lids(portrait.picture[None].clone(), flow, brighter, SHUT), first)
