@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..face.guided import box_mean
 from ..smooth import smoothstep
 from .head import FARTHEST, Box, Head, joined
 
@@ -77,12 +78,13 @@ def with_wisps(matte: Tensor, picture: Tensor, background: Tensor, rim: int) -> 
 def _grown(mask: Tensor, reach: int) -> Tensor:
     """Return a mask (1, h, w) grown by a number of pixels, with a soft edge inside of these."""
     half = reach // 2
-    return F.avg_pool2d(_dilated(mask, reach - half), 2 * half + 1, 1, half, count_include_pad=False)
+    return box_mean(_dilated(mask, reach - half), half)
 
 
 def _dilated(mask: Tensor, reach: int) -> Tensor:
     """Return a mask (1, h, w) grown by a number of pixels, as 0 and 1."""
-    return F.max_pool2d(mask.float(), 2 * reach + 1, 1, reach)
+    across = F.max_pool2d(mask.float(), (1, 2 * reach + 1), 1, (0, reach))
+    return F.max_pool2d(across, (2 * reach + 1, 1), 1, (reach, 0))
 
 
 def filled(picture: Tensor, known: Tensor) -> Tensor:
@@ -107,8 +109,7 @@ def filled(picture: Tensor, known: Tensor) -> Tensor:
         guess = F.interpolate(result, weight.shape[-2:], mode="bilinear", align_corners=False)
         result = torch.addcmul(colours, 1 - weight, guess)
         for _ in range(RELAXED):
-            around = F.avg_pool2d(F.pad(result, (1, 1, 1, 1), mode="replicate"), 3, 1)
-            result = torch.addcmul(colours, 1 - weight, around)
+            result = torch.addcmul(colours, 1 - weight, box_mean(result[0], 1)[None])
     return result[0]
 
 
@@ -128,7 +129,7 @@ def continued(picture: Tensor, known: Tensor, rim: int) -> Tensor:
     """
     coarse = -F.max_pool2d(-known, 2, ceil_mode=True)[0]
     way = 2 * _to_nearest(coarse > 0).movedim(-1, 0)  # (2, h, w)
-    way = F.avg_pool2d(F.pad(way[None], (rim,) * 4, mode="replicate"), 2 * rim + 1, 1)
+    way = box_mean(way, rim)[None]
     height, width = known.shape[-2:]
     way = F.interpolate(way, (2 * coarse.shape[0], 2 * coarse.shape[1]), mode="bilinear")[0, :, :height, :width]
     y, x = torch.meshgrid(*(torch.arange(n).to(way) + 0.5 for n in (height, width)), indexing="ij")

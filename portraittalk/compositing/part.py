@@ -22,6 +22,7 @@ from .warp import SHEETS, show_sheets, where_sheets_differ
 Instead = tuple[Tensor, Tensor]
 SUPPORT = 3  # pixels around a position that bicubic sampling reads
 ROWS = 48  # of a band
+REACHES = (4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, math.inf)  # pixels for which bands are worked out
 
 
 class Part:
@@ -68,7 +69,8 @@ class Part:
         corner = size.new_tensor((x0 - margin, y0 - margin))
         offset = to_pixels @ (1 - 2 * crop.matrix[:, 2].to(size) / crop.size) - corner
         self._to_source = torch.cat((2 / size[:, None] * to_pixels, (2 / size * offset - 1)[:, None]), 1).tolist()
-        self._bands: dict[int, list[Slices]] = {}
+        self._bands: dict[float, list[Slices]] = {}
+        self._inside = max(margin - SUPPORT, 0)  # pixels that can be looked away without looking out of the source
         # Sampling is not exact even at rest: what it takes from the picture is given back.
         self._correction = self._picture - self._colours(self._rest[None], slice(None), slice(None))
 
@@ -113,7 +115,7 @@ class Part:
         looked[:, :, rows, columns] += 2 * offsets
         farthest = (reach + _farthest(2 * flow[:, : 2 * SHEETS])) * self._native_size / 2
         for down, across in self._within(farthest):
-            colours = self._colours(looked[..., down, across], down, across)
+            colours = self._colours(looked[..., down, across], down, across, farthest)
             boxes[..., down, across] = colours.add_(self._correction[..., down, across])
         for place, positions_of_sheets, shares in edges:
             self._mix_edges(boxes, place, positions_of_sheets, shares)
@@ -154,9 +156,7 @@ class Part:
     def _within(self, farthest: float) -> list[Slices]:
         """Return the bands, rows and their columns, that can show something else when nothing moves further than some
         pixels."""
-        reach = 4
-        while reach < farthest:
-            reach *= 2
+        reach = next(reach for reach in REACHES if reach >= farthest)
         if reach not in self._bands:
             changing = self._changing
             if self._distance is not None:
@@ -170,21 +170,28 @@ class Part:
                     self._bands[reach].append((rows, span))
         return self._bands[reach]
 
-    def _colours(self, positions: Tensor, rows: slice, columns: slice) -> Tensor:
-        """Return the colours (F, 3, h, w) that rows and columns of the box show at positions (F, 2, h, w)."""
-        person, share = self._sampled(positions)
+    def _colours(self, positions: Tensor, rows: slice, columns: slice, farthest: float = 0.0) -> Tensor:
+        """Return the colours (F, 3, h, w) that rows and columns of the box show at positions (F, 2, h, w).
+
+        farthest: pixels that these are away from the pixels that show them, at most.
+        """
+        person, share = self._sampled(positions, farthest < self._inside)
         return person if self._background is None else person.addcmul_(share, self._background[:, rows, columns])
 
-    def _sampled(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def _sampled(self, positions: Tensor, inside: bool = False) -> tuple[Tensor, Tensor]:
         """Sample the source at positions (F, 2, h, w) in the square: the person's part (F, 3, h, w), or everything if
-        there is no background, and the background's share (F, 1, h, w) or nothing."""
+        there is no background, and the background's share (F, 1, h, w) or nothing.
+
+        inside: whether all positions are known to lie inside the source, which is faster by a quarter.
+        """
         x, y = positions.unbind(1)
         (xx, xy, right), (yx, yy, down) = self._to_source
         grid = torch.stack((_linear(x, y, xx, xy, right), _linear(x, y, yx, yy, down)), -1)
-        person = sampled(self._source.expand(len(grid), -1, -1, -1), grid)
+        padding = "zeros" if inside else "border"
+        person = sampled(self._source.expand(len(grid), -1, -1, -1), grid, "bicubic", padding)
         if self._background is None:
             return person, person[:, :0]
-        return person, sampled(self._share.expand(len(grid), -1, -1, -1), grid, "bilinear")
+        return person, sampled(self._share.expand(len(grid), -1, -1, -1), grid, "bilinear", padding)
 
     def _mix_edges(
         self, boxes: Tensor, place: tuple[Tensor, Tensor, Tensor], positions: Tensor, shares: Tensor

@@ -20,7 +20,7 @@ def guided_maps(mask: Tensor, picture: Tensor, radius: int, smoothest: float) ->
     version of the picture (He and Sun 2015)."""
     channels = [(a, b) for a in range(3) for b in range(a, 3)]
     products = torch.stack([picture[a] * picture[b] for a, b in channels])
-    means = _mean(torch.cat((picture, mask, picture * mask, products)), radius)
+    means = box_mean(torch.cat((picture, mask, picture * mask, products)), radius)
     colours, mean, cross, squares = means.split((3, 1, 3, len(channels)))
     covariance = picture.new_empty(*picture.shape[1:], 3, 3)
     for (a, b), square in zip(channels, squares, strict=True):
@@ -29,11 +29,11 @@ def guided_maps(mask: Tensor, picture: Tensor, radius: int, smoothest: float) ->
     wanted = (cross - colours * mean).permute(1, 2, 0)[..., None]
     slope = torch.linalg.solve(covariance, wanted)[..., 0].permute(2, 0, 1)
     offset = mean - (slope * colours).sum(0, keepdim=True)
-    averaged = _mean(torch.cat((slope, offset)), radius)
+    averaged = box_mean(torch.cat((slope, offset)), radius)
     return averaged[:3], averaged[3:]
 
 
-def _mean(planes: Tensor, radius: int) -> Tensor:
-    """Return the means of planes (C, h, w) over windows of ``radius`` pixels to each side."""
-    kernel = 2 * radius + 1
-    return F.avg_pool2d(planes[None], kernel, 1, radius, count_include_pad=False)[0]
+def box_mean(planes: Tensor, radius: int) -> Tensor:
+    """Return the means of planes (C, h, w) over windows of ``radius`` pixels to each side, cut at the borders."""
+    across = F.avg_pool2d(planes[None], (1, 2 * radius + 1), 1, (0, radius), count_include_pad=False)
+    return F.avg_pool2d(across, (2 * radius + 1, 1), 1, (radius, 0), count_include_pad=False)[0]

@@ -17,7 +17,7 @@ from ..smooth import smoothstep
 from ..tensor_files import fill, read_tensors, write_tensors
 from ..types import Crop
 from .align import aligned_crop, extract_crop, to_crop
-from .guided import guided_maps
+from .guided import box_mean, guided_maps
 
 FILE = Path(__file__).parent.parent / "assets" / "face" / "matte.safetensors"
 FORMAT = "portraittalk matte"
@@ -69,9 +69,8 @@ def _doubt(matte: Tensor, landmarks: Tensor, reach: int) -> Tensor:
 
     landmarks: (478, 3) in its pixels. reach: pixels over which its softness is averaged.
     """
-    soft = F.avg_pool2d(4 * matte * (1 - matte), 2 * reach + 1, 1, reach, count_include_pad=False)
-    local = smoothstep((soft - UNSURE[0]) / (UNSURE[1] - UNSURE[0]))
-    local = F.avg_pool2d(local, 2 * reach + 1, 1, reach, count_include_pad=False)
+    soft = box_mean(4 * matte[0] * (1 - matte[0]), reach)
+    local = box_mean(smoothstep((soft - UNSURE[0]) / (UNSURE[1] - UNSURE[0])), reach)[None]
     at = landmarks[None, None, :, :2].to(matte) * (2 / matte.shape[-1]) - 1
     covered = F.grid_sample(matte, at, padding_mode="border", align_corners=False).mean()
     return torch.maximum(local, 1 - smoothstep((covered - FACE[0]) / (FACE[1] - FACE[0])))
