@@ -6,6 +6,8 @@ the matte and the filling are; hair that the matte misses is a difference to the
 person is ``p`` and ``a`` of where each pixel looks, over ``b`` of where it is.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +22,7 @@ JUMPS = tuple((down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if 
 HAIR = (0.25, 0.7)  # share of the person's colour at which a pixel begins to be hair, and is hair
 FAINT = 0.02  # squared difference of colours below which hair and background look alike
 SEEN = 0.02  # share of the person up to which a pixel shows its background
+LARGEST = 2**20  # pixels up to which the background is filled in at full size
 RELAXED = 4  # smoothing steps per level of the filling
 
 
@@ -34,13 +37,22 @@ class Backdrop:
     def __init__(self, portrait: Tensor, box: Box, matte: Tensor, rim: int) -> None:
         self.box = x0, y0, x1, y1 = box
         picture = portrait[:, y0:y1, x0:x1]
-        known = 1 - _dilated(matte > 0, rim)
-        smooth = filled(picture, known)
-        matte = with_wisps(matte, picture, smooth, rim)
-        self._distance = _distance(known)
-        hidden = continued(smooth, known, rim)
-        self._background = picture.lerp(hidden, _grown(matte > SEEN, (rim + 1) // 2))
-        share = 1 - matte
+        # Filling takes seconds for large pictures; what comes out from behind a head need not be that sharp.
+        by = math.ceil(math.sqrt(picture[0].numel() / LARGEST))
+        small, coarse = _resized(picture, 1 / by), _resized(matte, 1 / by)
+        reach = max(rim // by, 1)
+        known = 1 - _dilated(coarse > 0, reach)
+        smooth = filled(small, known)
+        hairy = with_wisps(coarse, small, smooth, reach)
+        hidden = continued(smooth, known, reach)
+        seen = _grown(hairy > SEEN, (reach + 1) // 2)
+        size = picture.shape[-2:]
+        hidden, seen, hairs, away = (
+            _resized(planes, size) for planes in (hidden, seen, hairy - coarse, _distance(known))
+        )
+        self._distance = (by * (away - 1) if by > 1 else away)[0]
+        self._background = picture.lerp(hidden, seen)
+        share = 1 - (matte + hairs).clamp_max(1)
         self.layers = torch.cat((picture - share * self._background, share))
 
     @classmethod
@@ -114,11 +126,20 @@ def filled(picture: Tensor, known: Tensor) -> Tensor:
 
 
 def _distance(known: Tensor) -> Tensor:
-    """Return how far the pixels of a mask (1, h, w) of the background are at least from the rest: (h, w)."""
+    """Return how far the pixels of a mask (1, h, w) of the background are at least from the rest: (1, h, w)."""
     height, width = known.shape[-2:]
     coarse = -F.max_pool2d(-known, 2, ceil_mode=True)[0]
     away = 2 * _to_nearest(coarse == 0).norm(dim=-1) - 2
-    return away.repeat_interleave(2, 0).repeat_interleave(2, 1)[:height, :width]
+    return away.repeat_interleave(2, 0).repeat_interleave(2, 1)[None, :height, :width]
+
+
+def _resized(planes: Tensor, size: float | torch.Size) -> Tensor:
+    """Return planes (C, h, w) reduced by a factor, or enlarged to a size."""
+    if isinstance(size, torch.Size):
+        return planes if planes.shape[-2:] == size else F.interpolate(planes[None], size, mode="bilinear")[0]
+    if size == 1:
+        return planes
+    return F.interpolate(planes[None], [math.ceil(n * size) for n in planes.shape[-2:]], mode="area")[0]
 
 
 def continued(picture: Tensor, known: Tensor, rim: int) -> Tensor:

@@ -81,3 +81,17 @@ def test_distances_are_never_too_large(box):
     found = backdrop.distance(box)
     assert (found <= true.clamp_min(0) + 0.5).all()
     assert (found >= true - 9).all()
+
+
+def test_large_pictures_are_filled_in_at_a_smaller_size(monkeypatch):
+    """The layers still add up to the picture, and the hidden part looks alike."""
+    picture, disc = scene(192)
+    box = (0, 0, 192, 192)
+    whole = Backdrop(picture, box, disc, 6)
+    monkeypatch.setattr("portraittalk.compositing.backdrop.LARGEST", 96 * 96)
+    reduced = Backdrop(picture, box, disc, 6)
+    person, share = reduced.layers.split((3, 1))
+    torch.testing.assert_close(person + share * reduced.within(box), picture, atol=1e-6, rtol=0)
+    assert (reduced.within(box) - whole.within(box)).abs().mean() < 0.01
+    assert (reduced.layers[3] - whole.layers[3]).abs().mean() < 0.01
+    assert (reduced.distance(box) <= whole.distance(box) + 4).all()
