@@ -64,10 +64,10 @@ class Part:
         if self._turning is not None:
             self._changing[self._turning] = True
         # The positions in the sampled source, in -1..1, are an affine function of those in the square.
-        size = portrait.new_tensor((width, height)).double()
-        to_pixels = torch.linalg.inv(crop.matrix[:, :2].to(size)) * (crop.size / 2)
+        size, matrix = torch.tensor((width, height), dtype=torch.float64), crop.matrix.cpu().double()
+        to_pixels = torch.linalg.inv(matrix[:, :2]) * (crop.size / 2)
         corner = size.new_tensor((x0 - margin, y0 - margin))
-        offset = to_pixels @ (1 - 2 * crop.matrix[:, 2].to(size) / crop.size) - corner
+        offset = to_pixels @ (1 - 2 * matrix[:, 2] / crop.size) - corner
         self._to_source = torch.cat((2 / size[:, None] * to_pixels, (2 / size * offset - 1)[:, None]), 1).tolist()
         self._bands: dict[float, list[Slices]] = {}
         self._inside = max(margin - SUPPORT, 0)  # pixels that can be looked away without looking out of the source

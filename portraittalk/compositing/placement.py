@@ -31,8 +31,9 @@ class Placement:
         points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
         self.grid = (points / crop.size * 2 - 1).to(like)
         # The inverse, from the square to places in the box.
-        inverse = torch.linalg.inv(crop.matrix[:, :2].double().cpu()) * (crop.size / 2)
-        middle = inverse @ (1 - 2 * crop.matrix[:, 2].double().cpu() / crop.size) - torch.tensor((x0, y0)).double()
+        matrix = crop.matrix.cpu().double()
+        inverse = torch.linalg.inv(matrix[:, :2]) * (crop.size / 2)
+        middle = inverse @ (1 - 2 * matrix[:, 2] / crop.size) - torch.tensor((x0, y0), dtype=torch.float64)
         self._to_box = torch.cat((inverse, middle[:, None]), 1).tolist()
         self._side = crop.size / scale_of(crop)
 
