@@ -80,8 +80,9 @@ class SpeechToMotion(io.ComfyNode):
                     "style",
                     optional=True,
                     tooltip=(
-                        "Optional, from PortraitTalk Text Style: adds the expression of the prompt to the motion, so "
-                        "that it can be saved and edited. The sampler does not apply the same style a second time."
+                        "Optional, from PortraitTalk Text Style: adds the expression of the prompt to the motion, in "
+                        "the manner of its mood, so that it can be saved and edited. The sampler does not apply the "
+                        "same style a second time."
                     ),
                 ),
                 io.Float.Input(
@@ -145,6 +146,8 @@ class SpeechToMotion(io.ComfyNode):
             progress,
             liveliness=liveliness,
             blinks_per_minute=blinks_per_minute,
+            style=style.style,
+            text_scale=style.text_scale,
         )
         text.add(_length(motion))
         return io.NodeOutput(with_style(motion, style.style, style.text_scale))

@@ -222,7 +222,9 @@ class AnimateNetSampler(io.ComfyNode):
             if motion is not None:
                 text.warn(f"The model '{config.name}' generates its own motion: the motion track is ignored.")
         elif motion is None:
-            track = pipeline.make_motion(speech, seed, progress=progress)
+            track = pipeline.make_motion(
+                speech, seed, progress=progress, style=style.style, text_scale=style.text_scale
+            )
         else:
             track = fit_to_speech(motion, len(speech), speech.fps)
         with text.with_warnings():

@@ -17,3 +17,10 @@ ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NA
 
 # Components of a prompted expression: the ARKit coefficients, then gaze (right, down) and head rotation in radians.
 EXPRESSION_NAMES = (*ARKIT_NAMES, "right", "down", "pitch", "yaw", "roll")
+
+# How a prompt changes the way one moves, each 0 for no change. tempo: in octaves, -1 is half as fast. head, brows,
+# gaze, mouth, blinks: relative change of the amplitude of motion made from speech, and of the rate of blinks; -1 is
+# none. rest: relative change of how much of the portrait's open mouth is kept in silence. nod, shake, sway: amplitude
+# in radians of nodding, of shaking the head, and of tilting it from side to side.
+MANNER_NAMES = ("tempo", "head", "brows", "gaze", "mouth", "blinks", "rest", "nod", "shake", "sway")
+GESTURES = slice(MANNER_NAMES.index("nod"), None)

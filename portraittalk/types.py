@@ -122,7 +122,8 @@ class Style(Movable):
 
     tokens, negative_tokens: (L, D) text tokens for AnimateNet's cross-attention, or None if there is no prompt or the
     model reads none. expression: (T,) expression that the face shows throughout, in the order of
-    ``arkit.EXPRESSION_NAMES``, or None. look: (L,) weights of the looks, in the order of ``LookConfig.looks``; negative
+    ``arkit.EXPRESSION_NAMES``, or None. manner: (M,) how the way of moving changes, in the order of
+    ``arkit.MANNER_NAMES``, or None. look: (L,) weights of the looks, in the order of ``LookConfig.looks``; negative
     weights push the picture away from that look. None leaves the picture unchanged.
     """
 
@@ -132,6 +133,7 @@ class Style(Movable):
     negative_tokens: Tensor | None = None
     expression: Tensor | None = None
     look: Tensor | None = None
+    manner: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,20 @@ PHRASE_SECONDS = 0.5  # fade between phrases
 WIDER = 0.35  # of eyeWide per raised brow
 
 
-def brows(prosody: Prosody, times: Tensor, seed: int, liveliness: float = 1.0) -> Tensor:
-    """Return coefficients (F, 52) of brows and lids at ``times`` (F,) in seconds; 0 at 0 s and with liveliness 0."""
+def brows(prosody: Prosody, times: Tensor, seed: int, liveliness: float = 1.0, tempo: float = 1.0) -> Tensor:
+    """Return coefficients (F, 52) of brows and lids at ``times`` (F,) in seconds; 0 at 0 s and with liveliness 0.
+
+    tempo: of rising and falling, which stay on the accents.
+    """
     draws = Draws(seed, 30)
+    rise, hold, fall = (seconds / tempo for seconds in (RISE, HOLD, FALL))
     inner, outer, frown = torch.zeros(3, len(times))
     for accent, strength in prosody.accents:
         happens, far, shape, length = draws.uniform(accent, 4).tolist()
         if happens < RAISED:
-            start = accent - LEAD - RISE / 2
-            held = start + RISE + HOLD * length
-            raised = smoothstep((times - start) / RISE) - smoothstep((times - held) / FALL)
+            start = accent - LEAD - rise / 2
+            held = start + rise + hold * length
+            raised = smoothstep((times - start) / rise) - smoothstep((times - held) / fall)
             least, added = AMOUNT
             amount = (least + added * far) * (0.5 + 0.5 * strength)
             inner, outer = inner + amount * raised, outer + amount * (0.4 + 0.6 * shape) * raised

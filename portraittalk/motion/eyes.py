@@ -30,11 +30,15 @@ AWAY = (0.13, 0.05)  # radians to one side and down, on average
 AWAY_SECONDS = (0.45, 0.7)  # minimum, and what is added at most
 
 
-def blinks(prosody: Prosody, times: Tensor, seed: int, per_minute: float = BLINKS_PER_MINUTE) -> Tensor:
+def blinks(
+    prosody: Prosody, times: Tensor, seed: int, per_minute: float = BLINKS_PER_MINUTE, tempo: float = 1.0
+) -> Tensor:
     """Return blinks (F,) in 0..1 at ``times`` (F,) in seconds; the lids close faster than they open.
 
-    per_minute: mean number of blinks, 0 for none. No blink is left unfinished at the end.
+    per_minute: mean number of blinks, 0 for none. tempo: a blink slows down by half of what the rest does. No blink is
+    left unfinished at the end.
     """
+    slowness = tempo**-0.5
     closed = torch.zeros(len(times))
     if per_minute <= 0:
         return closed
@@ -45,20 +49,23 @@ def blinks(prosody: Prosody, times: Tensor, seed: int, per_minute: float = BLINK
     elsewhere = max(per_minute / 60 - at_ends * len(ends) / max(prosody.seconds, 1e-6), per_minute / 180)
     elsewhere /= max(1 - per_minute / 60 * BLINK_PAUSE, 0.2)  # none starts in the pause after another
     last = -BLINK_PAUSE / 2
-    for step in range(math.floor((prosody.seconds - BLINK_SECONDS) / STEP) + 1):
+    for step in range(math.floor((prosody.seconds - slowness * BLINK_SECONDS) / STEP) + 1):
         start = step * STEP
         if start - last < BLINK_PAUSE:
             continue
         chance = at_ends if step in ends else STEP * elsewhere
         happens, length = draws.uniform(start, 2).tolist()
         if happens < chance:
-            closed = torch.maximum(closed, _blink(times - start, BLINK_PACE[0] + BLINK_PACE[1] * length))
+            closed = torch.maximum(closed, _blink(times - start, slowness * (BLINK_PACE[0] + BLINK_PACE[1] * length)))
             last = start
     return closed
 
 
-def gaze(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
-    """Return gaze angles (F, 2) in radians, to the side and down, that jump and are constant in between."""
+def gaze(prosody: Prosody, times: Tensor, seed: int, tempo: float = 1.0) -> Tensor:
+    """Return gaze angles (F, 2) in radians, to the side and down, that jump and are constant in between.
+
+    tempo: how often the eyes jump.
+    """
     draws, aversions = Draws(seed, 11), Draws(seed, 12)
     angles, current = torch.zeros(len(times), 2), torch.zeros(2)
     moment = 0.0
@@ -67,7 +74,7 @@ def gaze(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
         angles += smoothstep((times - moment) / SACCADE_SECONDS)[:, None] * (target - current) if moment else 0
         current = target if moment else current
         wait = draws.uniform(moment + 0.01, 1).item()
-        moment += GLANCE_PAUSE - GLANCE_WAIT * math.log(1 - 0.98 * wait)
+        moment += (GLANCE_PAUSE - GLANCE_WAIT * math.log(1 - 0.98 * wait)) / tempo
     for start, end in prosody.phrases:
         happens, side, far, length = aversions.uniform(start, 4).tolist()
         if end - start >= LONG_PHRASE and start > 0.3 and happens < LOOK_AWAY:

@@ -36,13 +36,16 @@ TREMOR_SECONDS = 0.32  # between its knots
 LIMITS = (10.0, 14.0, 11.0, 0.22, 0.18, 0.25)  # approached softly, so that no portrait is turned further
 
 
-def head_motion(prosody: Prosody, times: Tensor, seed: int, liveliness: float = 1.0) -> tuple[Tensor, Tensor]:
+def head_motion(
+    prosody: Prosody, times: Tensor, seed: int, liveliness: float = 1.0, tempo: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Return rotation (F, 3) in radians and translation (F, 3) in eye distances at ``times`` (F,) in seconds.
 
-    Both are 0 at 0 s. liveliness: 0 is a still head, 1 a natural speaker, 2 a lively one.
+    Both are 0 at 0 s. liveliness: 0 is a still head, 1 a natural speaker, 2 a lively one. tempo: 0.5 takes twice as
+    long for each motion and moves half as often; accents and phrases stay where they are.
     """
-    motion = _posture(prosody, times, seed) + _beats(prosody, times, seed) + _settling(prosody, times)
-    motion = motion + _tremor(prosody, times, seed)
+    motion = _posture(prosody, times, seed, tempo) + _beats(prosody, times, seed, tempo)
+    motion = motion + _settling(prosody, times, tempo) + _tremor(prosody, times, seed, tempo)
     motion[:, 2] += LEAN * motion[:, 1]
     by_yaw, by_roll, by_pitch = SHIFTS
     motion[:, 3] += by_yaw * motion[:, 1] + by_roll * motion[:, 2]
@@ -57,7 +60,7 @@ def is_speaking(prosody: Prosody, seconds: float) -> bool:
     return any(start <= seconds < end for start, end in prosody.phrases)
 
 
-def _posture(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
+def _posture(prosody: Prosody, times: Tensor, seed: int, tempo: float) -> Tensor:
     """Return the posture (F, 6): steps between random targets, at the starts of phrases and from time to time."""
     waits, targets = Draws(seed, 20), Draws(seed, 21)
     motion, posture = torch.zeros(len(times), AXES), torch.zeros(AXES)
@@ -69,10 +72,10 @@ def _posture(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
         target = POSTURE_KEPT * posture + math.sqrt(1 - POSTURE_KEPT**2) * amount * fresh[:AXES] * torch.tensor(POSTURE)
         shortest, longest = POSTURE_SECONDS
         far = min(float((target - posture)[:3].norm()) / 6, 1.0)  # long ways take longer
-        duration = (shortest + (longest - shortest) * far) * (1 + 0.15 * float(fresh[AXES]))
+        duration = (shortest + (longest - shortest) * far) * (1 + 0.15 * float(fresh[AXES])) / tempo
         motion += _eased((times - moment) / duration)[:, None] * (target - posture)
         posture = target
-        least, mean = POSTURE_WAIT
+        least, mean = (seconds / tempo for seconds in POSTURE_WAIT)
         wait = least - mean * math.log(1 - 0.98 * waits.uniform(moment, 1).item())
         following = moment + wait / (1.0 if is_speaking(prosody, moment + least) else CALM)
         phrase = next((start for start in starts if moment + least < start < following), None)
@@ -80,7 +83,7 @@ def _posture(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
     return motion
 
 
-def _beats(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
+def _beats(prosody: Prosody, times: Tensor, seed: int, tempo: float) -> Tensor:
     """Return nods, tilts and turns (F, 6) on some of the accents; which ones, and how far, is random."""
     draws = Draws(seed, 22)
     motion = torch.zeros(len(times), AXES)
@@ -89,7 +92,7 @@ def _beats(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
         spread, slow = draws.normal(accent + 0.5 / 25, 2).tolist()
         for probability, degrees in BEATS:
             if kind < probability:
-                pace = 1 + 0.2 * slow
+                pace = (1 + 0.2 * slow) / tempo
                 peak = accent - BEAT_LEAD
                 rise = _eased((times - peak) / (BEAT_RISE * pace) + 1)
                 fall = _eased((times - peak) / (BEAT_FALL * pace))
@@ -103,24 +106,26 @@ def _beats(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
     return motion
 
 
-def _settling(prosody: Prosody, times: Tensor) -> Tensor:
+def _settling(prosody: Prosody, times: Tensor, tempo: float) -> Tensor:
     """Return the lowering of the head (F, 6) over the last part of each phrase, undone when the next one starts."""
     motion = torch.zeros(len(times), AXES)
+    seconds = SETTLE_SECONDS / tempo
     for index, (start, end) in enumerate(prosody.phrases):
-        down = _eased((times - end) / SETTLE_SECONDS + 0.7)
+        down = _eased((times - end) / seconds + 0.7)
         following = prosody.phrases[index + 1][0] if index + 1 < len(prosody.phrases) else math.inf
-        up = _eased((times - following) / SETTLE_SECONDS + 0.5) if following < math.inf else torch.zeros(len(times))
+        up = _eased((times - following) / seconds + 0.5) if following < math.inf else torch.zeros(len(times))
         motion[:, 0] += min((end - start) / 1.5, 1.0) * SETTLE_DEGREES * (down - up)
     return motion
 
 
-def _tremor(prosody: Prosody, times: Tensor, seed: int) -> Tensor:
+def _tremor(prosody: Prosody, times: Tensor, seed: int, tempo: float) -> Tensor:
     """Return small smooth noise (F, 6), larger while the voice is loud: cubic B-splines over random knots."""
     draws = Draws(seed, 23)
-    position = times / TREMOR_SECONDS
+    spacing = TREMOR_SECONDS / tempo
+    position = times / spacing
     index = position.floor().long()
     count = int(index[-1]) + 4 if len(index) else 0
-    knots = torch.stack([draws.normal(knot * TREMOR_SECONDS, AXES) for knot in range(count)])
+    knots = torch.stack([draws.normal(knot * spacing, AXES) for knot in range(count)])
     part = (position - index)[:, None]
     weights = ((1 - part) ** 3, 3 * part**3 - 6 * part**2 + 4, -3 * part**3 + 3 * part**2 + 3 * part + 1, part**3)
     spline = sum((weight / 6 * knots[index + step] for step, weight in enumerate(weights)), torch.zeros(()))

@@ -13,6 +13,7 @@ from ..speech.prosody import read_prosody
 from ..types import Speech
 from .eyes import BLINKS_PER_MINUTE
 from .life import add_life
+from .manner import Manner
 from .track import MotionTrack
 from .transform import scale
 
@@ -33,21 +34,26 @@ def speech_to_motion(
     *,
     liveliness: float = 1.0,
     blinks_per_minute: float = BLINKS_PER_MINUTE,
+    manner: Manner | None = None,
 ) -> MotionTrack:
     """Make a motion track from speech, with one frame per speech frame.
 
     The network runs at 25 fps: speech at another frame rate is resampled to it, and the motion back. seed: sets head
     motion, brows, blinks and gaze; the mouth depends on the speech only, and rests in silence. head_motion,
-    expression_strength, liveliness: 1 is natural, 0 is none; see ``add_life``. Reports the stage "motion".
+    expression_strength, liveliness: 1 is natural, 0 is none; see ``add_life``. manner: how
+    a prompt changes the motion, by default not at all; its gestures come with the expression, see ``prompted``. Reports
+    the stage "motion".
     """
     resampled = at_rate(speech, MOTION_FPS, net.speech)
     expression, silence = spoken_expression(net, resampled.features, progress)
     pause = pauses(silence)[:, None]
     values = torch.cat((expression * (1 - HUSHED * pause), resting(pause)), 1)
     expression, rest = at_frames(values, len(speech), speech.fps).split((expression.shape[1], 1), dim=1)
-    speaking = replace(MotionTrack.of_expression(expression, speech.fps), rest=rest[:, 0])
+    manner = manner or Manner()
+    spoken = (manner.mouth * expression).clamp_max(1)
+    speaking = replace(MotionTrack.of_expression(spoken, speech.fps), rest=rest[:, 0])
     prosody = read_prosody(resampled.features, silence, MOTION_FPS)
-    alive = add_life(speaking, prosody, seed, liveliness, head_motion, blinks_per_minute)
+    alive = add_life(speaking, prosody, seed, liveliness, head_motion, blinks_per_minute, manner)
     return scale(alive, expression=expression_strength)
 
 

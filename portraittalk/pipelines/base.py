@@ -78,6 +78,8 @@ class Pipeline(Protocol):
         *,
         liveliness: float = 1.0,
         blinks_per_minute: float = BLINKS_PER_MINUTE,
+        style: Style | None = None,
+        text_scale: float = 1.0,
     ) -> MotionTrack: ...
 
     def animate(

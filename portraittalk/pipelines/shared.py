@@ -30,6 +30,7 @@ from ..models.autoencoder import Autoencoder
 from ..models.face_basis import FaceBasis
 from ..models.motion_net import MotionNet
 from ..motion.eyes import BLINKS_PER_MINUTE
+from ..motion.manner import Manner
 from ..motion.prompted import with_style
 from ..motion.speech_to_motion import speech_to_motion
 from ..motion.track import MotionTrack, check_motion
@@ -150,8 +151,13 @@ class PipelineBase:
         *,
         liveliness: float = 1.0,
         blinks_per_minute: float = BLINKS_PER_MINUTE,
+        style: Style | None = None,
+        text_scale: float = 1.0,
     ) -> MotionTrack:
         """Make a motion track from speech, see ``motion.speech_to_motion``.
+
+        style: its manner of moving, times ``text_scale``, changes tempo and amplitude of the motion; its expression is
+        added later, by ``animate``.
 
         Raises SettingsError for a model that makes its own motion or only edits pictures, and for a seed or strength
         out of range.
@@ -168,6 +174,7 @@ class PipelineBase:
             progress,
             liveliness=liveliness,
             blinks_per_minute=blinks_per_minute,
+            manner=Manner.of(style, text_scale),
         )
 
     def face_motion(self) -> tuple[MotionNet, FaceBasis]:

@@ -116,6 +116,8 @@ def talk(
             progress,
             liveliness=liveliness,
             blinks_per_minute=blinks_per_minute,
+            style=style,
+            text_scale=settings.scales.text,
         )
     chunks = pipeline.animate(identity, speech, style, track, settings, output, progress)
     return TalkingFrames(chunks, identity, speech, style, track)
