@@ -96,12 +96,17 @@ class ExpressionNet(nn.Module):
         shares = sentences.new_zeros(len(sentences), len(self.targets))
         return shares.scatter_add_(1, self.meanings.long()[which], (SHARPNESS * near).softmax(1))
 
-    def read(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the expression (B, T) that each sentence asks for, and the probability (B,) that it asks for any."""
+    def amounts(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how much of each concept (B, C) a sentence asks for, and the probability (B,) that it asks for any."""
         presence, strength, asks = self(sentences)
         presence = (presence.clamp(0, 1) + self.nearest(sentences)) / 2
         top = presence.amax(1, keepdim=True).clamp_min(1e-6)
         # An unfamiliar wording is ambiguous between concepts: the likelier ones suppress the others, and the remaining
         # uncertainty weakens the expression a little.
         clear = (presence / top).square() * top.clamp_max(1) ** DOUBT
-        return strength.clamp_min(0)[:, None] * (clear @ self.targets), asks.sigmoid()
+        return strength.clamp_min(0)[:, None] * clear, asks.sigmoid()
+
+    def read(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expression (B, T) that each sentence asks for, and the probability (B,) that it asks for any."""
+        amounts, asks = self.amounts(sentences)
+        return amounts @ self.targets, asks

@@ -31,7 +31,7 @@ from ..sampling.steps import epsilon_steps
 from ..sampling.windows import Window, frame_noise, plan_windows
 from ..tensor_files import fill
 from ..text.clip_tokens import encode_prompt
-from ..text.style import read_expression
+from ..text.style import read_performance
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import Output, StructureOf
 from .shared import PipelineBase
@@ -82,10 +82,10 @@ class PromptPipeline(PipelineBase):
             encode_prompt(self.text_encoder, text, self.config.clip, self.vocabulary)
             for text in (prompt, negative_prompt)
         )
-        style = Style(prompt.strip(), negative_prompt.strip(), tokens, negative_tokens)
-        if not (style.prompt or style.negative_prompt) or not self.config.animate_net.motion_modules:
-            return style
-        return replace(style, expression=read_expression(prompt, negative_prompt))
+        style = Style(prompt.strip(), negative_prompt.strip())
+        if (style.prompt or style.negative_prompt) and self.config.animate_net.motion_modules:
+            style = read_performance(prompt, negative_prompt)
+        return replace(style, tokens=tokens, negative_tokens=negative_tokens)
 
     def _complete_style(self, style: Style | None) -> Style:
         """Encode empty prompts if there are no text tokens: the denoiser redraws the whole crop from the prompt."""

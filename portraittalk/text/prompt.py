@@ -1,8 +1,8 @@
-"""Prompt parsing: the expression and the look that a free-text prompt describes.
+"""Prompt parsing: the expression, the manner of moving and the look that a free-text prompt describes.
 
 A prompt is split into clauses at commas and semicolons; ``(words:1.3)`` is a clause with that weight, see
-``text.emphasis``. Each clause is encoded by a sentence encoder and classified as a look, an expression or neither; the
-last kind is ignored and reported.
+``text.emphasis``. Plain descriptions of parts of the face are read by rules (``text.grammar``). All others are encoded
+by a sentence encoder and classified as a look, an expression or neither; the last kind is ignored and reported.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from ..arkit import EXPRESSION_NAMES, MANNER_NAMES
+from . import manner
 from .emphasis import SEPARATORS, weighted_spans
+from .grammar import read_plain
 from .networks import LookNetworks, TextNetworks, load_look_networks, load_text_networks, load_tokenizer
 
 UNDERSTOOD = 0.5  # probability above which a clause is an expression
@@ -27,16 +30,20 @@ NEAR = 0.25  # presence above which the nearest look is used as a substitute
 class ParsedPrompt:
     """The content of a prompt.
 
-    expression: (T,) in the order of ``EXPRESSION_NAMES``. look: (L,) weights in the order of ``LookConfig.looks``.
-    read: clauses that describe an expression or a look. unread: clauses that describe neither, each with the nearest
-    look. near: clauses that describe an unknown look, each with the look used instead.
+    expression: (T,) in the order of ``EXPRESSION_NAMES``. manner: (M,) in that of ``MANNER_NAMES``. look: (L,) weights
+    in the order of ``LookConfig.looks``. read: clauses that describe one of these. unread: clauses that describe none,
+    each with the nearest look. near: clauses that describe an unknown look, each with the look used instead.
+    impossible: clauses about what cannot be moved, each with its name. idle: words on the quality of a picture.
     """
 
     expression: Tensor
+    manner: Tensor
     look: Tensor
     read: tuple[str, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
     near: tuple[tuple[str, str], ...] = ()
+    impossible: tuple[tuple[str, str], ...] = ()
+    idle: tuple[str, ...] = ()
 
 
 def clauses(prompt: str) -> list[tuple[str, float]]:
@@ -57,37 +64,60 @@ def clauses(prompt: str) -> list[tuple[str, float]]:
 
 
 def read_prompt(
-    prompt: str, networks: TextNetworks | None = None, look_networks: LookNetworks | None = None
+    prompt: str,
+    networks: TextNetworks | None = None,
+    look_networks: LookNetworks | None = None,
+    negative: bool = False,
 ) -> ParsedPrompt:
-    """Parse a prompt: the weighted sum of its clauses, without those that describe neither expression nor look.
+    """Parse a prompt: the weighted sum of its clauses, without those that describe nothing known.
 
-    Raises WeightsError if the text networks or the tokenizer are not installed, SettingsError as ``clauses`` does.
+    negative: for negative prompts, see ``text.grammar.read_plain``. Raises WeightsError if the text networks or the
+    tokenizer are not installed, SettingsError as ``clauses`` does.
     """
-    networks, look_networks = networks or load_text_networks(), look_networks or load_look_networks()
+    look_networks = look_networks or load_look_networks()
     names = look_networks.config.looks
-    expression, look = torch.zeros(networks.config.targets), torch.zeros(len(names))
-    parts = clauses(prompt)
-    if not parts:
-        return ParsedPrompt(expression, look)
-    with torch.no_grad():
-        sentences = networks.sentences(word_pieces([text for text, _ in parts], networks))
-        expressions, is_expression = networks.expression.read(sentences)
-        presence, is_look = (logits.sigmoid() for logits in look_networks.reader(sentences))
-    read, unread, near = [], [], []
-    for row, (text, weight) in enumerate(parts):
+    expression, moves, look = (torch.zeros(size) for size in (len(EXPRESSION_NAMES), len(MANNER_NAMES), len(names)))
+    free: list[tuple[str, float]] = []  # clauses for the networks
+    read: list[str] = []
+    impossible, idle, unread, near = [], [], [], []
+    for text, weight in clauses(prompt):
+        plain = read_plain(text, weight, negative)
+        if plain is None:
+            free.append((text, weight))
+            continue
+        expression, moves = expression + plain.expression, moves + plain.manner
+        read += [text] if plain.read else []
+        free += [(plain.rest, weight)] if plain.rest else []
+        impossible += [(text, part) for part in plain.impossible]
+        idle += [text] if plain.idle else []
+    if free:
+        networks = networks or load_text_networks()
+        with torch.no_grad():
+            sentences = networks.sentences(word_pieces([text for text, _ in free], networks))
+            amounts, is_expression = networks.expression.amounts(sentences)
+            presence, is_look = (logits.sigmoid() for logits in look_networks.reader(sentences))
+        posture, mood = manner.of_moods(amounts)
+        expressions = amounts @ networks.expression.targets + posture
+    for row, (text, weight) in enumerate(free):
         top = int(presence[row].argmax())
+        named = manner.of_words(text)
         # A substitute look must not take precedence over an expression.
         threshold = NEAR if is_expression[row] <= UNDERSTOOD else SURE
         if is_look[row] > LOOKS_SO and presence[row, top] > threshold:
             look += weight * _mixture(presence[row])
             near += [(text, names[top])] if presence[row, top] < SURE else []
-            read.append(text)
         elif is_expression[row] > UNDERSTOOD:
             expression += weight * expressions[row]
-            read.append(text)
+            moves += weight * (named if named.any() else mood[row])
+        elif named.any():
+            moves += weight * named
         else:
             unread.append((text, names[top]))
-    return ParsedPrompt(expression.clamp(-1, 1), look, tuple(read), tuple(unread), tuple(near))
+            continue
+        read.append(text)
+    return ParsedPrompt(
+        expression.clamp(-1, 1), moves, look, tuple(read), tuple(unread), tuple(near), tuple(impossible), tuple(idle)
+    )
 
 
 def _mixture(presence: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
-"""Conversion of a prompt and a negative prompt to a ``Style``: the expression and the look of the picture."""
+"""Conversion of a prompt and a negative prompt to a ``Style``: expression, manner of moving and look."""
 
 import logging
 from dataclasses import replace
 
-from torch import Tensor
-
+from ..arkit import GESTURES
 from ..errors import SettingsError
 from ..types import Style
 from .networks import load_look_networks
@@ -14,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_style(prompt: str = "", negative_prompt: str = "") -> Style:
-    """Return the expression, head pose, gaze and look that free-text prompts describe.
+    """Return the expression, head pose, gaze, manner of moving and look that free-text prompts describe.
 
     The negative prompt is subtracted: its expressions also from the portrait's own; its looks of light and colour are
     inverted, and its drawing styles cancel those of the prompt. Clauses without a known meaning are logged.
@@ -27,26 +26,39 @@ def read_style(prompt: str = "", negative_prompt: str = "") -> Style:
     positive, negative = _checked(prompt, "prompt"), _checked(negative_prompt, "negative prompt")
     look = positive.look - negative.look
     look[load_look_networks().config.lights :].clamp_min_(0)  # a photograph has no drawing style to subtract
-    expression = _difference(positive, negative)
-    return replace(style, expression=expression, look=look if look.any() else None)
+    return replace(_performed(style, positive, negative), look=look if look.any() else None)
 
 
-def read_expression(prompt: str, negative_prompt: str = "") -> Tensor:
-    """Return the expression alone (T,), for models whose generator reads the prompt itself, including its looks."""
-    return _difference(read_prompt(prompt), read_prompt(negative_prompt))
+def read_performance(prompt: str, negative_prompt: str = "") -> Style:
+    """Return expression and manner alone, for models whose generator reads the prompt itself, including its looks."""
+    style = Style(prompt.strip(), negative_prompt.strip())
+    return _performed(style, read_prompt(prompt), read_prompt(negative_prompt, negative=True))
 
 
-def _difference(positive: ParsedPrompt, negative: ParsedPrompt) -> Tensor:
-    return (positive.expression - negative.expression).clamp(-1, 1)
+def _performed(style: Style, positive: ParsedPrompt, negative: ParsedPrompt) -> Style:
+    expression = (positive.expression - negative.expression).clamp(-1, 1)
+    manner = positive.manner - negative.manner
+    manner[GESTURES].clamp_min_(0)  # what does not nod cannot nod less
+    return replace(style, expression=expression, manner=manner if manner.any() else None)
 
 
 def _checked(text: str, name: str) -> ParsedPrompt:
-    parsed = read_prompt(text)
+    parsed = read_prompt(text, negative=name == "negative prompt")
+    if parsed.impossible and not parsed.read:
+        clause, part = parsed.impossible[0]
+        raise SettingsError(
+            f"The {name} '{clause}' cannot be shown, because {part} cannot be moved: describe lips, jaw, brows, lids, "
+            "gaze or head instead, or leave it empty."
+        )
     if parsed.unread and not parsed.read:
         raise SettingsError(
             f"The {name} '{text.strip()}' names no expression, gaze, head pose or look that is known: describe an "
             "expression, such as 'a wide smile, looking left', or a look, such as 'oil painting', or leave it empty."
         )
+    for clause, part in parsed.impossible:
+        logger.warning("In the %s, '%s' asks for what cannot be shown: %s cannot be moved.", name, clause, part)
+    for clause in parsed.idle:
+        logger.info("In the %s, '%s' has no effect: the picture's quality is that of the portrait.", name, clause)
     for clause, look in parsed.unread:
         logger.warning(
             "In the %s, '%s' is ignored: it names no known expression or look (the nearest look, '%s', is too far).",

@@ -9,10 +9,11 @@ import portraittalk
 from portraittalk.errors import SettingsError
 from portraittalk.face.select import FaceChoice
 from portraittalk.media.audio import Audio
+from portraittalk.motion.track import TENSORS
 from portraittalk.motion.transform import fit_to_speech, resample
 from portraittalk.pipelines.load import build_pipeline
 from portraittalk.pipelines.talk import talk
-from portraittalk.types import SamplingSettings
+from portraittalk.types import SamplingSettings, Scales
 
 FPS = 25.0
 SETTINGS = SamplingSettings(window=4, overlap=1, seed=2)
@@ -106,3 +107,15 @@ def test_the_public_names_are_there_and_the_version_is_the_projects(repository):
     with pytest.raises(AttributeError):
         _ = portraittalk.nothing
     assert f'version = "{portraittalk.__version__}"' in (repository / "pyproject.toml").read_text()
+
+
+def test_a_mood_changes_how_one_moves_and_a_text_scale_of_0_leaves_the_motion_alone(tiny_model, portrait):
+    sound = Audio(0.3 * torch.sin(900 * torch.arange(16000) / 16000)[None], 16000)
+    identity, speech = tiny_model.encode_identity([portrait]), tiny_model.encode_speech(sound, FPS)
+    unscaled = replace(SETTINGS, scales=Scales(text=0.0))
+    usual, sad, none = (
+        talk(tiny_model, identity, speech, prompt, settings=settings).motion
+        for prompt, settings in (("", SETTINGS), ("sad", SETTINGS), ("sad, nodding, not blinking", unscaled))
+    )
+    assert sad.rotation.std() < 0.9 * usual.rotation.std()
+    assert all(torch.equal(getattr(none, name), getattr(usual, name)) for name in TENSORS)

@@ -190,5 +190,5 @@ def test_without_the_tokenizer_the_sentence_says_what_to_install(monkeypatch):
     load_tokenizer.cache_clear()
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(WeightsError, match="pip install tokenizers"):
-        read_prompt("smiling")
+        read_prompt("ecstatic")
     load_tokenizer.cache_clear()
