@@ -29,8 +29,8 @@ class TextStyleCondition(io.ComfyNode):
                     tooltip=(
                         "What the face does, in your own words: 'a wide smile, looking left', 'slightly worried', "
                         "'(surprised:0.5)' for half the weight; or the look of the video: 'oil painting', 'warm sunset "
-                        "light'. Empty: the portrait keeps its own expression and look. EchoMimic models refuse "
-                        "prompts."
+                        "light'. '[0:2.5] sad [2.5:] a smile' changes it after 2.5 s. Empty: the portrait keeps its "
+                        "own expression and look. EchoMimic models refuse prompts."
                     ),
                 ),
                 io.String.Input(

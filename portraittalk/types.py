@@ -124,7 +124,8 @@ class Style(Movable):
     model reads none. expression: (T,) expression that the face shows throughout, in the order of
     ``arkit.EXPRESSION_NAMES``, or None. manner: (M,) how the way of moving changes, in the order of
     ``arkit.MANNER_NAMES``, or None. look: (L,) weights of the looks, in the order of ``LookConfig.looks``; negative
-    weights push the picture away from that look. None leaves the picture unchanged.
+    weights push the picture away from that look. None leaves the picture unchanged. parts: of a prompt that changes
+    over time, whose expressions and manners replace those of the whole.
     """
 
     prompt: str = ""
@@ -134,6 +135,16 @@ class Style(Movable):
     expression: Tensor | None = None
     look: Tensor | None = None
     manner: Tensor | None = None
+    parts: "tuple[StylePart, ...]" = ()
+
+
+@dataclass(frozen=True)
+class StylePart(Movable):
+    """A part of a prompt: its style from ``start`` to ``end`` in seconds, or to the end of the video if None."""
+
+    start: float
+    end: float | None
+    style: Style
 
 
 @dataclass(frozen=True)

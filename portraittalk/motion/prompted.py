@@ -10,6 +10,7 @@ from ..smooth import smoothstep
 from ..types import Style
 from .geometry import EYES_OPEN
 from .manner import Manner, gesture
+from .timed import over_time
 from .track import MotionTrack
 
 FADE_IN = 0.6  # seconds from the portrait's expression in the first frame to the full prompted expression
@@ -22,7 +23,11 @@ def with_style(track: MotionTrack, style: Style, text_scale: float) -> MotionTra
     The rest of the style's manner acts where the track is made from speech, see ``speech_to_motion``.
     """
     words = " - ".join(filter(None, (style.prompt, style.negative_prompt)))
-    if style.expression is None or not text_scale or track.prompt == words:
+    if not text_scale or track.prompt == words:
+        return track
+    if style.parts:
+        return replace(over_time(lambda part: with_style(track, part, text_scale), style), prompt=words)
+    if style.expression is None:
         return track
     prompted = with_expression(track, scaled(style.expression.to(track.expression), text_scale))
     return replace(with_gestures(prompted, Manner.of(style, text_scale)), prompt=words)

@@ -116,8 +116,9 @@ def converse(
             pipeline.make_motion(
                 speech, seed, head_motion, expression_strength, progress,
                 liveliness=liveliness, blinks_per_minute=blinks_per_minute,
+                style=pipeline.encode_style(speaker.prompt, speaker.negative_prompt), text_scale=settings.scales.text,
             )
-            for speech, seed in zip(speeches, seeds, strict=True)
+            for speaker, speech, seed in zip(speakers, speeches, seeds, strict=True)
         ]  # fmt: skip
         phrases = [_phrases(speech) for speech in speeches]
         tracks = [

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from ..compositing.compose import CropData, crop_data, pasted_crops
 from ..config import PortraitTalkConfig
+from ..errors import SettingsError
 from ..face.align import extract_crop
 from ..memory.estimate import MeasureStages
 from ..memory.stage_peaks import prompt_stages
@@ -32,6 +33,7 @@ from ..sampling.windows import Window, frame_noise, plan_windows
 from ..tensor_files import fill
 from ..text.clip_tokens import encode_prompt
 from ..text.style import read_performance
+from ..text.timeline import read_timeline
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import Output, StructureOf
 from .shared import PipelineBase
@@ -78,6 +80,10 @@ class PromptPipeline(PipelineBase):
         """Encode the prompts to text tokens; for a model that animates, also to the expression they ask for."""
         self.place("prompt")
         assert self.config.clip is not None
+        if read_timeline(prompt) or read_timeline(negative_prompt):
+            raise SettingsError(
+                f"The model '{self.config.name}' reads one prompt for the whole video: remove the times in brackets."
+            )
         tokens, negative_tokens = (
             encode_prompt(self.text_encoder, text, self.config.clip, self.vocabulary)
             for text in (prompt, negative_prompt)

@@ -33,6 +33,7 @@ from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.manner import Manner
 from ..motion.prompted import with_style
 from ..motion.speech_to_motion import speech_to_motion
+from ..motion.timed import over_time
 from ..motion.track import MotionTrack, check_motion
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..sampling.settings import check_complete, check_seed, check_settings, check_strengths, usual_settings
@@ -164,6 +165,20 @@ class PipelineBase:
         """
         check_seed(seed)
         check_strengths(head_motion, expression_strength, liveliness, blinks_per_minute)
+        if style is not None and style.parts:
+            strengths = seed, head_motion, expression_strength
+            return over_time(
+                lambda part: self.make_motion(
+                    speech,
+                    *strengths,
+                    progress,
+                    liveliness=liveliness,
+                    blinks_per_minute=blinks_per_minute,
+                    style=part,
+                    text_scale=text_scale,
+                ),
+                style,
+            )
         self.place("speech")
         return speech_to_motion(
             self.face_motion()[0],

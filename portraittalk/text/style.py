@@ -3,11 +3,15 @@
 import logging
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from ..arkit import GESTURES
 from ..errors import SettingsError
-from ..types import Style
+from ..types import Style, StylePart
 from .networks import load_look_networks
 from .prompt import ParsedPrompt, read_prompt
+from .timeline import read_timeline
 
 logger = logging.getLogger(__name__)
 
@@ -15,18 +19,41 @@ logger = logging.getLogger(__name__)
 def read_style(prompt: str = "", negative_prompt: str = "") -> Style:
     """Return the expression, head pose, gaze, manner of moving and look that free-text prompts describe.
 
-    The negative prompt is subtracted: its expressions also from the portrait's own; its looks of light and colour are
-    inverted, and its drawing styles cancel those of the prompt. Clauses without a known meaning are logged.
+    A prompt with times, see ``timeline``, has a part for each. The negative prompt is subtracted: its expressions also
+    from the portrait's own; its looks of light and colour are inverted, and its drawing styles cancel those of the
+    prompt. Clauses without a known meaning are logged.
     Raises SettingsError if no clause of a prompt has a known meaning, and WeightsError if ``tokenizers`` is not
     installed.
     """
     style = Style(prompt.strip(), negative_prompt.strip())
     if not (style.prompt or style.negative_prompt):
         return style
+    parts = _parts(prompt, negative_prompt)
+    if parts:
+        return replace(style, parts=parts, look=_common_look(parts))
     positive, negative = _checked(prompt, "prompt"), _checked(negative_prompt, "negative prompt")
     look = positive.look - negative.look
     look[load_look_networks().config.lights :].clamp_min_(0)  # a photograph has no drawing style to subtract
     return replace(_performed(style, positive, negative), look=look if look.any() else None)
+
+
+def _parts(prompt: str, negative_prompt: str) -> tuple[StylePart, ...]:
+    if read_timeline(negative_prompt):
+        raise SettingsError("The negative prompt holds times, and it acts throughout: write times in the prompt only.")
+    return tuple(
+        StylePart(span.start, span.end, read_style(span.prompt, negative_prompt)) for span in read_timeline(prompt)
+    )
+
+
+def _common_look(parts: tuple[StylePart, ...]) -> Tensor | None:
+    """Return the first look of the parts; a look cannot change over time, because it is that of the portrait."""
+    looks = [(part.style.prompt, part.style.look) for part in parts if part.style.look is not None]
+    if not looks:
+        return None
+    (words, first), *others = looks
+    if any(not torch.equal(first, look) for _, look in others):
+        logger.warning("The look of the video cannot change over time: that of '%s' is used throughout.", words)
+    return first
 
 
 def read_performance(prompt: str, negative_prompt: str = "") -> Style:
