@@ -74,17 +74,29 @@ def borrow_mouth(
     and the blend mask (F, 1, S, S) in 0..1.
     """
     size, aperture, portrait_aperture = warped.shape[-1], lip_aperture(landmarks), lip_aperture(portrait.landmarks)
-    if mouth is None:
-        source, reference = warped, portrait
-        share = shows_mouth(portrait_aperture) * _wider(aperture, portrait_aperture)
-    else:
-        source = warp(mouth.picture, flow_between(mouth.landmarks, landmarks, size, flow_size))
-        reference = mouth
-        share = ((aperture - portrait_aperture) / PARTED).clamp(0, 1)
+    share = borrowed_share(aperture, portrait_aperture, mouth is not None)
     if not share.any():
         return warped, torch.zeros_like(warped[:, :1])
-    source, kept = unstretched(source, landmarks, reference)
-    borrowed = mouth_opening(landmarks, size) * share[:, None, None, None] * kept
+    if mouth is None:
+        return fill_mouth(warped, warped, landmarks, portrait, share)
+    source = warp(mouth.picture, flow_between(mouth.landmarks, landmarks, size, flow_size))
+    return fill_mouth(warped, source, landmarks, mouth, share)
+
+
+def borrowed_share(aperture: Tensor, portrait_aperture: Tensor, other: bool) -> Tensor:
+    """Return how much of a mouth is to be filled, (F,) in 0..1, from another reference (``other``) or from itself."""
+    if other:
+        return ((aperture - portrait_aperture) / PARTED).clamp(0, 1)
+    return shows_mouth(portrait_aperture) * _wider(aperture, portrait_aperture)
+
+
+def fill_mouth(warped: Tensor, source: Tensor, landmarks: Tensor, known: View, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Fill mouths from ``source`` (F, 3, S, S), the picture ``known`` warped to the frames, without its stretch.
+
+    share: (F,), see ``borrowed_share``. Returns the frames, and the blend mask (F, 1, S, S) in 0..1.
+    """
+    source, kept = unstretched(source, landmarks, known)
+    borrowed = mouth_opening(landmarks, warped.shape[-1]) * share[:, None, None, None] * kept
     return warped.lerp(source, borrowed), borrowed
 
 

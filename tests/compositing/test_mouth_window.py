@@ -1,0 +1,97 @@
+"""The mouth window: where it lies, and that it shows what the warp of the whole crop shows there."""
+
+import pytest
+import torch
+
+from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing.mouth_window import SIDE, MouthWindow, cut_window, drawn_region, mouth_window, warp_window
+from portraittalk.compositing.warp import flow_between, warp
+from portraittalk.face.align import aligned_crop, extract_crop, to_crop
+from portraittalk.face.rigid import rigid_fit
+from portraittalk.face.topology import LIPS_OUTER
+from portraittalk.models.face_basis import load_basis
+
+SIZE, WINDOW = 256, 64
+WHOLE = MouthWindow(torch.zeros(2), 1.0)
+
+
+@pytest.fixture(scope="module")
+def crop(portrait, portrait_face):
+    return aligned_crop(portrait_face.landmarks, tuple(portrait.shape[1:]), SIZE)
+
+
+@pytest.fixture(scope="module")
+def picture(portrait, crop):
+    return extract_crop(portrait[None], crop)[0]
+
+
+@pytest.fixture(scope="module")
+def landmarks(portrait_face, crop):
+    return to_crop(portrait_face.landmarks, crop)
+
+
+@pytest.fixture(scope="module")
+def opened(landmarks):
+    """(1, 478, 3): the same face with a dropped jaw."""
+    basis = load_basis()
+    facing, size, _ = rigid_fit(basis.mean, landmarks)
+    return (landmarks + size * (0.5 * basis.expression[ARKIT_INDEX["jawOpen"]]) @ facing.T)[None]
+
+
+@pytest.fixture(scope="module")
+def window(landmarks):
+    return mouth_window(landmarks, SIZE)
+
+
+def test_the_window_holds_the_lips_shut_and_wide_open(landmarks, opened, window):
+    for points in (landmarks, opened[0]):
+        lips = window.to_pixels(points, SIZE, WINDOW)[list(LIPS_OUTER), :2]
+        assert lips.min() > 0 and lips.max() < WINDOW
+
+
+def test_a_window_at_the_border_stays_inside():
+    far = torch.zeros(478, 3)
+    far[33, 0], far[263, 0] = 10.0, 112.0
+    corner = mouth_window(far, SIZE).corner
+    assert (corner >= 0).all() and (corner <= 1 - SIDE).all()
+
+
+def test_pixels_of_the_window_and_of_the_crop_are_the_same_places(landmarks, window):
+    """A picture that holds its own coordinates says where each pixel of the window was taken from."""
+    centres = torch.arange(SIZE) + 0.5
+    coordinates = torch.stack(torch.meshgrid(centres, centres, indexing="xy"))[None] / SIZE
+    taken = cut_window(coordinates, window, WINDOW)[0].permute(1, 2, 0) * SIZE
+    back = window.to_pixels(torch.cat((taken, taken[..., :1]), -1), SIZE, WINDOW)[..., :2]
+    own = torch.arange(WINDOW) + 0.5
+    assert torch.allclose(back, torch.stack(torch.meshgrid(own, own, indexing="xy"), -1), atol=0.06)
+
+
+def test_the_warped_window_is_the_window_of_the_warped_crop(picture, landmarks, opened, window):
+    flow = flow_between(landmarks, opened, SIZE)
+    whole = cut_window(warp(picture, flow), window, WINDOW)
+    alone = warp_window(picture, WHOLE, flow, window, WINDOW)
+    assert (whole - alone).abs().mean() < 0.01
+    still = cut_window(picture[None], window, WINDOW)
+    assert (whole - still).abs().mean() > 0.03
+
+
+def test_a_part_of_the_reference_is_enough(picture, landmarks, opened, window):
+    """The part twice as large as the window, at the same density, gives the same pixels as the whole crop."""
+    left, top = ((window.corner - window.side / 2) * SIZE).floor().long().tolist()
+    side = round(2 * window.side * SIZE)
+    side = min(side, SIZE - left, SIZE - top)
+    part = picture[:, top : top + side, left : left + side]
+    covers = MouthWindow(torch.tensor([left, top]) / SIZE, side / SIZE)
+    flow = flow_between(landmarks, opened, SIZE)
+    whole = warp_window(picture, WHOLE, flow, window, WINDOW)
+    assert torch.allclose(whole, warp_window(part, covers, flow, window, WINDOW), atol=1e-3)
+
+
+def test_what_is_drawn_covers_the_opening_and_ends_before_the_border(opened, window):
+    region = drawn_region(window.to_pixels(opened, SIZE, WINDOW), WINDOW)
+    from portraittalk.compositing.draw import mouth_opening
+
+    opening = mouth_opening(window.to_pixels(opened, SIZE, WINDOW), WINDOW)
+    assert region[opening > 0.99].min() > 0.7
+    assert region[..., 0, :].max() < 0.1 and region[..., :, 0].max() < 0.1
+    assert region.min() >= 0 and region.max() <= 1
