@@ -8,6 +8,7 @@ the portrait. This way the network learns to draw mouths into faces of all kinds
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -26,7 +27,7 @@ from ...motion.read import motion_of_faces
 from ...motion.track import MotionTrack
 from ...output_files import make_folder
 from ...types import Face
-from ..data.clips import Clip, choose, one_of, open_clip, random_affine, split_speakers, uniform
+from ..data.clips import choose, one_of, open_clip, random_affine, split_speakers, uniform
 from ..data.prepare import PORTRAIT_SIZE, write_clip
 from .teeth import random_mouth
 
@@ -35,6 +36,18 @@ FURTHER = 1.1  # maximum aperture of such a mouth, relative to the portrait's
 LIGHT, TINT, SHIFT = 0.7, 0.05, 0.02  # mouth augmentation: octaves of brightness and of each channel, shift in sides
 DRIVEN_FRAMES, DRIVEN_STEP = 8, 4  # frames of a driven clip, and their spacing in driver frames
 CROP_ZOOM = (256 / PORTRAIT_SIZE, 300 / PORTRAIT_SIZE)  # from the whole margin of a portrait to none
+
+
+TURNS = (0.5, 1.5)  # factors of the driver's head motion
+
+
+class Driver(Protocol):
+    """What drives a portrait: landmarks (F, 478, 3) and blendshapes (F, 52) of a video, such as a ``Clip``."""
+
+    landmarks: Tensor
+    blendshapes: Tensor
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ def drive_portrait(
     image: Tensor,
     landmarks: Tensor,
     blendshapes: Tensor,
-    driver: Clip,
+    driver: Driver,
     dentition: Dentition,
     frames: int,
     basis: FaceBasis,
@@ -68,17 +81,19 @@ def drive_portrait(
     generator: Generator,
     start: int | None = None,
     look: MouthLook = AVERAGE_MOUTH,
+    turns: tuple[float, float] = TURNS,
 ) -> DrivenPortrait:
     """Drive a portrait by ``frames`` successive frames of a video clip.
 
     image: (3, S, S) of ``config.crop_size`` with its landmarks (478, 3) and blendshapes (52,). start: the driver's
-    first frame, random by default. dentition, look: the mouth interior behind closed lips.
+    first frame, random by default. dentition, look: the mouth interior behind closed lips. turns: range of the factor
+    of the driver's head motion.
     """
     size, cells = config.crop_size, config.structure.flow_size
     start = choose(len(driver) - frames + 1, generator) if start is None else start
     driver_points, driver_shapes = (t[start : start + frames] for t in (driver.landmarks, driver.blendshapes))
     track = motion_of_faces([Face(p, s) for p, s in zip(driver_points, driver_shapes, strict=True)], 25.0, basis)
-    strength = uniform(0.5, 1.5, generator)
+    strength = uniform(*turns, generator)
     track = replace(track, rotation=track.rotation * strength, translation=track.translation * strength)
     own_aperture, apertures = lip_aperture(landmarks), lip_aperture(driver_points) * uniform(0.85, 1.15, generator)
     has_teeth = bool(own_aperture > SHOWS_TEETH)

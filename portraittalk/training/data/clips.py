@@ -144,9 +144,13 @@ def random_shape(images: Tensor, points: Tensor, reach: float, generator: Genera
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False), shaped
 
 
-def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
-    """Change exposure, white balance, saturation and gamma of all images (n, 3, S, S) in 0..1 by one random draw."""
-    gain = 2 ** (strength * (uniform(-0.35, 0.35, generator) + uniform(-0.12, 0.12, generator, 3)))
+def jitter_colour(image: Tensor, generator: Generator, strength: float = 1.0, white_balance: float = 0.12) -> Tensor:
+    """Change exposure, white balance, saturation and gamma of all images (n, 3, S, S) in 0..1 by one random draw.
+
+    white_balance: largest change of each channel, in octaves.
+    """
+    balance = uniform(-white_balance, white_balance, generator, 3)
+    gain = 2 ** (strength * (uniform(-0.35, 0.35, generator) + balance))
     image = image * gain[:, None, None]
     grey = image.mean(-3, keepdim=True)
     image = grey + (image - grey) * (1 + strength * uniform(-0.4, 0.3, generator))
