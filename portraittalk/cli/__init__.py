@@ -21,6 +21,7 @@ from .train_adfd import app as train_adfd_app
 from .train_face import app as train_face_app
 from .train_looks import app as train_looks_app
 from .train_text import app as train_text_app
+from .train_windows import app as train_windows_app
 from .weights import app as weights_app
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -29,6 +30,7 @@ train_app.add_typer(train_adfd_app, name="adfd")
 train_app.add_typer(train_face_app, name="face")
 train_app.add_typer(train_looks_app, name="look")
 train_app.add_typer(train_text_app, name="text")
+train_app.add_typer(train_windows_app, name="window")
 app.add_typer(train_app, name="train")
 for commands in (animate_app, converse_app, edit_app, measure_app, motion_app, prepare_app):
     app.add_typer(commands)

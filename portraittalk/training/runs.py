@@ -10,11 +10,13 @@ from typing import Annotated
 from annotated_types import Gt
 
 from ..compositing.teeth import SHIPPED
-from ..config import MINI, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
+from ..config import MINI, AutoencoderConfig, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
 from .animate.autoencoder import AutoencoderTraining
 from .animate.distil import DistilTraining
 from .animate.pairs import PairSettings
 from .animate.stages import AnimateTraining
+from .animate.window_autoencoder import WINDOW_AUTOENCODER, WindowAutoencoderTraining
+from .animate.windows import MINI_WINDOW, WindowAnimateTraining
 from .face.detector import DetectorTraining
 from .face.mesh import ExpressionTraining, MeshTraining
 from .looks.painter import LookTraining
@@ -77,6 +79,30 @@ class DistilRun:
     leave_out: tuple[str, ...] = ()
     network: PortraitTalkConfig = MINI
     training: DistilTraining = field(default_factory=DistilTraining)
+
+
+@dataclass(frozen=True)
+class WindowAutoencoderRun:
+    """mouths: folder of mouth clips. The other fields are as in AutoencoderRun."""
+
+    mouths: Path
+    leave_out: tuple[str, ...] = ()
+    start: Path | None = None
+    network: AutoencoderConfig = WINDOW_AUTOENCODER
+    training: WindowAutoencoderTraining = field(default_factory=WindowAutoencoderTraining)
+
+
+@dataclass(frozen=True)
+class WindowAnimateRun:
+    """pairs: folder of window pairs. autoencoder: weights of ``window autoencoder``; the scaling factor is in
+    ``network.autoencoder``. The other fields are as in AnimateRun."""
+
+    pairs: Path
+    autoencoder: Path
+    leave_out: tuple[str, ...] = ()
+    start: Path | None = None
+    network: PortraitTalkConfig = MINI_WINDOW
+    training: WindowAnimateTraining = field(default_factory=WindowAnimateTraining)
 
 
 @dataclass(frozen=True)

@@ -115,12 +115,17 @@ def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tenso
     return ((output - target).abs() * weight).mean() + difference(1) + 0.5 * difference(3)
 
 
-def autoencoder_loss(model: Autoencoder, batch: Batch, kl_weight: float, generator: Generator) -> dict[str, Tensor]:
-    posterior = model.posterior(batch["image"].contiguous(memory_format=torch.channels_last))
+def reconstruct(model: Autoencoder, images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Return images decoded from a sample of their posterior, and the KL divergence per value of the latents."""
+    posterior = model.posterior(images.contiguous(memory_format=torch.channels_last))
     patches = model.kl.decode(posterior.sample(generator)).sample
     output = F.pixel_shuffle(patches, model.config.patch_size).float() / 2 + 0.5
+    return output, posterior.kl().mean() / posterior.mean[0].numel()
+
+
+def autoencoder_loss(model: Autoencoder, batch: Batch, kl_weight: float, generator: Generator) -> dict[str, Tensor]:
+    output, kl = reconstruct(model, batch["image"], generator)
     reconstruction = reconstruction_loss(output, batch["image"], batch["weight"])
-    kl = posterior.kl().mean() / posterior.mean[0].numel()
     error = F.mse_loss(output.detach(), batch["image"])
     return {"loss": reconstruction + kl_weight * kl, "l": reconstruction.detach(), "kl": kl.detach(), "mse": error}
 

@@ -92,13 +92,42 @@ class MouthLoss(nn.Module):
         loss = reconstruction_loss(pixels, target_pixels, torch.ones_like(pixels[:, :1]))
         if self.vgg is None:
             return loss
-        with torch.no_grad():
-            target_features = self.vgg(target_pixels)
-        distances = [
-            (a.float() - b.float()).abs().mean() / b.float().abs().mean().clamp_min(1e-3)
-            for a, b in zip(self.vgg(pixels), target_features, strict=True)
-        ]
-        return loss + self.features * torch.stack(distances).mean()
+        return loss + self.features * feature_distance(self.vgg, pixels, target_pixels)
+
+
+def feature_distance(vgg: VggFeatures, pixels: Tensor, target: Tensor) -> Tensor:
+    """Return the L1 distance of VGG features of images (N, 3, H, W), relative to the target's, as a mean over blocks.
+
+    Gradients flow to ``pixels`` only.
+    """
+    with torch.no_grad():
+        target_features = vgg(target)
+    distances = [
+        (a.float() - b.float()).abs().mean() / b.float().abs().mean().clamp_min(1e-3)
+        for a, b in zip(vgg(pixels), target_features, strict=True)
+    ]
+    return torch.stack(distances).mean()
+
+
+def random_cuts(tensors: tuple[Tensor, ...], side: int, count: int, generator: Generator) -> list[Tensor]:
+    """Cut the same random squares of ``side`` pixels out of tensors (N, C, H, W): (count, C, side, side) each.
+
+    They are taken in turn from a random order of the N pictures. Features of small cuts cost much less than of whole
+    pictures, and over many steps say the same.
+    """
+    images, _, height, width = tensors[0].shape
+    order = torch.randperm(images, generator=generator)
+    tops = torch.randint(max(height - side, 0) + 1, (count,), generator=generator).tolist()
+    lefts = torch.randint(max(width - side, 0) + 1, (count,), generator=generator).tolist()
+    return [
+        torch.stack(
+            [
+                tensor[order[k % images], :, top : top + side, left : left + side]
+                for k, (top, left) in enumerate(zip(tops, lefts, strict=True))
+            ]
+        )
+        for tensor in tensors
+    ]
 
 
 def mouth_window(cells: Tensor, generator: Generator) -> tuple[slice, slice]:
