@@ -25,6 +25,8 @@ from portraittalk.training.runs import (
     MeshRun,
     MotionRun,
     ReaderRun,
+    WindowAnimateRun,
+    WindowAutoencoderRun,
 )
 from portraittalk.training.trainer import TrainerConfig
 
@@ -43,10 +45,12 @@ RUNS = {
     "text reader": ReaderRun,
     "look net": LookNetRun,
     "look reader": LookReaderRun,
+    "window autoencoder": WindowAutoencoderRun,
+    "window animate": WindowAnimateRun,
 }
 NEEDED = (
     "teacher", "clips", "sounds", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file",
-    "portraits", "net",
+    "portraits", "net", "mouths", "autoencoder",
 )  # fmt: skip
 
 

@@ -150,7 +150,7 @@ def test_animate_net_learns_on_windows_and_shows_pictures(window_pairs, model, t
 
 
 def test_every_condition_acts(window_pairs, model):
-    pairs = windows.WindowPairs(window_pairs)
+    pairs = windows.WindowPairs(window_pairs, TINY.structure.map_size)
     batch = windows.stacked([windows.example(pairs.draw(0, Generator().manual_seed(3)), TINY, 2)])
     noise = torch.zeros(1, 4, 1, TINY.latent_size, TINY.latent_size)
 
@@ -166,7 +166,7 @@ def test_every_condition_acts(window_pairs, model):
 
 
 def test_mirrored_examples_mirror_everything(window_pairs):
-    pairs = windows.WindowPairs(window_pairs)
+    pairs = windows.WindowPairs(window_pairs, TINY.structure.map_size)
     sample = windows.example(pairs.draw(0, Generator().manual_seed(0)), TINY, 2)
     mirrored = next(
         made

@@ -44,8 +44,11 @@ TURNS = (0.5, 1.5)  # factors of the driver's head motion
 class Driver(Protocol):
     """What drives a portrait: landmarks (F, 478, 3) and blendshapes (F, 52) of a video, such as a ``Clip``."""
 
-    landmarks: Tensor
-    blendshapes: Tensor
+    @property
+    def landmarks(self) -> Tensor: ...
+
+    @property
+    def blendshapes(self) -> Tensor: ...
 
     def __len__(self) -> int: ...
 

@@ -45,6 +45,7 @@ MINI_WINDOW = replace(
     autoencoder=WINDOW_AUTOENCODER,
     animate_net=replace(MINI.animate_net, residual_scale=1.5),
 )
+DRAWN = ("map", "region", "opening")
 SKIN, OPENING = 0.25, 2.0  # weights of pixels beside those that are drawn, and, in addition, of those between the lips
 MIDDLE = (slice(16, 112), slice(8, 120))  # rows and columns of a window that lips can reach
 
@@ -87,9 +88,10 @@ class WindowAnimateNetworks(nn.Module):
 
 
 class WindowPairs:
-    """Pair files of ``window_pairs`` in memory."""
+    """Pair files of ``window_pairs`` in memory, with landmark maps of ``map_size`` cells a side."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], map_size: int) -> None:
+        self.map_size = map_size
         files = {path: read_tensors(path)[1] for path in paths}
         for path, tensors in files.items():
             if "warped" not in tensors or "expression" not in tensors:
@@ -102,6 +104,7 @@ class WindowPairs:
         self.speakers = list(speakers.values())
         counts = [sum(len(tensors["warped"]) for tensors in group) for group in self.speakers]
         self._weights = torch.tensor(counts, dtype=torch.float).sqrt()
+        self._drawn: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def draw(self, portraits: float, generator: Generator) -> dict[str, Tensor]:
         """Return one pair: of a driven portrait with probability ``portraits``, else of a speaker."""
@@ -110,7 +113,25 @@ class WindowPairs:
             files = self.speakers[int(torch.multinomial(self._weights, 1, generator=generator))]
         tensors = files[choose(len(files), generator)]
         index = choose(len(tensors["warped"]), generator)
-        return {name: tensor[index] for name, tensor in tensors.items()}
+        return {name: tensor[index] for name, tensor in tensors.items()} | self._drawings(tensors, index)
+
+    def _drawings(self, tensors: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+        """Return ``drawings`` of a pair as bytes, from memory if it was drawn before: drawing is a tenth of a step."""
+        key = (id(tensors), index)
+        if key not in self._drawn:
+            made = drawings(tensors["landmarks"][index], self.map_size)
+            self._drawn[key] = {name: (drawing * 255).round().byte() for name, drawing in made.items()}
+        return self._drawn[key]
+
+
+def drawings(landmarks: Tensor, map_size: int) -> dict[str, Tensor]:
+    """Return ``map`` (M, m, m), ``region`` and ``opening`` (1, W, W) in 0..1 of landmarks (478, 3) in a window."""
+    points = landmarks[None]
+    return {
+        "map": landmark_map(points, WINDOW, map_size)[0],
+        "region": drawn_region(points, WINDOW)[0],
+        "opening": mouth_opening(points, WINDOW)[0],
+    }
 
 
 def batches(pairs: WindowPairs, config: PortraitTalkConfig, training: WindowAnimateTraining) -> Draw:
@@ -136,18 +157,17 @@ def example(pair: dict[str, Tensor], config: PortraitTalkConfig, references: int
     ``warped``, ``target`` (3, W, W) and ``reference`` (R, 3, W, W) in 0..1, ``map`` (M, m, m), ``region`` and
     ``opening`` (1, W, W), ``expression`` (52,), ``aperture`` () and ``speech`` (S, M), zero where there is none.
     """
-    points = pair["landmarks"][None]
+    landmarks = pair["landmarks"]
     speech = pair.get("speech", torch.zeros(config.speech.steps, config.speech.dim))
+    known = {name: pair[name].float() / 255 for name in DRAWN if name in pair}
     return {
         "warped": pair["warped"].float() / 255,
         "target": pair["target"].float() / 255,
         "reference": pair["reference"][:references].float() / 255,
-        "map": landmark_map(points, WINDOW, config.structure.map_size)[0],
-        "region": drawn_region(points, WINDOW)[0],
-        "opening": mouth_opening(points, WINDOW)[0],
         "expression": pair["expression"].float(),
-        "aperture": lip_aperture(points)[0],
+        "aperture": lip_aperture(landmarks),
         "speech": speech.float(),
+        **(known or drawings(landmarks, config.structure.map_size)),
     }
 
 
@@ -291,5 +311,5 @@ def train_windows(
     def validate(networks: nn.Module, step: int) -> dict[str, Tensor]:
         return {} if held_out is None else comparison(cast(WindowAnimateNetworks, networks), held_out, config)
 
-    draw = batches(WindowPairs(pairs), config, training)
+    draw = batches(WindowPairs(pairs, config.structure.map_size), config, training)
     return cast(WindowAnimateNetworks, fit(model, draw, loss, training.trainer, out, training.seed, validate))
