@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
+GAIN = 4.0  # spectral norms limit the slope to one, so that scores of a haze and of teeth would differ by too little
+
+
 class PatchDiscriminator(nn.Module):
     """Pictures (N, C, H, W) in 0..1 -> scores (N, 1, h, w), positive for real ones, each of a patch of 22 pixels.
 
@@ -30,7 +33,7 @@ class PatchDiscriminator(nn.Module):
         hidden = pictures * 2 - 1
         for down in self.downs:
             hidden = F.leaky_relu(down(hidden), 0.2)
-        return self.score(hidden)
+        return GAIN * self.score(hidden)
 
 
 def adversarial_losses(
