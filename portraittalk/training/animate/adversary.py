@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-
 GAIN = 4.0  # spectral norms limit the slope to one, so that scores of a haze and of teeth would differ by too little
 
 
