@@ -17,7 +17,7 @@ from ..smooth import smoothstep
 from .head import FARTHEST, Box, Head, joined
 
 RIM = 0.05  # eye distances around the matte in which hair may still show
-CONTINUED = 8  # rims within which the background's texture fades out
+CONTINUED = 5  # rims within which the background's texture fades out
 JUMPS = tuple((down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across)
 HAIR = (0.25, 0.7)  # share of the person's colour at which a pixel begins to be hair, and is hair
 FAINT = 0.02  # squared difference of colours below which hair and background look alike

@@ -36,7 +36,7 @@ def test_texture_is_mirrored_into_the_hidden_part():
     known[..., 32:] = 0
     result = continued(torch.where(known > 0, stripes, torch.tensor(0.5)), known, rim=3)
     assert torch.equal(result[..., :32], stripes[..., :32])
-    assert result[..., 33:42].std() > 0.7 * stripes[..., 33:42].std()
+    assert result[..., 33:38].std() > 0.6 * stripes[..., 33:38].std()
     assert result[..., 60:].std() < 0.05  # far inside it is smooth
 
 
