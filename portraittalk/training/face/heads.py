@@ -18,6 +18,7 @@ from ...face.align import aligned_crop, extract_crop, eye_distance, from_crop
 from ...face.mesh import LOOKS, TEMPLATE, detect_keypoints, keypoints_of, mesh_crop
 from ...face.networks import FaceNetworks
 from ...face.search import BORDER
+from ...output_files import make_folder
 from ...progress import Progress, ProgressCallback, ignore_progress
 from ...text.networks import load_look_networks
 from ...types import Crop, image_size
@@ -75,7 +76,7 @@ def fit_heads(
 def paint_copies(files: list[Path], copies: int, seed: int, out: Path) -> None:
     """Write pictures of ``data.prepare.prepare_pictures`` in random looks, four of five drawn; existing files are
     kept."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     networks = load_look_networks()
     names, lights = networks.config.looks, networks.config.lights
     for number, path in enumerate(path for path in files for _ in range(copies)):
