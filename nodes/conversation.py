@@ -10,7 +10,7 @@ from ..portraittalk.face.select import FaceChoice
 from ..portraittalk.media.audio import frame_count
 from ..portraittalk.sampling.settings import chosen_settings
 from ..portraittalk.types import image_size
-from . import convert
+from . import convert, widgets
 from .host import files, models
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, ModelSocket
@@ -77,37 +77,14 @@ class Conversation(io.ComfyNode):
                     default="",
                     tooltip="What each person's face does, one line per person; an empty line asks for nothing.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of motion and sampling; the same seed gives the same frames.",
-                ),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.01,
-                    tooltip="Frame rate of the video, in frames per second; 25 is typical.",
-                ),
-                io.Float.Input(
+                widgets.seed("Seed of motion and sampling; the same seed gives the same frames."),
+                widgets.fps("Frame rate of the video, in frames per second; 25 is typical."),
+                widgets.amount(
                     "head_motion",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Amount of head motion, turns to the speaker included: 1 is natural, 0 holds heads still.",
+                    "Amount of head motion, turns to the speaker included: 1 is natural, 0 holds heads still.",
                 ),
-                io.Float.Input(
-                    "liveliness",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="How lively the people are: 0 is still, 1 natural speakers, 2 lively ones.",
+                widgets.amount(
+                    "liveliness", "How lively the people are: 0 is still, 1 natural speakers, 2 lively ones."
                 ),
             ],
             outputs=[io.Video.Output("video", display_name="video", tooltip="Whole pictures with all voices.")],

@@ -12,7 +12,7 @@ from ..portraittalk.face.align import aligned_crop, from_crop
 from ..portraittalk.progress import Progress
 from ..portraittalk.sampling.settings import check_settings, usual_settings
 from ..portraittalk.types import Identity, Scales, image_size
-from . import convert
+from . import convert, widgets
 from .host import models
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, IdentitySocket
@@ -116,14 +116,7 @@ class IdentityEdit(io.ComfyNode):
                         "typical."
                     ),
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the sampling noise; the same seed gives the same picture.",
-                ),
+                widgets.seed("Seed of the sampling noise; the same seed gives the same picture."),
             ],
             outputs=[
                 io.Image.Output(

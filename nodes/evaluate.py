@@ -13,7 +13,7 @@ from ..portraittalk.metrics.judge import judge, looked_at
 from ..portraittalk.metrics.lip_sync import SIZE
 from ..portraittalk.metrics.metric_nets import load_metric_nets
 from ..portraittalk.sampling.settings import check_fps
-from . import convert
+from . import convert, widgets
 from .host import models
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY
@@ -48,14 +48,7 @@ class Evaluate(io.ComfyNode):
                     "frames", tooltip="Frames to evaluate, whole pictures or face crops; at least one second."
                 ),
                 io.Audio.Input("audio", tooltip="The speech that belongs to the frames; at least one second."),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.01,
-                    tooltip="Frame rate of the input, in frames per second: connect the sampler's fps.",
-                ),
+                widgets.fps("Frame rate of the input, in frames per second: connect the sampler's fps."),
             ],
             outputs=[
                 io.Float.Output(

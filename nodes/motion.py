@@ -17,7 +17,7 @@ from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.motion.transform import scale
 from ..portraittalk.motion.transform import smooth as smoothed
 from ..portraittalk.sampling.settings import check_fps, check_number
-from . import convert
+from . import convert, widgets
 from .host import files, models
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, ModelSocket, MotionSocket, StyleCondition, StyleSocket
@@ -46,36 +46,17 @@ class SpeechToMotion(io.ComfyNode):
                     "audio",
                     tooltip="The speech, from any node that outputs audio (loader, recorder, text-to-speech).",
                 ),
-                io.Float.Input(
+                widgets.amount(
                     "head_motion",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip=(
-                        "Amount of head motion: 1 is natural, 0 holds the head still, higher values are livelier. Does "
-                        "not affect the mouth."
-                    ),
+                    "Amount of head motion: 1 is natural, 0 holds the head still, higher values are livelier. Does "
+                    "not affect the mouth.",
                 ),
-                io.Float.Input(
+                widgets.amount(
                     "expression_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip=(
-                        "Amplitude of the mouth and face motion: 1 is natural, below 1 mumbles, above 1 articulates "
-                        "more, 0 switches it off. Blinks and gaze are not affected."
-                    ),
+                    "Amplitude of the mouth and face motion: 1 is natural, below 1 mumbles, above 1 articulates "
+                    "more, 0 switches it off. Blinks and gaze are not affected.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed for blinks, gaze and head motion; the same seed gives the same motion.",
-                ),
+                widgets.seed("Seed for blinks, gaze and head motion; the same seed gives the same motion."),
                 StyleSocket.Input(
                     "style",
                     optional=True,
@@ -85,17 +66,11 @@ class SpeechToMotion(io.ComfyNode):
                         "same style a second time."
                     ),
                 ),
-                io.Float.Input(
+                widgets.amount(
                     "liveliness",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
+                    "How lively head, brows and gaze are: 0 is still, 1 a natural speaker, 2 a lively one. "
+                    "head_motion scales the head once more.",
                     optional=True,
-                    tooltip=(
-                        "How lively head, brows and gaze are: 0 is still, 1 a natural speaker, 2 a lively one. "
-                        "head_motion scales the head once more."
-                    ),
                 ),
                 io.Float.Input(
                     "blinks_per_minute",
@@ -167,14 +142,7 @@ class VideoToMotion(io.ComfyNode):
             search_aliases=["driving video", "motion capture", "face tracking", "retarget", "liveportrait"],
             inputs=[
                 io.Image.Input("frames", tooltip="Frames of one person; the largest face of each is followed."),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.01,
-                    tooltip="Frame rate of the frames, in frames per second: connect that of the video's loader.",
-                ),
+                widgets.fps("Frame rate of the frames, in frames per second: connect that of the video's loader."),
                 io.Float.Input(
                     "smooth",
                     default=0.04,
@@ -225,21 +193,11 @@ class CombineMotion(io.ComfyNode):
                     optional=True,
                     tooltip="The speech: a shorter track is made as long, as the widget 'ending' says.",
                 ),
-                io.Float.Input(
-                    "expression",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Amplitude of mouth and face: 1 leaves them as they are, 0 switches them off.",
+                widgets.amount(
+                    "expression", "Amplitude of mouth and face: 1 leaves them as they are, 0 switches them off."
                 ),
-                io.Float.Input(
-                    "head_motion",
-                    default=1.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Amplitude of head motion: 1 leaves it as it is, 0 holds the head still.",
+                widgets.amount(
+                    "head_motion", "Amplitude of head motion: 1 leaves it as it is, 0 holds the head still."
                 ),
                 io.Combo.Input(
                     "ending",

@@ -14,7 +14,7 @@ from ..portraittalk.motion.transform import fit_to_speech
 from ..portraittalk.pipelines.base import Output
 from ..portraittalk.sampling.settings import check_fps, check_settings, usual_settings
 from ..portraittalk.types import Identity, SamplingSettings, Scales, image_size
-from . import convert
+from . import convert, widgets
 from .host import files, models
 from .host.progress import HostProgress, NodeText, block_output
 from .sockets import (
@@ -73,16 +73,9 @@ class AnimateNetSampler(io.ComfyNode):
                         "Optional expression and look, from PortraitTalk Text Style. EchoMimic models refuse prompts."
                     ),
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=DEFAULTS.seed,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip=(
-                        "Seed of the sampling noise, and of the motion if none is connected; the same seed gives the "
-                        "same frames."
-                    ),
+                widgets.seed(
+                    "Seed of the sampling noise, and of the motion if none is connected; the same seed gives the "
+                    "same frames."
                 ),
                 io.Int.Input(
                     "steps",
@@ -94,16 +87,9 @@ class AnimateNetSampler(io.ComfyNode):
                         "EchoMimic 6 or 30, AniPortrait and AnimateDiff 25, AnimateDiff with LCM 6)."
                     ),
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.01,
-                    tooltip=(
-                        "Frame rate of the video, in frames per second; 25 is typical. A motion track with another "
-                        "frame rate is resampled."
-                    ),
+                widgets.fps(
+                    "Frame rate of the video, in frames per second; 25 is typical. A motion track with another "
+                    "frame rate is resampled."
                 ),
                 io.DynamicCombo.Input(
                     "output",

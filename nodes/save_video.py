@@ -16,7 +16,7 @@ from ..portraittalk.media.video import write_video
 from ..portraittalk.output_files import atomic_file, explained
 from ..portraittalk.progress import Progress
 from ..portraittalk.sampling.settings import check_fps
-from . import convert
+from . import convert, widgets
 from .host import files
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY
@@ -146,16 +146,9 @@ def _frames(optional: bool = False) -> io.Input:
 
 
 def _fps() -> io.Input:
-    return io.Float.Input(
-        "fps",
-        default=25.0,
-        min=1.0,
-        max=120.0,
-        step=0.01,
-        tooltip=(
-            "Frame rate of frames, in frames per second: connect the sampler's fps, so that sound and picture stay in "
-            "sync. A video has its own."
-        ),
+    return widgets.fps(
+        "Frame rate of frames, in frames per second: connect the sampler's fps, so that sound and picture stay in "
+        "sync. A video has its own."
     )
 
 
