@@ -22,12 +22,11 @@ from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.listening import Other, listen
 from ..motion.track import MotionTrack
 from ..progress import ProgressCallback, ignore_progress
-from ..sampling.settings import check_fps, check_settings, check_strengths, usual_settings
+from ..sampling.settings import check_strengths
 from ..speech.prosody import phrases_of, spoken_loudness
-from ..types import Face, SamplingSettings, Speech, image_size
-from .load import AnyPipeline, load_model
-from .shared import PipelineBase
-from .talk import Picture, TalkingFrames, check_inputs, talk
+from ..types import Face, SamplingSettings, Speech, Style, image_size
+from .load import AnyPipeline
+from .talk import Picture, TalkingFrames, check_inputs, checked_model
 
 SPOKEN = 0.25  # loudness from which somebody speaks
 TURN_SECONDS = 0.3  # of silence between two speakers
@@ -91,17 +90,15 @@ def converse(
 
     Raises a PortraitTalkError with a one-sentence message for invalid inputs, such as two speakers with one face.
     """
-    pipeline = load_model(model) if isinstance(model, str) else model
-    check_type("The model", pipeline, PipelineBase, "a model of load_model or its name", SettingsError)
-    settings = settings or usual_settings(pipeline.config)
-    check_fps(fps)
+    pipeline, settings = checked_model(model, settings, fps)
     check_strengths(head_motion, expression_strength, liveliness, blinks_per_minute)
-    check_settings(settings, pipeline.config)
     check_type("The speakers", speakers, Sequence, "a list of Speaker", SettingsError)
     if not speakers:
         raise SettingsError("A conversation needs at least one speaker.")
     for speaker in speakers:
         check_type("A speaker", speaker, Speaker, "a Speaker", SettingsError)
+        check_type("The prompt", speaker.prompt, str, "text", SettingsError)
+        check_type("The negative prompt", speaker.negative_prompt, str, "text", SettingsError)
         check_inputs(pipeline.config, speaker.prompt, speaker.negative_prompt, False)
     image = picture if isinstance(picture, Tensor) else read_image(picture).flattened()
     voices = _same_length([_read(speaker.audio) for speaker in speakers])
@@ -110,30 +107,33 @@ def converse(
     identities = [pipeline.encode_identity([image], faces=[[face]], progress=progress) for face in faces]
     speeches = [pipeline.encode_speech(voice, fps, progress) for voice in voices]
     seeds = [(settings.seed + number) % 2**64 for number in range(len(speakers))]
+    styles = [
+        Style() if pipeline.makes_motion else pipeline.encode_style(speaker.prompt, speaker.negative_prompt)
+        for speaker in speakers
+    ]
     tracks: list[MotionTrack | None] = [None] * len(speakers)
     if not pipeline.makes_motion:
         made = [
             pipeline.make_motion(
                 speech, seed, head_motion, expression_strength, progress,
                 liveliness=liveliness, blinks_per_minute=blinks_per_minute,
-                style=pipeline.encode_style(speaker.prompt, speaker.negative_prompt), text_scale=settings.scales.text,
+                style=style, text_scale=settings.scales.text,
             )
-            for speaker, speech, seed in zip(speakers, speeches, seeds, strict=True)
+            for style, speech, seed in zip(styles, speeches, seeds, strict=True)
         ]  # fmt: skip
         phrases = [_phrases(speech) for speech in speeches]
         tracks = [
             listen(track, phrases[number], _others(number, faces, phrases), seeds[number], liveliness * head_motion)
             for number, track in enumerate(made)
         ]
+    # The runs advance together, so that one of them reports for all.
+    reports = [progress, *[ignore_progress] * (len(speakers) - 1)]
     people = tuple(
-        talk(
-            pipeline, identity, speech, speaker.prompt, track, settings,
-            negative_prompt=speaker.negative_prompt, fps=fps, progress=progress if number == 0 else ignore_progress,
+        TalkingFrames(
+            pipeline.animate(identity, speech, style, track, settings, "full", report), identity, speech, style, track
         )
-        for number, (identity, speech, speaker, track) in enumerate(
-            zip(identities, speeches, speakers, tracks, strict=True)
-        )
-    )  # fmt: skip
+        for identity, speech, style, track, report in zip(identities, speeches, styles, tracks, reports, strict=True)
+    )
     pictures = [
         pipeline.shown_portrait(person.identity, person.style, settings.scales.text).portrait for person in people
     ]

@@ -83,12 +83,8 @@ def talk(
     All inputs are checked and encoded before this returns; frames are computed lazily. Raises a PortraitTalkError with
     a one-sentence message for invalid inputs.
     """
-    pipeline = load_model(model) if isinstance(model, str) else model
-    check_type("The model", pipeline, PipelineBase, "a model of load_model or its name", SettingsError)
-    settings = settings or usual_settings(pipeline.config)
-    check_fps(fps)
+    pipeline, settings = checked_model(model, settings, fps)
     check_strengths(head_motion, expression_strength, liveliness, blinks_per_minute)
-    check_settings(settings, pipeline.config)
     check_type("The prompt", prompt, str, "text", SettingsError)
     check_type("The negative prompt", negative_prompt, str, "text", SettingsError)
     check_choice("The output", output, ("full", "crop"))
@@ -121,6 +117,21 @@ def talk(
         )
     chunks = pipeline.animate(identity, speech, style, track, settings, output, progress)
     return TalkingFrames(chunks, identity, speech, style, track)
+
+
+def checked_model(
+    model: AnyPipeline | str, settings: SamplingSettings | None, fps: float
+) -> tuple[AnyPipeline, SamplingSettings]:
+    """Return the model, loaded if it is a name, and the settings, by default its recommended ones.
+
+    Raises SettingsError for something else than a model, and for settings or a frame rate that it cannot be run with.
+    """
+    pipeline = load_model(model) if isinstance(model, str) else model
+    check_type("The model", pipeline, PipelineBase, "a model of load_model or its name", SettingsError)
+    settings = settings or usual_settings(pipeline.config)
+    check_fps(fps)
+    check_settings(settings, pipeline.config)
+    return pipeline, settings
 
 
 def check_inputs(config: PortraitTalkConfig, prompt: str, negative_prompt: str, has_motion: bool) -> None:
