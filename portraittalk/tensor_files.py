@@ -1,10 +1,12 @@
 """Read and write safetensors files, check their tensors against a module, and load them into it."""
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,8 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .checks import first_line, shown
+from .config import rebuilt
 from .errors import OutputError, WeightsError
 from .output_files import atomic_file, check_file, check_outputs, check_space, explained
+
+C = TypeVar("C")
+N = TypeVar("N", bound=nn.Module)
 
 SUFFIX = ".safetensors"
 _NAMED_KEYS = 3  # keys listed in an error message
@@ -131,3 +137,30 @@ def listed(keys: list[str]) -> str:
     more = len(keys) - _NAMED_KEYS
     named = [key if key.isprintable() else shown(key) for key in keys[:_NAMED_KEYS]]
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def load_configured(path: Path, form: str, what: str, config_class: type[C], build: Callable[[C], N]) -> N:
+    """Load networks from a file of ``save_configured`` in single precision, with ``build`` of the configuration in it.
+
+    form: the format noted in the file. what: the file should hold weights of, for errors. Raises WeightsError.
+    """
+    header, tensors = read_tensors(path)
+    if header.get("format") != form:
+        raise WeightsError(f"{path.name} does not contain weights of {what}: choose another file.")
+    try:
+        config = rebuilt(config_class, json.loads(header["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path.name} is for another version of PortraitTalk ({first_line(error)}): get the file for this version."
+        ) from error
+    with torch.device("meta"):
+        networks = build(config)
+    fill(networks, tensors, path.name)
+    return networks.float().eval().requires_grad_(False)
+
+
+def save_configured(path: Path, form: str, networks: nn.Module, config: Any) -> None:
+    """Write networks in half precision, with a format and the configuration, a dataclass."""
+    state: dict[str, Tensor] = networks.state_dict()
+    tensors = {name: x.half() if x.is_floating_point() else x for name, x in state.items()}
+    write_tensors(path, tensors, {"format": form, "config": json.dumps(asdict(config))})

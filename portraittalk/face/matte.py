@@ -1,7 +1,5 @@
 """The person matte: how much of each pixel of a portrait the person covers."""
 
-import json
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,12 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import first_line
-from ..config import MatteConfig, rebuilt
-from ..errors import WeightsError
+from ..config import MatteConfig
 from ..models.matte_net import MatteNet
 from ..smooth import smoothstep
-from ..tensor_files import fill, read_tensors, write_tensors
+from ..tensor_files import load_configured, save_configured
 from ..types import Crop
 from .align import aligned_crop, extract_crop, to_crop
 from .guided import box_mean, guided_maps
@@ -89,22 +85,9 @@ def _in_box(planes: Tensor, crop: Crop, box: tuple[int, int, int, int]) -> Tenso
 @lru_cache(maxsize=4)
 def load_matte_net(path: Path = FILE, device: torch.device | str = "cpu") -> MatteNet:
     """Load the network. Raises WeightsError if the file is missing, damaged, or contains something else."""
-    header, tensors = read_tensors(path)
-    if header.get("format") != FORMAT:
-        raise WeightsError(f"{path.name} does not contain weights of the person matte: choose another file.")
-    try:
-        config = rebuilt(MatteConfig, json.loads(header["config"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path.name} is for another version of PortraitTalk ({first_line(error)}): get the file for this version."
-        ) from error
-    with torch.device("meta"):
-        network = MatteNet(config)
-    fill(network, tensors, path.name)
-    return network.to(device, torch.float32).eval().requires_grad_(False)
+    return load_configured(path, FORMAT, "the person matte", MatteConfig, MatteNet).to(device)
 
 
 def save_matte_net(path: Path, network: MatteNet) -> None:
     """Write the network in half precision."""
-    tensors = {name: value.half() for name, value in network.state_dict().items()}
-    write_tensors(path, tensors, {"format": FORMAT, "config": json.dumps(asdict(network.config))})
+    save_configured(path, FORMAT, network, network.config)

@@ -1,24 +1,17 @@
 """Loading and saving the prompt networks, whose weights and vocabulary ship with the package."""
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..checks import first_line
-from ..config import LookConfig, TextConfig, rebuilt
+from ..config import LookConfig, TextConfig
 from ..errors import WeightsError
 from ..models.look_net import LookNet, LookReader
 from ..models.text_net import ExpressionNet, SentenceNet
-from ..tensor_files import fill, read_tensors, write_tensors
+from ..tensor_files import load_configured, save_configured
 
-C = TypeVar("C")
-N = TypeVar("N", bound=nn.Module)
 FOLDER = Path(__file__).parent.parent / "assets" / "text"
 FILE, VOCABULARY = FOLDER / "expression.safetensors", FOLDER / "vocabulary.txt"
 LOOK_FILE = FOLDER / "look.safetensors"
@@ -49,45 +42,23 @@ def load_text_networks(path: Path = FILE) -> TextNetworks:
 
     Raises WeightsError if the file is missing, damaged, or contains something else.
     """
-    return _load(path, FORMAT, "the text encoder", TextConfig, TextNetworks)
+    return load_configured(path, FORMAT, "the text encoder", TextConfig, TextNetworks)
 
 
 @lru_cache(maxsize=2)
 def load_look_networks(path: Path = LOOK_FILE) -> LookNetworks:
     """Load the look networks on the CPU. Raises WeightsError as ``load_text_networks`` does."""
-    return _load(path, LOOK_FORMAT, "the look networks", LookConfig, LookNetworks)
+    return load_configured(path, LOOK_FORMAT, "the look networks", LookConfig, LookNetworks)
 
 
 def save_text_networks(path: Path, networks: TextNetworks) -> None:
     """Write the networks in half precision."""
-    _save(path, FORMAT, networks, networks.config)
+    save_configured(path, FORMAT, networks, networks.config)
 
 
 def save_look_networks(path: Path, networks: LookNetworks) -> None:
     """Write the networks in half precision."""
-    _save(path, LOOK_FORMAT, networks, networks.config)
-
-
-def _load(path: Path, form: str, what: str, config_class: type[C], build: Callable[[C], N]) -> N:
-    header, tensors = read_tensors(path)
-    if header.get("format") != form:
-        raise WeightsError(f"{path.name} does not contain weights of {what}: choose another file.")
-    try:
-        config = rebuilt(config_class, json.loads(header["config"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path.name} is for another version of PortraitTalk ({first_line(error)}): get the file for this version."
-        ) from error
-    with torch.device("meta"):
-        networks = build(config)
-    fill(networks, tensors, path.name)
-    return networks.float().eval().requires_grad_(False)
-
-
-def _save(path: Path, form: str, networks: nn.Module, config: Any) -> None:
-    state: dict[str, Tensor] = networks.state_dict()
-    tensors = {name: x.half() if x.is_floating_point() else x for name, x in state.items()}
-    write_tensors(path, tensors, {"format": form, "config": json.dumps(asdict(config))})
+    save_configured(path, LOOK_FORMAT, networks, networks.config)
 
 
 @lru_cache(maxsize=1)
