@@ -7,6 +7,7 @@ person is ``p`` and ``a`` of where each pixel looks, over ``b`` of where it is.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -34,7 +35,9 @@ class Backdrop:
     layers: (4, h, w), the person's part of the picture, and the background's share.
     """
 
-    def __init__(self, portrait: Tensor, box: Box, matte: Tensor, rim: int) -> None:
+    def __init__(
+        self, portrait: Tensor, box: Box, matte: Tensor, rim: int, on_step: Callable[[], None] = lambda: None
+    ) -> None:
         self.box = x0, y0, x1, y1 = box
         picture = portrait[:, y0:y1, x0:x1]
         # Filling takes seconds for large pictures; what comes out from behind a head need not be that sharp.
@@ -43,8 +46,11 @@ class Backdrop:
         reach = max(rim // by, 1)
         known = 1 - _dilated(coarse > 0, reach)
         smooth = filled(small, known)
+        on_step()
         hairy = with_wisps(coarse, small, smooth, reach)
+        on_step()
         hidden = continued(smooth, known, reach)
+        on_step()
         seen = _grown(hairy > SEEN, (reach + 1) // 2)
         size = picture.shape[-2:]
         hidden, seen, hairs, away = (
@@ -56,12 +62,17 @@ class Backdrop:
         self.layers = torch.cat((picture - share * self._background, share))
 
     @classmethod
-    def behind(cls, head: Head, portrait: Tensor, box: Box) -> "Backdrop":
-        """Return the backdrop of everything that can be seen in a box and where a head moves."""
+    def behind(cls, head: Head, portrait: Tensor, box: Box, on_step: Callable[[], None] = lambda: None) -> "Backdrop":
+        """Return the backdrop of everything that can be seen in a box and where a head moves.
+
+        on_step: called between the parts of the work, which takes seconds for a large picture; it may raise.
+        """
         margin, (height, width) = round(head.farthest), portrait.shape[-2:]
         x0, y0, x1, y1 = joined(box, head.box)
         reached = (max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, width), min(y1 + margin, height))
-        return cls(portrait, reached, head.matte(reached).to(portrait), round(RIM * head.farthest / FARTHEST))
+        matte = head.matte(reached, on_step).to(portrait)
+        on_step()
+        return cls(portrait, reached, matte, round(RIM * head.farthest / FARTHEST), on_step)
 
     def within(self, box: Box) -> Tensor:
         """Return the background (3, h, w) of a box."""

@@ -7,6 +7,7 @@ frame equals the picture bit for bit.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +56,8 @@ class Compositor:
     """Compositor of the frames of one portrait; computes once what is the same in all frames.
 
     portrait: (3, H, W) in 0..1. crop: its aligned crop. head: turns with the pose, if given. landmarks: (478, 3) in
-    crop pixels, with which eyes can close. Everything is on the portrait's device, in its dtype.
+    crop pixels, with which eyes can close. Everything is on the portrait's device, in its dtype. on_step: called
+    several times while that is computed, so that it can be cancelled by raising.
 
     Arguments of its methods: flow: (F, 8, g, g), from ``flow_between``. residual: (F, 3, S, S), added to the warped
     crop. mask: (F, 1, S, S) in 0..1, the weight of the residual. instead: crops (F, 3, S, S), and their blend mask
@@ -63,10 +65,18 @@ class Compositor:
     closure: (F, 2) in 0..1, how far the right and the left eye are closed.
     """
 
-    def __init__(self, portrait: Tensor, crop: Crop, head: Head | None = None, landmarks: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        portrait: Tensor,
+        crop: Crop,
+        head: Head | None = None,
+        landmarks: Tensor | None = None,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> None:
         self.data = CropData(portrait, crop)
         self._lids = None if landmarks is None else self._lids_of(landmarks)
-        backdrop = None if head is None else Backdrop.behind(head, portrait, self.data.box)
+        backdrop = None if head is None else Backdrop.behind(head, portrait, self.data.box, on_step)
+        on_step()
         self._plain = Part(portrait, crop, self.data.box, 0, backdrop)
         self._turning: tuple[Head, Part] | None = None
         if head is not None:

@@ -8,6 +8,7 @@ What comes in from outside of the picture is mirrored at its border.
 """
 
 import logging
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -75,9 +76,9 @@ class Head:
         self._grid_offset = -1 - first @ self._to_grid
         self._pivot = offset + size * (facing @ landmarks.new_tensor(NECK))
 
-    def matte(self, box: Box) -> Tensor:
+    def matte(self, box: Box, on_step: Callable[[], None] = lambda: None) -> Tensor:
         """Return how much of each pixel of a box of the picture the person covers: (1, h, w) in 0..1."""
-        return person_matte(self._photograph, self._in_picture, box)
+        return person_matte(self._photograph, self._in_picture, box, on_step)
 
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.

@@ -1,5 +1,6 @@
 """The person matte: how much of each pixel of a portrait the person covers."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,11 +25,16 @@ UNSURE = (0.25, 0.6)  # softness of the matte, averaged over half an eye distanc
 FACE = (0.7, 0.92)  # share of the face that the matte covers, up to which it is wrong, and from which it is right
 
 
-def person_matte(picture: Tensor, landmarks: Tensor, box: tuple[int, int, int, int]) -> Tensor:
+def person_matte(
+    picture: Tensor,
+    landmarks: Tensor,
+    box: tuple[int, int, int, int],
+    on_step: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Return the matte (1, h, w) in 0..1 of a person in the pixels ``box`` (x0, y0, x1, y1) of a picture (3, H, W).
 
     landmarks: (478, 3) of the person's face, in pixels. It is 1 where the network is not sure, and everywhere if the
-    matte misses the face, so that nobody is cut.
+    matte misses the face, so that nobody is cut. on_step: called between the parts of the work; it may raise.
     """
     network = load_matte_net(device=picture.device)
     size = network.config.input_size
@@ -37,12 +43,14 @@ def person_matte(picture: Tensor, landmarks: Tensor, box: tuple[int, int, int, i
     views = torch.stack([extract_crop(picture, crop) for crop in crops]).float()
     with torch.no_grad():
         found = network(torch.cat((views, views.flip(-1)))).sigmoid()
+    on_step()
     found = (found[: len(crops)] + found[len(crops) :].flip(-1)) / 2
     # Each view shows other surroundings; their mean keeps what both are sure of.
     factors = [width / network.config.widths[0] for width in network.config.widths]
     found = torch.stack([_narrowed(one[None], by) for one, by in zip(found, factors, strict=True)]).mean(0)
     coarse = F.interpolate(found, scale_factor=FINE, mode="bicubic").clamp(0, 1)[0]
     slope, offset = guided_maps(coarse, extract_crop(picture, crops[0], FINE * size).float(), RADIUS, SMOOTHEST)
+    on_step()
     doubt = _doubt(found, to_crop(landmarks, crops[0]), round(size / network.config.widths[0] / 4))
     planes = F.interpolate(doubt, scale_factor=FINE, mode="bilinear")[0]
     shown = _in_box(torch.cat((slope, offset, planes)), crops[0], box)

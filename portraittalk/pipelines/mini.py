@@ -56,15 +56,28 @@ class MiniPipeline(PipelineBase):
         progress: ProgressCallback = ignore_progress,
     ) -> Iterator[Tensor]:
         """See ``PipelineBase.render``."""
+        return self._frames(identity, speech, style, structure_of, settings, output, progress)
+
+    def _frames(
+        self,
+        identity: Identity,
+        speech: Speech,
+        style: Style,
+        structure_of: StructureOf,
+        settings: SamplingSettings,
+        output: Output,
+        progress: ProgressCallback,
+    ) -> Iterator[Tensor]:
         painter = self._painter(identity, style, settings.scales.text)
         speech, style = speech.to(self.device), style.to(self.device)
         portrait = identity.portrait if painter is None else painter.portrait
-        compositor = Compositor(portrait, identity.crop, Head(identity, self.basis), identity.landmarks)
+        windows = plan_windows(len(speech), settings.window, settings.overlap)
+        tick = Counter(progress, count_ticks(windows, settings.steps, settings.chunk))
+        tick.again()
+        compositor = Compositor(portrait, identity.crop, Head(identity, self.basis), identity.landmarks, tick.again)
         paste = compositor if output == "full" else compositor.crops
         layers = layers_of(identity, self.basis, self.config, painter)
         aperture = lip_aperture(identity.landmarks)
-        windows = plan_windows(len(speech), settings.window, settings.overlap)
-        tick = Counter(progress, count_ticks(windows, settings.steps, settings.chunk))
 
         def prepare(frames: slice) -> Scene:
             return encode_base(self.autoencoder, self.dtype, structure_of(frames), tick, settings.chunk)
@@ -83,7 +96,7 @@ class MiniPipeline(PipelineBase):
             picture = (frames.picture, frames.picture_weight)
             return paste(structure.flow, frames.residual, frames.mask, picture, structure.pose, structure.closure).cpu()
 
-        return stream_windows(windows, prepare, sample, finish, tick, settings.chunk)
+        yield from stream_windows(windows, prepare, sample, finish, tick, settings.chunk)
 
     def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
         """See ``PipelineBase.shown_portrait``."""

@@ -28,6 +28,10 @@ class Counter:
 
     def __call__(self, preview: Tensor | None = None) -> None:
         self._done += 1
+        self.again(preview)
+
+    def again(self, preview: Tensor | None = None) -> None:
+        """Report the same count once more, so that work between two counts can be cancelled."""
         self._progress(Progress(self._stage, self._done, self._total, preview))
 
 
