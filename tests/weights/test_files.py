@@ -1,9 +1,13 @@
+import json
+import struct
+
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from portraittalk import cli
 from portraittalk.errors import WeightsError
+from portraittalk.tensor_files import read_shapes, read_tensors
 from portraittalk.weights import files
 from portraittalk.weights.files import available_weights, comfyui_models_folder, find_weights, model_folders
 
@@ -67,3 +71,14 @@ def test_every_command_that_runs_a_model_looks_in_comfyuis_folder(command, tmp_p
     chosen = ("mine",) if command[-1] == "selftest" else ("--model", "mine")
     result = CliRunner().invoke(cli.app, [*command, *chosen])
     assert "mine.safetensors is damaged" in str(result.exception)
+
+
+@pytest.mark.parametrize("promised", ["header", "tensor"])
+def test_a_file_that_promises_more_than_it_holds_is_refused_without_allocating_it(tmp_path, promised):
+    tensor = {"dtype": "F32", "shape": [2**30, 2**28], "data_offsets": [0, 2**60]}
+    header = json.dumps({"a": tensor}).encode()
+    size = 2**60 if promised == "header" else len(header)
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", size) + header)
+    for read in (read_tensors, read_shapes):
+        with pytest.raises(WeightsError, match=r"a\.safetensors is damaged"):
+            read(tmp_path / "a.safetensors")
