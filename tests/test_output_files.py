@@ -257,6 +257,7 @@ def test_nothing_else_writes_files() -> None:
         "output_files.py",
         "tensor_files.py",  # through atomic_file, as all that follow with "atomic"
         "media/movie.py",  # atomic, in video.py
+        "media/pieces.py",  # atomic
         "media/sound_track.py",  # a trial that is written nowhere
         "media/tags.py",  # atomic
         "training/motion/synthesize.py",  # atomic

@@ -10,6 +10,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.filter import Graph
 from av.video.stream import VideoStream
 
@@ -107,11 +108,11 @@ class MovieWriter:
         self.count = self._given = 0
         self._palette = _palette_graph(self.size, self._fps) if kind == "gif" else None
         self._sound: CopiedSound | EncodedSound | None = None
-        self._container = av.open(path, "w", format=kind, options=_muxer_options(form, tags))
+        self._container = av.open(path, "w", format=kind, options=muxer_options(form, tags))
         try:
             self._container.metadata.update(tags)
             self._stream = self._open_picture(quality)
-            self._sound = self._open_sound(audio, copied, kind)
+            self._sound = open_sound(self._container, kind, audio, copied)
         except BaseException:
             self.discard()
             raise
@@ -124,16 +125,6 @@ class MovieWriter:
         if form.pixels == "yuv420p":
             name_colours(stream.codec_context)
         return stream
-
-    def _open_sound(self, audio: Audio | None, copied: bool, kind: str) -> CopiedSound | EncodedSound | None:
-        if audio is None:
-            return None
-        if self._format.sound is None:
-            log.warning("%s cannot store audio: the video is written without sound.", kind)
-            return None
-        if copied and audio.path is not None:
-            return CopiedSound(self._container, audio.path)
-        return EncodedSound(self._container, audio, self._format.sound)
 
     def add(self, pixels: np.ndarray) -> None:
         """Encode a frame (H, W, 3) uint8 and the audio up to its end; skip it if the format's rate is lower."""
@@ -173,7 +164,23 @@ class MovieWriter:
             self._container.close()
 
 
-def _muxer_options(form: MovieFormat, tags: dict[str, str]) -> dict[str, str]:
+def open_sound(
+    container: OutputContainer, kind: str, audio: Audio | None, copied: bool
+) -> CopiedSound | EncodedSound | None:
+    """Return the writer of the audio track; None without audio, and for a kind that stores none, with a warning."""
+    if audio is None:
+        return None
+    codec = MOVIES[kind].sound
+    if codec is None:
+        log.warning("%s cannot store audio: the video is written without sound.", kind)
+        return None
+    if copied and audio.path is not None:
+        return CopiedSound(container, audio.path)
+    return EncodedSound(container, audio, codec)
+
+
+def muxer_options(form: MovieFormat, tags: dict[str, str]) -> dict[str, str]:
+    """Return the container options of a format for a file with these tags."""
     # Custom keys (such as a workflow) need MP4's mdta tags; a lone comment is stored in udta, which more programs read.
     custom = len(tags) > 1 and "movflags" in form.muxer
     return {**form.muxer, "movflags": form.muxer["movflags"] + "+use_metadata_tags"} if custom else dict(form.muxer)

@@ -3,7 +3,7 @@
 import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +30,7 @@ from ..output_files import (
 from ..progress import Progress, ProgressCallback, ignore_progress
 from .audio import Audio, check_audio, exact_fps, frame_count
 from .movie import MOVIES, MovieWriter, copies_sound
+from .pieces import PieceWriter, check_pieces
 from .sequence import SequenceWriter, frame_name, frames_in, sequence_pattern
 from .tags import GENERATED
 from .tensors import check_pictures
@@ -66,6 +67,7 @@ def write_video(
     quality: int = QUALITY,
     metadata: Mapping[str, str] | None = None,
     progress: ProgressCallback = ignore_progress,
+    pieces: PieceWriter | None = None,
 ) -> VideoFile:
     """Write frames as a video; each chunk is encoded and freed before the next is requested.
 
@@ -76,6 +78,7 @@ def write_video(
     kind: mp4, webm, gif, webp or png; by default taken from the suffix of the path.
     quality: 0..100; ignored for gif and png.
     metadata: tags beside the comment that marks the video as generated; gif stores the comment only.
+    pieces: for mp4 and webm, keeps what is finished in a folder; the frames are those after the ones in there.
 
     Raises, before the first frame is requested: OutputError if the output cannot be written or is the audio's file,
     SettingsError for an invalid fps, kind or quality. After any exception, including the iterator's, nothing is left on
@@ -89,11 +92,14 @@ def write_video(
         check_audio(audio)
     tags = {**_checked_tags(metadata), "comment": GENERATED}
     kind = check_output(path, kind, [] if audio is None or audio.path is None else [audio.path])
+    if pieces is not None:
+        check_pieces(kind)
     copied = copies_sound(kind, audio)
     total = frame_count(audio.samples, audio.sample_rate, fps) if audio is not None else 0
-    with _appearing(path, kind) as part:
-        writer: MovieWriter | SequenceWriter | None = None
-        count, layout = 0, "N 3 H W"
+    # A writer of pieces needs a place for the video only at its end.
+    with _appearing(path, kind) if pieces is None else nullcontext(path) as part:
+        writer: MovieWriter | SequenceWriter | PieceWriter | None = None
+        count, layout = 0 if pieces is None else pieces.frames, "N 3 H W"
         try:
             for chunk in frames:
                 check_pictures(chunk, "A chunk of frames", layout)
@@ -102,7 +108,9 @@ def write_video(
                         height, width = chunk.shape[2:]
                         layout = f"N 3 {height} {width}"  # of all other chunks
                         check_room(path, kind, chunk[0], total)
-                        writer = _open(part, path, kind, (height, width), rate, audio, copied, quality, tags)
+                        if pieces is not None:
+                            pieces.begin(part, kind, (height, width), rate, audio, copied, quality, tags)
+                        writer = pieces or _open(part, path, kind, (height, width), rate, audio, copied, quality, tags)
                     for pixels in _bytes(chunk):
                         writer.add(pixels)
                 count += len(chunk)
