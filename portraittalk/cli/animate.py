@@ -1,216 +1,24 @@
 """``portraittalk animate``: make a video from a portrait, speech and an optional prompt."""
 
-import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import SettingsError
-from .options import (
-    Device,
-    FaceIndex,
-    GuidanceScale,
-    Landmarker,
-    Model,
-    ModelsDir,
-    Steps,
-    Strength,
-    check_exist,
-    command,
-)
-
-if TYPE_CHECKING:
-    from ..config import PortraitTalkConfig
-    from ..types import SamplingSettings
-
-SMALLEST_MAX_SIZE = 64  # pixels
+from .animate_options import AnimateOptions
+from .options import command
 
 app = typer.Typer()
-
-
-@dataclass(frozen=True)
-class AnimateOptions:
-    """The command's options, as given by the user."""
-
-    portraits: Annotated[
-        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first one is animated.")
-    ]
-    audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video with sound.")]
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Output video; the suffix selects the format: .mp4, .webm, .gif, .webp, or .png for separate frames."
-        ),
-    ]
-    prompt: Annotated[str, typer.Option(help="What the face should do, such as 'a wide smile, looking left'.")] = ""
-    negative_prompt: Annotated[str, typer.Option(help="What the face should not do, even if the portrait does it.")] = (
-        ""
-    )
-    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same video.")] = 0
-    fps: Annotated[float, typer.Option(help="Frames per second.")] = 25.0
-    steps: Steps = None
-    model: Model = "mini"
-    models_dir: ModelsDir = None
-    device: Device = "auto"
-    face_index: FaceIndex = None
-    head_motion: Annotated[float, typer.Option(help="Strength of head motion; 0 keeps the head still.")] = 1.0
-    expression_strength: Annotated[float, typer.Option(help="Strength of expressions.")] = 1.0
-    liveliness: Annotated[
-        float,
-        typer.Option(help="How lively head, brows and gaze are: 0 still, 1 a natural speaker, 2 a lively one."),
-    ] = 1.0
-    blinks: Annotated[float, typer.Option(help="Blinks per minute on average; 0 for none.")] = 16.0
-    identity_scale: Annotated[
-        float, typer.Option(help="Scale of the identity branch's cross-attention; 0 switches it off.")
-    ] = 1.0
-    text_scale: Annotated[
-        float, typer.Option(help="Strength of the prompt: cross-attention, expression and look; 0 switches it off.")
-    ] = 1.0
-    speech_scale: Annotated[
-        float,
-        typer.Option(
-            "--speech-scale", "--audio-scale", help="Scale of the speech branch's cross-attention; 0 switches it off."
-        ),
-    ] = 1.0
-    structure_scale: Annotated[
-        float,
-        typer.Option(help="Scale of the structure branch's cross-attention (landmarks and pose); 0 switches it off."),
-    ] = 1.0
-    window: Annotated[int | None, typer.Option(help="Frames sampled together; default: the model's own value.")] = None
-    overlap: Annotated[
-        int | None, typer.Option(help="Frames shared by neighbouring windows; default: the model's own value.")
-    ] = None
-    motion_in: Annotated[
-        Path | None, typer.Option(help="Motion track (JSON) to use instead of one generated from the speech.")
-    ] = None
-    motion_end: Annotated[
-        str | None,
-        typer.Option(
-            help="What happens where --motion-in is shorter than the speech: hold its last frame, loop, or fade to the "
-            "portrait as it is. Default: refuse it."
-        ),
-    ] = None
-    motion_out: Annotated[Path | None, typer.Option(help="File to save the used motion track to (JSON).")] = None
-    no_paste_back: Annotated[
-        bool, typer.Option("--no-paste-back", help="Write only the face crop instead of the whole picture.")
-    ] = False
-    preview: Annotated[float | None, typer.Option(metavar="SECONDS", help="Render only the first seconds.")] = None
-    max_size: Annotated[
-        int, typer.Option(help="Longest side of the picture in pixels; larger pictures are scaled down.")
-    ] = 2048
-    landmarker: Landmarker = "own"
-    fast_decode: Annotated[
-        bool, typer.Option("--fast-decode", help="Decode with the model's fast decoder (TAESD), if it has one.")
-    ] = False
-    precision: Annotated[
-        str, typer.Option(help="auto, fp32, fp16 or bf16; auto is fp16 on a GPU and fp32 on the CPU.")
-    ] = "auto"
-    low_memory: Annotated[
-        bool,
-        typer.Option(
-            "--low-memory", help="Keep networks on the GPU only while they run, and decode frames one at a time."
-        ),
-    ] = False
-    channels_last: Annotated[
-        bool, typer.Option("--channels-last", help="Use channels-last memory format: fastest on GPUs in fp16.")
-    ] = False
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile the networks: takes minutes at first, then runs faster.")
-    ] = False
-    guidance_scale: GuidanceScale = None
-    strength: Strength = None
-
-    def settings(self, config: "PortraitTalkConfig") -> "SamplingSettings":
-        """Return the sampling settings, with the model's defaults for options not given. Raises SettingsError."""
-        from ..sampling.settings import chosen_settings
-        from ..types import Scales
-
-        if self.strength is not None and config.animate_net.prediction != "epsilon":
-            raise SettingsError(f"The model '{self.model}' does not redraw the portrait: remove --strength.")
-        return chosen_settings(
-            config,
-            seed=self.seed,
-            scales=Scales(self.identity_scale, self.text_scale, self.speech_scale, self.structure_scale),
-            fast_decode=self.fast_decode,
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
-            strength=self.strength,
-            window=self.window,
-            overlap=self.overlap,
-            chunk=1 if self.low_memory else None,
-        )
 
 
 @command(app, AnimateOptions)
 def animate(options: AnimateOptions) -> None:
     """Animate a portrait to speech, with an optional prompt for its expression."""
-    from ..face.providers import provider_named
-    from ..face.select import FaceChoice
-    from ..media.audio import frame_count, read_audio
-    from ..media.image import read_image
-    from ..media.video import check_output, check_room, write_video
-    from ..motion.edit import extend
-    from ..motion.track import MotionTrack
-    from ..output_files import check_file, check_outputs
-    from ..pipelines.talk import check_inputs, talk
-    from ..sampling.settings import check_fps, check_strengths
-    from ..types import image_size
-    from ..weights.files import find_weights, model_folders
-    from ..weights.load import read_config
-    from .machine import Machine
+    from .animation import Animation
     from .terminal import ProgressBars, summary
 
-    check_fps(options.fps)
-    check_strengths(options.head_motion, options.expression_strength, options.liveliness, options.blinks)
-    if options.max_size < SMALLEST_MAX_SIZE:
-        raise SettingsError(f"--max-size must be at least {SMALLEST_MAX_SIZE} pixels, not {options.max_size}.")
-    check_exist([*options.portraits, options.audio, *([options.motion_in] if options.motion_in else [])])
-    path = find_weights(options.model, model_folders(options.models_dir))
-    inputs = [*options.portraits, options.audio, path, *([options.motion_in] if options.motion_in else [])]
-    kind = check_output(options.out, inputs=inputs)
-    if options.motion_out is not None:
-        check_outputs([options.out, options.motion_out], inputs)
-        check_file(options.motion_out)
-    provider = provider_named(options.landmarker)
-    config = read_config(path)
-    uses_motion = options.motion_in is not None or options.motion_out is not None
-    check_inputs(config, options.prompt, options.negative_prompt, uses_motion)
-    settings = options.settings(config)
-    images = [read_image(path, options.max_size).flattened() for path in options.portraits]
-    audio = read_audio(options.audio, duration=options.preview)
-    motion = None if options.motion_in is None else MotionTrack.load(options.motion_in)
-    if motion is not None and options.motion_end is not None:
-        motion = extend(motion, math.ceil(audio.seconds * motion.fps), options.motion_end)
-    machine = Machine(options.device, options.precision, options.low_memory, options.channels_last, options.compiled)
-    count = frame_count(audio.samples, audio.sample_rate, options.fps)
-    picture = (0, 0) if options.no_paste_back else image_size(images[0])
-    if not options.no_paste_back:
-        check_room(options.out, kind, images[0], count)
-    pipeline = machine.load(path, config, settings, count, picture, len(images))
+    animation = Animation.read(options)
+    pipeline = animation.load_model()
     started = time.perf_counter()
     with ProgressBars() as progress:
-        frames = talk(
-            pipeline,
-            images,
-            audio,
-            options.prompt,
-            motion,
-            settings,
-            negative_prompt=options.negative_prompt,
-            fps=options.fps,
-            output="crop" if options.no_paste_back else "full",
-            choice=FaceChoice(index=options.face_index),
-            provider=provider,
-            head_motion=options.head_motion,
-            expression_strength=options.expression_strength,
-            liveliness=options.liveliness,
-            blinks_per_minute=options.blinks,
-            progress=progress,
-        )
-        write_video(frames, options.out, frames.fps, audio)
-    if options.motion_out is not None and frames.motion is not None:
-        frames.motion[: len(frames)].save(options.motion_out)
-    typer.echo(f"{options.out}: {summary(len(frames), frames.fps, time.perf_counter() - started)}")
+        animation.run(pipeline, progress)
+    typer.echo(f"{options.out}: {summary(animation.frames, options.fps, time.perf_counter() - started)}")

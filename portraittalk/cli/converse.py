@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from ..errors import SettingsError
-from .animate import SMALLEST_MAX_SIZE
+from .animate_options import SMALLEST_MAX_SIZE
 from .options import Device, Landmarker, Model, ModelsDir, Steps, check_exist, command
 
 Value = TypeVar("Value")

@@ -1,6 +1,7 @@
 """The protocol of pipelines: what every kind of model does."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -20,6 +21,27 @@ from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style
 
 Output = Literal["full", "crop"]
 StructureOf = Callable[[slice], Structure]
+
+
+def _forget(frames: int, latents: Tensor | None) -> None:
+    """Keep nothing: the run cannot be taken up after an interruption."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run begins, and who is told how far it is.
+
+    start: frames that an interrupted run has finished; only those after them are computed. latents: the last ones that
+    were saved before that frame. save: called between two chunks with the number of frames yielded so far, if a run can
+    begin there, and the latents that it would need, or None if it needs those that were saved before.
+    """
+
+    start: int = 0
+    latents: Tensor | None = None
+    save: Callable[[int, Tensor | None], None] = _forget
+
+
+FROM_THE_START = Checkpoint()
 
 
 class Pipeline(Protocol):
@@ -91,4 +113,5 @@ class Pipeline(Protocol):
         settings: SamplingSettings | None = None,
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]: ...

@@ -22,7 +22,7 @@ from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import Window, frame_noise, plan_windows
 from ..types import Identity, SamplingSettings, Speech, Style
-from .base import Output, StructureOf
+from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .shared import PipelineBase
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
@@ -54,9 +54,10 @@ class MiniPipeline(PipelineBase):
         settings: SamplingSettings,
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
         """See ``PipelineBase.render``."""
-        return self._frames(identity, speech, style, structure_of, settings, output, progress)
+        return self._frames(identity, speech, style, structure_of, settings, output, progress, checkpoint)
 
     def _frames(
         self,
@@ -67,6 +68,7 @@ class MiniPipeline(PipelineBase):
         settings: SamplingSettings,
         output: Output,
         progress: ProgressCallback,
+        checkpoint: Checkpoint,
     ) -> Iterator[Tensor]:
         painter = self._painter(identity, style, settings.scales.text)
         speech, style = speech.to(self.device), style.to(self.device)
@@ -96,7 +98,7 @@ class MiniPipeline(PipelineBase):
             picture = (frames.picture, frames.picture_weight)
             return paste(structure.flow, frames.residual, frames.mask, picture, structure.pose, structure.closure).cpu()
 
-        yield from stream_windows(windows, prepare, sample, finish, tick, settings.chunk)
+        yield from stream_windows(windows, prepare, sample, finish, tick, settings.chunk, checkpoint)
 
     def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
         """See ``PipelineBase.shown_portrait``."""

@@ -35,7 +35,7 @@ from ..text.clip_tokens import encode_prompt
 from ..text.style import read_performance
 from ..text.timeline import read_timeline
 from ..types import Identity, SamplingSettings, Speech, Style
-from .base import Output, StructureOf
+from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .shared import PipelineBase
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
@@ -106,6 +106,7 @@ class PromptPipeline(PipelineBase):
         settings: SamplingSettings,
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
         """See ``PipelineBase.render``."""
         windows = plan_windows(len(speech), settings.window, settings.overlap)
@@ -145,7 +146,7 @@ class PromptPipeline(PipelineBase):
                 crops = coder.decode(latents).clamp(0, 1)
             return (pasted_crops(crops, data) if output == "full" else crops).cpu()
 
-        return stream_windows(windows, prepare, sample, finish, tick, settings.chunk)
+        return stream_windows(windows, prepare, sample, finish, tick, settings.chunk, checkpoint)
 
     def edit_portrait(
         self,

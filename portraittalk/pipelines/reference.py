@@ -34,7 +34,7 @@ from ..sampling.steps import strided_velocity_steps
 from ..sampling.windows import RingWindows, frame_noise
 from ..speech import whisper
 from ..types import Identity, SamplingSettings, Speech, Style
-from .base import Output
+from .base import FROM_THE_START, Checkpoint, Output
 from .shared import PipelineBase
 from .streaming import Counter
 
@@ -82,6 +82,7 @@ class ReferencePipeline(PipelineBase):
         settings: SamplingSettings | None = None,
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
         """See ``PipelineBase.animate``; a model that makes its motion from speech ignores ``motion`` and ``style``.
 
@@ -101,7 +102,7 @@ class ReferencePipeline(PipelineBase):
             landmarks = move_landmarks(identity.landmarks, identity.blendshapes, frames, basis)
             poses = draw_pose(landmarks, self.config.crop_size, self.config.structure.map_size)
             conditions = Conditions(map=poses[None])
-        return self._render(identity, len(speech), conditions, settings, output, progress)
+        return self._render(identity, len(speech), conditions, settings, output, progress, checkpoint)
 
     def _render(
         self,
@@ -111,11 +112,34 @@ class ReferencePipeline(PipelineBase):
         settings: SamplingSettings,
         output: Output,
         progress: ProgressCallback,
+        checkpoint: Checkpoint,
     ) -> Iterator[Tensor]:
         """Sample and decode the clip. conditions: of all frames, without the identity's tokens and reference."""
         starts = range(0, frames, settings.chunk)
         windows = len(RingWindows(settings.window, settings.overlap).starts(frames))
-        tick = Counter(progress, settings.steps * windows + len(starts))
+        total = settings.steps * windows + len(starts)
+        tick = Counter(progress, total)
+        latents = checkpoint.latents  # of all frames, where a run was interrupted after it had sampled them
+        if latents is None:
+            latents = self._sample(identity, frames, conditions, settings, tick)
+            checkpoint.save(0, latents)
+        latents = latents.to(self.device)
+        tick.skip(1 - len(range(checkpoint.start, frames, settings.chunk)) / total)
+        decoder = self.fast_decoder if settings.fast_decode and self.fast_decoder else self.autoencoder
+        data = crop_data(identity)
+        for start in starts[checkpoint.start // settings.chunk :]:
+            with torch.no_grad():
+                crops = decoder.decode(latents[start : start + settings.chunk].to(self.dtype)).float().clamp(0, 1)
+            chunk = (pasted_crops(crops, data) if output == "full" else crops).cpu()
+            tick(chunk[-1])
+            yield chunk
+            if start != starts[-1]:
+                checkpoint.save(start + settings.chunk, None)
+
+    def _sample(
+        self, identity: Identity, frames: int, conditions: Conditions, settings: SamplingSettings, tick: Counter
+    ) -> Tensor:
+        """Return the clean latents (F, C, h, w) of all frames."""
 
         def show_window(clean: Tensor) -> None:
             fast = self.fast_decoder
@@ -126,15 +150,7 @@ class ReferencePipeline(PipelineBase):
         limit = self.config.animate_net.noise_limit
         noise = clip_noise(settings.seed, frames, tuple(identity.latents.shape[1:]), limit).to(self.device)
         latents = sample_clip(self.animate_net, conditions, noise, settings, on_window=show_window)
-        latents = latents[0].transpose(0, 1)  # (F, C, h, w)
-        decoder = self.fast_decoder if settings.fast_decode and self.fast_decoder else self.autoencoder
-        data = crop_data(identity)
-        for start in starts:
-            with torch.no_grad():
-                crops = decoder.decode(latents[start : start + settings.chunk].to(self.dtype)).float().clamp(0, 1)
-            chunk = (pasted_crops(crops, data) if output == "full" else crops).cpu()
-            tick(chunk[-1])
-            yield chunk
+        return latents[0].transpose(0, 1)
 
 
 def clip_noise(seed: int, frames: int, shape: tuple[int, ...], limit: float) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ from ..sampling.settings import check_complete, check_seed, check_settings, chec
 from ..speech.features import encode_speech
 from ..text.style import read_style
 from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
-from .base import Output, StructureOf
+from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .suitability import warnings_about
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,10 @@ class PipelineBase:
     def dtype(self) -> torch.dtype:
         """The precision of AnimateNet's parameters."""
         return next(self.animate_net.parameters()).dtype
+
+    def signature(self) -> tuple[Any, ...]:
+        """Return what the frames depend on beside the inputs of ``animate``, for a digest."""
+        return self.config, self.modules(), str(self.device), self.dtype
 
     @property
     def makes_motion(self) -> bool:
@@ -217,6 +221,7 @@ class PipelineBase:
         settings: SamplingSettings | None = None,
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
         """Return the ``len(speech)`` frames of a talking portrait in 0..1 on the CPU, as an iterator of (n, 3, H, W).
 
@@ -226,7 +231,8 @@ class PipelineBase:
         default the model's recommended ones.
 
         Settings are checked at once; chunks are computed lazily. Closing the iterator, or raising in ``progress``,
-        stops the run. Raises SettingsError, MotionError.
+        stops the run. checkpoint: where the run begins, and who is told how far it is (``unfinished.Unfinished``).
+        Raises SettingsError, MotionError.
         """
         style = self._complete_style(style)
         settings = self.checked(identity, settings)
@@ -239,7 +245,7 @@ class PipelineBase:
         def structure_of(frames: slice) -> Structure:
             return build_structure(identity, track[frames].to(device), basis, self.config, self.turns_head)
 
-        return self.render(identity, speech, style, structure_of, settings, output, progress)
+        return self.render(identity, speech, style, structure_of, settings, output, progress, checkpoint)
 
     def _complete_style(self, style: Style | None) -> Style:
         """Return the style, or one that asks for nothing, with all that the networks of this kind need."""
@@ -266,6 +272,7 @@ class PipelineBase:
         settings: SamplingSettings,
         output: Output = "full",
         progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
         """As ``animate``, for a given structure, such as that of a real video; inputs are not checked.
 

@@ -10,6 +10,7 @@ from ..models.autoencoder import Autoencoder
 from ..progress import Progress, ProgressCallback
 from ..sampling.windows import Window
 from ..types import Structure
+from .base import FROM_THE_START, Checkpoint
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,16 @@ class Counter:
         self._progress, self._total, self._stage, self._done = progress, total, stage, 0
 
     def __call__(self, preview: Tensor | None = None) -> None:
-        self._done += 1
+        self._done = min(self._done + 1, self._total)
         self.again(preview)
 
     def again(self, preview: Tensor | None = None) -> None:
         """Report the same count once more, so that work between two counts can be cancelled."""
         self._progress(Progress(self._stage, self._done, self._total, preview))
+
+    def skip(self, share: float) -> None:
+        """Count a share of the run, in 0..1, as done: an interrupted run has finished it."""
+        self._done = round(share * self._total)
 
 
 def stream_windows(
@@ -42,17 +47,19 @@ def stream_windows(
     finish: Callable[[Scene, Tensor], Tensor],
     tick: Counter,
     chunk: int,
+    checkpoint: Checkpoint = FROM_THE_START,
 ) -> Iterator[Tensor]:
     """Yield the frames of all windows in order, at most ``chunk`` at a time.
 
     prepare: returns the scene of the frames that are new in a window. sample: returns clean latents (F, C, h, w) of a
     window; its last argument is the latents that the window before has sampled for the shared first frames. finish:
     returns frames from a scene and its latents, called for frames that are in no later window. Only the overlap is kept
-    from one window to the next.
+    from one window to the next. A run can begin at every window: the checkpoint keeps the anchor.
     """
-    carried: Scene | None = None
-    anchor: Tensor | None = None
-    for number, window in enumerate(windows):
+    begin = next(number for number, window in enumerate(windows) if window.start == checkpoint.start)
+    carried, anchor = _taken_up(windows, begin, prepare, checkpoint)
+    tick.skip(begin / len(windows))
+    for number, window in enumerate(windows[begin:], begin):
         fresh = prepare(slice(window.start + window.shared, window.stop))
         scene = fresh if carried is None else _join(carried, fresh)
         carried = None
@@ -66,6 +73,26 @@ def stream_windows(
             yield frames
         carried, anchor = _copy(_cut(scene, slice(leaving, None))), latents[leaving:].clone()
         del scene, latents  # free them before the next window is prepared
+        if number + 1 < len(windows):
+            checkpoint.save(windows[number + 1].start, anchor)
+
+
+def _taken_up(
+    windows: list[Window], begin: int, prepare: Callable[[slice], Scene], checkpoint: Checkpoint
+) -> tuple[Scene | None, Tensor | None]:
+    """Return what the windows before ``begin`` hand on: the scene of the shared frames, and their latents.
+
+    The scene is prepared again in the same slices as before, because rounding may depend on how frames are grouped.
+    """
+    if begin == 0 or checkpoint.latents is None:
+        return None, None
+    fresh = [slice(window.start + window.shared, window.stop) for window in windows[:begin]]
+    first = max((k for k, frames in enumerate(fresh) if frames.start <= checkpoint.start), default=0)
+    scene = prepare(fresh[first])
+    for frames in fresh[first + 1 :]:
+        scene = _join(scene, prepare(frames))
+    carried = _copy(_cut(scene, slice(len(scene.base) - windows[begin].shared, None)))
+    return carried, checkpoint.latents.to(carried.base.device)
 
 
 def count_ticks(windows: list[Window], steps: int, chunk: int) -> int:

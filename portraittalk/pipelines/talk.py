@@ -19,9 +19,10 @@ from ..motion.transform import fit_to_speech, scale
 from ..progress import ProgressCallback, ignore_progress
 from ..sampling.settings import check_fps, check_settings, check_strengths, usual_settings
 from ..types import Identity, SamplingSettings, Speech, Style
-from .base import Output
+from .base import FROM_THE_START, Output
 from .load import AnyPipeline, load_model
 from .shared import PipelineBase
+from .unfinished import Unfinished
 
 Picture = Tensor | Path | str
 
@@ -31,7 +32,7 @@ class TalkingFrames:
     """The frames of one run: chunks (n, 3, H, W) in 0..1 on the CPU, computed lazily; they can be iterated over once.
 
     The encoded inputs are fields. motion: the track that moves the face, at the fps of the speech; None for models that
-    make their own motion. ``len`` is the number of frames in all chunks.
+    make their own motion. ``len`` is the number of frames of the video, with those that an earlier run has finished.
     """
 
     chunks: Iterator[Tensor]
@@ -69,6 +70,7 @@ def talk(
     liveliness: float = 1.0,
     blinks_per_minute: float = BLINKS_PER_MINUTE,
     progress: ProgressCallback = ignore_progress,
+    unfinished: Unfinished | None = None,
 ) -> TalkingFrames:
     """Make a portrait speak.
 
@@ -79,6 +81,8 @@ def talk(
     for whole pictures, "crop" for aligned face crops. choice: which face of the portrait. provider: finds the faces, by
     default our own networks. head_motion, expression_strength: 1 is natural, 0 is none. liveliness: of head, brows and
     gaze in motion made from speech: 0 is still, 1 a natural speaker, 2 a lively one. blinks_per_minute: on average.
+    unfinished: keeps what is finished, and begins after what an earlier run has finished; its ``pieces`` go to
+    ``write_video``.
 
     All inputs are checked and encoded before this returns; frames are computed lazily. Raises a PortraitTalkError with
     a one-sentence message for invalid inputs.
@@ -115,7 +119,10 @@ def talk(
             style=style,
             text_scale=settings.scales.text,
         )
-    chunks = pipeline.animate(identity, speech, style, track, settings, output, progress)
+    checkpoint = FROM_THE_START
+    if unfinished is not None:
+        checkpoint = unfinished.take_up(*pipeline.signature(), identity, speech, style, track, settings, output)
+    chunks = pipeline.animate(identity, speech, style, track, settings, output, progress, checkpoint)
     return TalkingFrames(chunks, identity, speech, style, track)
 
 

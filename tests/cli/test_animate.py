@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from portraittalk import cli
 from portraittalk.media.reader import read_video
+from portraittalk.media.video import write_video
 from portraittalk.motion.track import MotionTrack
 from portraittalk.weights.load import save_weights
 
@@ -277,3 +278,39 @@ def test_two_people_of_one_picture_talk(run, face, speech, tmp_path):
     ):
         code, _, told = run(*usual, "--audio", speech, "--audio", speech, "--out", tmp_path / "b.mp4", *wrong)
         assert code == 2 and words in " ".join(told.split()) and not (tmp_path / "b.mp4").exists()
+
+
+def test_resume_goes_on_after_what_is_finished(run, face, speech, tmp_path, monkeypatch):
+    monkeypatch.setattr("portraittalk.pipelines.unfinished.PIECE_FRAMES", 3)
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--no-paste-back", "--resume")
+    usual = (*usual, "--window", 4, "--overlap", 1, "--preview", 0.6, "--out")
+    out, kept = tmp_path / "a.mp4", tmp_path / "a.mp4.unfinished"
+
+    def interrupted(frames, *arguments, **options):
+        def some():
+            for count, chunk in enumerate(frames):
+                if count == 3:
+                    raise KeyboardInterrupt
+                yield chunk
+
+        return write_video(some(), *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("portraittalk.cli.animation.write_video", interrupted)
+        assert run(*usual, out)[0] == 130
+    assert not out.exists() and len(list(kept.glob("*.mp4"))) == 3
+    before = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.mp4")}
+    seen = {}
+
+    def watched(frames, *arguments, **options):
+        seen.update({path.name: path.stat().st_mtime_ns for path in kept.glob("*.mp4")})
+        return write_video(frames, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("portraittalk.cli.animation.write_video", watched)
+        assert run(*usual, out)[0] == 0
+    assert seen == before and not kept.exists()
+    video = read_video(out)
+    assert len(list(video)) == 15 and video.has_audio
+    code, _, told = run(*usual, tmp_path / "a.gif")
+    assert code == 2 and "cannot be resumed" in " ".join(told.split())
