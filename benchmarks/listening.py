@@ -15,7 +15,7 @@ from portraittalk.media.audio import read_audio
 from portraittalk.metrics.lips import closure
 from portraittalk.models.motion_net import MOTION_FPS
 from portraittalk.motion.geometry import asked_aperture
-from portraittalk.motion.speech_to_motion import SETTLED, speech_to_motion
+from portraittalk.motion.speech_to_motion import pauses, speech_to_motion, spoken_expression
 from portraittalk.pipelines.load import load_model
 from portraittalk.speech.features import encode_speech
 from portraittalk.speech.phones import read_phones
@@ -40,10 +40,11 @@ def main() -> None:
             print(f"{path.name}\t{error}")
             continue
         track = speech_to_motion(model.motion_net, speech)
+        speaks = pauses(spoken_expression(model.motion_net, speech.features)[1]) < 0.5
         aperture = asked_aperture(track, model.basis)
         opened = aperture > OPEN
         openings = (opened[1:] & ~opened[:-1]).sum().item() / speech.seconds
-        row = [f"{speech.seconds:.1f}", f"{(track.rest < SETTLED / 2).float().mean():.2f}"]
+        row = [f"{speech.seconds:.1f}", f"{speaks.float().mean():.2f}"]
         row += [f"{aperture.mean():.3f}", f"{aperture.max():.3f}", f"{openings:.1f}"]
         phones = (arguments.phones or path.parent) / f"{path.stem}.phones"
         closed = closure(aperture, read_phones(phones), MOTION_FPS) if phones.is_file() else None

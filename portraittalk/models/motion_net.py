@@ -20,15 +20,15 @@ SPOKEN_NAMES = (
 BILABIALS = [PHONES.index(phone) for phone in "PBM"]
 MEETING = (0.05, 0.2)  # probability of a p, b or m at which the lips begin to close, and at which they are closed
 
+# Threshold, gain and largest value of each coefficient while speaking, see ``full_amplitude``.
 AMPLITUDE = {
-    "jawOpen": 1.25, "mouthClose": 1.25, "mouthDimple": 1.8, "mouthFrown": 2.3, "mouthFunnel": 2.0,
-    "mouthLowerDown": 1.85, "mouthPress": 2.0, "mouthPucker": 1.7, "mouthRollLower": 2.0, "mouthRollUpper": 1.15,
-    "mouthShrugLower": 2.0, "mouthShrugUpper": 1.2, "mouthSmile": 1.6, "mouthStretch": 1.6, "mouthUpperUp": 1.8,
+    "jawOpen": (0.04, 1.25, 1.0), "mouthClose": (0.0, 1.25, 1.0), "mouthDimple": (0.014, 4.75, 0.17),
+    "mouthFrown": (0.03, 6.95, 0.41), "mouthFunnel": (0.028, 4.9, 0.35), "mouthLowerDown": (0.0, 1.85, 1.0),
+    "mouthPress": (0.012, 10.0, 0.16), "mouthPucker": (0.016, 2.8, 0.98), "mouthRollLower": (0.012, 10.0, 0.23),
+    "mouthRollUpper": (0.076, 7.0, 0.27), "mouthShrugLower": (0.012, 10.0, 0.68), "mouthShrugUpper": (0.0, 1.2, 1.0),
+    "mouthSmile": (0.016, 2.45, 0.38), "mouthStretch": (0.01, 3.95, 0.13), "mouthUpperUp": (0.0, 1.8, 1.0),
 }  # fmt: skip
-"""Factors of the network's coefficients. Least squares predicts the mean of all ways to say something, which moves less
-than any of them. These restore the spread of real speakers: they are its ratio to the network's on 14 people it was
-trained on, at most 2.3. The jaw's comes from the lip aperture, which closures and pauses reduce once more."""
-AMPLITUDES = torch.tensor([AMPLITUDE.get(name, 1.0) for name in SPOKEN_NAMES])
+AMPLITUDES = torch.tensor([AMPLITUDE.get(name, (0.0, 1.0, 1.0)) for name in SPOKEN_NAMES]).T  # (3, K)
 
 JAW_OPEN, LIPS_CLOSE = SPOKEN_NAMES.index("jawOpen"), SPOKEN_NAMES.index("mouthClose")
 LIPS_PART = [SPOKEN_NAMES.index(name) for name in ("mouthLowerDown", "mouthUpperUp", "mouthShrugUpper", "mouthFunnel")]
@@ -39,6 +39,21 @@ BOTH_SIDES = torch.tensor(
     [[float(name in (stem, f"{stem}Left", f"{stem}Right")) for stem in SPOKEN_NAMES] for name in ARKIT_NAMES]
 )
 """(52, len(SPOKEN_NAMES)) of 0 and 1: ``coefficients @ BOTH_SIDES.T`` are ARKit coefficients."""
+
+
+def full_amplitude(coefficients: Tensor, speaking: Tensor) -> Tensor:
+    """Give coefficients (F, len(SPOKEN_NAMES)) of the network the distribution of real ones, in 0..1.
+
+    Least squares predicts the mean of all ways to say something: coefficients that never reach 0, as most of a real
+    mouth's are most of the time, and never go far. ``min(gain * max(x - threshold, 0), largest)`` undoes both. It keeps
+    the order of the values, and with it the time at which the lips move. The numbers are fitted to the quantiles of
+    people that the network was trained on, free speech with a weight of 0.7 (``training.motion.amplitude``). Those of
+    the jaw and of what parts the lips are chosen for the lip aperture, which closures and pauses reduce once more.
+    speaking: (F, 1) in 0..1; in pauses the network's own amplitude is large enough.
+    """
+    threshold, gain, largest = AMPLITUDES.to(coefficients)
+    full = torch.minimum(gain * (coefficients - threshold).clamp_min(0), largest)
+    return torch.lerp(coefficients.clamp(0, 1), full, speaking)
 
 
 def meet(coefficients: Tensor, phones: Tensor) -> Tensor:
@@ -124,7 +139,5 @@ class MotionNet(nn.Module):
         """
         coefficients, logits = self(features[None], None if levels is None else levels[None])
         phones = logits[0].softmax(1)
-        amplitude = AMPLITUDES.to(coefficients)
-        speaking = 1 - phones[:, SILENT, None]  # in pauses the network's own amplitude is large enough
-        spoken = meet((coefficients[0] * (1 + speaking * (amplitude - 1))).clamp(0, 1), phones)
+        spoken = meet(full_amplitude(coefficients[0], 1 - phones[:, SILENT, None]), phones)
         return spoken @ BOTH_SIDES.T.to(spoken), phones[:, SILENT]

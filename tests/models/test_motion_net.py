@@ -6,7 +6,7 @@ import torch
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig
 from portraittalk.models.face_basis import load_basis
-from portraittalk.models.motion_net import BILABIALS, BOTH_SIDES, SPOKEN_NAMES, MotionNet, meet
+from portraittalk.models.motion_net import BILABIALS, BOTH_SIDES, SPOKEN_NAMES, MotionNet, full_amplitude, meet
 from portraittalk.speech.features import balance
 from portraittalk.speech.phones import PHONES
 
@@ -65,6 +65,17 @@ def test_each_spoken_name_stands_for_arkit_names():
     assert BOTH_SIDES.shape == (52, len(SPOKEN_NAMES))
     assert BOTH_SIDES.sum(0).min() >= 1
     assert BOTH_SIDES.sum(1).max() == 1
+
+
+def test_mouths_rest_at_zero_and_go_as_far_as_real_ones_while_they_speak():
+    values = torch.linspace(-0.2, 1.2, 141)[:, None].expand(-1, len(SPOKEN_NAMES))
+    quiet, spoken = (full_amplitude(values, torch.full((141, 1), amount)) for amount in (0.0, 1.0))
+    assert torch.equal(quiet, values.clamp(0, 1))
+    assert spoken.min() == 0 and spoken.max() <= 1
+    assert (spoken.diff(dim=0) >= 0).all()  # the order of the values stays
+    pucker = spoken[:, SPOKEN_NAMES.index("mouthPucker")]
+    assert pucker[21] == 0 and 0.5 < pucker[41] < 0.6  # of 0.01 and 0.21
+    assert torch.equal(spoken[:, SPOKEN_NAMES.index("browInnerUp")], values[:, 0].clamp(0, 1))
 
 
 def test_lips_meet_for_p_b_and_m_and_the_jaw_does_not_shut():
