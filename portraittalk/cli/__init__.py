@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import PortraitTalkError
-from . import train_animate  # noqa: F401  # registers its commands with the `train` app
+from . import train_animate, train_motion  # noqa: F401  # register their commands with the `train` app
 from .animate import app as animate_app
 from .converse import app as converse_app
 from .edit import app as edit_app

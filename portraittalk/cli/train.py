@@ -196,55 +196,6 @@ def teeth(
 
 
 @app.command()
-def motion(
-    out: Out,
-    config: Config = None,
-    clips: Annotated[Path | None, typer.Option(help="Folder of talking-head videos.")] = None,
-    validation: Annotated[
-        list[str] | None, typer.Option(help="Name prefix of videos held out for validation; repeatable.")
-    ] = None,
-    tracks: Annotated[Path | None, typer.Option(help="Output folder of `tracks` for the videos.")] = None,
-    phones: Annotated[Path | None, typer.Option(help="Folder of the videos' phone files.")] = None,
-    synthetic: Annotated[
-        Path | None, typer.Option(help="Folder of synthetic speech: audio files, each with its phone file.")
-    ] = None,
-    wordless: Annotated[
-        Path | None, typer.Option(help="Folder of sounds without speech or singing, such as music.")
-    ] = None,
-    start: Start = None,
-    basis: Basis = None,
-    minutes: Minutes = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    set_: Set = None,
-) -> None:
-    """Train the motion network, which predicts expressions from speech."""
-    from ..media.source import VIDEOS
-    from ..training.face.basis import read_basis
-    from ..training.motion.speech import Sources, train
-    from ..training.runs import MotionRun
-
-    options: dict[str, Any] = {
-        "clips": clips,
-        "validation": validation,
-        "tracks": tracks,
-        "phones": phones,
-        "synthetic": synthetic,
-    }
-    options |= {"wordless": wordless, "start": start}
-    run = configured(MotionRun, "motion", out, config, {**options, "basis": basis, **ends(minutes, steps, seed)}, set_)
-    videos = [path for path in files_of(run.clips) if path.suffix.lower() in VIDEOS]
-    held_out = tuple(path for path in videos if run.validation and path.stem.startswith(run.validation))
-    training_videos = tuple(path for path in videos if path not in held_out)
-    if not training_videos:
-        raise SettingsError(f"{run.clips} contains no videos to train on: give a folder of talking-head videos.")
-    audio_files = (path for path in files_of(run.synthetic) if path.suffix != ".phones")
-    synthetic_speech = tuple(path for path in audio_files if path.with_suffix(".phones").exists())
-    sources = Sources(training_videos, run.tracks, run.phones, synthetic_speech, tuple(files_of(run.wordless)))
-    train(sources, held_out, read_basis(run.basis), out, run.network, run.training, run.start)
-
-
-@app.command()
 def embed(
     clips: Annotated[Path, typer.Option(help="Folder of prepared clips.")],
     out: Annotated[Path, typer.Option(help="File to write.")],

@@ -139,5 +139,10 @@ class MotionNet(nn.Module):
         """
         coefficients, logits = self(features[None], None if levels is None else levels[None])
         phones = logits[0].softmax(1)
-        spoken = meet(full_amplitude(coefficients[0], 1 - phones[:, SILENT, None]), phones)
+        spoken = self.shown(coefficients[0], phones)
         return spoken @ BOTH_SIDES.T.to(spoken), phones[:, SILENT]
+
+    @staticmethod
+    def shown(coefficients: Tensor, phones: Tensor) -> Tensor:
+        """Return the coefficients (F, K) in 0..1 to show for those of ``forward`` and the phones' probabilities."""
+        return meet(full_amplitude(coefficients, 1 - phones[:, SILENT, None]), phones)

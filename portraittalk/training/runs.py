@@ -11,6 +11,7 @@ from annotated_types import Gt
 
 from ..compositing.teeth import SHIPPED
 from ..config import MINI, AutoencoderConfig, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
+from ..models.face_basis import SHIPPED as SHIPPED_BASIS
 from .animate.autoencoder import AutoencoderTraining
 from .animate.distil import DistilTraining
 from .animate.pairs import PairSettings
@@ -107,15 +108,18 @@ class WindowAnimateRun:
 
 @dataclass(frozen=True)
 class MotionRun:
-    """clips: folder of talking-head videos. validation: name prefixes of held-out videos. tracks, phones: folders of
-    their track files and phone files. synthetic: folder of sound files with phone files beside them. wordless: folder
-    of sounds without speech or singing, such as the output of ``training.motion.music``; also mixed in behind speech.
-    start: initial weights."""
+    """clips: folder of talking-head videos. tracks: folder of their track files. mocap: folder of motion capture, each
+    with its sound beside it (``training.data.mocap``). validation: name prefixes of held-out videos and captures.
+    phones: folder of the phone files of both, as far as they are known. synthetic: folder of sound files with phone
+    files beside them. wordless: folder of sounds without speech or singing, such as the output of
+    ``training.motion.music``; also mixed in behind speech. start: initial weights, of another run or of a whole model.
+    """
 
-    clips: Path
-    tracks: Path
-    phones: Path
-    basis: Path
+    clips: Path | None = None
+    tracks: Path | None = None
+    mocap: Path | None = None
+    phones: Path | None = None
+    basis: Path = SHIPPED_BASIS
     validation: tuple[str, ...] = ()
     synthetic: Path | None = None
     wordless: Path | None = None

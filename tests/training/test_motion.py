@@ -9,7 +9,8 @@ from portraittalk.models.face_basis import FaceBasis
 from portraittalk.models.motion_net import BOTH_SIDES, MOTION_FPS, SPOKEN_NAMES, MotionNet
 from portraittalk.speech.phones import PHONE_INDEX, Phone
 from portraittalk.training.motion.articulation import train_articulator
-from portraittalk.training.motion.speech import MotionLoss, MotionTrainingConfig, correlation
+from portraittalk.training.motion.held_out import correlation
+from portraittalk.training.motion.speech import MotionLoss, MotionTrainingConfig
 from portraittalk.training.motion.speech_data import (
     Utterance,
     batches,

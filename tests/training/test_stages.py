@@ -74,7 +74,7 @@ def test_the_motion_network_learns_from_film_and_silence(film, track, tiny, tmp_
     config = replace(tiny, motion_net=MotionNetConfig(width=24, layers=2))
     sources = Sources((film,), track.parent, tmp_path, ())
     training = MotionTrainingConfig(batch_size=4, frames=25, main_speaker="anna_", trainer=TRAINER)
-    train(sources, (film,), load_basis(), tmp_path / "run", config, training)
+    train(sources, sources, load_basis(), tmp_path / "run", config, training)
     told = losses(tmp_path / "run")
     assert told[-1] < 0.8 * told[0]
     assert -1 <= losses(tmp_path / "run", "validation/aperture_correlation")[-1] <= 1

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from ...config import SpeechConfig
 from ...media.audio import Audio, read_audio
+from ...metrics.naturalness import loudness, silences
 from ...models.motion_net import MOTION_FPS, SPOKEN_NAMES
 from ...speech.features import level_gain, log_mel, patches, speech_in
 from ...speech.mel import mel_chunks
@@ -24,13 +25,14 @@ from .augment import augment, decibels, noise, uniform
 SPEEDS = (0.8, 1.25)
 BEHIND, BEHIND_DB = 0.15, (5, 30)  # probability of a background sound, and range of its attenuation
 NOTE_SECONDS = 0.25
+UNKNOWN = -1  # label of a phone of which it is only known that it is not silence
 WORDLESS_SECONDS = 6
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A labelled sound. power: (J, bands) mel powers. phones: (J,) indices into PHONES. motion: (J, K) coefficients of
-    SPOKEN_NAMES. gain: ``level_gain`` of the power."""
+    """A labelled sound. power: (J, bands) mel powers. phones: (J,) indices into PHONES, or UNKNOWN. motion: (J, K)
+    coefficients of SPOKEN_NAMES, NaN where they are not known. gain: ``level_gain`` of the power."""
 
     power: Tensor
     phones: Tensor
@@ -38,10 +40,15 @@ class Utterance:
     gain: float
 
 
-def load_utterance(sound: Path, phones: list[Phone], motion: Tensor, config: SpeechConfig) -> Utterance:
-    """Load a sound file with its phones and motion (F, K) at 25 fps."""
-    power = spectrum(read_audio(sound), config)
-    labels = phone_labels(phones, len(power), config.sample_rate / config.hop)
+def load_utterance(sound: Path, phones: list[Phone] | None, motion: Tensor, config: SpeechConfig) -> Utterance:
+    """Load a sound file with its phones and motion (F, K) at 25 fps. Unknown phones are told from silence alone."""
+    audio, rate = read_audio(sound), config.sample_rate / config.hop
+    power = spectrum(audio, config)
+    if phones is None:
+        silent, _ = silences(loudness(audio, len(power), rate), rate)
+        labels = torch.where(silent, PHONE_INDEX[SILENCE_PHONE], UNKNOWN)
+    else:
+        labels = phone_labels(phones, len(power), rate)
     return Utterance(power, labels, to_spectra(motion, len(power), config), level_gain(power))
 
 
@@ -89,6 +96,14 @@ def to_spectra(motion: Tensor, count: int, config: SpeechConfig) -> Tensor:
     below = times.floor().long().clamp(max=max(len(motion) - 2, 0))
     share = (times - below)[:, None]
     return motion[below] * (1 - share) + motion[(below + 1).clamp(max=len(motion) - 1)] * share
+
+
+def at_frames(motion: Tensor, config: SpeechConfig) -> Tensor:
+    """Resample motion (J, K) at the times of the spectra to 25 fps: (F, K), the inverse of ``to_spectra``."""
+    per_frame = config.sample_rate / config.hop / MOTION_FPS
+    # The centre of a frame lies between two spectra.
+    centres = ((torch.arange(int(len(motion) / per_frame)) + 0.5) * per_frame).long()
+    return (motion[centres] + motion[centres - 1]) / 2
 
 
 def music(seconds: float, sample_rate: int, generator: Generator) -> Audio:
