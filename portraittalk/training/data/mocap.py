@@ -95,10 +95,10 @@ def _read_live_link(path: Path) -> tuple[np.ndarray, list[str], np.ndarray]:
             "record it with the mode ARKit."
         )
     # While the face is lost, the app writes rows without values.
-    rows = [(number, row) for number, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row[2:])]
-    values = np.empty((len(rows), len(ARKIT_NAMES)))
+    seen = [(number, row) for number, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row[2:])]
+    values = np.empty((len(seen), len(ARKIT_NAMES)))
     codes = []
-    for index, (number, row) in enumerate(rows):
+    for index, (number, row) in enumerate(seen):
         code = TIMECODE.fullmatch(row[0].strip())
         try:
             values[index] = [float(row[columns[name]]) for name in ARKIT_NAMES]

@@ -46,17 +46,17 @@ def _figures(net: MotionNet, recording: Recording, basis: FaceBasis, config: Spe
     captured = ~recording.motion.isnan().all(0)
     made = expression[:count].cpu() * (BOTH_SIDES @ captured.float())
     real = recording.motion[:count].nan_to_num() @ BOTH_SIDES.T
-    apertures = [basis.asked_aperture(one) for one in (made, real)]
-    lags = {lag: correlation(*apertures, lag) for lag in range(-LARGEST_LAG, LARGEST_LAG + 1)}
+    ours, theirs = (basis.asked_aperture(one) for one in (made, real))
+    lags = {lag: correlation(ours, theirs, lag) for lag in range(-LARGEST_LAG, LARGEST_LAG + 1)}
     best = max(lags, key=lambda lag: lags[lag])
     dynamics = [lip_dynamics((basis.mean + basis.displacement(one))[..., :2]) for one in (made, real)]
     row = {
         "aperture_correlation": lags[0],
-        "aperture_spread": (apertures[0].std() / apertures[1].std().clamp_min(1e-6)).item(),
+        "aperture_spread": (ours.std() / theirs.std().clamp_min(1e-6)).item(),
         "lip_dynamics": dynamics[0] / max(dynamics[1], 1e-6),
     }
     if recording.phones is not None:
-        closed = closure(apertures[0], recording.phones, MOTION_FPS)
+        closed = closure(ours, recording.phones, MOTION_FPS)
         row |= {} if closed is None else {"closure": closed}
     text = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
     log.info("%s: %s, best correlation %.3f at lag %d", recording.name, text, lags[best], best)
