@@ -5,7 +5,7 @@
 Every portrait gives a sheet ``OUT/NAME.png``: a row for each prompt, seed and liveliness, with frames evenly over the
 speech. ``OUT/film.mp4`` shows all of them one after the other, for each portrait and prompt the levels of liveliness
 side by side and the seeds below each other. By default two seeds, three prompts and liveliness 0, 1 and 2: 18 runs of
-three seconds a portrait, about two minutes on one core.
+three seconds a portrait, about three minutes on one core.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from portraittalk import load_model, read_audio, read_image, write_video
+from portraittalk.face.align import from_crop
 from portraittalk.media.audio import Audio
 from portraittalk.output_files import make_folder
 from portraittalk.pipelines.load import AnyPipeline
@@ -26,36 +27,43 @@ from portraittalk.types import Identity, Speech
 DEMO = Path(__file__).parents[1] / "portraittalk" / "assets" / "demo" / "speech.wav"
 PROMPTS = ("", "happy and excited", "sad and tired")
 LEVELS = (0.0, 1.0, 2.0)
-SIDE, TILE, LABEL = 384, 144, 150  # pixels: longer side of a portrait, of a tile of the sheets, width of the labels
+SIDE, TILE, LABEL = 448, 160, 150  # pixels: longer side of a portrait, side of a tile, width of the labels
 COLUMNS = 8
+AROUND = 1.5  # side of what is shown, in heights of the face
 
 
 def perform(
     model: AnyPipeline, identity: Identity, speech: Speech, prompt: str, seed: int, liveliness: float
 ) -> Tensor:
-    """Return the frames (F, 3, TILE, W) of one run."""
+    """Return the frames (F, 3, TILE, TILE) of one run."""
     style = model.encode_style(prompt)
     motion = model.make_motion(speech, seed, liveliness=liveliness, style=style)
-    frames = [small(chunk) for chunk in model.animate(identity, speech, style, motion)]
-    return torch.cat(frames)
+    top, left, side = head_of(identity)
+    shown = [
+        frames[..., top : top + side, left : left + side] for frames in model.animate(identity, speech, style, motion)
+    ]
+    return interpolate(torch.cat(shown), (TILE, TILE), mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def small(frames: Tensor) -> Tensor:
-    """Return frames (n, 3, H, W) at a height of TILE pixels, of even width."""
-    width = round(TILE * frames.shape[-1] / frames.shape[-2] / 2) * 2
-    return interpolate(frames, (TILE, width), mode="bilinear", antialias=True).clamp(0, 1)
+def head_of(identity: Identity) -> tuple[int, int, int]:
+    """Return top, left and side of the square about the head that lies within the portrait."""
+    face = from_crop(identity.landmarks[:, :2].double(), identity.crop)
+    low, high = face.amin(0), face.amax(0)
+    height, width = identity.portrait.shape[-2:]
+    side = min(int(AROUND * float((high - low).max())), height, width)
+    left, top = ((low + high) / 2 - side / 2).round().long().tolist()
+    return min(max(top, 0), height - side), min(max(left, 0), width - side), side
 
 
 def save_sheet(path: Path, rows: list[tuple[str, Tensor]]) -> None:
     """Save COLUMNS frames of each run, with a label beside them."""
-    width = rows[0][1].shape[-1]
-    sheet = Image.new("RGB", (LABEL + COLUMNS * width, len(rows) * TILE), "white")
+    sheet = Image.new("RGB", (LABEL + COLUMNS * TILE, len(rows) * TILE), "white")
     draw = ImageDraw.Draw(sheet)
     for row, (label, frames) in enumerate(rows):
         draw.multiline_text((6, row * TILE + 8), label, fill="black")
         for column, index in enumerate(torch.linspace(0, len(frames) - 1, COLUMNS).long().tolist()):
             pixels = (frames[index].permute(1, 2, 0) * 255).round().byte().numpy()
-            sheet.paste(Image.fromarray(pixels), (LABEL + column * width, row * TILE))
+            sheet.paste(Image.fromarray(pixels), (LABEL + column * TILE, row * TILE))
     sheet.save(path)
 
 
@@ -83,8 +91,7 @@ def main() -> None:
     scenes = len(arguments.portraits) * len(arguments.prompts)
 
     def film() -> Iterator[Tensor]:
-        """Render everything, save each portrait's sheet, and pass the scenes on, all at the size of the first."""
-        size: tuple[int, int] | None = None
+        """Render everything, save each portrait's sheet, and pass the scenes on."""
         for portrait in arguments.portraits:
             identity = model.encode_identity([read_image(portrait, SIDE).flattened()])
             rows = []
@@ -94,9 +101,7 @@ def main() -> None:
                     for liveliness in arguments.liveliness:
                         runs.append(perform(model, identity, speech, prompt, seed, liveliness))
                         rows.append((f"{prompt or 'no prompt'}\nseed {seed}\nliveliness {liveliness:g}", runs[-1]))
-                scene = grid(runs, len(arguments.liveliness))
-                size = size or (scene.shape[-2], scene.shape[-1])
-                yield scene if scene.shape[-2:] == size else interpolate(scene, size, mode="bilinear", antialias=True)
+                yield grid(runs, len(arguments.liveliness))
             save_sheet(arguments.out / f"{portrait.stem}.png", rows)
             print(f"{arguments.out / portrait.stem}.png")
 
