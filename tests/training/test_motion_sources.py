@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Generator
+from typer.testing import CliRunner
 
+from portraittalk import cli
 from portraittalk.config import MINI, MotionNetConfig
 from portraittalk.errors import MediaError, MotionError, SettingsError
 from portraittalk.media.audio import read_audio
@@ -143,7 +145,7 @@ def config(steps: int) -> MotionTrainingConfig:
 
 
 def test_a_run_on_motion_capture_alone_resumes_to_the_bit(take, basis, tmp_path, losses, monkeypatch):
-    monkeypatch.setattr(speech, "wordless", lambda count, *rest: wordless(6, *rest))  # fewer
+    monkeypatch.setattr(speech, "wordless", lambda count, *rest: wordless(1, *rest))  # silence alone
 
     class Stopped(Exception):
         pass
@@ -152,7 +154,7 @@ def test_a_run_on_motion_capture_alone_resumes_to_the_bit(take, basis, tmp_path,
         raise Stopped
 
     sources = Sources((), None, None, (), (), (take,))
-    train(sources, sources, basis, tmp_path / "whole", TINY, config(6))
+    train(sources, sources, basis, tmp_path / "whole", TINY, config(4))
     assert 0 < losses(tmp_path / "whole", "validation/lip_dynamics")[-1] < 10
     draw, drawn = speech.batches, []
 
@@ -161,19 +163,18 @@ def test_a_run_on_motion_capture_alone_resumes_to_the_bit(take, basis, tmp_path,
 
         def one(generator):
             drawn.append(1)
-            return stop() if len(drawn) > 3 else inner(generator)
+            return stop() if len(drawn) > 2 else inner(generator)
 
         return one
 
     with monkeypatch.context() as patched:
         patched.setattr(speech, "batches", interrupted)
-        often = replace(config(6), trainer=replace(config(6).trainer, checkpoint_seconds=0))
+        often = replace(config(4), trainer=replace(config(4).trainer, checkpoint_seconds=0))
         with pytest.raises(Stopped):
             train(sources, None, basis, tmp_path / "parts", TINY, often)
-    train(sources, None, basis, tmp_path / "parts", TINY, config(6))
+    train(sources, None, basis, tmp_path / "parts", TINY, config(4))
     whole, parts = (load_file(tmp_path / run / "weights.safetensors") for run in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    train(sources, None, basis, tmp_path / "more", TINY, config(1), tmp_path / "whole" / "weights.safetensors")
 
 
 def test_what_cannot_be_trained_on_is_said(take, basis, repository, tmp_path):
@@ -184,3 +185,23 @@ def test_what_cannot_be_trained_on_is_said(take, basis, repository, tmp_path):
         train(Sources((), None, None, ()), None, basis, tmp_path / "a", TINY, config(1))
     with pytest.raises(MediaError, match="no recording has a phone file"):
         train(Sources((), None, None, (clip,), (), (take,)), None, basis, tmp_path / "b", TINY, config(1))
+
+
+def test_the_command_trains_on_captures_and_holds_some_out(take, repository, tmp_path, losses, monkeypatch):
+    monkeypatch.setattr(speech, "wordless", lambda count, *rest: wordless(1, *rest))  # silence alone
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for name in ("anna", "held_1"):
+        for suffix in (".npz", ".wav"):
+            (folder / f"{name}{suffix}").write_bytes(take.with_suffix(suffix).read_bytes())
+    small = ("--set", "network.motion_net={width=16, layers=2}", "--set", "training.batch_size=2", "--steps", "2")
+    command = ["train", "motion", "--out", str(tmp_path / "run"), *small]
+    none = CliRunner().invoke(cli.app, command)
+    assert isinstance(none.exception, SettingsError) and "nothing to train on" in str(none.exception)
+    run = CliRunner().invoke(cli.app, [*command, "--mocap", str(folder), "--validation", "held"])
+    assert run.exit_code == 0, run.output
+    assert len(losses(tmp_path / "run", "validation/lip_dynamics")) == 1
+    start = ("--start", str(repository / "portraittalk/assets/mini.safetensors"), "--steps", "1")
+    shipped = [*command[:3], str(tmp_path / "shipped"), "--mocap", str(folder), *start]
+    run = CliRunner().invoke(cli.app, [*shipped, "--set", "training.batch_size=1"])
+    assert run.exit_code == 0, run.output
