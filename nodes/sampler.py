@@ -109,8 +109,8 @@ class AnimateNetSampler(io.ComfyNode):
                     max=32,
                     advanced=True,
                     tooltip=(
-                        "Number of frames sampled together. Longer windows give smoother motion and need more memory. "
-                        "Typical: 12 to 16."
+                        "Number of frames sampled together, in models of public weights; mini draws each frame by "
+                        "itself. Longer windows give smoother motion and need more memory. Typical: 12 to 16."
                     ),
                 ),
                 io.Int.Input(

@@ -1,6 +1,6 @@
 """Configuration of the networks: `mini` and the models of Stable Diffusion 1.5 size share these classes."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from typing_extensions import Self
@@ -162,10 +162,12 @@ class ClipConfig:
 class PortraitTalkConfig:
     """All networks of one model, and its default sampling settings.
 
-    crop_size: side of the aligned crop in pixels. crop_width: that side in outer eye distances. steps, guidance_scale,
-    strength, window, overlap: defaults of ``SamplingSettings``. fast_decoder: whether the model has a second, smaller
-    decoder for Stable Diffusion's latents. painted_mouth: blend weight of the painted mouth between lips that are
-    closed in the portrait; 0 for networks that draw sharp teeth themselves. clip: for an unmodified Stable Diffusion
+    crop_size: side of the aligned crop in pixels. crop_width: that side in outer eye distances. window_size: side in
+    pixels of the window about the mouth that the network draws; 0 for networks that draw the whole crop. steps,
+    guidance_scale, strength, window, overlap: defaults of ``SamplingSettings``. fast_decoder: whether the model has a
+    second, smaller decoder for Stable Diffusion's latents. painted_mouth: blend weight of the painted mouth between
+    lips that are closed in the portrait; 0 for networks that draw sharp teeth themselves, or that are given it as
+    input. clip: for an unmodified Stable Diffusion
     1.5, which reads prompts itself, or a model that encodes the person with CLIP's image encoder; None for all others.
     face_embedding: width of the (ArcFace) face embedding that identity tokens are made from; 0 for none.
     """
@@ -173,6 +175,7 @@ class PortraitTalkConfig:
     name: str = "mini"
     crop_size: int = 256
     crop_width: float = 2.5
+    window_size: int = 0
     steps: int = 1
     guidance_scale: float = 1.0
     strength: float = 1.0
@@ -191,11 +194,13 @@ class PortraitTalkConfig:
 
     @property
     def kind(self) -> str:
-        """The pipeline that runs the model: "mini", "reference" (reference attention) or "prompt" (Stable
-        Diffusion)."""
+        """The pipeline that runs the model: "window" (a mouth window), "crop" (the whole crop), "reference" (reference
+        attention) or "prompt" (Stable Diffusion)."""
         if self.animate_net.reference_attention:
             return "reference"
-        return "mini" if self.clip is None else "prompt"
+        if self.clip is not None:
+            return "prompt"
+        return "window" if self.window_size else "crop"
 
     @property
     def makes_motion(self) -> bool:
@@ -204,7 +209,7 @@ class PortraitTalkConfig:
 
     @property
     def latent_size(self) -> int:
-        return self.crop_size // self.autoencoder.factor
+        return (self.window_size or self.crop_size) // self.autoencoder.factor
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -267,7 +272,19 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
             raise ValueError(f"{key} is {shown(value)}")
 
 
-MINI = PortraitTalkConfig()
+# Draws whole crops at the size of small networks, for training and tests; what is shipped draws a mouth window.
+SMALL = PortraitTalkConfig(name="small")
+
+MINI = replace(
+    SMALL,
+    name="mini",
+    window_size=128,
+    painted_mouth=0.0,
+    autoencoder=AutoencoderConfig(latent_channels=16, block_out_channels=(64, 96), scaling_factor=0.3875),
+    animate_net=AnimateNetConfig(
+        branches=("identity", "speech", "structure"), motion_modules=False, residual_scale=1.5
+    ),
+)
 
 SD15 = PortraitTalkConfig(
     name="sd15",

@@ -75,6 +75,41 @@ class View(Movable):
 
 
 @dataclass(frozen=True)
+class MouthWindow(Movable):
+    """A square of the aligned crop. corner: (2,) its left and top, and ``side``, as fractions of the crop's side."""
+
+    corner: Tensor
+    side: float
+
+    def to_pixels(self, points: Tensor, crop_size: float, size: int) -> Tensor:
+        """Map points (..., 2 or 3) in crop pixels to pixels of the window of ``size`` pixels a side."""
+        scale = size / (self.side * crop_size)
+        moved = (points[..., :2] - self.corner * crop_size) * scale
+        return torch.cat((moved, points[..., 2:] * scale), -1)
+
+    def grid(self, size: int) -> Tensor:
+        """Return the centres (size, size, 2) of the window's pixels, x and y as fractions of the crop's side."""
+        centres = (torch.arange(size, device=self.corner.device, dtype=self.corner.dtype) + 0.5) * (self.side / size)
+        return torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1) + self.corner
+
+
+@dataclass(frozen=True)
+class CloseUp(Movable):
+    """The mouth of a reference at a higher pixel density than its crop.
+
+    picture: (3, P, P), the part of the crop that ``covers`` describes. landmarks: (478, 3) in crop pixels. skin:
+    (3, 1, 1), the mean colour of cheeks and chin. density: pixels of the photograph per pixel of ``picture``, at most
+    1: below that, ``picture`` is enlarged and has no finer detail.
+    """
+
+    picture: Tensor
+    landmarks: Tensor
+    covers: MouthWindow
+    skin: Tensor
+    density: float = 1.0
+
+
+@dataclass(frozen=True)
 class Identity(Movable):
     """One person, from 1..N reference pictures; the first one is the portrait that is animated.
 
@@ -84,7 +119,8 @@ class Identity(Movable):
     reference attention, the reference features (1, P, C) of each transformer block. uncond_tokens: (T, D) identity
     tokens of the unconditional branch, in prompt models. open_mouth: a further reference whose mouth is open further
     than the portrait's, relit to match the portrait; None if there is none. sides: references whose head is turned
-    further to the left or right than the portrait's.
+    further to the left or right than the portrait's. close_ups: for models that draw a mouth window, the mouth of the
+    portrait, and that of ``open_mouth`` if there is one.
     """
 
     portrait: Tensor
@@ -98,6 +134,7 @@ class Identity(Movable):
     open_mouth: View | None = None
     sides: tuple[View, ...] = ()
     uncond_tokens: Tensor | None = None
+    close_ups: tuple[CloseUp, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +187,9 @@ class StylePart(Movable):
 @dataclass(frozen=True)
 class Structure(Movable):
     """Facial geometry of F frames, in the aligned crop of S x S pixels.
+
+    In models that draw a mouth window, ``map``, ``warped``, ``borrowed`` and ``mask`` are of this window instead, where
+    ``borrowed`` is the blend weight of the inside of the mouth, which is painted where no reference shows it.
 
     landmarks: (F, 478, 3) in crop pixels. map: (F, M, m, m) drawn landmarks in 0..1. coefficients: (F, K) expression,
     pose and gaze for the structure tokens. flow: (F, 8, g, g) flow field of the reference with open eyes, see

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import torch
@@ -16,8 +16,10 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
     from torch import Tensor
 
     from portraittalk.config import PortraitTalkConfig
-    from portraittalk.pipelines.mini import MiniPipeline
+    from portraittalk.pipelines.crop import CropPipeline
+    from portraittalk.pipelines.load import AnyPipeline
     from portraittalk.pipelines.reference import ReferencePipeline
+    from portraittalk.pipelines.window import WindowPipeline
     from portraittalk.types import Face
     from portraittalk.weights.layouts import Layout
 
@@ -71,21 +73,42 @@ def portrait_face(portrait: Tensor) -> Face:
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> MiniPipeline:
+def tiny_model() -> CropPipeline:
     """The real classes at a tiny size, with random weights; the expression basis is the one that ships."""
+    return cast("CropPipeline", _tiny(name="tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_window_model() -> WindowPipeline:
+    """As ``tiny_model``, drawing only a mouth window, as mini does."""
+    model = _tiny(
+        name="tiny-window",
+        window_size=32,
+        painted_mouth=0.0,
+        animate_net={"motion_modules": False, "branches": ("identity", "speech", "structure"), "residual_scale": 2.0},
+    )
+    return cast("WindowPipeline", model)
+
+
+def _tiny(animate_net: dict[str, Any] | None = None, **settings: Any) -> AnyPipeline:
     from portraittalk import config
     from portraittalk.models.face_basis import load_basis
     from portraittalk.pipelines.load import build_pipeline
 
     tiny = config.PortraitTalkConfig(
-        name="tiny",
         crop_size=64,
         autoencoder=config.AutoencoderConfig(latent_channels=4, block_out_channels=(16, 32)),
         identity_net=config.IdentityNetConfig(input_size=32, widths=(16, 24, 32), embedding_dim=8, tokens=4, depth=1),
         motion_net=config.MotionNetConfig(width=16, layers=2),
         animate_net=config.AnimateNetConfig(
-            block_out_channels=(16, 32), attention_head_dim=2, norm_num_groups=8, token_dim=32, text_dim=24
+            block_out_channels=(16, 32),
+            attention_head_dim=2,
+            norm_num_groups=8,
+            token_dim=32,
+            text_dim=24,
+            **(animate_net or {}),
         ),
+        **settings,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)

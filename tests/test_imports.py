@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "portraittalk"
 GROUND = (
-    *("arkit", "checks", "config", "errors", "output_files", "progress"),
-    *("smooth", "tensor_files", "text_files", "types"),
+    *("arkit", "checks", "config", "errors", "output_files", "precision"),
+    *("progress", "smooth", "tensor_files", "text_files", "types"),
 )
 ROOMS = (  # from top to bottom; rooms on one line do not import each other
     ("cli",),

@@ -24,7 +24,7 @@ from .progress import check_cancelled
 
 if TYPE_CHECKING:
     from ...portraittalk.pipelines.load import AnyPipeline
-    from ...portraittalk.pipelines.mini import MiniPipeline
+    from ...portraittalk.pipelines.window import WindowPipeline
 
 MODEL_FOLDER = "portraittalk"
 PUBLIC_FOLDER = "portraittalk_public"  # name of models/portraittalk/public in ComfyUI's front end
@@ -96,12 +96,12 @@ def _built_in() -> LoadedModel:
     return load(BUILT_IN)
 
 
-def built_in_model() -> "MiniPipeline":
+def built_in_model() -> "WindowPipeline":
     """Return ``mini`` on its compute device, which supplies the motion network that models of public weights lack."""
-    from ...portraittalk.pipelines.mini import MiniPipeline
+    from ...portraittalk.pipelines.window import WindowPipeline
 
     model = _built_in().ready()
-    assert isinstance(model, MiniPipeline)
+    assert isinstance(model, WindowPipeline)
     return model
 
 

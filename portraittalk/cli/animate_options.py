@@ -64,9 +64,12 @@ class AnimateOptions:
         float,
         typer.Option(help="Scale of the structure branch's cross-attention (landmarks and pose); 0 switches it off."),
     ] = 1.0
-    window: Annotated[int | None, typer.Option(help="Frames sampled together; default: the model's own value.")] = None
+    window: Annotated[
+        int | None, typer.Option(help="Frames sampled together; default: the model's own value. Not for mini.")
+    ] = None
     overlap: Annotated[
-        int | None, typer.Option(help="Frames shared by neighbouring windows; default: the model's own value.")
+        int | None,
+        typer.Option(help="Frames shared by neighbouring windows; default: the model's own value. Not for mini."),
     ] = None
     motion_in: Annotated[
         Path | None, typer.Option(help="Motion track (JSON) to use instead of one generated from the speech.")

@@ -25,7 +25,7 @@ def prepare(
     landmarker: Landmarker = "own",
 ) -> None:
     """Make a training data set of cleaned, cropped and tracked clips; report.json lists what was dropped."""
-    from ..config import MINI
+    from ..config import SMALL
     from ..sampling.settings import check_fps
     from ..training.data.clean import CleanRules
     from ..training.data.prepare import PrepareSettings, summarised
@@ -44,5 +44,5 @@ def prepare(
         raise SettingsError(f"--eyes must be at least 0 pixels, not {eyes:g}.")
     rules = CleanRules(seconds=(shortest, longest), eyes=eyes)
     with ProgressBars() as bars:
-        reports = run(folder, out, PrepareSettings(MINI, rules, fps, landmarker), workers, bars)
+        reports = run(folder, out, PrepareSettings(SMALL, rules, fps, landmarker), workers, bars)
     typer.echo(dropped_table(summarised(reports)))

@@ -79,12 +79,12 @@ def driven(
 ) -> None:
     """Warp portraits with the motion of videos: synthetic talking faces with exact landmarks."""
     from ..compositing.teeth import SHIPPED, load_dentition
-    from ..config import MINI
+    from ..config import SMALL
     from ..training.animate.driven_portraits import drive_portraits
     from ..training.face.basis import read_basis
 
     files, dentition = clips_of(clips, leave_out or []), load_dentition(teeth or SHIPPED)
-    drive_portraits(files, dentition, variants, read_basis(basis), MINI, seed, out)
+    drive_portraits(files, dentition, variants, read_basis(basis), SMALL, seed, out)
 
 
 @app.command()

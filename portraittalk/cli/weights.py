@@ -1,6 +1,7 @@
 """``portraittalk weights``: manage models and the public files they are converted from."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -206,9 +207,15 @@ def pack_weights(
     basis: Annotated[
         Path, typer.Option(help="Fitted expression basis; default: the one in the package.")
     ] = SHIPPED_BASIS,
+    scaling_factor: Annotated[
+        float | None, typer.Option(min=1e-3, help="Of the autoencoder's latents; default: that of the shipped one.")
+    ] = None,
+    whole_crop: Annotated[
+        bool, typer.Option("--whole-crop", help="The networks draw whole crops (`train animate`), not mouth windows.")
+    ] = False,
 ) -> None:
     """Join separately trained networks into one model file, in half precision."""
-    from ..config import MINI
+    from ..config import MINI, SMALL
     from ..weights.load import pack
 
     files = {
@@ -218,7 +225,10 @@ def pack_weights(
         "motion_net": motion_net,
         "basis": basis,
     }
-    pack(out, MINI, files)
+    config = SMALL if whole_crop else MINI
+    if scaling_factor is not None:
+        config = replace(config, autoencoder=replace(config.autoencoder, scaling_factor=scaling_factor))
+    pack(out, config, files)
 
 
 def _folder(models_dir: Path | None) -> Path:

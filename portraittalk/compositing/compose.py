@@ -21,7 +21,7 @@ from ..types import Crop, Identity, Movable
 from .backdrop import Backdrop
 from .head import Head, joined
 from .lids import Lids, lids_of
-from .part import Instead, Part
+from .part import Drawn, Instead, Part
 from .placement import Placement
 
 LARGEST_SCALE = 8.0  # of the pasted picture
@@ -62,7 +62,7 @@ class Compositor:
     Arguments of its methods: flow: (F, 8, g, g), from ``flow_between``. residual: (F, 3, S, S), added to the warped
     crop. mask: (F, 1, S, S) in 0..1, the weight of the residual. instead: crops (F, 3, S, S), and their blend mask
     (F, 1, S, S) in 0..1 over everything else. pose: (F, 6), rotation and translation of the head, applied last.
-    closure: (F, 2) in 0..1, how far the right and the left eye are closed.
+    closure: (F, 2) in 0..1, how far the right and the left eye are closed. drawn: in a window of the crop.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Compositor:
         pose: Tensor | None = None,
         closure: Tensor | None = None,
         within: bool = False,
+        drawn: Drawn | None = None,
     ) -> Tensor:
         """Return whole pictures (F, 3, H, W) in 0..1. within: only the crop may change, so the head turns less."""
         part, turn = self._plain, None
@@ -109,7 +110,8 @@ class Compositor:
                 blink = (self._lids, closure[some])
             turned = None if turn is None else turn[some]
             box = frames[some, :, y0:y1, x0:x1]
-            part.draw(box, flow[some], residual[some] * mask[some], pictures, turned, within, blink)
+            shown = None if drawn is None else drawn[some]
+            part.draw(box, flow[some], residual[some] * mask[some], pictures, turned, within, blink, shown)
         return frames
 
     def crops(
@@ -121,6 +123,7 @@ class Compositor:
         pose: Tensor | None = None,
         closure: Tensor | None = None,
         size: int | None = None,
+        drawn: Drawn | None = None,
     ) -> Tensor:
         """Return the same frames as aligned crops (F, 3, T, T), to be pasted back by ``paste_back``.
 
@@ -128,7 +131,8 @@ class Compositor:
         resolution, but at least that of the network.
         """
         size = size or max(self.data.native_size, self.data.crop.size)
-        return extract_crop(self(flow, residual, mask, instead, pose, closure, within=True), self.data.crop, size)
+        whole = self(flow, residual, mask, instead, pose, closure, True, drawn)
+        return extract_crop(whole, self.data.crop, size)
 
     def _lids_of(self, landmarks: Tensor) -> Lids:
         size = max(self.data.native_size, self.data.crop.size)

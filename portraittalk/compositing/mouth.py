@@ -55,12 +55,24 @@ def open_mouth(references: Tensor, landmarks: Tensor) -> View | None:
     references: (N, 3, S, S) in 0..1, the portrait first; landmarks: (N, 478, 3) in their pixels. None if that is the
     portrait, or if the lips are open less than ``PARTED`` further than the portrait's or ``MIN_BORROW_APERTURE``.
     """
+    widest = widest_mouth(landmarks)
+    if widest is None:
+        return None
+    gain = light_gain(references, landmarks, widest)
+    return View((references[widest] * gain).clamp(0, 1), landmarks[widest])
+
+
+def widest_mouth(landmarks: Tensor) -> int | None:
+    """Return the number of the reference that ``open_mouth`` takes. landmarks: (N, 478, 3), the portrait's first."""
     apertures = lip_aperture(landmarks)
     widest = int(apertures.argmax())
-    if apertures[widest] < torch.clamp_min(apertures[0] + PARTED, MIN_BORROW_APERTURE):
-        return None
-    own, other = skin_colour(references[[0, widest]], landmarks[[0, widest]]).clamp_min(0.02)
-    return View((references[widest] * (own / other).clamp(*LIGHT)).clamp(0, 1), landmarks[widest])
+    return None if apertures[widest] < torch.clamp_min(apertures[0] + PARTED, MIN_BORROW_APERTURE) else widest
+
+
+def light_gain(references: Tensor, landmarks: Tensor, number: int) -> Tensor:
+    """Return the gain (3, 1, 1) that brings a reference of (N, 3, S, S) to the light of the first, by their skin."""
+    own, other = skin_colour(references[[0, number]], landmarks[[0, number]]).clamp_min(0.02)
+    return (own / other).clamp(*LIGHT)
 
 
 def borrow_mouth(

@@ -4,43 +4,30 @@ A network that draws only this square can afford the detail of teeth. The window
 and stays where it is in the crop, because the expression moves in the portrait's own pose and the head is turned later.
 """
 
-from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-from ..face.align import eye_distance
+from ..face.align import extract_crop, eye_distance, scale_of
 from ..face.topology import LIPS_INNER
-from ..types import Movable
-from .draw import blurred, enlarged, fill
-from .warp import show_sheets
+from ..motion.geometry import lip_aperture
+from ..types import CloseUp, Crop, MouthWindow, View
+from .draw import blurred, enlarged, fill, mouth_opening
+from .light import skin_colour
+from .mouth import borrowed_share, fill_mouth, stretched_mouth
+from .teeth import load_dentition, mouth_interior
+from .warp import flow_between, show_sheets
 
 SIDE = 0.3  # of the crop's side: 0.75 eye distances, so that all but the widest smiles fit in
 CORNERS = (61, 291)  # of the mouth
 BELOW_CORNERS = 0.105  # eye distances from the corners of the mouth down to the middle of the window: jaws drop
+AROUND = 2  # sides of the window that close-ups of references show, so that a warp finds what it needs
+PIXEL_BLUR = 0.5  # standard deviation of the blur of a camera, in its pixels
 FEATHER = 0.06  # of the window's side, over which what is drawn fades out at its border
 ABOUT_LIPS = 1.25  # enlargement of the opening of the mouth to the region that may be drawn
 ABOUT_LIPS_BLUR = 0.02  # standard deviation of its edge, of the window's side
-
-
-@dataclass(frozen=True)
-class MouthWindow(Movable):
-    """A square of the crop. corner: (2,) its left and top, and ``side``, as fractions of the crop's side."""
-
-    corner: Tensor
-    side: float = SIDE
-
-    def to_pixels(self, points: Tensor, crop_size: float, size: int) -> Tensor:
-        """Map points (..., 2 or 3) in crop pixels to pixels of the window of ``size`` pixels a side."""
-        scale = size / (self.side * crop_size)
-        moved = (points[..., :2] - self.corner * crop_size) * scale
-        return torch.cat((moved, points[..., 2:] * scale), -1)
-
-    def grid(self, size: int) -> Tensor:
-        """Return the centres (size, size, 2) of the window's pixels, x and y as fractions of the crop's side."""
-        centres = (torch.arange(size, device=self.corner.device, dtype=self.corner.dtype) + 0.5) * (self.side / size)
-        return torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1) + self.corner
 
 
 def mouth_window(landmarks: Tensor, crop_size: float) -> MouthWindow:
@@ -48,7 +35,30 @@ def mouth_window(landmarks: Tensor, crop_size: float) -> MouthWindow:
     unit = eye_distance(landmarks)
     middle = landmarks[list(CORNERS), :2].mean(0)
     middle = middle + unit * middle.new_tensor((0.0, BELOW_CORNERS))
-    return MouthWindow((middle / crop_size - SIDE / 2).clamp(0, 1 - SIDE))
+    return MouthWindow((middle / crop_size - SIDE / 2).clamp(0, 1 - SIDE), SIDE)
+
+
+def close_up(image: Tensor, crop: Crop, landmarks: Tensor, size: int) -> CloseUp:
+    """Return the mouth of a picture (3, H, W), twice as far as the window of ``size`` pixels reaches, at its density.
+
+    crop: the picture's aligned crop. landmarks: (478, 3) in its pixels.
+    """
+    window, side = mouth_window(landmarks, crop.size), AROUND * SIDE
+    covers = MouthWindow((window.corner + (SIDE - side) / 2).clamp(0, 1 - side), side)
+    pixels = AROUND * size
+    matrix = crop.matrix * (pixels / (side * crop.size))
+    matrix[:, 2] -= covers.corner.to(matrix) * (pixels / side)
+    part = Crop(matrix, pixels, crop.image_size)
+    density = min(1 / scale_of(part), 1.0)
+    return close_up_of(extract_crop(image, part), landmarks, covers, crop.size, density)
+
+
+def close_up_of(
+    picture: Tensor, landmarks: Tensor, covers: MouthWindow, crop_size: float, density: float = 1.0
+) -> CloseUp:
+    """Return the close-up of a picture (3, P, P) that shows a part of a crop of ``crop_size`` pixels."""
+    points = covers.to_pixels(landmarks, crop_size, picture.shape[-1])
+    return CloseUp(picture, landmarks, covers, skin_colour(picture[None], points[None])[0], density)
 
 
 def cut_window(image: Tensor, window: MouthWindow, size: int) -> Tensor:
@@ -76,6 +86,60 @@ def warp_window(image: Tensor, covers: MouthWindow, flow: Tensor, window: MouthW
     _, rows, columns = shown.edges
     shown.mix_edges(warped, sampled((at_rest[rows, columns, None] + shown.edge_offsets)[None])[0])
     return warped
+
+
+def window_of(shown: CloseUp, window: MouthWindow, size: int) -> Tensor:
+    """Sample a window of ``size`` pixels a side from a close-up: (3, size, size)."""
+    covers = shown.covers
+    within = MouthWindow((window.corner - covers.corner) / covers.side, window.side / covers.side)
+    return cut_window(shown.picture[None], within, size)[0]
+
+
+def moving_mouth(
+    close_ups: tuple[CloseUp, ...],
+    landmarks: Tensor,
+    flow: Tensor | None,
+    window: MouthWindow,
+    size: int,
+    crop_size: float,
+    cells: int,
+    basis_mean: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return windows (F, 3, size, size) of a moving mouth as geometry shows it, and a weight (F, 1, size, size).
+
+    The portrait is warped to landmarks (F, 478, 3) in crop pixels. Lips that open further than in the portrait show a
+    painted mouth, and over it, where another reference or the portrait's own teeth show it, the real one. The
+    weight, in 0..1, is that of these fillings.
+
+    close_ups: the portrait's and, if its mouth is to be borrowed, another reference's. flow: (F, 8, g, g) of the
+    portrait with ``cells`` a side, if it is known. basis_mean: (478, 3), see ``mouth_interior``.
+    """
+    portrait, known = close_ups[0], close_ups[-1]
+
+    def warped(shown: CloseUp, flow: Tensor | None = None) -> Tensor:
+        if flow is None:
+            flow = flow_between(shown.landmarks, landmarks, crop_size, cells)
+        return warp_window(shown.picture, shown.covers, flow, window, size)
+
+    own = lip_aperture(portrait.landmarks)
+    plain, moved = warped(portrait, flow), window.to_pixels(landmarks, crop_size, size)
+    weight = stretched_mouth(mouth_opening(moved, size), moved, own)
+    shown = plain
+    if weight.any():
+        rest = window.to_pixels(portrait.landmarks, crop_size, size)
+        dentition = load_dentition(device=plain.device)
+        painted = mouth_interior(dentition, rest, moved, portrait.skin, size, basis_mean)
+        if portrait.density < 1:  # not sharper than the photograph around it
+            painted = blurred(painted, PIXEL_BLUR * math.sqrt(portrait.density**-2 - 1))
+        shown = plain.lerp(painted, weight)
+    share = borrowed_share(lip_aperture(landmarks), own, len(close_ups) > 1)
+    if share.any():
+        points = known.covers.to_pixels(known.landmarks, crop_size, known.picture.shape[-1])
+        view = View(known.picture, points)
+        source = plain if known is portrait else warped(known)
+        shown, borrowed = fill_mouth(shown, source, moved, view, share)
+        weight = torch.maximum(weight, borrowed)
+    return shown, weight
 
 
 def drawn_region(landmarks: Tensor, size: int, cells: int = 64) -> Tensor:

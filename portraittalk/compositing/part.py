@@ -6,23 +6,43 @@ the person are sampled, because the others show the background, which stands sti
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..face.align import bounds, scale_of
-from ..types import Crop
+from ..types import Crop, MouthWindow
 from .backdrop import Backdrop
 from .head import Box
 from .lids import Lids
 from .placement import Placement, Slices, sampled
 from .warp import SHEETS, show_sheets, where_sheets_differ
 
-Instead = tuple[Tensor, Tensor]
 SUPPORT = 3  # pixels around a position that bicubic sampling reads
 ROWS = 48  # of a band
 REACHES = (4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, math.inf)  # pixels for which bands are worked out
+
+
+Instead = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn in a window of the crop, for F frames.
+
+    residual: (F, 3, n, n), added to the warped picture. picture: (F, 3, n, n) in 0..1, shown instead of it by the mask
+    ``weight`` (F, 1, n, n).
+    """
+
+    window: MouthWindow
+    residual: Tensor
+    picture: Tensor
+    weight: Tensor
+
+    def __getitem__(self, frames: slice) -> "Drawn":
+        return Drawn(self.window, self.residual[frames], self.picture[frames], self.weight[frames])
 
 
 class Part:
@@ -69,6 +89,7 @@ class Part:
         corner = size.new_tensor((x0 - margin, y0 - margin))
         offset = to_pixels @ (1 - 2 * matrix[:, 2] / crop.size) - corner
         self._to_source = torch.cat((2 / size[:, None] * to_pixels, (2 / size * offset - 1)[:, None]), 1).tolist()
+        self._in_window: tuple[MouthWindow, Placement] | None = None
         self._bands: dict[float, list[Slices]] = {}
         self._inside = max(margin - SUPPORT, 0)  # pixels that can be looked away without looking out of the source
         # Sampling is not exact even at rest: what it takes from the picture is given back.
@@ -83,11 +104,12 @@ class Part:
         turn: Tensor | None,
         within: bool,
         blink: tuple[Lids, Tensor] | None,
+        drawn: Drawn | None = None,
     ) -> None:
         """Draw the box (F, 3, h, w) in 0..1 of frames that are still the portrait, in place.
 
         turn: (F, 2, n, m) from ``Head.offsets``, or None for the portrait's pose. within: only the crop may change.
-        blink: lids and their closure (F, 2).
+        blink: lids and their closure (F, 2). drawn: in a window, over everything else.
         """
         positions = self._rest.expand(len(flow), -1, -1, -1)
         shift = (0.0, 0.0, 0.0, 0.0)
@@ -126,7 +148,16 @@ class Part:
         self._placement.add(residual, inner, at, (rows, columns), shift, "bilinear")
         if instead is not None:
             self._placement.mix(*instead, inner, at, (rows, columns), shift)
+        if drawn is not None:
+            placement = self._placement_in(drawn.window)
+            placement.add(drawn.residual, inner, at, (rows, columns), shift, "bilinear")
+            placement.mix(drawn.picture, drawn.weight, inner, at, (rows, columns), shift)
         boxes.clamp_(0, 1)
+
+    def _placement_in(self, window: MouthWindow) -> Placement:
+        if self._in_window is None or self._in_window[0] is not window:
+            self._in_window = window, Placement(self._crop, self._picture, self.box, window)
+        return self._in_window[1]
 
     def _turned(self, turn: Tensor, within: bool) -> Tensor:
         """Return the positions (F, 2, h, w) that pixels look at when the head turns by offsets (F, 2, n, m)."""

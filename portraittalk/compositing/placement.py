@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..face.align import bounds, scale_of, to_crop
 from ..smooth import smoothstep
-from ..types import Crop
+from ..types import Crop, MouthWindow
 from .head import Box
 from .warp import Span
 
@@ -20,11 +20,12 @@ FADE = 0.05  # width of the feathered border, as a fraction of the crop's side
 class Placement:
     """Resampling of fields (F, C, n, n) on the crop's square, for any n, to the pixels of a box in the picture.
 
-    Fields are feathered to zero at the border of the square. Its methods take positions ``at`` in the square, (h, w, 2)
+    Fields are feathered to zero at the border of the square. With a window, they are on this part of the square.
+    Its methods take positions ``at`` in the square, (h, w, 2)
     or (F, h, w, 2) in -1..1, that the pixels of the box show: ``grid``, or where a turned head has moved them.
     """
 
-    def __init__(self, crop: Crop, like: Tensor, box: Box | None = None) -> None:
+    def __init__(self, crop: Crop, like: Tensor, box: Box | None = None, window: MouthWindow | None = None) -> None:
         x0, y0, x1, y1 = bounds(crop) if box is None else box
         columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
         rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
@@ -36,6 +37,12 @@ class Placement:
         middle = inverse @ (1 - 2 * matrix[:, 2] / crop.size) - torch.tensor((x0, y0), dtype=torch.float64)
         self._to_box = torch.cat((inverse, middle[:, None]), 1).tolist()
         self._side = crop.size / scale_of(crop)
+        self._in_window: tuple[float, Tensor, list[float]] | None = None
+        if window is not None:
+            # A position in the square, u, is at u / side + offset in the window.
+            offset = (1 - 2 * window.corner) / window.side - 1
+            self._in_window = window.side, offset.to(like), offset.tolist()
+            self._side *= window.side
 
     def window(self) -> Tensor:
         """Return the feather mask (h, w) at the pixels of the box: 1 inside the crop, 0 outside."""
@@ -100,7 +107,7 @@ class Placement:
             picture = F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
             share = F.interpolate(share, (size, size), mode="bilinear", antialias=True)
         rows, columns, share = self.part(share, at, "bilinear", of, shift)
-        grid = at[..., rows, columns, :].expand(len(picture), -1, -1, -1)
+        grid = self._own(at[..., rows, columns, :]).expand(len(picture), -1, -1, -1)
         if grid.numel():
             shown = sampled(picture, grid)
             boxes[:, :, rows, columns] = boxes[:, :, rows, columns].lerp(shown, share)
@@ -112,11 +119,23 @@ class Placement:
         used = field.detach().abs().amax((0, 1)) > 0
         rows, columns = slice(0, 0), slice(0, 0)
         if used.any():
-            rows, columns = self.inside(_span_of(used), shift, of)
-        grid = at[..., rows, columns, :].expand(len(field), -1, -1, -1)
+            rows, columns = self.inside(self._in_square(_span_of(used)), shift, of)
+        grid = self._own(at[..., rows, columns, :]).expand(len(field), -1, -1, -1)
         if not grid.numel():
             return rows, columns, field.new_zeros((*field.shape[:2], *grid.shape[1:3]))
         return rows, columns, sampled(field, grid, mode, "zeros")
+
+    def _own(self, at: Tensor) -> Tensor:
+        """Return positions in the window, if there is one, of positions (..., 2) in the square."""
+        return at if self._in_window is None else at / self._in_window[0] + self._in_window[1]
+
+    def _in_square(self, span: Span) -> Span:
+        """Return the part of the square of a part of the window."""
+        if self._in_window is None:
+            return span
+        side, _, (x, y) = self._in_window
+        left, right, top, bottom = span
+        return side * (left - x), side * (right - x), side * (top - y), side * (bottom - y)
 
 
 def _span_of(used: Tensor) -> Span:

@@ -15,6 +15,7 @@ from .draw import landmark_map, motion_mask
 from .draw_control import draw_control
 from .lids import close_lids, opened_eyes
 from .mouth import borrow_mouth
+from .mouth_window import drawn_region, mouth_window, moving_mouth
 from .warp import flow_between, warp
 
 # Factors that bring all coefficients to a magnitude of about one.
@@ -36,18 +37,25 @@ def build_structure(
     track = replace(track, rest=track.rest * keeps_mouth(lip_aperture(identity.landmarks)))
     landmarks = move_landmarks(identity.landmarks, identity.blendshapes, track, basis)
     expression = shown_expression(track, identity.blendshapes)
-    structure = structure_of_landmarks(identity, landmarks, expression, track, config)
+    structure = structure_of_landmarks(identity, landmarks, expression, track, basis, config)
     return replace(structure, pose=pose) if turn_later else structure
 
 
 def structure_of_landmarks(
-    identity: Identity, landmarks: Tensor, expression: Tensor, track: MotionTrack, config: PortraitTalkConfig
+    identity: Identity,
+    landmarks: Tensor,
+    expression: Tensor,
+    track: MotionTrack,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
 ) -> Structure:
     """Build the structure of faces with given landmarks, such as those of a real video.
 
     landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) of these faces. track: their pose, gaze and blinks.
     """
     size = config.crop_size
+    if config.window_size:
+        return _window_structure(identity, landmarks, expression, basis, config)
     draw = draw_control if config.structure.guider == "control" else landmark_map
     cells = config.structure.flow_size
     opened, closure = opened_eyes(identity.landmarks, landmarks)
@@ -66,6 +74,33 @@ def structure_of_landmarks(
         warped=warped,
         borrowed=torch.maximum(side, mouth),
         mask=mask,
+        pose=landmarks.new_zeros(len(landmarks), 6),
+    )
+
+
+def _window_structure(
+    identity: Identity, landmarks: Tensor, expression: Tensor, basis: FaceBasis, config: PortraitTalkConfig
+) -> Structure:
+    """As ``structure_of_landmarks``, for a network that draws the mouth window.
+
+    Of the pose and the eyes this network is told nothing, because the window shows neither.
+    """
+    size, cells, maps = config.window_size, config.structure.flow_size, config.structure.map_size
+    opened, closure = opened_eyes(identity.landmarks, landmarks)
+    flow = flow_between(identity.landmarks, opened, config.crop_size, cells)
+    window = mouth_window(identity.landmarks, config.crop_size)
+    moved = window.to_pixels(landmarks, config.crop_size, size)
+    shown, weight = moving_mouth(identity.close_ups, landmarks, flow, window, size, config.crop_size, cells, basis.mean)
+    still = MotionTrack.of_expression(expression, fps=25.0)
+    return Structure(
+        landmarks=landmarks,
+        map=landmark_map(moved, size, maps),
+        coefficients=structure_coefficients(expression, still, lip_aperture(landmarks), config.structure.coefficients),
+        flow=flow,
+        closure=closure,
+        warped=shown,
+        borrowed=weight,
+        mask=drawn_region(moved, size),
         pose=landmarks.new_zeros(len(landmarks), 6),
     )
 

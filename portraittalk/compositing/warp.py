@@ -37,7 +37,7 @@ INSIDE = 1.5  # cells around an opening in which what is behind it may be seen
 Span = tuple[float, float, float, float]  # a part of the crop's square -1..1: x0, x1, y0 and y1
 
 
-def flow_between(source: Tensor, target: Tensor, crop_size: int, flow_size: int = 64) -> Tensor:
+def flow_between(source: Tensor, target: Tensor, crop_size: float, flow_size: int = 64) -> Tensor:
     """Return the backward flow (F, 8, flow_size, flow_size) from a reference to target landmarks.
 
     source: (478, 3), target: (F, 478, 3), both in crop pixels. flow_size: cells per side. All channels are fractions of

@@ -42,7 +42,8 @@ class MovieFormat:
 
 
 def _x264(quality: int) -> dict[str, str]:
-    return {"crf": str(round(35 - quality / 4)), "preset": "fast"}
+    # "veryfast" takes two thirds of the time of "fast", for files of the same size with 1 dB more noise.
+    return {"crf": str(round(34 - quality / 4)), "preset": "veryfast"}
 
 
 def _vp9(quality: int) -> dict[str, str]:

@@ -53,12 +53,13 @@ def reenact(
         raise MediaError(f"{clip.path.name} has frames without a face: give a clip with a face in every frame.")
     landmarks = to_crop(torch.stack([face.landmarks for face in known]), identity.crop)
     shapes = [torch.zeros(52) if face.blendshapes is None else face.blendshapes for face in known]
-    track = motion_of_faces(list(known), speech.fps, model.face_motion()[1])
+    basis = model.face_motion()[1]
+    track = motion_of_faces(list(known), speech.fps, basis)
 
     @torch.no_grad()
     def structure_of(frames: slice) -> Structure:
         return structure_of_landmarks(
-            identity, landmarks[frames], torch.stack(shapes[frames]), track[frames], model.config
+            identity, landmarks[frames], torch.stack(shapes[frames]), track[frames], basis, model.config
         )
 
     spoken = Speech(speech.features[:count], speech.fps, count / speech.fps)

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import SettingsError
-from ..face.align import aligned_crop, extract_crop
 from ..face.mesh import MeshProvider
 from ..face.topology import LIPS_OUTER
 from ..media.audio import read_audio
@@ -25,15 +24,15 @@ from ..media.image import write_png
 from ..media.reader import read_video
 from ..media.video import write_video
 from ..output_files import make_folder, write_text
-from ..pipelines.load import AnyPipeline, load_model
-from ..pipelines.mini import MiniPipeline
+from ..pipelines.load import AnyPipeline
 from ..pipelines.talk import talk
 from ..progress import ProgressCallback, ignore_progress
 from ..sampling.settings import usual_settings
-from ..types import Face, Identity, SamplingSettings, image_size
+from ..types import Face, Identity, SamplingSettings
 from .adfd import adfd, score
 from .cost import peak_memory_mb
 from .dynamics import FPS, MEASURES, load_dynamics, measures_of_faces
+from .identity import identity_embedding
 from .lips import apertures, best_lag, correlation
 from .recognition import FaceRecognition
 from .video_measures import IDENTITY_EVERY, face_of, measure_video
@@ -168,18 +167,10 @@ def selftest(
 
 @torch.no_grad()
 def identity_cosine(identity: Identity, video: Path, faces: list[Face | None]) -> float | None:
-    """Return the mean cosine of mini's identity features of the portrait and every fifth frame, None without faces."""
-    mini = load_model()
-    assert isinstance(mini, MiniPipeline)
-    net = mini.identity_net.encoder
-
-    def embed(image: Tensor, face: Face) -> Tensor:
-        crop = aligned_crop(face.landmarks, image_size(image), mini.config.crop_size)
-        return net.embed(net(extract_crop(image, crop, mini.config.crop_size)[None]))[0]
-
-    portrait = embed(identity.portrait.cpu(), face_of(identity.to("cpu")))
+    """Return the mean cosine of the identity embeddings of the portrait and every fifth frame, None without faces."""
+    portrait = identity_embedding(identity.portrait.cpu(), face_of(identity.to("cpu")))
     embeddings = [
-        embed(frame, face)
+        identity_embedding(frame, face)
         for number, (frame, face) in enumerate(zip(read_video(video, FPS), faces, strict=False))
         if face is not None and number % IDENTITY_EVERY == 0
     ]

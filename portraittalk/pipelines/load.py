@@ -12,13 +12,15 @@ from ..weights.files import BUILT_IN, find_weights, model_folders
 from ..weights.load import load_networks
 from ..weights.networks import build_networks, settle
 from .base import Pipeline
-from .mini import MiniPipeline
+from .crop import CropPipeline
 from .prompt import PromptPipeline
 from .reference import ReferencePipeline
+from .window import WindowPipeline
 
-AnyPipeline = MiniPipeline | ReferencePipeline | PromptPipeline
+AnyPipeline = WindowPipeline | CropPipeline | ReferencePipeline | PromptPipeline
 PIPELINES: dict[str, type[AnyPipeline]] = {
-    "mini": MiniPipeline,
+    "window": WindowPipeline,
+    "crop": CropPipeline,
     "reference": ReferencePipeline,
     "prompt": PromptPipeline,
 }

@@ -39,7 +39,7 @@ from ..progress import Progress, ProgressCallback, ignore_progress
 from ..sampling.settings import check_complete, check_seed, check_settings, check_strengths, usual_settings
 from ..speech.features import encode_speech
 from ..text.style import read_style
-from ..types import Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
+from ..types import Crop, Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .suitability import warnings_about
 
@@ -369,7 +369,16 @@ class PipelineBase:
             open_mouth=open_mouth(cropped, landmarks),
             sides=other_sides(cropped, landmarks),
         )
-        return identity, references.to(self.dtype)
+        return self._complete_person(identity, images, crops, cropped, landmarks), references.to(self.dtype)
+
+    def _complete_person(
+        self, identity: Identity, images: list[Tensor], crops: list[Crop], cropped: Tensor, landmarks: Tensor
+    ) -> Identity:
+        """Return the identity with what this kind of model needs of the pictures beyond their crops.
+
+        crops: where ``cropped`` (N, 3, S, S) lie in the pictures. landmarks: (N, 478, 3) in their pixels.
+        """
+        return identity
 
 
 def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
@@ -380,7 +389,11 @@ def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
             f"The identity was encoded from crops of {identity.crop.size} pixels, but the model '{config.name}' uses "
             f"{config.crop_size}: encode the identity with the model that animates it."
         )
-    if tokens != net.token_dim or bool(identity.reference) != net.reference_attention:
+    if (
+        tokens != net.token_dim
+        or bool(identity.close_ups) != bool(config.window_size)
+        or bool(identity.reference) != net.reference_attention
+    ):
         raise SettingsError(
             f"The identity was encoded for another kind of model than '{config.name}': encode it with this model."
         )

@@ -1,5 +1,6 @@
 """Mel spectrogram with ``torch.stft``: band powers relative to full scale, computed in chunks."""
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ MARGIN_SECONDS = 1
 # The mel scale of Slaney's Auditory Toolbox: linear up to 1 kHz, then 27 steps per factor of 6.4.
 LINEAR_HZ = 200.0 / 3
 BREAK_HZ = 1000.0
-LOG_STEP = torch.log(torch.tensor(6.4, dtype=torch.float64)).item() / 27
+LOG_STEP = math.log(6.4) / 27
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:

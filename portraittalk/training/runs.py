@@ -10,14 +10,22 @@ from typing import Annotated
 from annotated_types import Gt
 
 from ..compositing.teeth import SHIPPED
-from ..config import MINI, AutoencoderConfig, FaceDetectorConfig, FaceMeshConfig, PortraitTalkConfig, TextConfig
+from ..config import (
+    MINI,
+    SMALL,
+    AutoencoderConfig,
+    FaceDetectorConfig,
+    FaceMeshConfig,
+    PortraitTalkConfig,
+    TextConfig,
+)
 from ..models.face_basis import SHIPPED as SHIPPED_BASIS
 from .animate.autoencoder import AutoencoderTraining
 from .animate.distil import DistilTraining
 from .animate.pairs import PairSettings
 from .animate.stages import AnimateTraining
-from .animate.window_autoencoder import WINDOW_AUTOENCODER, WindowAutoencoderTraining
-from .animate.windows import MINI_WINDOW, WindowAnimateTraining
+from .animate.window_autoencoder import WindowAutoencoderTraining
+from .animate.windows import WindowAnimateTraining
 from .face.detector import DetectorTraining
 from .face.mesh import ExpressionTraining, MeshTraining
 from .looks.painter import LookTraining
@@ -35,7 +43,7 @@ class AutoencoderRun:
     clips: Path
     leave_out: tuple[str, ...] = ()
     start: Path | None = None
-    network: PortraitTalkConfig = MINI
+    network: PortraitTalkConfig = SMALL
     training: AutoencoderTraining = field(default_factory=AutoencoderTraining)
 
 
@@ -51,7 +59,7 @@ class PairsRun:
     variants: Annotated[int, Gt(0)] = 2
     leave_out: tuple[str, ...] = ()
     seed: int = 0
-    network: PortraitTalkConfig = MINI
+    network: PortraitTalkConfig = SMALL
     settings: PairSettings = field(default_factory=PairSettings)
 
 
@@ -66,7 +74,7 @@ class AnimateRun:
     start: Path | None = None
     decoder: Path | None = None
     leave_out: tuple[str, ...] = ()
-    network: PortraitTalkConfig = MINI
+    network: PortraitTalkConfig = SMALL
     training: AnimateTraining = field(default_factory=AnimateTraining)
 
 
@@ -78,7 +86,7 @@ class DistilRun:
     teacher: Path
     decoder: Path | None = None
     leave_out: tuple[str, ...] = ()
-    network: PortraitTalkConfig = MINI
+    network: PortraitTalkConfig = SMALL
     training: DistilTraining = field(default_factory=DistilTraining)
 
 
@@ -89,7 +97,7 @@ class WindowAutoencoderRun:
     mouths: Path
     leave_out: tuple[str, ...] = ()
     start: Path | None = None
-    network: AutoencoderConfig = WINDOW_AUTOENCODER
+    network: AutoencoderConfig = MINI.autoencoder
     training: WindowAutoencoderTraining = field(default_factory=WindowAutoencoderTraining)
 
 
@@ -102,7 +110,7 @@ class WindowAnimateRun:
     autoencoder: Path
     leave_out: tuple[str, ...] = ()
     start: Path | None = None
-    network: PortraitTalkConfig = MINI_WINDOW
+    network: PortraitTalkConfig = MINI
     training: WindowAnimateTraining = field(default_factory=WindowAnimateTraining)
 
 

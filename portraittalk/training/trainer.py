@@ -22,6 +22,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..output_files import make_folder
+from ..precision import computes_bf16
 from .checkpoint import resume, save
 from .run_log import Means, RunLog
 
@@ -65,13 +66,6 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         return self.loss(self.model, batch, generator)
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Whether the device has native bf16 instructions: a CPU without them is many times slower than in fp32."""
-    if device.type == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def fit(

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from ..config import PortraitTalkConfig
+from ..precision import computes_bf16
 
 FACE_MOTION = ("motion_net", "basis")  # networks that generate motion and move landmarks
+DRAWING = ("autoencoder", "animate_net")
 
 
 def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
@@ -25,12 +27,12 @@ def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
         "autoencoder": Autoencoder(config.autoencoder),
         "animate_net": AnimateNet(config),
     }
-    add = {"mini": _add_mini, "reference": _add_reference, "prompt": _add_prompt}[config.kind]
+    add = {"window": _add_own, "crop": _add_own, "reference": _add_reference, "prompt": _add_prompt}[config.kind]
     add(networks, config)
     return networks
 
 
-def _add_mini(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
+def _add_own(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
     from ..models.identity_net import IdentityNet
 
     networks["identity_net"] = IdentityNet(config.identity_net, config.animate_net.token_dim)
@@ -85,12 +87,20 @@ def settle(
 ) -> None:
     """Move loaded networks to a device, in evaluation mode and without gradients.
 
-    dtype: by default single precision, but half precision for public weights on a GPU. The small networks for
-    landmarks (``FACE_MOTION``) of models with public weights always stay in single precision.
+    dtype: by default single precision, but half precision for public weights on a GPU, and bf16 for networks that draw
+    the mouth window on a CPU that computes it natively (decided by what the processor has and not by timing it, so that
+    frames stay the same). The small networks for landmarks (``FACE_MOTION``) stay in single precision, except in our
+    own models if ``dtype`` is given.
     """
-    is_mini = config.kind == "mini"
-    if dtype is None:
-        dtype = torch.float32 if is_mini or torch.device(device).type == "cpu" else torch.float16
+    is_own, device = config.kind in ("window", "crop"), torch.device(device)
     for name, module in networks.items():
-        keep_single = not is_mini and name in FACE_MOTION
-        module.to(device, torch.float32 if keep_single else dtype).eval().requires_grad_(False)
+        module.to(device, dtype or _usual_dtype(config, name, device)).eval().requires_grad_(False)
+        if dtype is not None and not is_own and name in FACE_MOTION:
+            module.float()
+
+
+def _usual_dtype(config: PortraitTalkConfig, name: str, device: torch.device) -> torch.dtype:
+    if config.kind == "window":
+        fast = name in DRAWING and device.type == "cpu" and computes_bf16(device)
+        return torch.bfloat16 if fast else torch.float32
+    return torch.float32 if config.kind == "crop" or device.type == "cpu" or name in FACE_MOTION else torch.float16

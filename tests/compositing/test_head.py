@@ -8,7 +8,7 @@ import torch
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.compositing.compose import Compositor
 from portraittalk.compositing.head import LOWEST, Head, amplitude_of, within_limits
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import aligned_crop, extract_crop, from_crop, to_crop
 from portraittalk.models.face_basis import load_basis
@@ -46,7 +46,7 @@ def compositor(identity, head) -> Compositor:
 
 
 def still(count: int) -> tuple[torch.Tensor, ...]:
-    cells = MINI.structure.flow_size
+    cells = SMALL.structure.flow_size
     return torch.zeros(count, 8, cells, cells), torch.zeros(count, 3, SIZE, SIZE), torch.zeros(count, 1, SIZE, SIZE)
 
 

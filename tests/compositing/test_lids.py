@@ -10,7 +10,7 @@ from portraittalk.compositing.compose import Compositor
 from portraittalk.compositing.draw import fill
 from portraittalk.compositing.lids import EYES, close_lids, lids_of, opened_eyes
 from portraittalk.compositing.structure import build_structure
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import extract_crop, eye_distance
 from portraittalk.motion.geometry import move_landmarks
@@ -162,7 +162,7 @@ def test_a_nod_is_no_blink(identity, basis):
 
 
 def test_crop_and_full_picture_blink_alike(identity, basis):
-    structure = build_structure(identity, blinking([1.0]), basis, MINI)
+    structure = build_structure(identity, blinking([1.0]), basis, SMALL)
     compositor = Compositor(identity.portrait, identity.crop, landmarks=identity.landmarks)
     none = torch.zeros_like(structure.warped)
     full = compositor.crops(structure.flow, none, structure.mask, closure=structure.closure)

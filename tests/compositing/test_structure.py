@@ -5,7 +5,7 @@ import torch
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.draw import MAP_CHANNELS
 from portraittalk.compositing.structure import build_structure, structure_coefficients
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.motion.track import MotionTrack
 
 
@@ -18,12 +18,12 @@ def speaking(frames: int) -> MotionTrack:
 
 
 def test_every_part_has_the_promised_shape(identity, basis):
-    structure = build_structure(identity, speaking(3), basis, MINI)
+    structure = build_structure(identity, speaking(3), basis, SMALL)
     assert len(structure) == 3
     assert structure.landmarks.shape == (3, 478, 3)
     assert structure.map.shape == (3, len(MAP_CHANNELS), 64, 64)
     assert structure.coefficients.shape == (3, 64)
-    assert structure.flow.shape == (3, 8, *[MINI.structure.flow_size] * 2)
+    assert structure.flow.shape == (3, 8, *[SMALL.structure.flow_size] * 2)
     assert structure.warped.shape == (3, 3, 256, 256)
     assert structure.mask.shape == (3, 1, 256, 256)
     for f in fields(structure):
@@ -31,8 +31,8 @@ def test_every_part_has_the_promised_shape(identity, basis):
 
 
 def test_a_slice_of_the_track_gives_the_slice_of_the_structure(identity, basis):
-    whole = build_structure(identity, speaking(4), basis, MINI)
-    part = build_structure(identity, speaking(4)[1:3], basis, MINI)
+    whole = build_structure(identity, speaking(4), basis, SMALL)
+    part = build_structure(identity, speaking(4)[1:3], basis, SMALL)
     assert torch.allclose(part.warped, whole.warped[1:3], atol=1e-4)
     assert torch.allclose(part.map, whole.map[1:3], atol=1e-4)
 

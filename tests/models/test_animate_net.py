@@ -3,16 +3,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from portraittalk.config import MINI, SD15, AutoencoderConfig, PortraitTalkConfig
+from portraittalk.config import SD15, SMALL, AutoencoderConfig, PortraitTalkConfig
 from portraittalk.models.animate_net import AnimateNet, Conditions
 from portraittalk.types import Scales
 
 TINY = replace(
-    MINI,
+    SMALL,
     crop_size=64,
-    autoencoder=replace(MINI.autoencoder, latent_channels=4),
-    structure=replace(MINI.structure, map_size=16),
-    animate_net=replace(MINI.animate_net, block_out_channels=(32, 32, 32), token_dim=32, text_dim=24),
+    autoencoder=replace(SMALL.autoencoder, latent_channels=4),
+    structure=replace(SMALL.structure, map_size=16),
+    animate_net=replace(SMALL.animate_net, block_out_channels=(32, 32, 32), token_dim=32, text_dim=24),
 )
 # The Stable Diffusion 1.5 size in everything but its widths.
 NARROW_SD15 = replace(
@@ -100,5 +100,5 @@ def test_the_sd15_size_builds_and_has_its_backbone():
 def test_shipped_configurations_survive_json():
     import json
 
-    for config in (MINI, SD15, replace(MINI, autoencoder=AutoencoderConfig(patch_size=8))):
+    for config in (SMALL, SD15, replace(SMALL, autoencoder=AutoencoderConfig(patch_size=8))):
         assert PortraitTalkConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

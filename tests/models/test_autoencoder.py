@@ -3,10 +3,10 @@ from dataclasses import replace
 import torch
 from diffusers import AutoencoderKL
 
-from portraittalk.config import MINI, SD15
+from portraittalk.config import SD15, SMALL
 from portraittalk.models.autoencoder import Autoencoder
 
-TINY = replace(MINI.autoencoder, block_out_channels=(16, 16, 16), latent_channels=6)
+TINY = replace(SMALL.autoencoder, block_out_channels=(16, 16, 16), latent_channels=6)
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
 import torch
 
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.models.identity_net import IdentityNet
 
-CONFIG = MINI.identity_net
+CONFIG = SMALL.identity_net
 
 
 @torch.no_grad()

@@ -7,18 +7,18 @@ from portraittalk.media.audio import Audio, read_audio
 from portraittalk.motion.geometry import asked_aperture
 from portraittalk.motion.speech_to_motion import speech_to_motion
 from portraittalk.pipelines.load import load_model
-from portraittalk.pipelines.mini import MiniPipeline
+from portraittalk.pipelines.window import WindowPipeline
 from portraittalk.speech.features import encode_speech
 
 CLOSED = 0.03  # of an eye distance: less than a millimetre and a half; wide-open vowels reach 0.2
 
 
 @pytest.fixture(scope="module")
-def model() -> MiniPipeline:
+def model() -> WindowPipeline:
     return load_model()
 
 
-def aperture(model: MiniPipeline, audio: Audio) -> torch.Tensor:
+def aperture(model: WindowPipeline, audio: Audio) -> torch.Tensor:
     track = speech_to_motion(model.motion_net, encode_speech(audio, 25, model.config.speech))
     return asked_aperture(track, model.basis)
 

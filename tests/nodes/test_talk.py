@@ -112,7 +112,7 @@ def test_cancel_leaves_nothing_behind(sample, folders, cancel_after, mode):
     import comfy.model_management as management
 
     before = sorted(folders["temp"].iterdir())  # the preview of the identity
-    cancel_after(4)
+    cancel_after(1)
     with pytest.raises(management.InterruptProcessingException):
         sample(output={"output": mode})
     assert sorted(folders["temp"].iterdir()) == before

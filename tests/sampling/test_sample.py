@@ -5,7 +5,7 @@ import torch
 
 from portraittalk.config import AnimateNetConfig, AutoencoderConfig, PortraitTalkConfig
 from portraittalk.models.animate_net import AnimateNet, Conditions
-from portraittalk.pipelines.mini import sample_window
+from portraittalk.pipelines.crop import sample_window
 from portraittalk.sampling.windows import arrival_weights, frame_noise
 from portraittalk.types import SamplingSettings, Scales
 

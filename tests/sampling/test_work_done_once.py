@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from portraittalk.models.animate_net import Conditions
 from portraittalk.models.attention import DecoupledCrossAttention, spatial_blocks
+from portraittalk.pipelines.crop import sample_window
 from portraittalk.pipelines.load import build_pipeline
-from portraittalk.pipelines.mini import sample_window
 from portraittalk.pipelines.reference import sample_clip
 from portraittalk.sampling import conditioning
 from portraittalk.types import SamplingSettings, Speech

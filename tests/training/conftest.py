@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 
 ASSETS = Path(__file__).resolve().parents[2] / "portraittalk" / "assets" / "demo"
 SECONDS = 1.2
 TINY = replace(
-    MINI,
+    SMALL,
     crop_size=64,
-    autoencoder=replace(MINI.autoencoder, block_out_channels=(16, 16, 16), latent_channels=4),
-    identity_net=replace(MINI.identity_net, widths=(16, 16, 16, 16), input_size=32, depth=1),
-    structure=replace(MINI.structure, map_size=16, flow_size=16),
-    animate_net=replace(MINI.animate_net, block_out_channels=(32, 32), token_dim=32, text_dim=32, residual_scale=3.0),
+    autoencoder=replace(SMALL.autoencoder, block_out_channels=(16, 16, 16), latent_channels=4),
+    identity_net=replace(SMALL.identity_net, widths=(16, 16, 16, 16), input_size=32, depth=1),
+    structure=replace(SMALL.structure, map_size=16, flow_size=16),
+    animate_net=replace(SMALL.animate_net, block_out_channels=(32, 32), token_dim=32, text_dim=32, residual_scale=3.0),
 )
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from portraittalk.errors import SettingsError
-from portraittalk.pipelines.mini import sample_window
+from portraittalk.pipelines.crop import sample_window
 from portraittalk.training.animate.distil import DistilTraining, teacher_way, train_distil
 from portraittalk.training.animate.stages import AnimateTraining, Networks, batches, train_animate
 from portraittalk.training.animate.validate import conditions_of

@@ -10,7 +10,7 @@ from torch import Generator
 import portraittalk
 from portraittalk.compositing.teeth import Dentition
 from portraittalk.compositing.warp import flow_between, warp
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_OUTER
@@ -21,7 +21,7 @@ from portraittalk.training.animate.driven_portraits import change_mouth, drive_p
 from portraittalk.training.data.clips import Clip, random_shape
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
-SIZE = MINI.crop_size
+SIZE = SMALL.crop_size
 BASIS = load_basis()
 
 
@@ -56,7 +56,7 @@ TEETH = Dentition(covered(slice(0, 100)), covered(slice(100, 200)))
 
 
 def moved(portrait, points, driver):
-    return drive_portrait(portrait, points, torch.zeros(52), driver, TEETH, 4, BASIS, MINI, Generator().manual_seed(0))
+    return drive_portrait(portrait, points, torch.zeros(52), driver, TEETH, 4, BASIS, SMALL, Generator().manual_seed(0))
 
 
 def test_closed_lips_open_on_teeth(portrait, driver):
@@ -64,7 +64,7 @@ def test_closed_lips_open_on_teeth(portrait, driver):
     made = moved(image, points, driver)
     assert made.target.shape == (4, 3, SIZE, SIZE)
     assert torch.equal(made.reference, image)
-    warped = warp(image, flow_between(points, made.landmarks, SIZE, MINI.structure.flow_size))
+    warped = warp(image, flow_between(points, made.landmarks, SIZE, SMALL.structure.flow_size))
     top, bottom = made.landmarks[0, [13, 14], 1].int().tolist()
     x = int(made.landmarks[0, 13, 0])
     assert bottom - top > 8
@@ -75,7 +75,7 @@ def test_closed_lips_open_on_teeth(portrait, driver):
 def test_all_but_the_mouth_is_the_warp(portrait, driver):
     image, points = portrait
     made = moved(image, points, driver)
-    warped = warp(image, flow_between(points, made.landmarks, SIZE, MINI.structure.flow_size))
+    warped = warp(image, flow_between(points, made.landmarks, SIZE, SMALL.structure.flow_size))
     lips = made.landmarks[0, [13, 14], 1]
     outside = [slice(0, int(lips[0]) - 4), slice(int(lips[1]) + 4, SIZE)]
     for rows in outside:
@@ -85,10 +85,10 @@ def test_all_but_the_mouth_is_the_warp(portrait, driver):
 def test_an_open_mouth_keeps_its_own_teeth_and_opens_no_further(portrait, driver):
     image, points = portrait
     open_points = set_lips(points[None], torch.full((1,), 0.12), BASIS)[0]
-    opened = warp(image, flow_between(points, open_points[None], SIZE, MINI.structure.flow_size))[0]
+    opened = warp(image, flow_between(points, open_points[None], SIZE, SMALL.structure.flow_size))[0]
     made = moved(opened, open_points, driver)
     assert lip_aperture(made.landmarks).max() < 0.12 * 1.1 + 0.01
-    warped = warp(opened, flow_between(open_points, made.landmarks, SIZE, MINI.structure.flow_size))
+    warped = warp(opened, flow_between(open_points, made.landmarks, SIZE, SMALL.structure.flow_size))
     assert torch.equal(made.target, warped)
 
 

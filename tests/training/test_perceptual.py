@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch import Generator
 
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.models.autoencoder import Autoencoder
 from portraittalk.training.animate.perceptual import WINDOW, MouthLoss, mouth_window
 
-SIDE = MINI.latent_size
+SIDE = SMALL.latent_size
 MOUTH = (slice(10, 12), slice(6, 10))
 
 
 @pytest.fixture(scope="module")
 def loss() -> MouthLoss:
     torch.manual_seed(0)
-    return MouthLoss(Autoencoder(MINI.autoencoder).eval(), features=0)
+    return MouthLoss(Autoencoder(SMALL.autoencoder).eval(), features=0)
 
 
 def mouth() -> torch.Tensor:
@@ -37,8 +37,8 @@ def test_the_window_holds_the_mouth_and_stays_inside():
 
 
 def test_equal_latents_have_no_loss_and_others_a_gradient(loss):
-    latents = torch.randn(2, MINI.autoencoder.latent_channels, SIDE, SIDE)
-    all_of_it = torch.ones(2, 1, MINI.crop_size, MINI.crop_size)
+    latents = torch.randn(2, SMALL.autoencoder.latent_channels, SIDE, SIDE)
+    all_of_it = torch.ones(2, 1, SMALL.crop_size, SMALL.crop_size)
     assert loss(latents, latents.clone(), mouth(), all_of_it, Generator().manual_seed(0)) == 0
     moved = (latents + 0.3).requires_grad_()
     loss(moved, latents, mouth(), all_of_it, Generator().manual_seed(0)).backward()
@@ -49,10 +49,10 @@ def test_equal_latents_have_no_loss_and_others_a_gradient(loss):
 
 
 def test_what_is_not_shown_does_not_count(loss):
-    latents = torch.randn(2, MINI.autoencoder.latent_channels, SIDE, SIDE)
+    latents = torch.randn(2, SMALL.autoencoder.latent_channels, SIDE, SIDE)
 
     def seen(share: float) -> float:
-        shares = torch.full((2, 1, MINI.crop_size, MINI.crop_size), share)
+        shares = torch.full((2, 1, SMALL.crop_size, SMALL.crop_size), share)
         return float(loss(latents + 0.3, latents, mouth(), shares, Generator().manual_seed(0)))
 
     assert 0 == seen(0.0) < seen(0.5) < seen(1.0)

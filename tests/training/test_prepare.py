@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 import portraittalk
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.face.manual import face_in_box
 from portraittalk.media.audio import read_audio
 from portraittalk.media.image import read_image
@@ -109,14 +109,14 @@ def test_a_video_becomes_clips_with_labels_and_a_report(video, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     name = _name(video, tmp_path / "videos")
-    report = prepare_source(video, name, out, seen, PrepareSettings(MINI, RULES))
+    report = prepare_source(video, name, out, seen, PrepareSettings(SMALL, RULES))
     assert name == "anna_one" and report.clips == ["anna_one_000", "anna_one_001", "anna_one_002"]
     assert [(d.reason, round(d.start, 2), round(d.seconds, 2)) for d in report.dropped] == [("no face", 0.4, 0.2)]
     lengths = [len(Clip(out / f"{clip}.safetensors")) for clip in report.clips]
     assert lengths == [10, 12, 13] and report.seconds == pytest.approx(35 / 25)
     with safe_open(out / "anna_one_001.safetensors", framework="pt") as file:
         assert file.metadata() == {"source": "one.mp4", "speaker": "anna", "caption": "a calm reader", "fps": "25"}
-        assert file.get_tensor("speech").shape == (12, MINI.speech.steps, MINI.speech.dim)
+        assert file.get_tensor("speech").shape == (12, SMALL.speech.steps, SMALL.speech.dim)
         assert file.get_tensor("rotation").abs().max() < 1e-3
     assert summarised([report])["dropped_seconds"] == {"no face": pytest.approx(0.2)}
 
@@ -124,7 +124,7 @@ def test_a_video_becomes_clips_with_labels_and_a_report(video, tmp_path):
 def test_what_cannot_be_read_is_reported_and_nothing_is_written(tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    report = prepare_source(broken, "broken", tmp_path, seen, PrepareSettings(MINI))
+    report = prepare_source(broken, "broken", tmp_path, seen, PrepareSettings(SMALL))
     assert report.clips == [] and "broken.mp4" in report.dropped[0].reason
     assert list(tmp_path.glob("*.safetensors")) == []
 

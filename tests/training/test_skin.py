@@ -4,12 +4,12 @@ import torch
 from torch import Generator
 
 from portraittalk.compositing.draw import MAP_CHANNELS, landmark_map
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.models.face_basis import load_basis
 from portraittalk.training.animate.driven_portraits import set_lips
 from portraittalk.training.animate.skin import DARKER, HUE, darken_skin
 
-SIZE = MINI.crop_size
+SIZE = SMALL.crop_size
 BASIS = load_basis()
 
 

@@ -9,7 +9,7 @@ from torch import Generator
 
 import portraittalk
 from portraittalk.compositing.teeth import CHIN, SHIPPED, Dentition, load_dentition, mouth_interior
-from portraittalk.config import MINI
+from portraittalk.config import SMALL
 from portraittalk.face.align import aligned_crop, to_crop
 from portraittalk.face.manual import face_in_box
 from portraittalk.media.image import read_image
@@ -18,7 +18,7 @@ from portraittalk.training.animate.driven_portraits import set_lips
 from portraittalk.training.animate.teeth import random_mouth, read_dentition, save_dentition
 
 DEMO = Path(portraittalk.__file__).parent / "assets" / "demo" / "portrait.jpg"
-SIZE = MINI.crop_size
+SIZE = SMALL.crop_size
 BASIS = load_basis()
 LIGHT, DARK = torch.tensor([0.85, 0.65, 0.55]), torch.tensor([0.35, 0.22, 0.16])
 CUBE = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)

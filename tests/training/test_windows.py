@@ -8,6 +8,7 @@ from torch import Generator
 
 from portraittalk.compositing.mouth_window import MouthWindow
 from portraittalk.compositing.teeth import Dentition
+from portraittalk.config import MINI
 from portraittalk.errors import MediaError
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.models.autoencoder import Autoencoder
@@ -27,18 +28,18 @@ from portraittalk.training.animate.window_pairs import (
     write_driven_mouths,
     write_window_pairs,
 )
-from portraittalk.training.animate.windows import MINI_WINDOW, WindowAnimateNetworks, WindowAnimateTraining
+from portraittalk.training.animate.windows import WindowAnimateNetworks, WindowAnimateTraining
 from portraittalk.training.data.mouths import CROP, PICTURE, WINDOW, read_mouths, spread, write_mouths
 from portraittalk.training.data.tracks import write_tracks
 from portraittalk.training.trainer import TrainerConfig
 
 TRAINER = TrainerConfig(steps=12, learning_rate=3e-3, warmup=3, bf16=False, ema=0.8, log_every=4)
-TINY_AUTOENCODER = replace(MINI_WINDOW.autoencoder, block_out_channels=(16, 16), latent_channels=4)
+TINY_AUTOENCODER = replace(MINI.autoencoder, block_out_channels=(16, 16), latent_channels=4)
 TINY = replace(
-    MINI_WINDOW,
+    MINI,
     autoencoder=TINY_AUTOENCODER,
-    identity_net=replace(MINI_WINDOW.identity_net, widths=(16, 16, 16, 16), depth=1),
-    animate_net=replace(MINI_WINDOW.animate_net, block_out_channels=(32, 32), token_dim=32, text_dim=32),
+    identity_net=replace(MINI.identity_net, widths=(16, 16, 16, 16), depth=1),
+    animate_net=replace(MINI.animate_net, block_out_channels=(32, 32), token_dim=32, text_dim=32),
 )
 
 
@@ -156,7 +157,7 @@ def test_every_condition_acts(window_pairs, model):
 
     def drawn(changed):
         conditions = windows.window_conditions(model, {**batch, **changed}, TINY)
-        return windows.draw_window(model, conditions, noise, TINY)
+        return windows.draw_window(model, batch["warped"], conditions, noise, TINY)
 
     with torch.no_grad():
         plain = drawn({})

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 from ...config import PortraitTalkConfig
 from ...models.animate_net import Conditions
 from ...models.autoencoder import Autoencoder
-from ...pipelines.mini import sample_window
+from ...pipelines.crop import sample_window
 from ...types import SamplingSettings
 from ..trainer import Batch, stacked
 from .stages import Networks, frame_count, mouth_cells, read_window

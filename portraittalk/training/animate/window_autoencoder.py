@@ -24,7 +24,6 @@ from .perceptual import VggFeatures, feature_distance, random_cuts
 logger = logging.getLogger(__name__)
 
 SAMPLES = 64  # windows from which the scaling factor is measured
-WINDOW_AUTOENCODER = AutoencoderConfig(latent_channels=16, block_out_channels=(64, 96))
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,17 @@ import torch
 from torch import Generator, Tensor
 
 from ...arkit import ARKIT_NAMES
-from ...compositing.mouth import MIN_BORROW_APERTURE, PARTED, borrowed_share, fill_mouth
-from ...compositing.mouth_window import MouthWindow, cut_window, mouth_window, warp_window
+from ...compositing.mouth import MIN_BORROW_APERTURE, PARTED
+from ...compositing.mouth_window import close_up_of, cut_window, mouth_window, moving_mouth
 from ...compositing.teeth import Dentition
-from ...compositing.warp import flow_between
-from ...config import MINI, PortraitTalkConfig
+from ...config import SMALL, PortraitTalkConfig
 from ...errors import MediaError, PortraitTalkError
 from ...face.align import aligned_crop, extract_crop, to_crop
 from ...face.detect import FaceProvider
-from ...models.face_basis import FaceBasis
+from ...models.face_basis import FaceBasis, load_basis
 from ...motion.geometry import lip_aperture
 from ...output_files import make_folder
-from ...types import View, image_size
+from ...types import MouthWindow, image_size
 from ..data.clips import choose, one_of, random_shape, uniform
 from ..data.mouths import CROP, PICTURE, WINDOW, MouthClip, picture_corner, read_mouths
 from ..data.prepare import largest, write_clip
@@ -65,12 +64,13 @@ def make_window_pairs(
     if clip.speech is not None and uniform(0, 1, generator) < settings.darker:
         pictures = darken_skin(pictures, points, generator)
     points[..., :2] += clip.covers.corner * CROP
-    clip = MouthClip(clip.name, pictures, points, clip.blendshapes, clip.covers, clip.speech)
-    made = [_pair(clip, settings, generator) for _ in range(count)]
+    clip = replace(clip, pictures=pictures, landmarks=points)
+    basis = load_basis()
+    made = [_pair(clip, settings, basis, generator) for _ in range(count)]
     return {name: torch.stack([pair[name] for pair in made]) for name in made[0]}
 
 
-def _pair(clip: MouthClip, settings: WindowPairSettings, generator: Generator) -> dict[str, Tensor]:
+def _pair(clip: MouthClip, settings: WindowPairSettings, basis: FaceBasis, generator: Generator) -> dict[str, Tensor]:
     aperture = lip_aperture(clip.landmarks)
     order = aperture.argsort()
     third = max(len(order) // 3, 1)
@@ -86,11 +86,15 @@ def _pair(clip: MouthClip, settings: WindowPairSettings, generator: Generator) -
     window = mouth_window(clip.landmarks[source], CROP)
     shift = uniform(-settings.shift, settings.shift, generator, 2) / CROP
     window = MouthWindow((window.corner + shift).clamp(0, 1 - window.side), window.side)
-    warped = warped_window(clip, source, other, clip.landmarks[target][None], window, settings.flow_size)
+    landmarks = clip.landmarks[target][None]
+    warped = warped_window(clip, source, other, landmarks, window, settings.flow_size, basis)
     shown = [source, source if other is None else other]
+    real = cut_window(clip.pictures[target][None], _within(window, clip.covers), WINDOW)
+    if clip.speech is None:  # a driven portrait: nobody knows its mouth, so what is painted should stay as it is
+        real = warped
     cut = {
         "warped": warped[0],
-        "target": cut_window(clip.pictures[target][None], _within(window, clip.covers), WINDOW)[0],
+        "target": real[0],
         "reference": cut_window(clip.pictures[shown], _within(window, clip.covers), WINDOW),
     }
     pair = {name: (picture.clamp(0, 1) * 255).round().byte() for name, picture in cut.items()}
@@ -102,28 +106,19 @@ def _pair(clip: MouthClip, settings: WindowPairSettings, generator: Generator) -
 
 
 def warped_window(
-    clip: MouthClip, source: int, other: int | None, landmarks: Tensor, window: MouthWindow, cells: int
+    clip: MouthClip,
+    source: int,
+    other: int | None,
+    landmarks: Tensor,
+    window: MouthWindow,
+    cells: int,
+    basis: FaceBasis,
 ) -> Tensor:
-    """Return windows (F, 3, W, W) of picture ``source`` warped to landmarks (F, 478, 3) in crop pixels.
-
-    The mouth is filled from picture ``other``, or where it is stretched from its own, as in ``build_structure``.
-    """
-
-    def warp_of(number: int) -> Tensor:
-        flow = flow_between(clip.landmarks[number], landmarks, CROP, cells)  # type: ignore[arg-type]  # any real size
-        return warp_window(clip.pictures[number], clip.covers, flow, window, WINDOW)
-
-    known = source if other is None else other
-    aperture, own = lip_aperture(landmarks), lip_aperture(clip.landmarks[source])
-    share = borrowed_share(aperture, own, other is not None)
-    warped = warp_of(source)
-    if not share.any():
-        return warped
-    points = clip.landmarks[known].clone()
-    points[..., :2] -= clip.covers.corner * CROP
-    view = View(clip.pictures[known], points)
-    filling = warped if other is None else warp_of(known)
-    return fill_mouth(warped, filling, window.to_pixels(landmarks, CROP, WINDOW), view, share)[0]
+    """Return windows (F, 3, W, W) of picture ``source`` moved to landmarks (F, 478, 3) in crop pixels, as AnimateNet is
+    given them in inference. The mouth may be borrowed from picture ``other``."""
+    known = (source,) if other is None else (source, other)
+    close_ups = tuple(close_up_of(clip.pictures[k], clip.landmarks[k], clip.covers, CROP, clip.density) for k in known)
+    return moving_mouth(close_ups, landmarks, None, window, WINDOW, CROP, cells, basis.mean)[0]
 
 
 def _within(window: MouthWindow, covers: MouthWindow) -> MouthWindow:
@@ -207,7 +202,7 @@ def write_driven_mouths(
     from ...media.image import read_image
 
     make_folder(out)
-    config = replace(MINI, crop_size=round(CROP))
+    config = replace(SMALL, crop_size=round(CROP))
     drivers = [track for track in map(read_track, tracks) if len(track[0]) >= frames * DRIVER_STEP]
     if not drivers:
         raise MediaError(f"None of the {len(tracks)} track files has {frames * DRIVER_STEP} frames: give longer ones.")

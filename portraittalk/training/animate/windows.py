@@ -6,7 +6,7 @@ discriminator that sees the warped window beside the picture. A squared error of
 mouths that the input allows, which is a haze.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -18,7 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ...compositing.draw import landmark_map, mouth_opening
 from ...compositing.mouth_window import drawn_region
 from ...compositing.structure import structure_coefficients
-from ...config import MINI, PortraitTalkConfig
+from ...config import PortraitTalkConfig
 from ...errors import MediaError
 from ...models.animate_net import Conditions
 from ...models.autoencoder import Autoencoder
@@ -34,17 +34,7 @@ from .autoencoder import reconstruction_loss
 from .pairs import MIRRORED
 from .perceptual import VggFeatures, feature_distance, random_cuts
 from .stages import Networks, leave_out_motion
-from .window_autoencoder import WINDOW_AUTOENCODER
 
-MINI_WINDOW = replace(
-    MINI,
-    name="mini-window",
-    crop_size=WINDOW,
-    crop_width=0.75,
-    painted_mouth=0.0,
-    autoencoder=WINDOW_AUTOENCODER,
-    animate_net=replace(MINI.animate_net, residual_scale=1.5),
-)
 DRAWN = ("map", "region", "opening")
 SKIN, OPENING = 0.25, 2.0  # weights of pixels beside those that are drawn, and, in addition, of those between the lips
 MIDDLE = (slice(16, 112), slice(8, 120))  # rows and columns of a window that lips can reach
@@ -73,12 +63,11 @@ class WindowAnimateTraining:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
-class WindowAnimateNetworks(nn.Module):
+class WindowAnimateNetworks(Networks):
     """The networks to train, and the frozen autoencoder of windows."""
 
     def __init__(self, config: PortraitTalkConfig, autoencoder: Autoencoder) -> None:
-        super().__init__()
-        self.networks = Networks(config)
+        super().__init__(config)
         self.discriminator = PatchDiscriminator(6)
         self.frozen = [autoencoder.eval().requires_grad_(False)]  # in a list, so that it is not saved with the weights
 
@@ -107,10 +96,19 @@ class WindowPairs:
         self._drawn: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def draw(self, portraits: float, generator: Generator) -> dict[str, Tensor]:
-        """Return one pair: of a driven portrait with probability ``portraits``, else of a speaker."""
-        files = self.driven
-        if not files or (self.speakers and float(uniform(0, 1, generator)) >= portraits):
-            files = self.speakers[int(torch.multinomial(self._weights, 1, generator=generator))]
+        """Return one pair: of a driven portrait with probability ``portraits``, else of a speaker.
+
+        A driven portrait is given the speech of some speaker: without any, the network would know portraits by their
+        silence, and would draw them differently as soon as they speak.
+        """
+        if not self.speakers:
+            return self._any_of(self.driven, generator)
+        spoken = self._any_of(self.speakers[int(torch.multinomial(self._weights, 1, generator=generator))], generator)
+        if not self.driven or float(uniform(0, 1, generator)) >= portraits:
+            return spoken
+        return {**self._any_of(self.driven, generator), "speech": spoken["speech"]}
+
+    def _any_of(self, files: list[dict[str, Tensor]], generator: Generator) -> dict[str, Tensor]:
         tensors = files[choose(len(files), generator)]
         index = choose(len(tensors["warped"]), generator)
         return {name: tensor[index] for name, tensor in tensors.items()} | self._drawings(tensors, index)
@@ -192,8 +190,8 @@ def window_conditions(
     keep: (3, B) of 0 and 1: whether identity, speech and structure of a sample are given.
     """
     references = batch["reference"]
-    features = model.networks.identity_net.encoder(references.flatten(0, 1))
-    identity = model.networks.identity_net.tokens(features).unflatten(0, references.shape[:2]).flatten(1, 2)
+    features = model.identity_net.encoder(references.flatten(0, 1))
+    identity = model.identity_net.tokens(features).unflatten(0, references.shape[:2]).flatten(1, 2)
     still = MotionTrack.of_expression(batch["expression"].cpu(), fps=25.0)
     structure = structure_coefficients(batch["expression"], still, batch["aperture"], config.structure.coefficients)
     speech = batch["speech"]
@@ -214,15 +212,21 @@ def window_conditions(
 
 
 def draw_window(
-    model: WindowAnimateNetworks, conditions: Conditions, noise: Tensor, config: PortraitTalkConfig
+    model: WindowAnimateNetworks, warped: Tensor, conditions: Conditions, noise: Tensor, config: PortraitTalkConfig
 ) -> Tensor:
-    """Return the network's pictures (B, 3, W, W), not clamped, in one step from noise (B, C, 1, h, w)."""
+    """Return the network's pictures (B, 3, W, W), not clamped, in one step from noise (B, C, 1, h, w).
+
+    They are the warped windows with the difference that the network makes, so that what the autoencoder cannot hold
+    of them is kept.
+    """
     timestep = torch.full((len(noise),), TRAINING_STEPS - 1, device=noise.device)
-    velocity = model.networks.animate_net(noise, timestep, conditions).float()
+    velocity = model.animate_net(noise, timestep, conditions).float()
     # At the last timestep the noisy latents contain no signal: the velocity is the negated clean latents.
     assert conditions.warped is not None
     latents = conditions.warped - velocity / config.animate_net.residual_scale
-    return model.autoencoder.decode(latents[:, :, 0]).float()
+    with torch.no_grad():
+        plain = model.autoencoder.decode(conditions.warped[:, :, 0]).float()
+    return warped + model.autoencoder.decode(latents[:, :, 0]).float() - plain
 
 
 def window_loss(
@@ -238,7 +242,7 @@ def window_loss(
     keep = (torch.rand(3, len(target), generator=generator) >= training.dropout).float()
     conditions = window_conditions(model, batch, config, keep)
     noise = torch.randn(conditions.warped.shape, generator=generator).to(target)  # type: ignore[union-attr]  # given
-    picture = draw_window(model, conditions, noise, config)
+    picture = draw_window(model, warped, conditions, noise, config)
     shown = warped.lerp(picture, region)
     weight = SKIN + region + OPENING * batch["opening"]
     pixels = reconstruction_loss(shown, target, weight / weight.mean())
@@ -271,7 +275,7 @@ def comparison(model: WindowAnimateNetworks, batch: Batch, config: PortraitTalkC
     """Compare reference, warp, our result and target of every sample, in rows of a picture."""
     conditions = window_conditions(model, batch, config)
     noise = torch.randn(conditions.warped.shape, generator=Generator().manual_seed(0))  # type: ignore[union-attr]
-    picture = draw_window(model, conditions, noise.to(batch["target"]), config)
+    picture = draw_window(model, batch["warped"], conditions, noise.to(batch["target"]), config)
     shown = batch["warped"].lerp(picture, batch["region"]).clamp(0, 1)
     columns = (batch["reference"][:, 0], batch["warped"], shown, batch["target"])
     rows = [torch.cat(row, -1) for row in zip(*columns, strict=True)]
@@ -298,7 +302,7 @@ def train_windows(
     validation: pair files of held-out people; their first pairs are shown at each checkpoint.
     """
     torch.manual_seed(training.seed)
-    leave_out_motion(model.networks.animate_net)
+    leave_out_motion(model.animate_net)
     vgg = VggFeatures() if training.features else None
     held_out = None
     if validation:

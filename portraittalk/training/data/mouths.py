@@ -1,7 +1,8 @@
 """Mouth clips: pictures of one person's mouth, cut out of aligned crops at the density of the mouth window.
 
 A file holds ``pictures`` (N, 3, P, P) uint8, ``landmarks`` (N, 478, 3) in their pixels, ``blendshapes`` (N, 52),
-``corner`` (2,), the left and top of the pictures in crop pixels, and for videos ``speech`` (N, W, M). Every frame is
+``corner`` (2,), the left and top of the pictures in crop pixels, ``density`` (), see ``CloseUp``, and for videos
+``speech`` (N, W, M). Every frame is
 aligned by its own face, because the window that the network draws does not turn with the head. The pictures are twice
 as large as a window, so that a warp finds what it needs beyond the border.
 """
@@ -13,16 +14,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...compositing.mouth_window import SIDE, MouthWindow, mouth_window
+from ...compositing.mouth_window import SIDE, mouth_window
 from ...config import SpeechConfig
 from ...errors import MediaError, PortraitTalkError
-from ...face.align import aligned_crop, extract_crop, to_crop
+from ...face.align import aligned_crop, extract_crop, scale_of, to_crop
 from ...face.detect import FaceProvider
 from ...models.motion_net import MOTION_FPS
 from ...motion.geometry import lip_aperture
 from ...output_files import make_folder
 from ...tensor_files import read_tensors
-from ...types import Crop, image_size
+from ...types import Crop, MouthWindow, image_size
 from .prepare import largest, write_clip
 from .tracks import read_spoken_track
 
@@ -36,7 +37,7 @@ CROP = WINDOW / SIDE  # side of the whole crop at the same density
 @dataclass(frozen=True)
 class MouthClip:
     """A mouth clip: pictures (N, 3, P, P) uint8, landmarks (N, 478, 3) in crop pixels, blendshapes (N, 52), speech
-    (N, W, M) or None. covers: the part of the crop that the pictures show."""
+    (N, W, M) or None. covers: the part of the crop that the pictures show. density: see ``CloseUp``."""
 
     name: str
     pictures: Tensor
@@ -44,6 +45,7 @@ class MouthClip:
     blendshapes: Tensor
     covers: MouthWindow
     speech: Tensor | None
+    density: float = 1.0
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -66,6 +68,7 @@ def read_mouths(path: Path) -> MouthClip:
         tensors["blendshapes"],
         covers,
         None if speech is None else speech.float(),
+        float(tensors.get("density", torch.ones(()))),
     )
 
 
@@ -131,7 +134,13 @@ def cut_pictures(frames: list[Tensor], landmarks: Tensor) -> dict[str, Tensor]:
         matrix[:, 2] -= corner
         pictures.append(extract_crop(frame, Crop(matrix, PICTURE, crop.image_size)))
     aligned[..., :2] -= corner
-    return {"pictures": (torch.stack(pictures) * 255).round().byte(), "landmarks": aligned, "corner": corner}
+    density = min(1 / max(scale_of(crop) for crop in crops), 1.0)
+    return {
+        "pictures": (torch.stack(pictures) * 255).round().byte(),
+        "landmarks": aligned,
+        "corner": corner,
+        "density": torch.tensor(density),
+    }
 
 
 def _scaled(crop: Crop, factor: float) -> Crop:

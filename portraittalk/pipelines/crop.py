@@ -1,4 +1,4 @@
-"""Pipeline of ``mini`` and similar models: AnimateNet with four branches, on the residual to the warped portrait."""
+"""Pipeline of models whose AnimateNet, with four branches, draws the whole aligned crop."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream
 
 
 @dataclass(frozen=True)
-class MiniPipeline(PipelineBase):
-    """The pipeline of ``mini``.
+class CropPipeline(PipelineBase):
+    """The pipeline of models that draw the whole crop.
 
     identity_net: reference crops to identity tokens. motion_net: speech to motion. basis: motion to landmarks.
     """

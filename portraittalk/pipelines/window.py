@@ -1,0 +1,182 @@
+"""Pipeline of ``mini``: AnimateNet draws a window about the mouth; the portrait itself is moved for everything else.
+
+The network sees what geometry makes of the window, and answers with latents of what should be there. Only the
+difference that they make to the decoded latents of its input is added, so that a photograph's own pixels stay sharp.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from ..compositing.compose import Compositor
+from ..compositing.head import Head
+from ..compositing.mouth import light_gain, widest_mouth
+from ..compositing.mouth_window import close_up, mouth_window, window_of
+from ..compositing.painter import Painter, painter_for
+from ..compositing.window_layers import Layers
+from ..models.animate_net import Conditions
+from ..models.face_basis import FaceBasis
+from ..models.identity_net import IdentityNet
+from ..models.motion_net import MotionNet
+from ..progress import ProgressCallback, ignore_progress
+from ..sampling.denoise import denoise
+from ..sampling.steps import velocity_steps
+from ..sampling.windows import frame_noise
+from ..types import Crop, Identity, SamplingSettings, Speech, Structure, Style
+from .base import FROM_THE_START, Checkpoint, Output, StructureOf
+from .overlap import Stages, runs_together
+from .shared import PipelineBase
+from .streaming import Counter
+
+
+@dataclass(frozen=True)
+class WindowPipeline(PipelineBase):
+    """The pipeline of ``mini``.
+
+    identity_net: mouth windows of the references to identity tokens. motion_net: speech to motion. basis: motion to
+    landmarks.
+    """
+
+    identity_net: IdentityNet
+    motion_net: MotionNet
+    basis: FaceBasis
+
+    follows_structure: ClassVar[bool] = True
+    fixed_precision: ClassVar[bool] = True
+    turns_head: ClassVar[bool] = True
+
+    def _complete_person(
+        self, identity: Identity, images: list[Tensor], crops: list[Crop], cropped: Tensor, landmarks: Tensor
+    ) -> Identity:
+        """Add close-ups of the mouth, and the identity tokens of all references."""
+        size = self.config.window_size
+        shown = [
+            close_up(image, crop, points, size) for image, crop, points in zip(images, crops, landmarks, strict=True)
+        ]
+        windows = [window_of(one, mouth_window(one.landmarks, self.config.crop_size), size) for one in shown]
+        tokens = self.identity_net(torch.stack(windows).to(next(self.identity_net.parameters()))).float()
+        widest = widest_mouth(landmarks)
+        close_ups = shown[:1]
+        if widest is not None:
+            gain = light_gain(cropped, landmarks, widest)
+            close_ups.append(replace(shown[widest], picture=(shown[widest].picture * gain).clamp(0, 1)))
+        return replace(identity, tokens=tokens, close_ups=tuple(close_ups))
+
+    def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
+        return identity
+
+    def render(
+        self,
+        identity: Identity,
+        speech: Speech,
+        style: Style,
+        structure_of: StructureOf,
+        settings: SamplingSettings,
+        output: Output = "full",
+        progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
+    ) -> Iterator[Tensor]:
+        """See ``PipelineBase.render``."""
+        return self._frames(identity, speech, style, structure_of, settings, output, progress, checkpoint)
+
+    def _frames(
+        self,
+        identity: Identity,
+        speech: Speech,
+        style: Style,
+        structure_of: StructureOf,
+        settings: SamplingSettings,
+        output: Output,
+        progress: ProgressCallback,
+        checkpoint: Checkpoint,
+    ) -> Iterator[Tensor]:
+        count, size = len(speech), settings.chunk
+        chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+        tick = Counter(progress, len(chunks))
+        chunks = [frames for frames in chunks if frames.start >= checkpoint.start]
+        tick.skip(checkpoint.start / count)
+        tick.again()
+        painter = self._painter(identity, style, settings.scales.text)
+        portrait = identity.portrait if painter is None else painter.portrait
+        compositor = Compositor(portrait, identity.crop, Head(identity, self.basis), identity.landmarks, tick.again)
+        paste = compositor if output == "full" else compositor.crops
+        layers = Layers(identity, self.config, painter)
+        noise = self.noise(settings.seed)
+        if not checkpoint.start:
+            checkpoint.save(0, noise)  # no frame needs another, so the run can be taken up after any of them
+
+        def drawn(frames: slice) -> tuple[Structure, Tensor]:
+            structure = structure_of(frames)
+            features = speech.features[frames].to(self.device)
+            return structure, self.draw(identity, structure, features, noise, settings, stages.stop)
+
+        @torch.no_grad()
+        def pasted(made: tuple[Structure, Tensor]) -> Tensor:
+            structure, picture = made
+            shown = layers(structure, picture)
+            return paste(
+                structure.flow,
+                shown.residual,
+                shown.mask,
+                shown.instead,
+                structure.pose,
+                structure.closure,
+                drawn=shown.drawn,
+            ).cpu()
+
+        stages = Stages(drawn, pasted)
+        for frames, finished in zip(chunks, stages(chunks, runs_together(self.device)), strict=True):
+            tick(finished[-1])
+            yield finished
+            if frames.stop < count:
+                checkpoint.save(frames.stop, None)
+
+    def noise(self, seed: int) -> Tensor:
+        """Draw the initial noise (1, C, h, w), which is the same for all frames, so that nothing flickers."""
+        shape = (self.config.autoencoder.latent_channels, self.config.latent_size, self.config.latent_size)
+        return frame_noise(seed, 0, 1, shape).to(self.device)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        identity: Identity,
+        structure: Structure,
+        speech: Tensor,
+        noise: Tensor,
+        settings: SamplingSettings,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> Tensor:
+        """Return the network's pictures of the windows of F frames, (F, 3, W, W), not clamped.
+
+        speech: (F, S, M), the features of these frames. noise: see ``noise``. on_step: called after every denoising
+        step; it may raise.
+        """
+        net, count = self.animate_net, len(structure)
+        base = self.autoencoder.encode(structure.warped.to(self.dtype)).float()
+        conditions = Conditions(
+            warped=base[:, :, None],
+            mask=adaptive_avg_pool2d(structure.mask, self.config.latent_size)[:, :, None],
+            map=structure.map[:, None],
+            identity=identity.tokens.expand(count, -1, -1),
+            speech=speech[:, None],
+            structure=structure.coefficients[:, None],
+        ).to(self.device, self.dtype)
+        prepared = net.prepare(conditions, settings.scales)
+        start = noise.expand(count, -1, -1, -1)[:, :, None]
+        steps = velocity_steps(settings.steps)
+        sampled = denoise(net, start, start, steps, lambda frames: prepared, on_step=lambda sample: on_step())
+        latents = base + sampled[:, :, 0] / self.config.animate_net.residual_scale
+        made, plain = self.autoencoder.decode(torch.cat((latents, base)).to(self.dtype)).float().chunk(2)
+        return structure.warped + made - plain
+
+    def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
+        """See ``PipelineBase.shown_portrait``."""
+        painter = self._painter(identity, style, text_scale)
+        return identity if painter is None else replace(identity, portrait=painter.portrait.to(identity.portrait))
+
+    def _painter(self, identity: Identity, style: Style, text_scale: float) -> Painter | None:
+        return painter_for(identity.portrait, identity.crop, style.look, text_scale, self.device)

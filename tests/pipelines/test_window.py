@@ -1,0 +1,196 @@
+"""The pipeline that draws a mouth window, with tiny random networks."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing.mouth_window import mouth_window
+from portraittalk.compositing.structure import build_structure
+from portraittalk.errors import MotionError, SettingsError
+from portraittalk.face.align import from_crop
+from portraittalk.motion.track import MotionTrack
+from portraittalk.pipelines.base import Checkpoint
+from portraittalk.types import Face, SamplingSettings, Scales, Speech, Style
+
+FRAMES = 6
+FPS = 25.0
+SETTINGS = SamplingSettings(steps=2)
+
+
+@pytest.fixture(scope="module")
+def identity(tiny_window_model, half_portrait, half_face):
+    return tiny_window_model.encode_identity([half_portrait], faces=[[half_face]])
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return Speech(torch.randn(FRAMES, 20, 80, generator=torch.Generator().manual_seed(5)), FPS, FRAMES / FPS)
+
+
+@pytest.fixture(scope="module")
+def motion():
+    expression = torch.zeros(FRAMES, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = torch.linspace(0, 0.8, FRAMES)
+    return MotionTrack.of_expression(expression, FPS)
+
+
+@pytest.fixture
+def animate(tiny_window_model, identity, speech, motion):
+    def run(settings=SETTINGS, **changes):
+        arguments = dict(identity=identity, speech=speech, style=Style(), motion=motion, settings=settings) | changes
+        return torch.cat(list(tiny_window_model.animate(**arguments)))
+
+    return run
+
+
+def box_of_window(identity, crop_size):
+    """(x0, y0, x1, y1) in pixels of the portrait, a little larger than the window."""
+    window = mouth_window(identity.landmarks, crop_size)
+    corners = torch.stack((window.corner, window.corner + window.side)) * crop_size
+    low, high = from_crop(corners, identity.crop)
+    return (*(low - 2).int().tolist(), *(high + 3).int().tolist())
+
+
+def test_a_person_is_known_by_mouths_alone(tiny_window_model, half_portrait, half_face, identity):
+    assert identity.tokens.shape == (4, 32) and len(identity.close_ups) == 1
+    assert identity.close_ups[0].picture.shape == (3, 64, 64)  # twice as far as the window reaches
+    other = tiny_window_model.encode_identity([half_portrait, half_portrait], faces=[[half_face]] * 2)
+    assert other.tokens.shape == (8, 32) and torch.allclose(other.tokens[:4], identity.tokens, atol=1e-5)
+    eyes_hidden = half_portrait.clone()
+    top = int(half_face.landmarks[[133, 362], 1].max()) + 4
+    eyes_hidden[:, :top] = 0.5
+    assert torch.equal(tiny_window_model.encode_identity([eyes_hidden], faces=[[half_face]]).tokens, identity.tokens)
+
+
+def test_frames_lie_in_the_range_of_pictures(animate, half_portrait):
+    frames = animate()
+    assert frames.shape == (FRAMES, *half_portrait.shape) and frames.amin() >= 0 and frames.amax() <= 1
+
+
+def test_a_motion_may_be_longer_than_the_speech(animate, motion):
+    longer = MotionTrack.of_expression(torch.cat((motion.expression, motion.expression)), FPS)
+    assert torch.equal(animate(motion=longer), animate())
+
+
+def test_another_seed_changes_the_window_alone(animate, identity, tiny_window_model):
+    first, again, other = (animate(replace(SETTINGS, seed=seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    changed = (first != other).any(0).any(0)
+    x0, y0, x1, y1 = box_of_window(identity, tiny_window_model.config.crop_size)
+    assert changed[y0:y1, x0:x1].any()
+    changed[y0:y1, x0:x1] = False
+    assert not changed.any()
+
+
+def test_frames_do_not_depend_on_how_many_are_computed_together(animate):
+    assert torch.allclose(animate(replace(SETTINGS, chunk=1)), animate(replace(SETTINGS, chunk=6)), atol=1e-4)
+
+
+def test_frames_of_equal_speech_and_motion_are_equal(animate, speech):
+    """No noise flickers from frame to frame."""
+    same = replace(speech, features=speech.features[:1].expand(FRAMES, -1, -1))
+    still = MotionTrack.of_expression(torch.full((1, 52), 0.1).expand(FRAMES, -1), FPS)
+    frames = animate(speech=same, motion=still)
+    assert torch.allclose(frames, frames[:1].expand_as(frames), atol=1e-5)
+
+
+@pytest.mark.parametrize("branch", ["identity", "speech", "structure"])
+def test_every_branch_acts_and_is_switched_off_by_its_scale(animate, branch):
+    assert (animate() - animate(replace(SETTINGS, scales=Scales(**{branch: 0.0})))).abs().max() > 1e-4
+
+
+def test_between_opening_lips_a_mouth_is_painted_before_the_network_draws(tiny_window_model, identity, motion):
+    structure = build_structure(identity, motion, tiny_window_model.basis, tiny_window_model.config, True)
+    assert structure.borrowed[0].max() == 0 and structure.borrowed[-1].max() > 0.9
+    inside = structure.borrowed[-1, 0] > 0.9
+    pixels = structure.warped[-1][:, inside]
+    assert pixels.min() < 0.3 and (pixels.amin(0) > 0.4).any()  # a dark cavity, and teeth: bright, and of no colour
+
+
+def test_an_open_mouth_is_taken_from_another_reference(tiny_window_model, half_portrait, half_face, motion, speech):
+    """The other reference is the same picture with a green mouth, said to be open."""
+    basis = tiny_window_model.basis
+    landmarks = half_face.landmarks.clone()
+    unit = float((landmarks[263] - landmarks[33]).norm())
+    opened = landmarks + unit * 0.6 * basis.expression[ARKIT_INDEX["jawOpen"]]
+    green = half_portrait.clone()
+    inner = opened[[13, 14], 1].int().tolist()
+    left, right = opened[[78, 308], 0].int().tolist()
+    green[:, inner[0] : inner[1], left:right] = torch.tensor((0.0, 1.0, 0.0))[:, None, None]
+    identity = tiny_window_model.encode_identity(
+        [half_portrait, green], faces=[[half_face], [Face(opened, half_face.blendshapes)]]
+    )
+    assert len(identity.close_ups) == 2
+    quiet = replace(SETTINGS, steps=1)
+    frames = torch.cat(list(tiny_window_model.animate(identity, speech, Style(), motion, quiet)))
+    greenness = (frames[:, 1] - frames[:, [0, 2]].amax(1)).amax((1, 2))
+    assert greenness[-1] > greenness[0] + 0.3
+
+
+def test_a_look_is_applied_to_mouth_and_portrait(tiny_window_model, animate, half_portrait):
+    style = tiny_window_model.encode_style("a pencil drawing")
+    assert style.look is not None
+    frames = animate(style=style)
+    colour = (frames.amax(1) - frames.amin(1)).mean()
+    assert colour < 0.5 * (half_portrait.amax(0) - half_portrait.amin(0)).mean()
+
+
+def test_a_grey_portrait_speaks_in_grey(tiny_window_model, half_portrait, half_face, speech, motion):
+    grey = half_portrait.mean(0, keepdim=True).expand(3, -1, -1)
+    identity = tiny_window_model.encode_identity([grey], faces=[[half_face]])
+    frames = torch.cat(list(tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS)))
+    assert (frames.amax(1) - frames.amin(1)).max() < 0.02 and (frames - grey).abs().max() > 0.1
+
+
+def test_progress_counts_to_its_total_and_cancelling_ends_the_run(tiny_window_model, identity, speech, motion):
+    class Stop(BaseException):
+        """As ComfyUI's interrupt: not an Exception."""
+
+    seen = []
+
+    def run(progress):
+        return tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS, progress=progress)
+
+    frames = run(seen.append)
+    assert not seen
+    first = next(frames)
+    assert len(first) == SETTINGS.chunk and seen[-1].done == 1 < seen[-1].total
+    list(frames)
+    done = [step.done for step in seen]
+    assert done == sorted(done) and set(done) == set(range(seen[-1].total + 1))
+    for last in (1, len(seen) // 2):
+        counter = itertools.count(1)
+
+        def cancel(progress, last=last, counter=counter):
+            if next(counter) == last:
+                raise Stop
+
+        with pytest.raises(Stop):
+            list(run(cancel))
+
+
+def test_a_run_can_be_taken_up_after_every_chunk(animate):
+    saved = []
+    whole = animate(checkpoint=Checkpoint(save=lambda frames, latents: saved.append(frames)))
+    assert saved == [0, SETTINGS.chunk]
+    assert torch.equal(animate(checkpoint=Checkpoint(start=SETTINGS.chunk)), whole[SETTINGS.chunk :])
+
+
+def test_what_does_not_fit_is_refused_before_any_work(animate, identity, motion, tiny_model, speech):
+    with pytest.raises(MotionError):
+        animate(motion=motion[: FRAMES - 1])
+    with pytest.raises(SettingsError, match="another kind"):
+        animate(identity=replace(identity, close_ups=()))
+    with pytest.raises(SettingsError, match="another kind"):
+        tiny_model.animate(identity, speech, Style(), motion)
+
+
+def test_crops_hold_what_the_frames_hold(animate, identity, tiny_window_model):
+    crops = animate(output="crop")
+    assert crops.shape[0] == FRAMES and crops.shape[-1] == crops.shape[-2] >= tiny_window_model.config.crop_size
+    small = interpolate(crops, (64, 64), mode="bilinear", antialias=True)
+    assert (small[0] - identity.references[0]).abs().mean() < 0.05
