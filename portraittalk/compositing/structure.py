@@ -83,7 +83,7 @@ def _window_structure(
 ) -> Structure:
     """As ``structure_of_landmarks``, for a network that draws the mouth window.
 
-    Of the pose and the eyes this network is told nothing, because the window shows neither.
+    Pose and gaze are left out of the coefficients, because the window shows neither head nor eyes.
     """
     size, cells, maps = config.window_size, config.structure.flow_size, config.structure.map_size
     opened, closure = opened_eyes(identity.landmarks, landmarks)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,53 +10,24 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ..compositing.compose import Compositor
 from ..compositing.head import Head
 from ..compositing.layers import layers_of, network_picture
-from ..compositing.painter import Painter, painter_for
 from ..models.animate_net import AnimateNet, Conditions
-from ..models.face_basis import FaceBasis
-from ..models.identity_net import IdentityNet
-from ..models.motion_net import MotionNet
 from ..motion.geometry import lip_aperture
-from ..progress import ProgressCallback, ignore_progress
+from ..progress import ProgressCallback
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import Window, frame_noise, plan_windows
 from ..types import Identity, SamplingSettings, Speech, Style
-from .base import FROM_THE_START, Checkpoint, Output, StructureOf
-from .shared import PipelineBase
+from .base import Checkpoint, Output, StructureOf
+from .own import OwnPipeline
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
 
 @dataclass(frozen=True)
-class CropPipeline(PipelineBase):
-    """The pipeline of models that draw the whole crop.
-
-    identity_net: reference crops to identity tokens. motion_net: speech to motion. basis: motion to landmarks.
-    """
-
-    identity_net: IdentityNet
-    motion_net: MotionNet
-    basis: FaceBasis
-
-    follows_structure: ClassVar[bool] = True
-    fixed_precision: ClassVar[bool] = True
-    turns_head: ClassVar[bool] = True
+class CropPipeline(OwnPipeline):
+    """The pipeline of models that draw the whole crop."""
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return replace(identity, tokens=self.identity_net(references).float())
-
-    def render(
-        self,
-        identity: Identity,
-        speech: Speech,
-        style: Style,
-        structure_of: StructureOf,
-        settings: SamplingSettings,
-        output: Output = "full",
-        progress: ProgressCallback = ignore_progress,
-        checkpoint: Checkpoint = FROM_THE_START,
-    ) -> Iterator[Tensor]:
-        """See ``PipelineBase.render``."""
-        return self._frames(identity, speech, style, structure_of, settings, output, progress, checkpoint)
 
     def _frames(
         self,
@@ -99,14 +69,6 @@ class CropPipeline(PipelineBase):
             return paste(structure.flow, frames.residual, frames.mask, picture, structure.pose, structure.closure).cpu()
 
         yield from stream_windows(windows, prepare, sample, finish, tick, settings.chunk, checkpoint)
-
-    def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
-        """See ``PipelineBase.shown_portrait``."""
-        painter = self._painter(identity, style, text_scale)
-        return identity if painter is None else replace(identity, portrait=painter.portrait.to(identity.portrait))
-
-    def _painter(self, identity: Identity, style: Style, text_scale: float) -> Painter | None:
-        return painter_for(identity.portrait, identity.crop, style.look, text_scale, self.device)
 
     @torch.no_grad()
     def _sample(

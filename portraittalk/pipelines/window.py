@@ -6,7 +6,6 @@ difference that they make to the decoded latents of its input is added, so that 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,38 +15,22 @@ from ..compositing.compose import Compositor
 from ..compositing.head import Head
 from ..compositing.mouth import light_gain, widest_mouth
 from ..compositing.mouth_window import close_up, mouth_window, window_of
-from ..compositing.painter import Painter, painter_for
 from ..compositing.window_layers import Layers
 from ..models.animate_net import Conditions
-from ..models.face_basis import FaceBasis
-from ..models.identity_net import IdentityNet
-from ..models.motion_net import MotionNet
-from ..progress import ProgressCallback, ignore_progress
+from ..progress import ProgressCallback
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import frame_noise
 from ..types import Crop, Identity, SamplingSettings, Speech, Structure, Style
-from .base import FROM_THE_START, Checkpoint, Output, StructureOf
+from .base import Checkpoint, Output, StructureOf
 from .overlap import Stages, runs_together
-from .shared import PipelineBase
+from .own import OwnPipeline
 from .streaming import Counter
 
 
 @dataclass(frozen=True)
-class WindowPipeline(PipelineBase):
-    """The pipeline of ``mini``.
-
-    identity_net: mouth windows of the references to identity tokens. motion_net: speech to motion. basis: motion to
-    landmarks.
-    """
-
-    identity_net: IdentityNet
-    motion_net: MotionNet
-    basis: FaceBasis
-
-    follows_structure: ClassVar[bool] = True
-    fixed_precision: ClassVar[bool] = True
-    turns_head: ClassVar[bool] = True
+class WindowPipeline(OwnPipeline):
+    """The pipeline of ``mini``."""
 
     def _complete_person(
         self, identity: Identity, images: list[Tensor], crops: list[Crop], cropped: Tensor, landmarks: Tensor
@@ -68,20 +51,6 @@ class WindowPipeline(PipelineBase):
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return identity
-
-    def render(
-        self,
-        identity: Identity,
-        speech: Speech,
-        style: Style,
-        structure_of: StructureOf,
-        settings: SamplingSettings,
-        output: Output = "full",
-        progress: ProgressCallback = ignore_progress,
-        checkpoint: Checkpoint = FROM_THE_START,
-    ) -> Iterator[Tensor]:
-        """See ``PipelineBase.render``."""
-        return self._frames(identity, speech, style, structure_of, settings, output, progress, checkpoint)
 
     def _frames(
         self,
@@ -172,11 +141,3 @@ class WindowPipeline(PipelineBase):
         latents = base + sampled[:, :, 0] / self.config.animate_net.residual_scale
         made, plain = self.autoencoder.decode(torch.cat((latents, base)).to(self.dtype)).float().chunk(2)
         return structure.warped + made - plain
-
-    def shown_portrait(self, identity: Identity, style: Style, text_scale: float = 1.0) -> Identity:
-        """See ``PipelineBase.shown_portrait``."""
-        painter = self._painter(identity, style, text_scale)
-        return identity if painter is None else replace(identity, portrait=painter.portrait.to(identity.portrait))
-
-    def _painter(self, identity: Identity, style: Style, text_scale: float) -> Painter | None:
-        return painter_for(identity.portrait, identity.crop, style.look, text_scale, self.device)
