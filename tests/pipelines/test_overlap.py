@@ -63,13 +63,15 @@ def test_a_run_that_is_closed_ends_a_long_stage():
         return item
 
     stages = Stages(first, lambda item: item)
-    results = stages(range(3), True)
+    results, before = stages(range(3), True), set(threading.enumerate())
     began = time.monotonic()
-    threading.Timer(0.1, stages._ended.set).start()
+    timer = threading.Timer(0.1, stages._ended.set)
+    timer.start()
     with pytest.raises(Stopped):
         list(results)
+    timer.join()
     assert time.monotonic() - began < 5
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    assert set(threading.enumerate()) <= before
 
 
 def test_only_the_stages_have_fewer_threads_for_an_operation():
