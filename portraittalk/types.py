@@ -87,6 +87,10 @@ class MouthWindow(Movable):
         moved = (points[..., :2] - self.corner * crop_size) * scale
         return torch.cat((moved, points[..., 2:] * scale), -1)
 
+    def within(self, covers: "MouthWindow") -> "MouthWindow":
+        """Return the window in fractions of the square ``covers`` instead of the crop's."""
+        return MouthWindow((self.corner - covers.corner) / covers.side, self.side / covers.side)
+
     def grid(self, size: int) -> Tensor:
         """Return the centres (size, size, 2) of the window's pixels, x and y as fractions of the crop's side."""
         centres = (torch.arange(size, device=self.corner.device, dtype=self.corner.dtype) + 0.5) * (self.side / size)

@@ -90,9 +90,7 @@ def warp_window(image: Tensor, covers: MouthWindow, flow: Tensor, window: MouthW
 
 def window_of(shown: CloseUp, window: MouthWindow, size: int) -> Tensor:
     """Sample a window of ``size`` pixels a side from a close-up: (3, size, size)."""
-    covers = shown.covers
-    within = MouthWindow((window.corner - covers.corner) / covers.side, window.side / covers.side)
-    return cut_window(shown.picture[None], within, size)[0]
+    return cut_window(shown.picture[None], window.within(shown.covers), size)[0]
 
 
 def moving_mouth(

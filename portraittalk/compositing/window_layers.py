@@ -41,15 +41,12 @@ class Layers:
         self._size, self._cells = config.crop_size, config.structure.flow_size
         self._portrait = View(identity.references[0], identity.landmarks)
         self._window = mouth_window(identity.landmarks, config.crop_size)
-        tone = tone_of(identity.references[0])
-        self._tone = tone if tone.share else None
+        self._tone = tone_of(identity.references[0])
 
     def __call__(self, structure: Structure, picture: Tensor) -> Shown:
         """Return what is pasted of the network's pictures (F, 3, W, W) of the mouth window."""
+        picture = self._tone(picture)
         residual = picture - structure.warped
-        if self._tone is not None:
-            picture = self._tone(picture)
-            residual = picture - structure.warped
         size = picture.shape[-1]
         opening = mouth_opening(self._window.to_pixels(structure.landmarks, self._size, size), size)
         share = structure.mask * drawn_share(opening) * (1 - structure.borrowed)

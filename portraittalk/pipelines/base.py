@@ -29,7 +29,7 @@ def _forget(frames: int, latents: Tensor | None) -> None:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run begins, and who is told how far it is.
+    """The frame at which a run begins, and a callback that saves its progress.
 
     start: frames that an interrupted run has finished; only those after them are computed. latents: the last ones that
     were saved before that frame. save: called between two chunks with the number of frames yielded so far, if a run can

@@ -12,12 +12,12 @@ from ..compositing.head import Head
 from ..compositing.layers import layers_of, network_picture
 from ..models.animate_net import AnimateNet, Conditions
 from ..motion.geometry import lip_aperture
-from ..progress import ProgressCallback
+from ..progress import ProgressCallback, ignore_progress
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import Window, frame_noise, plan_windows
 from ..types import Identity, SamplingSettings, Speech, Style
-from .base import Checkpoint, Output, StructureOf
+from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .own import OwnPipeline
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
@@ -29,17 +29,18 @@ class CropPipeline(OwnPipeline):
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return replace(identity, tokens=self.identity_net(references).float())
 
-    def _frames(
+    def render(
         self,
         identity: Identity,
         speech: Speech,
         style: Style,
         structure_of: StructureOf,
         settings: SamplingSettings,
-        output: Output,
-        progress: ProgressCallback,
-        checkpoint: Checkpoint,
+        output: Output = "full",
+        progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
+        """See ``PipelineBase.render``. Nothing is computed before the first frames are asked for."""
         painter = self._painter(identity, style, settings.scales.text)
         speech, style = speech.to(self.device), style.to(self.device)
         portrait = identity.portrait if painter is None else painter.portrait

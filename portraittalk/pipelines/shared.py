@@ -231,7 +231,7 @@ class PipelineBase:
         default the model's recommended ones.
 
         Settings are checked at once; chunks are computed lazily. Closing the iterator, or raising in ``progress``,
-        stops the run. checkpoint: where the run begins, and who is told how far it is (``unfinished.Unfinished``).
+        stops the run. checkpoint: where the run begins, and what saves its progress (``unfinished.Unfinished``).
         Raises SettingsError, MotionError.
         """
         style = self._complete_style(style)

@@ -17,12 +17,12 @@ from ..compositing.mouth import light_gain, widest_mouth
 from ..compositing.mouth_window import close_up, mouth_window, window_of
 from ..compositing.window_layers import Layers
 from ..models.animate_net import Conditions
-from ..progress import ProgressCallback
+from ..progress import ProgressCallback, ignore_progress
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import frame_noise
 from ..types import Crop, Identity, SamplingSettings, Speech, Structure, Style
-from .base import Checkpoint, Output, StructureOf
+from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .overlap import Stages, runs_together
 from .own import OwnPipeline
 from .streaming import Counter
@@ -52,17 +52,18 @@ class WindowPipeline(OwnPipeline):
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return identity
 
-    def _frames(
+    def render(
         self,
         identity: Identity,
         speech: Speech,
         style: Style,
         structure_of: StructureOf,
         settings: SamplingSettings,
-        output: Output,
-        progress: ProgressCallback,
-        checkpoint: Checkpoint,
+        output: Output = "full",
+        progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
+        """See ``PipelineBase.render``. Nothing is computed before the first frames are asked for."""
         count, size = len(speech), settings.chunk
         chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
         tick = Counter(progress, len(chunks))

@@ -89,13 +89,13 @@ def _pair(clip: MouthClip, settings: WindowPairSettings, basis: FaceBasis, gener
     landmarks = clip.landmarks[target][None]
     warped = warped_window(clip, source, other, landmarks, window, settings.flow_size, basis)
     shown = [source, source if other is None else other]
-    real = cut_window(clip.pictures[target][None], _within(window, clip.covers), WINDOW)
+    real = cut_window(clip.pictures[target][None], window.within(clip.covers), WINDOW)
     if clip.speech is None:  # a driven portrait: nobody knows its mouth, so what is painted should stay as it is
         real = warped
     cut = {
         "warped": warped[0],
         "target": real[0],
-        "reference": cut_window(clip.pictures[shown], _within(window, clip.covers), WINDOW),
+        "reference": cut_window(clip.pictures[shown], window.within(clip.covers), WINDOW),
     }
     pair = {name: (picture.clamp(0, 1) * 255).round().byte() for name, picture in cut.items()}
     pair["landmarks"] = window.to_pixels(clip.landmarks[target], CROP, WINDOW)
@@ -119,11 +119,6 @@ def warped_window(
     known = (source,) if other is None else (source, other)
     close_ups = tuple(close_up_of(clip.pictures[k], clip.landmarks[k], clip.covers, CROP, clip.density) for k in known)
     return moving_mouth(close_ups, landmarks, None, window, WINDOW, CROP, cells, basis.mean)[0]
-
-
-def _within(window: MouthWindow, covers: MouthWindow) -> MouthWindow:
-    """Return a window of the crop in fractions of the part that ``covers`` describes."""
-    return MouthWindow((window.corner - covers.corner) / covers.side, window.side / covers.side)
 
 
 def write_window_pairs(clips: dict[Path, int], settings: WindowPairSettings, seed: int, out: Path) -> None:
