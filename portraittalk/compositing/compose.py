@@ -26,7 +26,7 @@ from .placement import Placement
 
 LARGEST_SCALE = 8.0  # of the pasted picture
 
-PIXELS_AT_ONCE = 2**18  # pixels of the box, over all frames of a batch; small enough for the CPU's caches
+PIXELS_AT_ONCE = 2**21  # pixels of the box, over all frames of a batch, which bounds the memory
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from .backdrop import Backdrop
 from .head import Box
 from .lids import Lids
 from .placement import Placement, Slices, sampled
+from .resample import LARGEST_DOUBLED, doubled
 from .warp import SHEETS, show_sheets, where_sheets_differ
 
-SUPPORT = 3  # pixels around a position that bicubic sampling reads
-ROWS = 48  # of a band
+SUPPORT = 3  # pixels around a position that sampling reads
+ROWS = 48  # of a band, whose part of the source stays in the processor's cache for all frames
 REACHES = (4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, math.inf)  # pixels for which bands are worked out
 
 
@@ -67,10 +68,11 @@ class Part:
         self._placement = Placement(crop, portrait, box)
         self._picture = portrait[None, :, y0:y1, x0:x1].contiguous()
         layers, first = (portrait, (0, 0)) if backdrop is None else (backdrop.layers, backdrop.box[:2])
-        source = _mirrored(layers, first, portrait, box, margin)
+        source = _mirrored(layers, first, portrait, box, margin)  # (1, 3 or 4, n, m): colours, the background's share
         height, width = source.shape[-2:]
-        self._source = source[:, :3].contiguous()
-        self._share = source[:, 3:].contiguous()  # of the background, if there is one
+        # Linear sampling of twice the pixels is as sharp as bicubic sampling, and takes a third of the time.
+        self._density = 2 if height * width <= LARGEST_DOUBLED else 1
+        self._source = doubled(source) if self._density == 2 else source
         self._background = None if backdrop is None else backdrop.within(box).contiguous()
         self._distance = None if backdrop is None else backdrop.distance(box)
         self._rest = self._placement.grid.movedim(-1, 0).contiguous()  # (2, h, w)
@@ -87,6 +89,7 @@ class Part:
         size, matrix = torch.tensor((width, height), dtype=torch.float64), crop.matrix.cpu().double()
         to_pixels = torch.linalg.inv(matrix[:, :2]) * (crop.size / 2)
         corner = size.new_tensor((x0 - margin, y0 - margin))
+        corner = corner + (0.25 if self._density == 2 else 0)  # every other of the doubled pixels is one of the source
         offset = to_pixels @ (1 - 2 * matrix[:, 2] / crop.size) - corner
         self._to_source = torch.cat((2 / size[:, None] * to_pixels, (2 / size * offset - 1)[:, None]), 1).tolist()
         self._in_window: tuple[MouthWindow, Placement] | None = None
@@ -219,10 +222,12 @@ class Part:
         (xx, xy, right), (yx, yy, down) = self._to_source
         grid = torch.stack((_linear(x, y, xx, xy, right), _linear(x, y, yx, yy, down)), -1)
         padding = "zeros" if inside else "border"
-        person = sampled(self._source.expand(len(grid), -1, -1, -1), grid, "bicubic", padding)
-        if self._background is None:
-            return person, person[:, :0]
-        return person, sampled(self._share.expand(len(grid), -1, -1, -1), grid, "bilinear", padding)
+        source = self._source.expand(len(grid), -1, -1, -1)
+        if self._density == 2:
+            found = sampled(source, grid, "bilinear", padding)
+            return found[:, :3], found[:, 3:]
+        colours = sampled(source[:, :3], grid, "bicubic", padding)
+        return colours, sampled(source[:, 3:], grid, "bilinear", padding) if source.shape[1] > 3 else colours[:, :0]
 
     def _mix_edges(
         self, boxes: Tensor, place: tuple[Tensor, Tensor, Tensor], positions: Tensor, shares: Tensor

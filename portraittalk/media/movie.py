@@ -1,6 +1,7 @@
 """Streaming video encoders: mp4 and webm with audio, gif and animated webp without."""
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -123,6 +124,7 @@ class MovieWriter:
         stream = cast(VideoStream, self._container.add_stream(form.codec, self._fps, form.options(quality)))
         stream.height, stream.width = self.size
         stream.pix_fmt = form.pixels
+        stream.thread_count = max((os.cpu_count() or 1) // 2, 1)  # the others draw the next frames
         if form.pixels == "yuv420p":
             name_colours(stream.codec_context)
         return stream
@@ -133,9 +135,13 @@ class MovieWriter:
         if self.count / self._fps >= self._given / self._given_fps:  # the next frame to write is shown later
             return
         rows, columns = self.size[0] - pixels.shape[0], self.size[1] - pixels.shape[1]
-        frame = av.VideoFrame.from_ndarray(
-            np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge"), format="rgb24"
-        )
+        if rows or columns:
+            pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+        # Planes are converted to YUV faster, and to the same levels.
+        if self._format.pixels == "yuv420p":
+            frame = av.VideoFrame.from_ndarray(pixels, format="gbrp")
+        else:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts, frame.time_base = self.count, 1 / self._fps
         self._container.mux(self._stream.encode(self._converted(frame)))
         self.count += 1

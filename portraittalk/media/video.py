@@ -41,6 +41,7 @@ KINDS = (*MOVIES, "png")
 # hardly anything moves, at the lowest quality.
 _LEAST_SHARE = {"mp4": 0.0008, "webm": 0.0008, "webp": 0.0001, "gif": 0.03, "png": 0.8}
 QUALITY = 80
+ROWS = 32  # of a frame that are converted to bytes at a time
 
 
 @dataclass(frozen=True)
@@ -225,16 +226,21 @@ def _open(
 
 
 def _bytes(chunk: Tensor) -> Iterator[np.ndarray]:
-    """Yield each frame of (n, 3, H, W) in 0..1 as (H, W, 3) uint8.
+    """Yield each frame of (n, 3, H, W) in 0..1 as (H, W, 3) uint8, a view of three planes.
 
-    Frame by frame stays in the CPU cache and is five times as fast as the whole chunk at once. NumPy computes on one
-    thread: torch's others would spin for a while after every operation, on cores that draw the next frames.
+    A few rows at a time stay in the processor's cache. NumPy computes on one thread: torch's others would spin for a
+    while after every operation, on cores that draw the next frames.
     """
     for frame in chunk.detach():
-        levels = np.multiply(frame.float().cpu().numpy(), np.float32(255))
-        levels += np.float32(0.5)
-        np.clip(levels, 0, 255, out=levels)
-        yield np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
+        levels = frame.float().cpu().numpy()
+        planes = np.empty(levels.shape, np.uint8)
+        for start in range(0, levels.shape[1], ROWS):
+            rows = slice(start, start + ROWS)
+            scaled = np.multiply(levels[:, rows], np.float32(255))
+            scaled += np.float32(0.5)
+            np.clip(scaled, 0, 255, out=scaled)
+            planes[:, rows] = scaled
+        yield planes.transpose(1, 2, 0)
 
 
 @contextmanager
