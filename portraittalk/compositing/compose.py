@@ -9,6 +9,7 @@ frame equals the picture bit for bit.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +78,7 @@ class Compositor:
         self._lids = None if landmarks is None else self._lids_of(landmarks)
         backdrop = None if head is None else Backdrop.behind(head, portrait, self.data.box, on_step)
         on_step()
-        self._plain = Part(portrait, crop, self.data.box, 0, backdrop)
+        self._backdrop = backdrop
         self._turning: tuple[Head, Part] | None = None
         if head is not None:
             box = joined(self.data.box, head.box)
@@ -95,10 +96,11 @@ class Compositor:
         drawn: Drawn | None = None,
     ) -> Tensor:
         """Return whole pictures (F, 3, H, W) in 0..1. within: only the crop may change, so the head turns less."""
-        part, turn = self._plain, None
         if self._turning is not None and pose is not None and pose.any():
             head, part = self._turning
-            turn = head.offsets(pose)  # (F, 2, n, m)
+            turn: Tensor | None = head.offsets(pose)  # (F, 2, n, m)
+        else:
+            part, turn = self._plain, None
         x0, y0, x1, y1 = part.box
         frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
         at_once = max(PIXELS_AT_ONCE // ((x1 - x0) * (y1 - y0)), 1)
@@ -133,6 +135,11 @@ class Compositor:
         size = size or max(self.data.native_size, self.data.crop.size)
         whole = self(flow, residual, mask, instead, pose, closure, True, drawn)
         return extract_crop(whole, self.data.crop, size)
+
+    @cached_property
+    def _plain(self) -> Part:
+        """What the frames of a head that does not turn can change."""
+        return Part(self.data.portrait, self.data.crop, self.data.box, 0, self._backdrop)
 
     def _lids_of(self, landmarks: Tensor) -> Lids:
         size = max(self.data.native_size, self.data.crop.size)

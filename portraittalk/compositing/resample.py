@@ -27,11 +27,20 @@ def doubled(pixels: Tensor) -> Tensor:
 
 def _doubled(pixels: Tensor, half: Tensor) -> Tensor:
     """half: (L,) weights of the pixels on one side of the place between two, the nearest first."""
-    weights = torch.cat((half.flip(0), half)).to(pixels)
-    weights = weights / weights.sum()
-    before, after = len(half) - 1, len(half)
-    channels = pixels.transpose(0, 1)  # (C, 1, n, m)
-    between = F.conv2d(F.pad(channels, (before, after, 0, 0), mode="replicate"), weights[None, None, None])
-    wide = torch.stack((channels, between), -1).flatten(-2)
-    between = F.conv2d(F.pad(wide, (0, 0, before, after), mode="replicate"), weights[None, None, :, None])
-    return torch.stack((wide, between), -2).flatten(-3, -2).transpose(0, 1)
+    weights = (half / (2 * half.sum())).tolist()
+    for axis in (-1, -2):
+        between = _between(pixels, weights, axis)
+        pixels = torch.stack((pixels, between), -1 if axis == -1 else -2).flatten(axis - 1, axis)
+    return pixels
+
+
+def _between(pixels: Tensor, weights: list[float], axis: int) -> Tensor:
+    """Return the weighted sum at the place after each pixel along an axis; those at the border are repeated."""
+    before, after, size = len(weights) - 1, len(weights), pixels.shape[axis]
+    margin = (before, after, 0, 0) if axis == -1 else (0, 0, before, after)
+    padded = F.pad(pixels, margin, mode="replicate")
+    total = torch.zeros_like(pixels)
+    for distance, weight in enumerate(weights):
+        for start in (before - distance, after + distance):
+            total.add_(padded.narrow(axis, start, size), alpha=weight)
+    return total
