@@ -6,10 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 from pretend_accelerator import DEVICE, DevicesMeet, Elsewhere, PretendAccelerator, plain_attention
+from tiny_public import shallow
+from tiny_sd15 import random_model, tiny, write_vocabulary
 
 from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.media.audio import Audio
 from portraittalk.motion.track import MotionTrack
+from portraittalk.pipelines.load import build_pipeline
 from portraittalk.types import SamplingSettings, Speech
+from portraittalk.weights.layouts import LAYOUTS
 
 FRAMES, FPS = 2, 25.0
 
@@ -46,6 +51,14 @@ def test_tensors_that_meet_are_found():
         assert torch.equal((2 * there).cpu(), torch.full((3,), 2.0))
 
 
+def moved(model):
+    """The model on the accelerator; to be called where there is one."""
+    copied = replace(model, **{name: copy.deepcopy(module) for name, module in model.modules().items()})
+    for module in copied.modules().values():
+        module.to(DEVICE)
+    return copied
+
+
 @pytest.mark.parametrize("kind", ["tiny_model", "tiny_window_model"])
 def test_no_tensors_of_two_devices_meet(request, kind, half_portrait, half_face, other_faces, motion):
     """With references of an open mouth and of the other side, blinks, a turned head and a look: all that there is."""
@@ -53,11 +66,46 @@ def test_no_tensors_of_two_devices_meet(request, kind, half_portrait, half_face,
     faces = [[half_face], *([face] for face in other_faces)]
     speech = Speech(torch.randn(FRAMES, 20, 80, generator=torch.Generator().manual_seed(5)), FPS, FRAMES / FPS)
     style = model.encode_style("a pencil drawing, smiling")
-    moved = replace(model, **{name: copy.deepcopy(module) for name, module in model.modules().items()})
     with torch.no_grad(), PretendAccelerator(), plain_attention():
-        for module in moved.modules().values():
-            module.to(DEVICE)
-        identity = moved.encode_identity([half_portrait] * len(faces), faces=faces)
-        frames = list(moved.animate(identity, speech, style, motion, SamplingSettings(steps=1)))
+        there = moved(model)
+        identity = there.encode_identity([half_portrait] * len(faces), faces=faces)
+        frames = list(there.animate(identity, speech, style, motion, SamplingSettings(steps=1)))
     assert identity.open_mouth is not None and identity.sides
+    assert all(not isinstance(chunk, Elsewhere) for chunk in frames) and sum(map(len, frames)) == FRAMES
+
+
+@pytest.fixture(scope="module")
+def echomimic(tiny_echomimic):
+    return built(replace(shallow(tiny_echomimic), fast_decoder=True))
+
+
+@pytest.fixture(scope="module")
+def aniportrait(tiny_aniportrait):
+    return built(shallow(tiny_aniportrait))
+
+
+def built(config):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_pipeline(config)
+
+
+@pytest.fixture(scope="module")
+def animatediff(tmp_path_factory):
+    model = random_model(tiny(LAYOUTS["animatediff"], shallow=True))
+    folder = tmp_path_factory.mktemp("models") / "clip-tokenizer"
+    write_vocabulary(folder)
+    return replace(model, vocabulary=folder)
+
+
+@pytest.mark.parametrize("kind", ["echomimic", "aniportrait", "animatediff"])
+def test_no_tensors_of_two_devices_meet_in_models_of_public_weights(request, kind, half_portrait, half_face, motion):
+    model = request.getfixturevalue(kind)
+    sound = Audio(torch.sin(900 * torch.arange(int(16000 * FRAMES / FPS)) / 16000)[None], 16000)
+    settings = SamplingSettings(steps=2, guidance_scale=2.0, window=2, overlap=1)
+    with torch.no_grad(), PretendAccelerator(), plain_attention():
+        there = moved(model)
+        identity = there.encode_identity([half_portrait], faces=[[half_face]])
+        style = there.encode_style("a drawing") if kind == "animatediff" else None
+        frames = list(there.animate(identity, there.encode_speech(sound, FPS), style, motion, settings))
     assert all(not isinstance(chunk, Elsewhere) for chunk in frames) and sum(map(len, frames)) == FRAMES

@@ -140,6 +140,23 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     return grid_sample(pictures, grid, padding_mode="border", align_corners=False), kept[:, None]
 
 
+def unstretched_mouth(
+    warped: Tensor, landmarks: Tensor, known: View, opening: Tensor, own: Tensor, aperture: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Undo the stretch of the portrait's own mouth, as far as it shows one; there is nothing to undo at its own height.
+
+    warped: (F, 3, S, S), from the portrait ``known`` with lip aperture ``own``, (). opening: (F, 1, S, S) in 0..1, the
+    ``mouth_opening`` of landmarks (F, 478, 3), whose apertures are (F,). Returns the pictures, and a mask (F, 1, S, S)
+    in 0..1 of what the portrait does not show: what is beyond its teeth, or everything between lips that were closed.
+    """
+    parted = ((aperture - own) / PARTED).clamp(0, 1)[:, None, None, None]
+    shows = shows_mouth(own)
+    if shows == 0:
+        return warped, opening * parted
+    source, kept = unstretched(warped, landmarks, known)
+    return warped.lerp(source, opening * shows), opening * parted.lerp(1 - kept, shows)
+
+
 def _dark_row(known: View) -> float:
     """Return the darkest height in a mouth, as a fraction from the upper lip, or 1 where teeth fill the mouth."""
     upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))

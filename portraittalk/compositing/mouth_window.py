@@ -16,7 +16,7 @@ from ..motion.geometry import lip_aperture
 from ..types import CloseUp, Crop, MouthWindow, View
 from .draw import blurred, enlarged, fill, mouth_opening
 from .light import skin_colour
-from .mouth import borrowed_share, fill_mouth, stretched_mouth
+from .mouth import borrowed_share, fill_mouth, stretched_mouth, unstretched_mouth
 from .teeth import load_dentition, mouth_interior
 from .warp import flow_between, show_sheets
 
@@ -119,23 +119,27 @@ def moving_mouth(
             flow = flow_between(shown.landmarks, landmarks, crop_size, cells)
         return warp_window(shown.picture, shown.covers, flow, window, size)
 
-    own = lip_aperture(portrait.landmarks)
+    own, aperture = lip_aperture(portrait.landmarks), lip_aperture(landmarks)
     plain, moved = warped(portrait, flow), window.to_pixels(landmarks, crop_size, size)
-    weight = stretched_mouth(mouth_opening(moved, size), moved, own)
-    shown = plain
-    if weight.any():
+    opening = mouth_opening(moved, size)
+    points = known.covers.to_pixels(known.landmarks, crop_size, known.picture.shape[-1])
+    view = View(known.picture, points)
+    share = borrowed_share(aperture, own, known is not portrait)
+    if known is portrait:
+        shown, unknown = unstretched_mouth(plain, moved, view, opening, own, aperture)
+        weight = torch.maximum(unknown, opening * share[:, None, None, None])
+    else:
+        shown, unknown = plain, stretched_mouth(opening, moved, own)
+        weight = unknown
+    if unknown.any():
         rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
         painted = mouth_interior(dentition, rest, moved, portrait.skin, size, basis_mean)
         if portrait.density < 1:  # not sharper than the photograph around it
             painted = blurred(painted, PIXEL_BLUR * math.sqrt(portrait.density**-2 - 1))
-        shown = plain.lerp(painted, weight)
-    share = borrowed_share(lip_aperture(landmarks), own, len(close_ups) > 1)
-    if share.any():
-        points = known.covers.to_pixels(known.landmarks, crop_size, known.picture.shape[-1])
-        view = View(known.picture, points)
-        source = plain if known is portrait else warped(known)
-        shown, borrowed = fill_mouth(shown, source, moved, view, share)
+        shown = shown.lerp(painted, unknown)
+    if known is not portrait and share.any():
+        shown, borrowed = fill_mouth(shown, warped(known), moved, view, share)
         weight = torch.maximum(weight, borrowed)
     return shown, weight
 

@@ -1,10 +1,19 @@
 """What shows between opening lips: the portrait's own mouth, another reference's, or nothing but stretched lip."""
 
+import pytest
 import torch
 from torch import Tensor
 
 from portraittalk.compositing.draw import mouth_opening
-from portraittalk.compositing.mouth import FURTHER, PARTED, borrow_mouth, open_mouth, stretched_mouth, unstretched
+from portraittalk.compositing.mouth import (
+    FURTHER,
+    PARTED,
+    borrow_mouth,
+    open_mouth,
+    stretched_mouth,
+    unstretched,
+    unstretched_mouth,
+)
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
@@ -126,3 +135,27 @@ def test_a_portraits_own_teeth_are_not_drawn_out():
     )
     assert borrow_mouth(seen, own, portrait, None, 64)[1].max() == 0
     assert borrow_mouth(seen, own, View(seen[0], face(0.0)[0]), None, 64)[1].max() == 0  # closed lips show none
+
+
+@pytest.mark.parametrize("gap", [20.0, 20.4, 21.0, 22.0, 30.0])
+def test_teeth_of_a_smile_stay_its_own_however_far_it_opens(gap):
+    """Only what the smile does not show, at the lower lip, is to be painted: no fade from one's teeth to others."""
+    own, opened = face(gap=20.0)[0], face(gap=gap)
+    seen = mouth_of(dark=False)
+    seen[:, 152:156] = 1.0  # a mark on the teeth
+    stretched = torch.nn.functional.interpolate(seen[None, :, 150:170], (round(gap), SIZE), mode="bilinear")
+    warped = torch.cat((seen[None, :, :150], stretched, seen[None, :, 170 + round(gap) - 20 :]), 2)[:, :, :SIZE]
+    opening = mouth_opening(opened, SIZE)
+    apertures = lip_aperture(own), lip_aperture(opened)
+    shown, unknown = unstretched_mouth(warped, opened, View(seen, own), opening, *apertures)
+    assert unknown[0, 0, 151:168, 128].max() < 0.02
+    assert shown[0, 0, 152:156, 128].min() > 0.93 and shown[0, 0, 158:168, 128].max() < 0.93
+    assert (unknown.max() > 0.9) == (gap > 25)
+
+
+def test_what_closed_lips_do_not_show_is_everything_between_them():
+    own, opened = face(gap=0.0)[0], face(gap=20.0)
+    warped, opening = torch.rand(1, 3, SIZE, SIZE), mouth_opening(opened, SIZE)
+    view = View(warped[0], own)
+    shown, unknown = unstretched_mouth(warped, opened, view, opening, lip_aperture(own), lip_aperture(opened))
+    assert torch.equal(shown, warped) and torch.allclose(unknown, opening)

@@ -94,10 +94,19 @@ def plain_attention() -> Iterator[None]:
     """Replace the fused kernels of attention, which ask for the device in C++, by the formula."""
 
     def attention(
-        query: Tensor, key: Tensor, value: Tensor, *rest: Any, scale: float | None = None, **_: Any
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
     ) -> Tensor:
-        assert not any(rest)  # masks, dropout and causal attention are not needed here
-        return (query @ key.transpose(-2, -1) * (scale or 1 / math.sqrt(query.shape[-1]))).softmax(-1) @ value
+        assert dropout_p == 0  # not needed here
+        scores = query @ key.transpose(-2, -1) * (scale or 1 / math.sqrt(query.shape[-1]))
+        if is_causal:
+            scores = scores + torch.full(scores.shape[-2:], -math.inf, device=scores.device).triu(1)
+        return (scores if attn_mask is None else scores + attn_mask).softmax(-1) @ value
 
     fused, fast = F.scaled_dot_product_attention, torch.backends.mha.get_fastpath_enabled()
     F.scaled_dot_product_attention = attention
