@@ -2,8 +2,8 @@
 
 Tensors on ``DEVICE`` compute on the CPU, but say that they are elsewhere and refuse to meet tensors of the CPU, as
 those of a GPU do. "meta" is the device that stands in, because every build of torch has a device guard for it; real
-meta tensors must not be used meanwhile. What it cannot do: gradients, the fused kernels of attention (see
-``plain_attention``), and complex views of real tensors, so pictures are not those of an ordinary run.
+meta tensors must not be used meanwhile. What it cannot do: gradients, and the fused kernels of attention (see
+``plain_attention``).
 
     with PretendAccelerator():
         network.to(DEVICE)
@@ -23,6 +23,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("meta")
 INDEXING = ("aten::index", "aten::index_put_", "aten::index_put", "aten::_index_put_impl_")
+# Of lazy views the wrapper would lose the mark that they are conjugate or negative.
+PHYSICAL = {"aten::_conj": torch.ops.aten._conj_physical.default, "aten::_neg_view": torch.ops.aten.neg.default}
 make, make_from = torch.tensor, torch.as_tensor
 
 
@@ -136,6 +138,7 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         options["device"] = torch.device("cpu")
     options.pop("pin_memory", None)
     given, named = tree_map(_inner, (args, options))
+    func = PHYSICAL.get(name, func)
     result = func(*given, **named)
     if name == "aten::_local_scalar_dense":
         return result
