@@ -6,6 +6,7 @@ There is one file per family of nodes.
 from comfy_api.latest import ComfyExtension, io
 
 from .conversation import Conversation
+from .dubbing import Dub
 from .edit import IdentityEdit
 from .evaluate import Evaluate
 from .host import demo, models
@@ -34,6 +35,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadMotion,
     AnimateNetSampler,
     Conversation,
+    Dub,
     PasteBack,
     SaveVideo,
     VideoCombine,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .motion.track import MotionTrack as MotionTrack
     from .pipelines.conversation import Speaker as Speaker
     from .pipelines.conversation import converse as converse
+    from .pipelines.dubbing import dub as dub
     from .pipelines.load import load_model as load_model
     from .pipelines.talk import TalkingFrames as TalkingFrames
     from .pipelines.talk import talk as talk
@@ -54,6 +55,7 @@ _HOME = {
     "TalkingFrames": "pipelines.talk",
     "WeightsError": "errors",
     "converse": "pipelines.conversation",
+    "dub": "pipelines.dubbing",
     "load_model": "pipelines.load",
     "read_audio": "media.audio",
     "read_image": "media.image",

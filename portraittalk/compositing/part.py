@@ -196,6 +196,7 @@ class Part:
             if self._distance is not None:
                 changing = changing & (self._distance <= reach + SUPPORT)
             self._bands[reach] = []
+            changing = changing.cpu()  # once, so that a GPU need not be waited for row by row
             for start in range(0, len(changing), ROWS):
                 lines = changing[start : start + ROWS]
                 columns = lines.any(0).nonzero()[:, 0]

@@ -9,7 +9,7 @@ from ..config import PortraitTalkConfig
 from ..models.face_basis import FaceBasis
 from ..motion.geometry import keeps_mouth, lip_aperture, move_landmarks, shown_expression
 from ..motion.track import MotionTrack
-from ..types import Identity, Structure, View
+from ..types import CloseUp, Identity, MouthWindow, Structure, View
 from .cheeks import show_sides
 from .draw import landmark_map, motion_mask
 from .draw_control import draw_control
@@ -81,23 +81,38 @@ def structure_of_landmarks(
 def _window_structure(
     identity: Identity, landmarks: Tensor, expression: Tensor, basis: FaceBasis, config: PortraitTalkConfig
 ) -> Structure:
-    """As ``structure_of_landmarks``, for a network that draws the mouth window.
+    """As ``structure_of_landmarks``, for a network that draws the mouth window."""
+    opened, closure = opened_eyes(identity.landmarks, landmarks)
+    flow = flow_between(identity.landmarks, opened, config.crop_size, config.structure.flow_size)
+    window = mouth_window(identity.landmarks, config.crop_size)
+    structure = window_structure(identity.close_ups, window, landmarks, expression, basis, config, flow)
+    return replace(structure, flow=flow, closure=closure)
 
-    Pose and gaze are left out of the coefficients, because the window shows neither head nor eyes.
+
+def window_structure(
+    close_ups: tuple[CloseUp, ...],
+    window: MouthWindow,
+    landmarks: Tensor,
+    expression: Tensor,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
+    flow: Tensor | None = None,
+) -> Structure:
+    """Build the structure of a mouth window of faces with landmarks (F, 478, 3) in crop pixels, without a flow.
+
+    close_ups, flow: as in ``moving_mouth``. expression: (F, 52). Pose and gaze are left out of the coefficients,
+    because the window shows neither head nor eyes.
     """
     size, cells, maps = config.window_size, config.structure.flow_size, config.structure.map_size
-    opened, closure = opened_eyes(identity.landmarks, landmarks)
-    flow = flow_between(identity.landmarks, opened, config.crop_size, cells)
-    window = mouth_window(identity.landmarks, config.crop_size)
     moved = window.to_pixels(landmarks, config.crop_size, size)
-    shown, weight = moving_mouth(identity.close_ups, landmarks, flow, window, size, config.crop_size, cells, basis.mean)
+    shown, weight = moving_mouth(close_ups, landmarks, flow, window, size, config.crop_size, cells, basis.mean)
     still = MotionTrack.of_expression(expression, fps=25.0)
     return Structure(
         landmarks=landmarks,
         map=landmark_map(moved, size, maps),
         coefficients=structure_coefficients(expression, still, lip_aperture(landmarks), config.structure.coefficients),
-        flow=flow,
-        closure=closure,
+        flow=landmarks.new_zeros(len(landmarks), 8, 1, 1),
+        closure=landmarks.new_zeros(len(landmarks), 2),
         warped=shown,
         borrowed=weight,
         mask=drawn_region(moved, size),

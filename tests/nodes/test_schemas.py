@@ -30,6 +30,7 @@ IDS = {
     "PortraitTalkAnimateNetSampler",
     "PortraitTalkPasteBack",
     "PortraitTalkConversation",
+    "PortraitTalkDub",
     "PortraitTalkSaveVideo",
     "PortraitTalkVideoCombine",
     "PortraitTalkEvaluate",
