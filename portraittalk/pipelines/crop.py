@@ -27,7 +27,7 @@ class CropPipeline(OwnPipeline):
     """The pipeline of models that draw the whole crop."""
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
-        return replace(identity, tokens=self.identity_net(references).float())
+        return replace(identity, tokens=self.identity_net(references.to(next(self.identity_net.parameters()))).float())
 
     def render(
         self,

@@ -89,13 +89,13 @@ def settle(
 
     dtype: by default single precision, but half precision for public weights on a GPU, and bf16 for networks that draw
     the mouth window on a CPU that computes it natively (decided by what the processor has and not by timing it, so that
-    frames stay the same). The small networks for landmarks (``FACE_MOTION``) stay in single precision, except in our
-    own models if ``dtype`` is given.
+    frames stay the same). The small networks for landmarks (``FACE_MOTION``) stay in single precision, and so does our
+    own IdentityNet: its features exceed the range of fp16.
     """
     is_own, device = config.kind in ("window", "crop"), torch.device(device)
     for name, module in networks.items():
         module.to(device, dtype or _usual_dtype(config, name, device)).eval().requires_grad_(False)
-        if dtype is not None and not is_own and name in FACE_MOTION:
+        if name in FACE_MOTION or (is_own and name == "identity_net"):
             module.float()
 
 

@@ -194,3 +194,19 @@ def test_crops_hold_what_the_frames_hold(animate, identity, tiny_window_model):
     assert crops.shape[0] == FRAMES and crops.shape[-1] == crops.shape[-2] >= tiny_window_model.config.crop_size
     small = interpolate(crops, (64, 64), mode="bilinear", antialias=True)
     assert (small[0] - identity.references[0]).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
+def test_half_precision_gives_about_the_same_frames(portrait, portrait_face, dtype):
+    """With the weights that ship: IdentityNet's features exceed the range of fp16."""
+    from portraittalk.media.audio import Audio
+    from portraittalk.pipelines.load import load_model
+
+    time = torch.arange(3200) / 16000
+    frames = []
+    for precision in (torch.float32, dtype):
+        model = load_model(dtype=precision)
+        identity = model.encode_identity([portrait], faces=[[portrait_face]])
+        speech = model.encode_speech(Audio(torch.sin(900 * time)[None], 16000), 25.0)
+        frames.append(next(model.animate(identity, speech, motion=model.make_motion(speech))))
+    assert (frames[1] - frames[0]).abs().max() < 0.03
