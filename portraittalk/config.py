@@ -159,6 +159,30 @@ class ClipConfig:
 
 
 @dataclass(frozen=True)
+class LivePortraitConfig:
+    """LivePortrait's networks (Guo et al. 2024, arXiv 2407.03168), which draw a face from implicit keypoints.
+
+    input_size: side in pixels of the crops that are read; drawn ones have twice that. width, widest: channels of the
+    first level, doubled at each, and at most. channels, depth: of the volume of features. motion_dims, motion_depths:
+    of the motion extractor's stages. dense_*: of the hourglass that mixes motions. compressed: channels of the volume
+    that it is shown. drawn_width: channels of the last level drawn.
+    """
+
+    input_size: int = 256
+    keypoints: int = 21
+    width: int = 64
+    widest: int = 512
+    channels: int = 32
+    depth: int = 16
+    motion_dims: tuple[int, ...] = (96, 192, 384, 768)
+    motion_depths: tuple[int, ...] = (3, 3, 9, 3)
+    dense_width: int = 32
+    dense_widest: int = 1024
+    compressed: int = 4
+    drawn_width: int = 64
+
+
+@dataclass(frozen=True)
 class PortraitTalkConfig:
     """All networks of one model, and its default sampling settings.
 
@@ -169,7 +193,8 @@ class PortraitTalkConfig:
     lips that are closed in the portrait; 0 for networks that draw sharp teeth themselves, or that are given it as
     input. clip: for an unmodified Stable Diffusion
     1.5, which reads prompts itself, or a model that encodes the person with CLIP's image encoder; None for all others.
-    face_embedding: width of the (ArcFace) face embedding that identity tokens are made from; 0 for none.
+    face_embedding: width of the (ArcFace) face embedding that identity tokens are made from; 0 for none. liveportrait:
+    for a model that draws the face from implicit keypoints, without autoencoder and AnimateNet; None for all others.
     """
 
     name: str = "mini"
@@ -185,6 +210,7 @@ class PortraitTalkConfig:
     painted_mouth: float = 0.75
     clip: ClipConfig | None = None
     face_embedding: int = 0
+    liveportrait: LivePortraitConfig | None = None
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     identity_net: IdentityNetConfig = field(default_factory=IdentityNetConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
@@ -195,7 +221,9 @@ class PortraitTalkConfig:
     @property
     def kind(self) -> str:
         """The pipeline that runs the model: "window" (a mouth window), "crop" (the whole crop), "reference" (reference
-        attention) or "prompt" (Stable Diffusion)."""
+        attention), "prompt" (Stable Diffusion) or "keypoints" (LivePortrait)."""
+        if self.liveportrait is not None:
+            return "keypoints"
         if self.animate_net.reference_attention:
             return "reference"
         if self.clip is not None:
@@ -220,8 +248,9 @@ class PortraitTalkConfig:
         if not isinstance(values, dict):
             raise TypeError(f"the configuration is {shown(values)}")
         parts = {name: kind for name, kind in _PARTS.items() if name in values}
-        if values.get("clip") is None:
-            parts.pop("clip", None)
+        for optional in ("clip", "liveportrait"):
+            if values.get(optional) is None:
+                parts.pop(optional, None)
         built: dict[str, Any] = {name: rebuilt(kind, values[name]) for name, kind in parts.items()}
         return rebuilt(cls, {**values, **built})
 
@@ -234,12 +263,13 @@ _PARTS: dict[str, type] = {
     "structure": StructureConfig,
     "animate_net": AnimateNetConfig,
     "clip": ClipConfig,
+    "liveportrait": LivePortraitConfig,
 }
 
 
 # Limits of what a file may ask for: networks are built before their weights are compared with the file's.
 LARGEST_SIZE, MOST_LAYERS, MOST_WIDTHS = 2**16, 64, 8
-_COUNTS_LAYERS = ("layers_per_block", "depth", "layers", "text_layers", "image_layers")
+_COUNTS_LAYERS = ("layers_per_block", "depth", "layers", "text_layers", "image_layers", "motion_depths")
 
 
 def rebuilt(kind: type[T], values: dict[str, Any]) -> T:

@@ -1,11 +1,12 @@
-"""All layouts of public checkpoints: EchoMimic and AniPortrait here, Hallo in ``hallo``, Stable Diffusion 1.5 in
-``sd15``."""
+"""All layouts of public checkpoints: EchoMimic and AniPortrait here, Hallo in ``hallo``, LivePortrait in
+``liveportrait``, Stable Diffusion 1.5 in ``sd15``."""
 
 from dataclasses import replace
 
 from ..config import MINI, SD15, ClipConfig, SpeechConfig, StructureConfig
 from .hallo import HALLO
 from .layout import Layout, Rule, Source
+from .liveportrait import LIVEPORTRAIT
 from .sd15 import ANIMATEDIFF, ANIMATEDIFF_V3, FACE_MOTION, IDENTITY
 from .shared import MOTION_MODULES, POSITIONS, VAE
 
@@ -128,6 +129,7 @@ LAYOUTS = {
         # lambdalabs/sd-image-variations-diffusers, openrail
         Layout(ANIPORTRAIT, ANIPORTRAIT_SOURCES),
         HALLO,
+        LIVEPORTRAIT,
         IDENTITY,
         ANIMATEDIFF,
         ANIMATEDIFF_V3,

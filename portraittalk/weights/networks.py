@@ -12,6 +12,8 @@ from ..config import PortraitTalkConfig
 from ..precision import computes_bf16
 
 FACE_MOTION = ("motion_net", "basis")  # networks that generate motion and move landmarks
+KEYPOINTS = ("motion_extractor", "retargeting")  # LivePortrait's networks whose results are places
+SINGLE = (*FACE_MOTION, *KEYPOINTS)  # that always run in single precision, in models of public weights
 DRAWING = ("autoencoder", "animate_net")
 
 
@@ -20,16 +22,25 @@ def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
 
     The name is also the prefix of the network's keys in a weights file.
     """
+    networks: dict[str, nn.Module] = {}
+    if config.kind != "keypoints":
+        _add_diffusion(networks, config)
+    add = {
+        "window": _add_own,
+        "crop": _add_own,
+        "reference": _add_reference,
+        "prompt": _add_prompt,
+        "keypoints": _add_liveportrait,
+    }[config.kind]
+    add(networks, config)
+    return networks
+
+
+def _add_diffusion(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
     from ..models.animate_net import AnimateNet
     from ..models.autoencoder import Autoencoder
 
-    networks: dict[str, nn.Module] = {
-        "autoencoder": Autoencoder(config.autoencoder),
-        "animate_net": AnimateNet(config),
-    }
-    add = {"window": _add_own, "crop": _add_own, "reference": _add_reference, "prompt": _add_prompt}[config.kind]
-    add(networks, config)
-    return networks
+    networks["autoencoder"], networks["animate_net"] = Autoencoder(config.autoencoder), AnimateNet(config)
 
 
 def _add_own(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
@@ -72,6 +83,22 @@ def _add_prompt(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> N
         networks["fast_decoder"] = FastDecoder()
 
 
+def _add_liveportrait(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
+    from ..models.liveportrait.appearance import AppearanceExtractor
+    from ..models.liveportrait.generator import SpadeGenerator
+    from ..models.liveportrait.motion import MotionExtractor
+    from ..models.liveportrait.retargeting import Retargeting
+    from ..models.liveportrait.warping import WarpingModule
+
+    assert config.liveportrait is not None
+    networks["appearance"] = AppearanceExtractor(config.liveportrait)
+    networks["motion_extractor"] = MotionExtractor(config.liveportrait)
+    networks["warping"] = WarpingModule(config.liveportrait)
+    networks["generator"] = SpadeGenerator(config.liveportrait)
+    networks["retargeting"] = Retargeting(config.liveportrait)
+    _add_motion(networks, config)
+
+
 def _add_motion(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:
     from ..models.face_basis import FaceBasis
     from ..models.motion_net import MotionNet
@@ -89,13 +116,13 @@ def settle(
 
     dtype: by default single precision, but half precision for public weights on a GPU, and bf16 for networks that draw
     the mouth window on a CPU that computes it natively (decided by what the processor has and not by timing it, so that
-    frames stay the same). The small networks for landmarks (``FACE_MOTION``) stay in single precision, and so does our
+    frames stay the same). Networks for landmarks and keypoints (``SINGLE``) stay in single precision, and so does our
     own IdentityNet: its features exceed the range of fp16.
     """
     is_own, device = config.kind in ("window", "crop"), torch.device(device)
     for name, module in networks.items():
         module.to(device, dtype or _usual_dtype(config, name, device)).eval().requires_grad_(False)
-        if name in FACE_MOTION or (is_own and name == "identity_net"):
+        if name in SINGLE or (is_own and name == "identity_net"):
             module.float()
 
 
@@ -103,4 +130,4 @@ def _usual_dtype(config: PortraitTalkConfig, name: str, device: torch.device) ->
     if config.kind == "window":
         fast = name in DRAWING and device.type == "cpu" and computes_bf16(device)
         return torch.bfloat16 if fast else torch.float32
-    return torch.float32 if config.kind == "crop" or device.type == "cpu" or name in FACE_MOTION else torch.float16
+    return torch.float32 if config.kind == "crop" or device.type == "cpu" or name in SINGLE else torch.float16

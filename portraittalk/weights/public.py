@@ -26,7 +26,7 @@ from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
 from .load import save_weights
 from .lora import merged
-from .networks import build_networks
+from .networks import KEYPOINTS, build_networks
 
 POSITIONS = "pos_embed.pe"  # positional encodings: computed, not trained, so a file may omit them
 STATE_DICT_KEYS = ("model_state_dict", "state_dict")  # keys of the state dict in OpenAI's Whisper and AnimateDiff files
@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 
 def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
-    """Convert a public checkpoint (name in the layout -> file) to one PortraitTalk file, in half precision.
+    """Convert a public checkpoint (name in the layout -> file) to one PortraitTalk file, in half precision, except for
+    networks whose results are keypoints.
 
     Optional files: "taesd", and "lcm_lora" for models that predict noise.
     Raises WeightsError if a file is missing or cannot be read, if keys are missing, unexpected or of the wrong shape
@@ -49,7 +50,10 @@ def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
     values = sum(value.numel() for network in networks.values() for value in network.state_dict().values())
     check_tensor_file(out, files.values(), values * torch.half.itemsize)
     states = gathered(layout, {name: read_public(path) for name, path in files.items()}, networks)
-    parts = {network: {key: half(value) for key, value in state.items()} for network, state in states.items()}
+    parts = {
+        network: state if network in KEYPOINTS else {key: half(value) for key, value in state.items()}
+        for network, state in states.items()
+    }
     save_weights(out, layout.config, parts)
 
 
@@ -156,6 +160,7 @@ def mapped(
         sources = [source for source in layout.sources if source.files == files]
         for source in sources:
             public = split_fused(public, source)
+        public = without_spectral_norm(public)
         matched, mismatches = _match_keys(sources, ours, public)
         where = " and ".join(files)
         for kind, keys in mismatches.items():
@@ -225,6 +230,21 @@ def split_fused(tensors: Mapping[str, Tensor], source: Source) -> dict[str, Tens
     return parts
 
 
+def without_spectral_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with ``weight_orig``, ``weight_u`` and ``weight_v`` of a layer replaced by its ``weight``.
+
+    Spectral norm divides a weight by its largest singular value, which training has estimated with the vectors u and v.
+    """
+    folded = {**tensors}
+    for key in tensors:
+        name = key.removesuffix("_orig")
+        left, right = f"{name}_u", f"{name}_v"
+        if key != name and left in tensors and right in tensors:
+            weight = folded.pop(key)
+            folded[name] = weight / (folded.pop(left) @ (weight.flatten(1) @ folded.pop(right)))
+    return folded
+
+
 def _renamed(name: str, rules: Iterable[Rule]) -> str:
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
@@ -251,16 +271,22 @@ def read_public(path: Path) -> dict[str, Tensor]:
     if isinstance(state, dict):
         state = next((state[key] for key in STATE_DICT_KEYS if isinstance(state.get(key), dict)), state)
         state = flattened(state)
-    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+    if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
         raise WeightsError(f"{path.name} does not contain a state dict of tensors; choose a weights file.")
     return state
 
 
 def flattened(state: Mapping[str, object]) -> dict[str, object]:
-    """Flatten nested dictionaries, as in pickled IP-Adapters, and remove the "module." prefix of DataParallel."""
+    """Flatten nested dictionaries, as in pickled IP-Adapters, and remove the "module." prefix of DataParallel.
+
+    Numbers and names beside tensors, such as that of the epoch, are left out.
+    """
     flat: dict[str, object] = {}
     for key, value in state.items():
-        flat |= {f"{key}.{inner}": one for inner, one in value.items()} if isinstance(value, Mapping) else {key: value}
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": one for inner, one in flattened(value).items()}
+        elif not isinstance(value, (int, float, str, type(None))):
+            flat[key] = value
     prefixed = all(key.startswith("module.") for key in flat)
     return {key.removeprefix("module."): value for key, value in flat.items()} if prefixed else flat
 
