@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
 
     from portraittalk.config import PortraitTalkConfig
     from portraittalk.pipelines.crop import CropPipeline
+    from portraittalk.pipelines.keypoints import KeypointPipeline
     from portraittalk.pipelines.load import AnyPipeline
     from portraittalk.pipelines.reference import ReferencePipeline
     from portraittalk.pipelines.window import WindowPipeline
@@ -88,6 +89,14 @@ def tiny_window_model() -> WindowPipeline:
         animate_net={"motion_modules": False, "branches": ("identity", "speech", "structure"), "residual_scale": 2.0},
     )
     return cast("WindowPipeline", model)
+
+
+@pytest.fixture(scope="session")
+def tiny_keypoint_model() -> KeypointPipeline:
+    """LivePortrait's pipeline with narrow networks, whose weights are drawn like those of the golden tensors."""
+    from liveportrait_networks import random_liveportrait
+
+    return random_liveportrait()
 
 
 def _tiny(animate_net: dict[str, Any] | None = None, **settings: Any) -> AnyPipeline:

@@ -58,7 +58,7 @@ def moved(model):
     return copied
 
 
-@pytest.mark.parametrize("kind", ["tiny_model", "tiny_window_model"])
+@pytest.mark.parametrize("kind", ["tiny_model", "tiny_window_model", "tiny_keypoint_model"])
 def test_no_tensors_of_two_devices_meet(request, kind, half_portrait, half_face, other_faces, motion):
     """With references of an open mouth and of the other side, blinks, a turned head and a look: all that there is."""
     model = request.getfixturevalue(kind)

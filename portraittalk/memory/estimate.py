@@ -14,7 +14,7 @@ import torch
 
 from ..config import PortraitTalkConfig
 from ..types import SamplingSettings
-from ..weights.networks import build_networks
+from ..weights.networks import build_networks, settle
 from .ledger import weight_bytes
 from .offload import STAGES
 
@@ -71,8 +71,7 @@ def estimate(
     """
     with torch.device("meta"):
         networks = build_networks(config)
-        for module in networks.values():
-            module.to(dtype).eval().requires_grad_(False)
+        settle(config, networks, "meta", dtype)
     weights = weight_bytes(*networks.values())
     tensors = measure(networks, config, frames, settings, dtype, references)
     tensors["decode"] += PASTED_COPIES * settings.chunk * 3 * picture[0] * picture[1] * torch.float32.itemsize

@@ -9,9 +9,15 @@ from torch import nn
 Stage = Literal["prompt", "reference", "speech", "denoise"]
 STAGES: dict[str, tuple[str, ...]] = {
     "prompt": ("text_encoder",),
-    "reference": ("autoencoder", "reference_net", "image_net", "identity_net"),
+    "reference": (
+        *("autoencoder", "reference_net", "image_net", "identity_net"),
+        *("appearance", "motion_extractor", "basis"),  # LivePortrait's
+    ),
     "speech": ("speech_encoder", "motion_net"),
-    "denoise": ("animate_net", "autoencoder", "fast_decoder", "basis"),
+    "denoise": (
+        *("animate_net", "autoencoder", "fast_decoder", "basis"),
+        *("appearance", "warping", "generator", "retargeting"),
+    ),
 }
 """Names of the networks that run in each stage; names that a model does not have are ignored."""
 
@@ -42,11 +48,17 @@ def speed_up(networks: Mapping[str, nn.Module], channels_last: bool = False, com
     Channels last is the fastest memory format for half-precision convolutions on GPUs with tensor cores. Compilation
     takes a few minutes, and is repeated if the number of frames in a window changes.
     """
-    by_name: dict[str, Any] = dict(networks)
-    fast = by_name.get("fast_decoder")
-    fast_decoder = None if fast is None else fast.tiny.decoder
-    for network in (by_name["animate_net"].unet, by_name["autoencoder"].kl.decoder, fast_decoder):
-        if network is not None and channels_last:
+    for network in _drawing(dict(networks)):
+        if channels_last and not any(isinstance(module, nn.Conv3d) for module in network.modules()):
             network.to(memory_format=torch.channels_last)
-        if network is not None and compiled:
+        if compiled:
             network.compile()
+
+
+def _drawing(networks: dict[str, Any]) -> list[Any]:
+    """Return the networks, and parts of networks, that run for every frame."""
+    if "generator" in networks:
+        return [networks["warping"], networks["generator"]]
+    fast = networks.get("fast_decoder")
+    decoders = [networks["autoencoder"].kl.decoder, *([] if fast is None else [fast.tiny.decoder])]
+    return [networks["animate_net"].unet, *decoders]

@@ -16,6 +16,7 @@ from .ledger import Ledger
 
 # Channels of a window's structure, in single precision: warped portrait, borrowed weights, mask and map.
 STRUCTURE_CHANNELS = 8
+PROBED = 8  # expressions of a portrait that are read at once
 STRUCTURE_PEAK_CHANNELS = 20  # peak while the structure is computed; measured
 
 
@@ -102,6 +103,34 @@ def prompt_stages(
         ledger.turn()
         decoder = networks.get("fast_decoder", autoencoder) if settings.fast_decode else autoencoder
         decoder.decode(base[: settings.chunk].to(dtype)).float().clamp(0, 1)
+        stages["decode"] = ledger.turn()
+    return stages
+
+
+@torch.no_grad()
+def keypoint_stages(
+    networks: dict[str, Any],
+    config: PortraitTalkConfig,
+    frames: int,
+    settings: SamplingSettings,
+    dtype: torch.dtype,
+    references: int,
+) -> dict[str, int]:
+    """Like ``reference_stages``, for a model that draws from keypoints: the identity, and one chunk of frames."""
+    assert config.liveportrait is not None
+    net, stages = config.liveportrait, {}
+    side, size, count = net.input_size, config.crop_size, min(settings.chunk, frames)
+    with torch.device("meta"), Ledger(*networks.values()) as ledger:
+        crops = torch.empty(references, 3, size, size)
+        small = torch.empty(1, 3, side, side)
+        volume = networks["appearance"](small.to(dtype))
+        networks["motion_extractor"](torch.empty(PROBED, 3, side, side))
+        stages["reference"] = ledger.turn()
+        del crops, small
+        source, driving = (torch.empty(number, net.keypoints, 3) for number in (1, count))
+        features = networks["warping"](volume, source, driving, networks["warping"].compressed(volume))
+        stages["denoise"] = ledger.turn()
+        networks["generator"](features).float()
         stages["decode"] = ledger.turn()
     return stages
 

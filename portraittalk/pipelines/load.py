@@ -13,16 +13,18 @@ from ..weights.load import load_networks
 from ..weights.networks import build_networks, settle
 from .base import Pipeline
 from .crop import CropPipeline
+from .keypoints import KeypointPipeline
 from .prompt import PromptPipeline
 from .reference import ReferencePipeline
 from .window import WindowPipeline
 
-AnyPipeline = WindowPipeline | CropPipeline | ReferencePipeline | PromptPipeline
+AnyPipeline = WindowPipeline | CropPipeline | ReferencePipeline | PromptPipeline | KeypointPipeline
 PIPELINES: dict[str, type[AnyPipeline]] = {
     "window": WindowPipeline,
     "crop": CropPipeline,
     "reference": ReferencePipeline,
     "prompt": PromptPipeline,
+    "keypoints": KeypointPipeline,
 }
 
 

@@ -36,7 +36,7 @@ from ..text.style import read_performance
 from ..text.timeline import read_timeline
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
-from .shared import PipelineBase
+from .diffusion import DiffusionPipeline
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
 VOCABULARY = "clip-tokenizer"  # folder of CLIP's tokenizer, beside the weights file
@@ -45,7 +45,7 @@ LONGEST = 1.5  # longest side at which a whole picture is edited, in crop sizes
 
 
 @dataclass(frozen=True)
-class PromptPipeline(PipelineBase):
+class PromptPipeline(DiffusionPipeline):
     """The pipeline of models based on Stable Diffusion 1.5.
 
     identity_net: CLIP's image encoder and IP-Adapter's resampler. text_encoder: CLIP's. motion_net, basis: None where

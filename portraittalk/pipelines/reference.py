@@ -35,12 +35,12 @@ from ..sampling.windows import RingWindows, frame_noise
 from ..speech import whisper
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import FROM_THE_START, Checkpoint, Output
-from .shared import PipelineBase
+from .diffusion import DiffusionPipeline
 from .streaming import Counter
 
 
 @dataclass(frozen=True)
-class ReferencePipeline(PipelineBase):
+class ReferencePipeline(DiffusionPipeline):
     """The pipeline of models with reference attention.
 
     reference_net: features of reference pictures for AnimateNet's self-attention. speech_encoder: Whisper's encoder;

@@ -25,8 +25,6 @@ from ..media.audio import Audio
 from ..media.tensors import check_pictures
 from ..memory.estimate import Estimate, MeasureStages, estimate
 from ..memory.offload import Stage
-from ..models.animate_net import AnimateNet
-from ..models.autoencoder import Autoencoder
 from ..models.face_basis import FaceBasis
 from ..models.motion_net import MotionNet
 from ..motion.eyes import BLINKS_PER_MINUTE
@@ -58,8 +56,6 @@ class PipelineBase:
     """
 
     config: PortraitTalkConfig
-    autoencoder: Autoencoder
-    animate_net: AnimateNet
     place: Callable[[Stage], None] = field(default=_place_nothing, kw_only=True, compare=False, repr=False)
 
     edits_pictures: ClassVar[bool] = False  # whether ``edit_portrait`` works
@@ -71,21 +67,26 @@ class PipelineBase:
     @classmethod
     def build(cls, config: PortraitTalkConfig, networks: Mapping[str, nn.Module], folder: Path) -> Self:
         """Build the pipeline from networks by name. folder: that of the weights file, for files beside it."""
-        return cls(config=config, **networks)  # type: ignore[arg-type]  # each name is a field of its type
+        return cls(config=config, **networks)  # each name is a field of its type
 
     def modules(self) -> dict[str, nn.Module]:
         """Return the networks by name, which is also the prefix of their keys in a weights file."""
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
 
     @property
+    def drawing_net(self) -> nn.Module:
+        """The network that draws the frames, on the model's device and in its precision."""
+        raise NotImplementedError  # every kind has its own
+
+    @property
     def device(self) -> torch.device:
-        """The device of AnimateNet's parameters, where frames are sampled."""
-        return next(self.animate_net.parameters()).device
+        """The device of the drawing network's parameters."""
+        return next(self.drawing_net.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of AnimateNet's parameters."""
-        return next(self.animate_net.parameters()).dtype
+        """The precision of the drawing network's parameters."""
+        return next(self.drawing_net.parameters()).dtype
 
     def signature(self) -> tuple[Any, ...]:
         """Return what the frames depend on beside the inputs of ``animate``, for a digest."""
@@ -135,6 +136,14 @@ class PipelineBase:
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         """Return the identity with what the networks of this kind make of the reference crops (N, 3, S, S)."""
+        raise NotImplementedError  # every kind has its own way
+
+    def _crop(self, landmarks: Tensor, image_size: tuple[int, int]) -> Crop:
+        """Return the crop of a face that the networks take. landmarks: (478, 3) in pixels of the picture."""
+        return aligned_crop(landmarks, image_size, self.config.crop_size, self.config.crop_width)
+
+    def _encode_crops(self, cropped: Tensor) -> tuple[Tensor, Tensor]:
+        """Return crops (N, 3, S, S) on the device of the networks, and their latents (N, C, h, w)."""
         raise NotImplementedError  # every kind has its own way
 
     def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
@@ -338,7 +347,7 @@ class PipelineBase:
         for number, image in enumerate(images):
             check_pictures(image, f"Picture {number + 1}" if number else "The portrait")
         check_complete(self.config)
-        size, width = self.config.crop_size, self.config.crop_width
+        size = self.config.crop_size
         chosen: list[Face] = []
         for number, image in enumerate(images):
             which = choice if number == 0 else LARGEST
@@ -347,24 +356,20 @@ class PipelineBase:
             progress(Progress("find faces", number + 1, len(images)))
         for warning in warnings_about(images[0], chosen[0]):
             logger.warning(warning)
-        crops = [
-            aligned_crop(face.landmarks, image_size(image), size, width)
-            for face, image in zip(chosen, images, strict=True)
-        ]
+        crops = [self._crop(face.landmarks, image_size(image)) for face, image in zip(chosen, images, strict=True)]
         cropped = torch.stack([extract_crop(image, crop, size) for image, crop in zip(images, crops, strict=True)])
         landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
         shapes = [torch.zeros(len(ARKIT_NAMES)) if face.blendshapes is None else face.blendshapes for face in chosen]
         landmarks, blendshapes = settle_lips(cropped, landmarks, torch.stack(shapes))
         self.place("reference")
-        device = next(self.autoencoder.parameters()).device  # offloaded networks may be on another one
-        references = cropped.to(device)
+        references, latents = self._encode_crops(cropped)
         identity = Identity(
             portrait=images[0],
             crop=crops[0],
             landmarks=landmarks[0],
             blendshapes=blendshapes[0],
             references=references,
-            latents=self.autoencoder.encode(references.to(self.dtype)).float(),
+            latents=latents,
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),
             open_mouth=open_mouth(cropped, landmarks),
             sides=other_sides(cropped, landmarks),
@@ -392,7 +397,7 @@ def check_identity(identity: Identity, config: PortraitTalkConfig) -> None:
     if (
         tokens != net.token_dim
         or bool(identity.close_ups) != bool(config.window_size)
-        or bool(identity.reference) != net.reference_attention
+        or bool(identity.reference) != (net.reference_attention or config.kind == "keypoints")
     ):
         raise SettingsError(
             f"The identity was encoded for another kind of model than '{config.name}': encode it with this model."

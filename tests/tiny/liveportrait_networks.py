@@ -3,13 +3,17 @@
 import math
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from portraittalk.config import LivePortraitConfig, PortraitTalkConfig
+from portraittalk.pipelines.keypoints import KeypointPipeline
+from portraittalk.tensor_files import read_tensors
+from portraittalk.weights.files import find_weights
 from portraittalk.weights.layouts import LAYOUTS
-from portraittalk.weights.networks import build_networks
+from portraittalk.weights.networks import FACE_MOTION, build_networks
 from portraittalk.weights.public import mapped, public_names
 
 SMALL = LivePortraitConfig(
@@ -38,6 +42,22 @@ NORMED = ("conv_0.weight", "conv_1.weight", "conv_s.weight")  # published with s
 def small_config() -> PortraitTalkConfig:
     """LivePortrait's configuration with the widths of the golden tensors."""
     return replace(LAYOUTS["liveportrait"].config, liveportrait=SMALL)
+
+
+def tiny_liveportrait() -> PortraitTalkConfig:
+    """LivePortrait's configuration, narrower still and at half the size."""
+    tiny = replace(
+        SMALL,
+        input_size=128,
+        widest=32,
+        depth=2,
+        motion_dims=(8, 8, 16, 16),
+        motion_depths=(1, 1, 1, 1),
+        dense_widest=16,
+        compressed=1,
+        drawn_width=8,
+    )
+    return replace(LAYOUTS["liveportrait"].config, crop_size=256, liveportrait=tiny)
 
 
 def numbers(seed: int | torch.Generator, *shape: int) -> Tensor:
@@ -109,14 +129,32 @@ def published_files(networks: dict[str, nn.Module]) -> dict[str, dict[str, Tenso
     return files
 
 
-@cache
-def golden_networks() -> dict[str, nn.Module]:
-    """The networks, by way of the layout, in evaluation mode."""
+def load_drawn(networks: dict[str, nn.Module]) -> None:
+    """Load drawn weights into LivePortrait's networks, by way of the layout."""
     layout = LAYOUTS["liveportrait"]
-    networks = build_networks(small_config())
-    del networks["motion_net"], networks["basis"]
+    networks = {name: network for name, network in networks.items() if name not in FACE_MOTION}
     sources = tuple(source for source in layout.sources if source.ours.partition(".")[0] in networks)
     for name, state in mapped(replace(layout, sources=sources), networks, published_files(networks)).items():
         networks[name].load_state_dict(state)
         networks[name].eval().requires_grad_(False)
+
+
+@cache
+def golden_networks() -> dict[str, nn.Module]:
+    """The networks of the golden tensors, in evaluation mode."""
+    networks = build_networks(small_config())
+    load_drawn(networks)
     return networks
+
+
+def random_liveportrait() -> KeypointPipeline:
+    """A tiny pipeline; the networks of facial motion are those of mini."""
+    config = tiny_liveportrait()
+    model = KeypointPipeline.build(config, build_networks(config), Path())
+    load_drawn(model.modules())
+    mini = read_tensors(find_weights("mini"))[1]
+    for name in FACE_MOTION:
+        network = model.modules()[name]
+        network.load_state_dict({key: mini[f"{name}.{key}"] for key in network.state_dict()})
+        network.eval().requires_grad_(False)
+    return model

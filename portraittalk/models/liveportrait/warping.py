@@ -4,6 +4,8 @@ The volume is sampled by one motion per keypoint, which shifts it as a whole, an
 says how much of each motion a place takes, and which places nothing in the portrait shows.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,26 +85,44 @@ class Hourglass(nn.Module):
     def __init__(self, inputs: int, width: int, widest: int) -> None:
         super().__init__()
         wide = [min(widest, width * 2**level) for level in range(LEVELS + 1)]
-        self.encoder, self.decoder = nn.Module(), nn.Module()
-        self.encoder.down_blocks = nn.ModuleList(
-            ConvBlock(wide[level] if level else inputs, wide[level + 1], volume=True, pool=True)
-            for level in range(LEVELS)
-        )
-        self.decoder.up_blocks = nn.ModuleList(
+        self.encoder, self.decoder = Encoder(inputs, wide), Decoder(inputs, wide)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
+class Encoder(nn.Module):
+    """Volumes -> features of all levels, the volumes themselves first."""
+
+    def __init__(self, inputs: int, wide: list[int]) -> None:
+        super().__init__()
+        pairs = pairwise((inputs, *wide[1:]))
+        self.down_blocks = nn.ModuleList(ConvBlock(*pair, volume=True, pool=True) for pair in pairs)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        levels = [x]
+        for block in self.down_blocks:
+            levels.append(block(levels[-1]))
+        return levels
+
+
+class Decoder(nn.Module):
+    """Features of all levels -> volumes, each level joined with the encoder's. Empties the list that it is given."""
+
+    def __init__(self, inputs: int, wide: list[int]) -> None:
+        super().__init__()
+        self.up_blocks = nn.ModuleList(
             ConvBlock((1 if level == LEVELS else 2) * wide[level], wide[level - 1], volume=True, upsample=True)
             for level in range(LEVELS, 0, -1)
         )
-        last = inputs + width
-        self.decoder.conv, self.decoder.norm = nn.Conv3d(last, last, 3, padding=1), nn.BatchNorm3d(last)
+        last = inputs + wide[0]
+        self.conv, self.norm = nn.Conv3d(last, last, 3, padding=1), nn.BatchNorm3d(last)
 
-    def forward(self, x: Tensor) -> Tensor:
-        skips = [x]
-        for block in self.encoder.down_blocks:
-            skips.append(block(skips[-1]))
-        x = skips.pop()
-        for block in self.decoder.up_blocks:
-            x = torch.cat((block(x), skips.pop()), 1)
-        return F.relu(self.decoder.norm(self.decoder.conv(x)))
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        x = levels.pop()
+        for block in self.up_blocks:
+            x = torch.cat((block(x), levels.pop()), 1)
+        return F.relu(self.norm(self.conv(x)))
 
 
 def places_of(size: tuple[int, ...] | torch.Size, like: Tensor) -> Tensor:

@@ -1,0 +1,162 @@
+"""Pipeline of LivePortrait's renderer (Guo et al. 2024, arXiv 2407.03168), driven by motion tracks.
+
+It draws the whole head from a volume of the portrait's features and from implicit keypoints that say how the face
+moves. There are no steps, no noise and no seed: each frame depends on its own motion alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from ..compositing.expressions import with_expressions
+from ..compositing.face_paste import FacePaste
+from ..face.align import extract_crop
+from ..face.expression_crop import expression_crop
+from ..memory.estimate import MeasureStages
+from ..memory.stage_peaks import PROBED, keypoint_stages
+from ..models.face_basis import FaceBasis
+from ..models.liveportrait.appearance import AppearanceExtractor
+from ..models.liveportrait.generator import SpadeGenerator
+from ..models.liveportrait.keypoints import FaceMotion
+from ..models.liveportrait.motion import MotionExtractor
+from ..models.liveportrait.retargeting import Retargeting
+from ..models.liveportrait.warping import WarpingModule
+from ..models.motion_net import MotionNet
+from ..motion.keypoint_drive import KeypointDriver, KeypointFace, mapped_change
+from ..motion.keypoint_map import best_map, probes
+from ..motion.track import MotionTrack
+from ..progress import ProgressCallback, ignore_progress
+from ..types import Crop, Identity, SamplingSettings, Speech, Style
+from .base import FROM_THE_START, Checkpoint, Output
+from .painting import PaintingPipeline
+from .streaming import Counter
+
+
+@dataclass(frozen=True)
+class KeypointPipeline(PaintingPipeline):
+    """The pipeline of models that draw from implicit keypoints.
+
+    appearance: crop to volume. motion_extractor: crop to keypoints, pose and expression. warping: volume and keypoints
+    to the features of a frame. generator: these to its picture. retargeting: eyes, lips and stitching. motion_net:
+    speech to motion. basis: motion to landmarks.
+
+    An identity's ``reference`` holds the volume, the fields of ``FaceMotion``, and ``offsets``, the portrait's map from
+    coefficients to expression.
+    """
+
+    appearance: AppearanceExtractor
+    motion_extractor: MotionExtractor
+    warping: WarpingModule
+    generator: SpadeGenerator
+    retargeting: Retargeting
+    motion_net: MotionNet
+    basis: FaceBasis
+
+    stage_peaks: ClassVar[MeasureStages | None] = staticmethod(keypoint_stages)
+
+    @property
+    def drawing_net(self) -> nn.Module:
+        return self.generator
+
+    def _crop(self, landmarks: Tensor, image_size: tuple[int, int]) -> Crop:
+        return expression_crop(landmarks, image_size, self.config.crop_size)
+
+    def _encode_crops(self, cropped: Tensor) -> tuple[Tensor, Tensor]:
+        references = cropped.to(next(self.appearance.parameters()).device)
+        return references, references.new_zeros(len(references), 0)
+
+    def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
+        """Add the volume, the keypoints and the map of the portrait; further references are not used."""
+        small = self._reduced(identity.references[:1])
+        motion = self.motion_extractor(small)
+        landmarks = identity.landmarks.to(small) * (small.shape[-1] / self.config.crop_size)
+        return replace(
+            identity,
+            reference={
+                "volume": self.appearance(small.to(self.dtype)),
+                "offsets": self._map_of(small[0], landmarks, identity.blendshapes.to(small)),
+                **{field.name: getattr(motion, field.name) for field in fields(motion)},
+            },
+        )
+
+    def _reduced(self, crops: Tensor) -> Tensor:
+        """Return crops (N, 3, S, S) at the size that the extractors take, in single precision."""
+        assert self.config.liveportrait is not None
+        side = self.config.liveportrait.input_size
+        return interpolate(crops.float(), (side, side), mode="area")
+
+    def _map_of(self, picture: Tensor, landmarks: Tensor, blendshapes: Tensor) -> Tensor:
+        """Return the offsets (52, K, 3) of the expression for each coefficient, see ``motion.keypoint_map``.
+
+        picture: (3, n, n), the reduced crop. landmarks: (478, 3) in its pixels.
+        """
+        track = probes().to(picture.device)
+        shown = with_expressions(picture, landmarks, blendshapes, track, self.basis, PROBED)
+        read = torch.cat([self.motion_extractor(pictures).expression for pictures in shown])
+        return best_map(mapped_change(track, blendshapes), read)
+
+    def animate(
+        self,
+        identity: Identity,
+        speech: Speech,
+        style: Style | None = None,
+        motion: MotionTrack | None = None,
+        settings: SamplingSettings | None = None,
+        output: Output = "full",
+        progress: ProgressCallback = ignore_progress,
+        checkpoint: Checkpoint = FROM_THE_START,
+    ) -> Iterator[Tensor]:
+        """See ``PipelineBase.animate``. Of the settings, only the chunk and the text scale have an effect."""
+        style = style or Style()
+        settings = self.checked(identity, settings)
+        track, _ = self.motion_for(speech, style, motion, settings.scales.text)
+        self.place("denoise")
+        identity, track = identity.to(self.device), track[: len(speech)].to(self.device)
+        return self._frames(identity, track, style, settings, output, progress, checkpoint)
+
+    @torch.no_grad()
+    def _frames(
+        self,
+        identity: Identity,
+        track: MotionTrack,
+        style: Style,
+        settings: SamplingSettings,
+        output: Output,
+        progress: ProgressCallback,
+        checkpoint: Checkpoint,
+    ) -> Iterator[Tensor]:
+        """Yield the frames of a track, ``settings.chunk`` at a time."""
+        starts = range(0, len(track), settings.chunk)
+        tick = Counter(progress, len(starts))
+        tick.skip(checkpoint.start / len(track))
+        tick.again()
+        if not checkpoint.start:
+            checkpoint.save(0, torch.zeros(1))  # no frame needs another, so a run can be taken up after any of them
+        painter = self._painter(identity, style, settings.scales.text)
+        portrait, volume = identity.portrait, identity.reference["volume"].to(self.dtype)
+        if painter is not None:
+            portrait = painter.portrait
+            volume = self.appearance(self._reduced(extract_crop(portrait, identity.crop)[None]).to(self.dtype))
+        paste = FacePaste(portrait, identity.crop, identity.landmarks, tick.again)
+        driver = KeypointDriver(keypoint_face(identity), self.basis, self.retargeting)
+        compressed = self.warping.compressed(volume)
+        for start in starts[checkpoint.start // settings.chunk :]:
+            points = driver(track[start : start + settings.chunk])
+            crops = self.generator(self.warping(volume, driver.source, points, compressed)).float()
+            chunk = (paste(crops) if output == "full" else paste.crops(crops)).cpu()
+            tick(chunk[-1])
+            yield chunk
+            if start != starts[-1]:
+                checkpoint.save(start + settings.chunk, None)
+
+
+def keypoint_face(identity: Identity) -> KeypointFace:
+    """Return what drives an identity's portrait."""
+    motion = FaceMotion(**{field.name: identity.reference[field.name] for field in fields(FaceMotion)})
+    return KeypointFace(
+        motion, identity.reference["offsets"], identity.landmarks, identity.blendshapes, identity.crop.size
+    )
