@@ -26,9 +26,9 @@ class PublicModelLoader(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Builds a model from published weights. The first run converts them into one file in "
-                f"models/{models.MODEL_FOLDER} (a minute or two, 4 to 5 GB); later runs load that file."
+                f"models/{models.MODEL_FOLDER} (a minute or two, up to 5 GB); later runs load that file."
             ),
-            search_aliases=["echomimic", "aniportrait", "animatediff", "public weights", "checkpoint", "download"],
+            search_aliases=["echomimic", "liveportrait", "aniportrait", "animatediff", "public weights", "download"],
             inputs=[
                 io.DynamicCombo.Input(
                     "model",

@@ -106,13 +106,17 @@ def built_in_model() -> "WindowPipeline":
 
 
 def cancel_between_blocks(model: "AnyPipeline") -> None:
-    """Check for cancellation before every block, because a denoising step of a large network takes seconds."""
+    """Check for cancellation before every block, because a step of a large network takes seconds."""
     from diffusers.models.attention import BasicTransformerBlock
     from diffusers.models.resnet import ResnetBlock2D
 
+    from ...portraittalk.models.liveportrait.blocks import ConvBlock
+    from ...portraittalk.models.liveportrait.generator import SpadeBlock
+
+    blocks = BasicTransformerBlock, ResnetBlock2D, ConvBlock, SpadeBlock
     for network in model.modules().values():
         for module in network.modules():
-            if isinstance(module, (BasicTransformerBlock, ResnetBlock2D)):
+            if isinstance(module, blocks):
                 module.register_forward_pre_hook(lambda module, inputs: check_cancelled())
 
 

@@ -6,19 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from comfyui_harness.movie import read_movie
 from comfyui_harness.server import ComfyServer, NodeError
 from comfyui_harness.workflow import Prompt, changed, load_prompt, only
+from liveportrait_networks import published_files, tiny_liveportrait
 from safetensors.torch import save_file
 from tiny_sd15 import public_files, public_tensors, random_model, tiny, write_vocabulary
 
 from portraittalk.weights.catalogue import catalogue
 from portraittalk.weights.layout import Layout
 from portraittalk.weights.layouts import LAYOUTS
+from portraittalk.weights.networks import build_networks
 from portraittalk.weights.public import convert, converted_name
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "example_workflows"
 WORKFLOW, WITH_PROMPT = WORKFLOWS / "echomimic.json", WORKFLOWS / "animatediff.json"
+KEYPOINTS = WORKFLOWS / "liveportrait.json"
 LOADER, SAMPLER = "PortraitTalkPublicModelLoader", "PortraitTalkAnimateNetSampler"
 MODEL = catalogue().models["echomimic-acc"]
 FRAMES = 4
@@ -66,7 +70,10 @@ def test_without_the_files_each_is_named_with_its_address_and_folder(server: Com
         assert role == "taesd" or (file.name in sentence and file.url in sentence)
 
 
-@pytest.mark.parametrize(("workflow", "name"), [(WORKFLOW, "echomimic-acc"), (WITH_PROMPT, "animatediff-lcm")])
+@pytest.mark.parametrize(
+    ("workflow", "name"),
+    [(WORKFLOW, "echomimic-acc"), (WITH_PROMPT, "animatediff-lcm"), (KEYPOINTS, "liveportrait")],
+)
 def test_the_workflow_offers_what_it_needs_for_download(workflow: Path, name: str) -> None:
     (loader,) = (node for node in json.loads(workflow.read_text())["nodes"] if node["type"] == LOADER)
     offered = {entry["name"]: (entry["url"], entry["directory"]) for entry in loader["properties"]["models"]}
@@ -144,3 +151,21 @@ def test_a_model_that_follows_poses(server: ComfyServer, aniportrait_checkpoint)
     run = server.run(changed(prompt, {"PortraitTalkSpeechToMotion": {"style": None}}))
     (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
     assert len(read_movie(path).frames) == FRAMES
+
+
+def test_a_model_that_draws_from_keypoints(server: ComfyServer, tmp_path: Path) -> None:
+    """The workflow as it is, with files pickled as they are published; a prompt's look acts on the portrait."""
+    layout = replace(LAYOUTS["liveportrait"], config=tiny_liveportrait())
+    paths = {}
+    for role, state in published_files(build_networks(layout.config)).items():
+        paths[role] = tmp_path / f"{role}.pth"
+        torch.save(state, paths[role])
+    put(server, "liveportrait", layout, paths)
+    prompt = changed(load_prompt(KEYPOINTS, server.object_info), {"PortraitTalkLoadAudio": {"duration": FRAMES / 25}})
+    videos = []
+    for words in ("a pencil drawing", ""):
+        run = server.run(changed(prompt, {"PortraitTalkTextStyleCondition": {"prompt": words}}))
+        (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
+        videos.append(read_movie(path).frames.astype(int))
+    assert len(videos[0]) == FRAMES and run.previews
+    assert abs(videos[0] - videos[1]).mean() > 8  # of 255

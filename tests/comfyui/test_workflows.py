@@ -18,7 +18,7 @@ from portraittalk.types import Face
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "portraittalk" / "assets" / "demo"
-PUBLIC = {"animatediff", "echomimic"}  # these need files that are not here: see test_public_weights.py
+PUBLIC = {"animatediff", "echomimic", "liveportrait"}  # these need files that are not here: see test_public_weights.py
 SEVERAL = {"conversation"}  # several people, see its own test
 WORKFLOWS = sorted({path.stem for path in (ROOT / "example_workflows").glob("*.json")} - PUBLIC - SEVERAL)
 SAVERS = ("PortraitTalkSaveVideo", "SaveVideo")

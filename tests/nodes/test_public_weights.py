@@ -214,3 +214,47 @@ def test_harmed_files_are_refused_in_a_sentence(run, folders, converted, library
     with pytest.raises(library("errors").WeightsError, match=words) as refused:
         run("PortraitTalkModelLoader", model=path.name)
     assert path.name in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def keypoint_model(run, folders):
+    """A tiny LivePortrait, by its loader."""
+    from liveportrait_networks import random_liveportrait
+
+    from portraittalk.weights.load import save_weights
+
+    model = random_liveportrait()
+    parts = {name: module.state_dict() for name, module in model.modules().items()}
+    save_weights(folders["models"] / "liveportrait.safetensors", model.config, parts)
+    return run("PortraitTalkModelLoader", model="liveportrait.safetensors")[0]
+
+
+def test_cancel_is_heeded_inside_of_a_network_that_draws_from_keypoints(keypoint_model):
+    import comfy.model_management as management
+
+    model = keypoint_model.ready()
+    for draw in (
+        lambda: model.appearance(torch.zeros(1, 3, 32, 32)),
+        lambda: model.generator(torch.zeros(1, 32, 4, 4)),
+    ):
+        draw()
+        management.interrupt_current_processing()
+        with pytest.raises(management.InterruptProcessingException):
+            draw()
+
+
+def test_crops_of_keypoints_can_be_pasted_back(run, keypoint_model, portrait, face_landmarks, speech):
+    face = {"face": "face landmarks", "landmarks": face_landmarks, "index": 0}
+    identity = run(
+        "PortraitTalkIdentityEncode",
+        model=keypoint_model,
+        references={"reference0": portrait},
+        face=face,
+        max_side=0,
+    )[0]
+    inputs = dict(model=keypoint_model, identity=identity, audio=speech) | TALKING | SCALES
+    crops, _, _, data = run("PortraitTalkAnimateNetSampler", output={"output": "crops"}, **inputs)
+    whole = run("PortraitTalkAnimateNetSampler", output={"output": "frames"}, **inputs)[0]
+    pasted = run("PortraitTalkPasteBack", crops=crops, crop_data=data, scale=1.0)[0]
+    assert pasted.shape == whole.shape == (FRAMES, *portrait.shape[1:])
+    assert (pasted - whole).abs().mean() < 0.3 * (portrait - whole).abs().mean()
