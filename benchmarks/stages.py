@@ -1,7 +1,8 @@
-"""Time and peak memory of each stage at the size of Stable Diffusion 1.5, compared with diffusers' AnimateDiff.
+"""Time and peak memory of each stage of EchoMimic, compared with diffusers' AnimateDiff, and of LivePortrait.
 
     python benchmarks/stages.py                       512x512, 12 frames, 6 steps: on a GPU, half precision
     python benchmarks/stages.py --compile             the same with torch.compile
+    python benchmarks/stages.py --stages "keypoints: frame" "keypoints: portrait"       LivePortrait alone, at full size
     python benchmarks/stages.py --width 64 --size 256 --steps 2     narrower networks: some minutes on a CPU
 
 Weights are random. All stages run in turn, several times, and medians are reported, so ratios stay valid if the
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, UNetMotionModel
@@ -35,12 +37,16 @@ from portraittalk.pipelines.load import build_pipeline, pipeline_class
 from portraittalk.pipelines.reference import clip_noise, sample_clip
 from portraittalk.types import SamplingSettings
 from portraittalk.weights.layouts import ECHOMIMIC_ACC
+from portraittalk.weights.liveportrait import LIVEPORTRAIT
+from portraittalk.weights.networks import SINGLE, build_networks
 
 Work = Callable[[], object]
 TEXT_TOKENS, TEXT_WIDTH = 77, 768  # text embedding of AnimateDiff
 DECODED = 4  # frames decoded at once
 OURS = "reference", "speech", "denoise", "denoise, no reference", "decode", "decode, TAESD", "whole", "whole, TAESD"
 THEIRS = "diffusers: denoise", "diffusers: whole"
+KEYPOINTS = "keypoints: portrait", "keypoints: warp", "keypoints: draw", "keypoints: frame"
+KEYPOINTS_PREDICTED = {"keypoints: portrait": "reference", "keypoints: warp": "denoise", "keypoints: frame": "decode"}
 PREDICTED = {"reference": "reference", "speech": "speech", "denoise": "denoise", "decode": "decode"}
 
 
@@ -77,6 +83,15 @@ class Bench:
                 self.fill(module)
             if device != "meta":
                 speed_up(self.model.modules(), arguments.channels_last, arguments.compile)
+        if set(names) & set(KEYPOINTS):
+            with torch.device("meta"):
+                self.renderer: dict[str, Any] = build_networks(LIVEPORTRAIT.config)
+            for name, module in self.renderer.items():
+                self.fill(module)
+                if name in SINGLE:
+                    module.float()
+            if device != "meta":
+                speed_up(self.renderer, arguments.channels_last, arguments.compile)
         if set(names) & set(THEIRS):
             with torch.device("meta"):
                 self.unet = UNetMotionModel(
@@ -150,6 +165,8 @@ class Bench:
                 "whole": (lambda: video(self.model.autoencoder), frames, steps),
                 "whole, TAESD": (lambda: video(self.model.fast_decoder), frames, steps),
             }
+        if set(self.names) & set(KEYPOINTS):
+            stages |= self.keypoint_stages()
         if set(self.names) & set(THEIRS):
             text = self.tensor(1, TEXT_TOKENS, TEXT_WIDTH)
             sample, rows = self.tensor(1, 4, window, side, side), text.repeat_interleave(window, 0)
@@ -169,6 +186,44 @@ class Bench:
             stages["diffusers: denoise"] = (lambda: self.unet(sample, timestep, rows, return_dict=False), window, 1)
             stages["diffusers: whole"] = (diffusers_video, frames, steps)
         return {name: stage for name, stage in stages.items() if name in self.names}
+
+    def keypoint_stages(self) -> dict[str, tuple[Work, int, int]]:
+        """Return the stages of LivePortrait: what is computed once a portrait, and for a chunk of frames."""
+        networks, count = self.renderer, self.settings.chunk
+        side, points = LIVEPORTRAIT.config.liveportrait.input_size, LIVEPORTRAIT.config.liveportrait.keypoints
+        picture = self.tensor(1, 3, side, side)
+        source, driving = (torch.zeros(number, points, 3, device=self.device) for number in (1, count))
+        volume = networks["appearance"](picture)
+        narrow = networks["warping"].compressed(volume)
+
+        def portrait() -> None:
+            networks["appearance"](picture)
+            networks["motion_extractor"](picture.float())
+
+        def warp() -> torch.Tensor:
+            return networks["warping"](volume, source, driving, narrow)
+
+        features = warp() if "keypoints: draw" in self.names else volume
+        return {
+            "keypoints: portrait": (portrait, 1, 1),
+            "keypoints: warp": (warp, count, 1),
+            "keypoints: draw": (lambda: networks["generator"](features), count, 1),
+            "keypoints: frame": (lambda: networks["generator"](warp()), count, 1),
+        }
+
+    def estimates(self) -> tuple[str, dict[str, int]]:
+        """Return what the estimate says before a run, and the bytes that it predicts by stage."""
+        told, predicted = "", {}
+        for names, config, by_stage in (
+            (OURS, self.config, PREDICTED),
+            (KEYPOINTS, LIVEPORTRAIT.config, KEYPOINTS_PREDICTED),
+        ):
+            if set(self.names) & set(names):
+                frames = self.arguments.frames
+                need = pipeline_class(config).memory(config, frames, self.settings, self.dtype, self.device)
+                told += f"{config.name} {need} "
+                predicted |= {name: need.stages[stage] for name, stage in by_stage.items()}
+        return told.strip(), predicted
 
 
 def operations(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, float]:
@@ -259,7 +314,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--chunk", type=int, default=DECODED, help="frames decoded at once")
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--stages", nargs="+", default=[*OURS, *THEIRS], choices=[*OURS, *THEIRS])
+    parser.add_argument("--stages", nargs="+", default=[*OURS, *THEIRS], choices=[*OURS, *THEIRS, *KEYPOINTS])
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
@@ -289,7 +344,7 @@ def main() -> None:
             times[name].append(seconds(work, device, clock))
     medians = {name: statistics.median(values) for name, values in times.items()}
     rate = multiplied / medians["product"]
-    need = pipeline_class(bench.config).memory(bench.config, arguments.frames, bench.settings, bench.dtype, device)
+    told, predicted = bench.estimates()
     rows = []
     for name, (work, frames, steps) in stages.items():
         floor = counts[name] / rate if name in counts else None
@@ -306,7 +361,7 @@ def main() -> None:
                 "floor_seconds": floor,
                 "times_floor": medians[name] / floor if floor else None,
                 "peak_mb": peaks.get(name),
-                "estimated_mb": need.stages[PREDICTED[name]] / 1e6 if name in PREDICTED else None,
+                "estimated_mb": predicted[name] / 1e6 if name in predicted else None,
             }
         )
     about = {
@@ -315,7 +370,7 @@ def main() -> None:
         "torch": torch.__version__,
         "matrix_tflops": rate / 1e12,
         "options": {key: str(value) for key, value in vars(arguments).items()},
-        "estimate": str(need),
+        "estimate": told,
     }
     print(table(about, rows))
     if arguments.json:
