@@ -22,6 +22,8 @@ from .keypoint_map import RETARGETED
 from .track import MotionTrack
 
 WIDEST = 0.8  # lip ratio, the end of upstream's slider
+PARTED = 0.05  # lip ratio from which a portrait's mouth stands open
+MOST_CLOSING = 1.5  # largest factor on what closes an open mouth
 EYES = ((11, 13), (15, 16))  # keypoints of one eye and of the other
 
 
@@ -30,7 +32,8 @@ class KeypointFace:
     """What drives a portrait.
 
     motion: of one face, read from its crop. offsets: (52, K, 3), see ``keypoint_map``. landmarks: (478, 3) in pixels of
-    the crop of ``size`` pixels. blendshapes: (52,).
+    the crop of ``size`` pixels. blendshapes: (52,). closing: (1,), a factor on what closes the portrait's open mouth,
+    see ``closing_gain``.
     """
 
     motion: FaceMotion
@@ -38,6 +41,7 @@ class KeypointFace:
     landmarks: Tensor
     blendshapes: Tensor
     size: int
+    closing: Tensor
 
 
 class KeypointDriver:
@@ -73,7 +77,9 @@ class KeypointDriver:
         """Return offsets (F, K, 3) that part the lips as in landmarks (F, 478, 3), beyond what is mapped anyway."""
         width = (moved[:, 61, :2] - moved[:, 291, :2]).norm(dim=-1) / eye_distance(moved)
         target = (lip_ratio(moved) - mapped @ self._basis.aperture / width.clamp_min(1e-3)).clamp(0, WIDEST)
-        return self._change(self._small.lip_change, self._lips, target, self._lips)
+        closed = ((self._lips - target) / self._lips.clamp_min(1e-6)).clamp(0, 1)  # 1 for lips that are to meet
+        gain = 1 + (self._face.closing - 1) * closed
+        return gain[:, None, None] * self._change(self._small.lip_change, self._lips, target, self._lips)
 
     def _eye_change(self, track: MotionTrack) -> Tensor:
         """Return offsets (F, K, 3) that close the eyes, each as far as the track says."""
@@ -105,6 +111,11 @@ class KeypointDriver:
         turned = ((self._origin - neck) @ turn.mT + neck) @ self._facing.T  # (F, 3)
         shift = (self._unit / (self._face.size / 2)) * (nearness * turned - rest + translation)
         return shift * shift.new_tensor((1.0, 1.0, 0.0))
+
+
+def closing_gain(own: Tensor, left: Tensor) -> Tensor:
+    """Return the factor on what closes a mouth, if of a portrait's lip ratio ``own`` closing it leaves ``left``."""
+    return (own / (own - left).clamp_min(1e-6)).clamp(1, MOST_CLOSING)
 
 
 def mapped_change(track: MotionTrack, portrait: Tensor) -> Tensor:

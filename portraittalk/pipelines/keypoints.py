@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ..arkit import ARKIT_NAMES
 from ..compositing.expressions import with_expressions
 from ..compositing.face_paste import FacePaste
 from ..face.align import extract_crop
-from ..face.expression_crop import expression_crop
+from ..face.expression_crop import expression_crop, lip_ratio
+from ..face.mesh import MeshProvider
 from ..memory.estimate import MeasureStages
 from ..memory.stage_peaks import PROBED, keypoint_stages
 from ..models.face_basis import FaceBasis
@@ -26,7 +28,7 @@ from ..models.liveportrait.motion import MotionExtractor
 from ..models.liveportrait.retargeting import Retargeting
 from ..models.liveportrait.warping import WarpingModule
 from ..models.motion_net import MotionNet
-from ..motion.keypoint_drive import KeypointDriver, KeypointFace, mapped_change
+from ..motion.keypoint_drive import PARTED, KeypointDriver, KeypointFace, closing_gain, mapped_change
 from ..motion.keypoint_map import best_map, probes
 from ..motion.track import MotionTrack
 from ..progress import ProgressCallback, ignore_progress
@@ -44,8 +46,8 @@ class KeypointPipeline(PaintingPipeline):
     to the features of a frame. generator: these to its picture. retargeting: eyes, lips and stitching. motion_net:
     speech to motion. basis: motion to landmarks.
 
-    An identity's ``reference`` holds the volume, the fields of ``FaceMotion``, and ``offsets``, the portrait's map from
-    coefficients to expression.
+    An identity's ``reference`` holds the volume, the fields of ``FaceMotion``, and of ``KeypointFace`` the portrait's
+    ``offsets`` and ``closing``.
     """
 
     appearance: AppearanceExtractor
@@ -74,14 +76,14 @@ class KeypointPipeline(PaintingPipeline):
         small = self._reduced(identity.references[:1])
         motion = self.motion_extractor(small)
         landmarks = identity.landmarks.to(small) * (small.shape[-1] / self.config.crop_size)
-        return replace(
-            identity,
-            reference={
-                "volume": self.appearance(small.to(self.dtype)),
-                "offsets": self._map_of(small[0], landmarks, identity.blendshapes.to(small)),
-                **{field.name: getattr(motion, field.name) for field in fields(motion)},
-            },
-        )
+        reference = {
+            "volume": self.appearance(small.to(self.dtype)),
+            "offsets": self._map_of(small[0], landmarks, identity.blendshapes.to(small)),
+            "closing": small.new_ones(1),
+            **{field.name: getattr(motion, field.name) for field in fields(motion)},
+        }
+        closing = self._closing(replace(identity, reference=reference))
+        return replace(identity, reference=reference | {"closing": closing})
 
     def _reduced(self, crops: Tensor) -> Tensor:
         """Return crops (N, 3, S, S) at the size that the extractors take, in single precision."""
@@ -98,6 +100,24 @@ class KeypointPipeline(PaintingPipeline):
         shown = with_expressions(picture, landmarks, blendshapes, track, self.basis, PROBED)
         read = torch.cat([self.motion_extractor(pictures).expression for pictures in shown])
         return best_map(mapped_change(track, blendshapes), read)
+
+    def _closing(self, identity: Identity) -> Tensor:
+        """Return how much more than the lips' network says it takes to close the portrait's open mouth: (1,).
+
+        One frame with lips that are to meet is drawn, and what they leave open is measured on its landmarks.
+        """
+        identity = identity.to(self.device)
+        own = lip_ratio(identity.landmarks)[None]
+        closing = identity.reference["closing"]
+        if own < PARTED:
+            return closing
+        self.place("denoise")
+        driver = KeypointDriver(keypoint_face(identity), self.basis, self.retargeting)
+        shut = MotionTrack.of_expression(own.new_zeros(1, len(ARKIT_NAMES)), 25.0)
+        volume = identity.reference["volume"]
+        drawn = self.generator(self.warping(volume, driver.source, driver(shut))).float()
+        found = MeshProvider()(drawn[0].cpu())
+        return closing_gain(own, lip_ratio(found[0].landmarks).to(own)) if found else closing
 
     def animate(
         self,
@@ -158,5 +178,10 @@ def keypoint_face(identity: Identity) -> KeypointFace:
     """Return what drives an identity's portrait."""
     motion = FaceMotion(**{field.name: identity.reference[field.name] for field in fields(FaceMotion)})
     return KeypointFace(
-        motion, identity.reference["offsets"], identity.landmarks, identity.blendshapes, identity.crop.size
+        motion=motion,
+        offsets=identity.reference["offsets"],
+        landmarks=identity.landmarks,
+        blendshapes=identity.blendshapes,
+        size=identity.crop.size,
+        closing=identity.reference["closing"],
     )

@@ -13,7 +13,7 @@ from portraittalk.face.rigid import rigid_fit
 from portraittalk.models.face_basis import load_basis
 from portraittalk.models.liveportrait.keypoints import FaceMotion
 from portraittalk.motion.geometry import move_landmarks
-from portraittalk.motion.keypoint_drive import KeypointDriver, KeypointFace
+from portraittalk.motion.keypoint_drive import KeypointDriver, KeypointFace, closing_gain
 from portraittalk.motion.keypoint_map import hand_made_map
 from portraittalk.motion.track import MotionTrack
 
@@ -46,7 +46,7 @@ def face(portrait_face):
     motion = FaceMotion(
         points, torch.eye(3)[None], torch.zeros(1, 21, 3), torch.tensor([[0.02, 0.1, 0.3]]), torch.tensor([[1.2]])
     )
-    return KeypointFace(motion, hand_made_map(), landmarks, torch.zeros(52), SIZE)
+    return KeypointFace(motion, hand_made_map(), landmarks, torch.zeros(52), SIZE, torch.ones(1))
 
 
 def track(frames=1, **coefficients):
@@ -148,3 +148,19 @@ def test_lips_that_the_map_parts_already_are_not_parted_twice(drive, face, basis
     beyond = (change - mapped)[0, 0]
     assert parted - lip_ratio(face.landmarks) > 0.05
     assert beyond.abs() < 0.6 * (parted - lip_ratio(face.landmarks))
+
+
+def test_lips_that_stay_apart_are_closed_further(face, basis):
+    """Of an open mouth; where it opens further, nothing changes."""
+    opened = move_landmarks(face.landmarks, torch.zeros(52), track(jawOpen=0.5), basis)[0]
+    own = lip_ratio(opened)
+    still, wide = replace(track(), rest=torch.zeros(1)), replace(track(jawOpen=0.9), rest=torch.zeros(1))
+    gain = closing_gain(own, own / 5)
+    assert gain == pytest.approx(1.25)
+    plain, more = (
+        KeypointDriver(replace(face, landmarks=opened, closing=closing[None]), basis, Retargeting())
+        for closing in (torch.tensor(1.0), gain)
+    )
+    torch.testing.assert_close(more(still) - more.source, 1.25 * (plain(still) - plain.source), atol=1e-4, rtol=0)
+    torch.testing.assert_close(more(wide), plain(wide), atol=1e-5, rtol=0)
+    assert closing_gain(own, torch.zeros(())) == 1 and closing_gain(own, own) == 1.5

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing.expressions import with_expressions
 from portraittalk.errors import MotionError, SettingsError
 from portraittalk.face.align import bounds
 from portraittalk.face.expression_crop import expression_crop
+from portraittalk.face.mesh import MeshProvider
 from portraittalk.models.liveportrait.keypoints import FaceMotion
 from portraittalk.motion.track import MotionTrack
 from portraittalk.pipelines.base import Checkpoint
@@ -49,7 +51,7 @@ def animate(tiny_keypoint_model, identity, speech, motion):
 
 
 def test_a_person_is_a_volume_keypoints_and_a_map(identity, half_portrait, half_face, tiny_keypoint_model):
-    names = {field.name for field in fields(FaceMotion)} | {"volume", "offsets"}
+    names = {field.name for field in fields(FaceMotion)} | {"volume", "offsets", "closing"}
     assert identity.reference.keys() == names
     assert identity.reference["volume"].shape == (1, 4, 2, 32, 32)
     assert identity.reference["offsets"].shape == (52, 21, 3)
@@ -58,7 +60,7 @@ def test_a_person_is_a_volume_keypoints_and_a_map(identity, half_portrait, half_
     small = tiny_keypoint_model._reduced(identity.references[:1])
     torch.testing.assert_close(
         tiny_keypoint_model.motion_extractor(small).points(),
-        FaceMotion(**{name: identity.reference[name] for name in names - {"volume", "offsets"}}).points(),
+        FaceMotion(**{name: identity.reference[name] for name in names - {"volume", "offsets", "closing"}}).points(),
     )
 
 
@@ -136,6 +138,34 @@ def test_half_precision_moves_the_same_way(tiny_keypoint_model, identity, half_f
         for one, person in ((model, again), (tiny_keypoint_model, identity))
     )
     assert rough.dtype == torch.float32 and (rough - exact).abs().mean() < 0.03
+
+
+class Drawn(torch.nn.Module):
+    """A generator that draws the same picture whatever it is given."""
+
+    def __init__(self, picture):
+        super().__init__()
+        self.picture = torch.nn.Parameter(picture[None], requires_grad=False)
+
+    def forward(self, features):
+        return self.picture
+
+
+def test_lips_that_a_drawn_frame_leaves_apart_are_closed_further(tiny_keypoint_model, half_portrait, half_face, basis):
+    """The portrait's mouth is opened by geometry; what is drawn of closed lips is given."""
+    expression = torch.zeros(3, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = torch.tensor([0.6, 0.2, 0.0])
+    track = MotionTrack.of_expression(expression, FPS)
+    landmarks = half_face.landmarks
+    opened, ajar, closed = torch.cat(list(with_expressions(half_portrait, landmarks, torch.zeros(52), track, basis)))
+    face = MeshProvider()(opened)[0]
+    gains = []
+    for left in (ajar, closed, torch.zeros_like(closed)):  # in the last, there is no face
+        model = replace(tiny_keypoint_model, generator=Drawn(left))
+        gains.append(float(model.encode_identity([opened], faces=[[face]]).reference["closing"]))
+    assert gains[0] > 1.15 > 1.1 > gains[1] >= 1 and gains[2] == 1
+    shut = tiny_keypoint_model.encode_identity([half_portrait], faces=[[half_face]])
+    assert shut.reference["closing"] == 1
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence(tiny_keypoint_model, tiny_model, identity, speech, motion):
