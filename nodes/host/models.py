@@ -112,8 +112,9 @@ def cancel_between_blocks(model: "AnyPipeline") -> None:
 
     from ...portraittalk.models.liveportrait.blocks import ConvBlock
     from ...portraittalk.models.liveportrait.generator import SpadeBlock
+    from ...portraittalk.models.liveportrait.motion import ConvNextBlock
 
-    blocks = BasicTransformerBlock, ResnetBlock2D, ConvBlock, SpadeBlock
+    blocks = BasicTransformerBlock, ResnetBlock2D, ConvBlock, SpadeBlock, ConvNextBlock
     for network in model.modules().values():
         for module in network.modules():
             if isinstance(module, blocks):

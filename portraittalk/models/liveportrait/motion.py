@@ -27,7 +27,7 @@ class MotionExtractor(nn.Module):
         between = [nn.Sequential(ChannelNorm(a), nn.Conv2d(a, b, 2, 2)) for a, b in pairwise(dims)]
         self.downsample_layers = nn.ModuleList([stem, *between])
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(dim) for _ in range(depth)))
+            nn.Sequential(*(ConvNextBlock(dim) for _ in range(depth)))
             for dim, depth in zip(dims, config.motion_depths, strict=True)
         )
         self.norm = nn.LayerNorm(last, eps=EPS)
@@ -69,7 +69,7 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
-class Block(nn.Module):
+class ConvNextBlock(nn.Module):
     """A block of ConvNeXt V2, of (N, C, h, w)."""
 
     def __init__(self, width: int) -> None:
