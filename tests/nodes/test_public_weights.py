@@ -233,8 +233,10 @@ def test_cancel_is_heeded_inside_of_a_network_that_draws_from_keypoints(keypoint
     import comfy.model_management as management
 
     model = keypoint_model.ready()
+    crop = torch.zeros(1, 3, 32, 32)
     for draw in (
-        lambda: model.appearance(torch.zeros(1, 3, 32, 32)),
+        lambda: model.appearance(crop),
+        lambda: model.motion_extractor(crop),
         lambda: model.generator(torch.zeros(1, 32, 4, 4)),
     ):
         draw()

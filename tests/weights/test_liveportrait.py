@@ -15,7 +15,7 @@ from portraittalk.weights.files import find_weights
 from portraittalk.weights.layout import SHIPPED
 from portraittalk.weights.liveportrait import LIVEPORTRAIT
 from portraittalk.weights.load import load_networks
-from portraittalk.weights.networks import build_networks
+from portraittalk.weights.networks import FACE_MOTION, build_networks
 from portraittalk.weights.public import convert, mapped, read_public, without_spectral_norm
 
 RETARGETING = "stitching_retargeting_module"
@@ -111,13 +111,15 @@ def test_files_as_published_become_one_model(tmp_path):
     config, loaded = load_networks(tmp_path / "small.safetensors")
     assert config == layout.config and config.kind == "keypoints"
     for name, network in networks.items():
+        if name in FACE_MOTION:  # mini's
+            continue
         exact = name in ("motion_extractor", "retargeting")
         tolerance = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-3, "atol": 1e-4}
         for key, value in network.state_dict().items():
             found = loaded[name].state_dict()[key]
             assert found.dtype == (value.dtype if exact or not value.is_floating_point() else torch.float16)
             torch.testing.assert_close(found.to(value.dtype), value, **tolerance)
-    assert {"motion_net", "basis"} < loaded.keys()
+    assert loaded["basis"].expression.any()
 
 
 def test_numbers_beside_tensors_are_left_out_and_objects_refused(tmp_path):
