@@ -1,7 +1,7 @@
-"""The portrait with expressions that geometry alone gives it: no network draws, and the head keeps its pose.
+"""The portrait with expressions and poses that geometry alone gives it: no network draws.
 
-These pictures are not shown. A network that reads expressions from pictures learns from them what a coefficient does to
-this face.
+These pictures are not shown. A network that reads expressions and poses from pictures tells from them what a
+coefficient does to this face.
 """
 
 from collections.abc import Iterator
@@ -27,11 +27,18 @@ CONFIG = replace(SMALL, painted_mouth=1.0)
 
 @torch.no_grad()
 def with_expressions(
-    picture: Tensor, landmarks: Tensor, blendshapes: Tensor, track: MotionTrack, basis: FaceBasis, chunk: int = 8
+    picture: Tensor,
+    landmarks: Tensor,
+    blendshapes: Tensor,
+    track: MotionTrack,
+    basis: FaceBasis,
+    chunk: int = 8,
+    turn: bool = False,
 ) -> Iterator[Tensor]:
     """Yield pictures (n, 3, H, W) of a face with the expressions of a track, ``chunk`` at a time.
 
-    picture: (3, H, W) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,) of the face.
+    picture: (3, H, W) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,) of the face. turn: whether the
+    face also has the track's pose; otherwise it keeps its own. It turns by its landmarks alone, which bends the hair.
     """
     size = CONFIG.crop_size
     crop = aligned_crop(landmarks, image_size(picture), size)
@@ -40,7 +47,7 @@ def with_expressions(
     identity = Identity(picture, crop, points, blendshapes, view[None], nothing, nothing)
     compositor = Compositor(picture, crop, landmarks=points)
     for start in range(0, len(track), chunk):
-        structure = build_structure(identity, track[start : start + chunk], basis, CONFIG, turn_later=True)
+        structure = build_structure(identity, track[start : start + chunk], basis, CONFIG, turn_later=not turn)
         opening, none = mouth_opening(structure.landmarks, size), torch.zeros_like(structure.warped)
         weight = stretched_mouth(opening, structure.landmarks, lip_aperture(points))
         frames = FaceFrames(structure, opening, none, structure.mask, structure.warped, weight)

@@ -18,6 +18,7 @@ from ..models.face_basis import FaceBasis
 from ..models.liveportrait.keypoints import FaceMotion
 from ..models.liveportrait.retargeting import Retargeting
 from .geometry import CAMERA, NECK, eye_closure, move_landmarks, rotation_matrix, shown_expression
+from .keypoint_axes import flipped
 from .keypoint_map import RETARGETED
 from .track import MotionTrack
 
@@ -33,7 +34,7 @@ class KeypointFace:
 
     motion: of one face, read from its crop. offsets: (52, K, 3), see ``keypoint_map``. landmarks: (478, 3) in pixels of
     the crop of ``size`` pixels. blendshapes: (52,). closing: (1,), a factor on what closes the portrait's open mouth,
-    see ``closing_gain``.
+    see ``closing_gain``. depth: (1,), 1 or -1, see ``keypoint_axes``.
     """
 
     motion: FaceMotion
@@ -42,6 +43,7 @@ class KeypointFace:
     blendshapes: Tensor
     size: int
     closing: Tensor
+    depth: Tensor
 
 
 class KeypointDriver:
@@ -65,7 +67,7 @@ class KeypointDriver:
         turn = rotation_matrix(track.rotation)  # (F, 3, 3)
         nearness = CAMERA / (CAMERA + track.translation[:, 2:])  # (F, 1)
         points = face.motion.moved(
-            rotation=turn.mT,
+            rotation=flipped(turn.mT, face.depth),
             expression=torch.einsum("fc,ckd->fkd", mapped, face.offsets),
             translation=self._translation(turn, nearness, track.translation),
             scale=nearness,

@@ -28,6 +28,7 @@ from ..models.liveportrait.motion import MotionExtractor
 from ..models.liveportrait.retargeting import Retargeting
 from ..models.liveportrait.warping import WarpingModule
 from ..models.motion_net import MotionNet
+from ..motion.keypoint_axes import depth_sign, turned_probes
 from ..motion.keypoint_drive import PARTED, KeypointDriver, KeypointFace, closing_gain, mapped_change
 from ..motion.keypoint_map import best_map, probes
 from ..motion.track import MotionTrack
@@ -47,7 +48,7 @@ class KeypointPipeline(PaintingPipeline):
     speech to motion. basis: motion to landmarks.
 
     An identity's ``reference`` holds the volume, the fields of ``FaceMotion``, and of ``KeypointFace`` the portrait's
-    ``offsets`` and ``closing``.
+    ``offsets``, ``depth`` and ``closing``.
     """
 
     appearance: AppearanceExtractor
@@ -79,6 +80,7 @@ class KeypointPipeline(PaintingPipeline):
         reference = {
             "volume": self.appearance(small.to(self.dtype)),
             "offsets": self._map_of(small[0], landmarks, identity.blendshapes.to(small)),
+            "depth": self._depth(small[0], landmarks, identity.blendshapes.to(small)),
             "closing": small.new_ones(1),
             **{field.name: getattr(motion, field.name) for field in fields(motion)},
         }
@@ -100,6 +102,12 @@ class KeypointPipeline(PaintingPipeline):
         shown = with_expressions(picture, landmarks, blendshapes, track, self.basis, PROBED)
         read = torch.cat([self.motion_extractor(pictures).expression for pictures in shown])
         return best_map(mapped_change(track, blendshapes), read)
+
+    def _depth(self, picture: Tensor, landmarks: Tensor, blendshapes: Tensor) -> Tensor:
+        """Return which way the depth of keypoints points, see ``motion.keypoint_axes``; arguments as of ``_map_of``."""
+        track = turned_probes().to(picture.device)
+        shown = with_expressions(picture, landmarks, blendshapes, track, self.basis, PROBED, turn=True)
+        return depth_sign(torch.cat([self.motion_extractor(pictures).rotation for pictures in shown]), track.rotation)
 
     def _closing(self, identity: Identity) -> Tensor:
         """Return how much more than the lips' network says it takes to close the portrait's open mouth: (1,).
@@ -184,4 +192,5 @@ def keypoint_face(identity: Identity) -> KeypointFace:
         blendshapes=identity.blendshapes,
         size=identity.crop.size,
         closing=identity.reference["closing"],
+        depth=identity.reference["depth"],
     )

@@ -53,6 +53,18 @@ def test_lips_that_part_are_seen_apart(small, portrait):
     assert lip_aperture(opened) > lip_aperture(closed) + 0.1
 
 
+def test_heads_turn_where_that_is_asked_for(small, portrait):
+    picture, landmarks = small
+    track = MotionTrack.of_expression(torch.zeros(1, 52), 25.0)
+    track = replace(track, rest=torch.ones(1), rotation=torch.tensor([[0.0, 0.2, 0.0]]))
+    given = picture, landmarks, torch.zeros(52), track, load_basis()
+    still, turned = (torch.cat(list(with_expressions(*given, turn=turn)))[0] for turn in (False, True))
+    assert (still - picture).abs().mean() < 0.002
+    seen = MeshProvider()(turned)[0].landmarks
+    assert seen[4, 0] > landmarks[4, 0] + 3  # the tip of the nose goes to the picture's right
+    assert (seen[4] - seen[[33, 263]].mean(0))[0] > (landmarks[4] - landmarks[[33, 263]].mean(0))[0] + 1
+
+
 def test_frames_do_not_depend_on_the_chunks(small):
     expression = torch.rand(3, 52, generator=torch.Generator().manual_seed(0)) * 0.3
     torch.testing.assert_close(rendered(small, expression, 1), rendered(small, expression, 3), atol=1e-5, rtol=0)

@@ -46,7 +46,7 @@ def face(portrait_face):
     motion = FaceMotion(
         points, torch.eye(3)[None], torch.zeros(1, 21, 3), torch.tensor([[0.02, 0.1, 0.3]]), torch.tensor([[1.2]])
     )
-    return KeypointFace(motion, hand_made_map(), landmarks, torch.zeros(52), SIZE, torch.ones(1))
+    return KeypointFace(motion, hand_made_map(), landmarks, torch.zeros(52), SIZE, torch.ones(1), torch.ones(1))
 
 
 def track(frames=1, **coefficients):
@@ -164,3 +164,14 @@ def test_lips_that_stay_apart_are_closed_further(face, basis):
     torch.testing.assert_close(more(still) - more.source, 1.25 * (plain(still) - plain.source), atol=1e-4, rtol=0)
     torch.testing.assert_close(more(wide), plain(wide), atol=1e-5, rtol=0)
     assert closing_gain(own, torch.zeros(())) == 1 and closing_gain(own, own) == 1.5
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_heads_turn_the_same_way_whichever_way_depth_points(sign, face, basis):
+    """Keypoints with mirrored depth, as a network with the other habit would have them, move alike in the picture."""
+    axes = torch.tensor([1.0, 1.0, sign])
+    mirrored = replace(face, motion=replace(face.motion, keypoints=face.motion.keypoints * axes), depth=axes[2:])
+    moved = replace(track(), rotation=torch.tensor([[0.1, 0.3, -0.1]]))
+    points = KeypointDriver(mirrored, basis, Retargeting())(moved)
+    wanted = KeypointDriver(face, basis, Retargeting())(moved)
+    torch.testing.assert_close(points * axes, wanted, atol=1e-5, rtol=0)

@@ -19,6 +19,7 @@ from portraittalk.pipelines.talk import talk
 from portraittalk.types import SamplingSettings, Speech, Style
 
 FRAMES, FPS = 5, 25.0
+OWN = {"volume", "offsets", "closing", "depth"}
 SETTINGS = SamplingSettings(chunk=2)
 
 
@@ -51,7 +52,7 @@ def animate(tiny_keypoint_model, identity, speech, motion):
 
 
 def test_a_person_is_a_volume_keypoints_and_a_map(identity, half_portrait, half_face, tiny_keypoint_model):
-    names = {field.name for field in fields(FaceMotion)} | {"volume", "offsets", "closing"}
+    names = {field.name for field in fields(FaceMotion)} | OWN
     assert identity.reference.keys() == names
     assert identity.reference["volume"].shape == (1, 4, 2, 32, 32)
     assert identity.reference["offsets"].shape == (52, 21, 3)
@@ -60,7 +61,7 @@ def test_a_person_is_a_volume_keypoints_and_a_map(identity, half_portrait, half_
     small = tiny_keypoint_model._reduced(identity.references[:1])
     torch.testing.assert_close(
         tiny_keypoint_model.motion_extractor(small).points(),
-        FaceMotion(**{name: identity.reference[name] for name in names - {"volume", "offsets", "closing"}}).points(),
+        FaceMotion(**{name: identity.reference[name] for name in names - OWN}).points(),
     )
 
 
