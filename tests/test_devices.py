@@ -10,8 +10,10 @@ from tiny_public import shallow
 from tiny_sd15 import random_model, tiny, write_vocabulary
 
 from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.face.expression_crop import lip_ratio
 from portraittalk.media.audio import Audio
 from portraittalk.models.face_basis import load_basis
+from portraittalk.motion.keypoint_drive import PARTED
 from portraittalk.motion.track import MotionTrack
 from portraittalk.pipelines.load import build_pipeline
 from portraittalk.types import SamplingSettings, Speech
@@ -77,6 +79,16 @@ def test_no_tensors_of_two_devices_meet(request, kind, half_portrait, half_face,
             frames = run(moved(model))
     assert all(not isinstance(chunk, Elsewhere) for chunk in frames)
     assert here.shape[0] == FRAMES and torch.allclose(torch.cat(frames), here, atol=1e-3)
+
+
+def test_no_tensors_of_two_devices_meet_where_a_drawn_mouth_is_looked_at(
+    tiny_keypoint_model, half_portrait, other_faces
+):
+    """A portrait with an open mouth, for which a model that draws from keypoints draws a closed one."""
+    with torch.no_grad(), PretendAccelerator(), plain_attention():
+        identity = moved(tiny_keypoint_model).encode_identity([half_portrait], faces=[[other_faces[0]]])
+        assert isinstance(identity.reference["closing"], Elsewhere)
+        assert lip_ratio(identity.landmarks) > PARTED
 
 
 @pytest.fixture(scope="module")
