@@ -14,6 +14,7 @@ SIDE = 2.3  # of the square, in longest extents of the landmarks
 HIGHER = 0.125  # of the side, by which its centre lies above that of the landmarks
 _CHIN = mesh.FACE_OVAL.index(152)
 JAW = mesh.FACE_OVAL[_CHIN - 11 : _CHIN + 12]  # from temple to temple, by way of the chin
+MOUTH_CORNERS = (mesh.LIPS_OUTER_UPPER[0], mesh.LIPS_OUTER_UPPER[-1])
 OUTLINE = (*JAW, *mesh.BROW_RIGHT_UPPER, *mesh.BROW_LEFT_UPPER)
 
 
@@ -21,7 +22,7 @@ def expression_crop(landmarks: Tensor, image_size: tuple[int, int], size: int) -
     """Return the crop of a face. landmarks: (478, 3) in pixels. image_size: (height, width). size: side in pixels."""
     points = landmarks[:, :2].double()
     eyes = [points[list(eye)].mean(0) for eye in (mesh.EYE_RIGHT, mesh.EYE_LEFT)]
-    lips = points[[mesh.LIPS_OUTER_UPPER[0], mesh.LIPS_OUTER_UPPER[-1]]].mean(0)
+    lips = points[list(MOUTH_CORNERS)].mean(0)
     return crop_around(points[list(OUTLINE)], (eyes[0] + eyes[1]) / 2, lips, image_size, size)
 
 
@@ -41,7 +42,7 @@ def crop_around(points: Tensor, eyes: Tensor, lips: Tensor, image_size: tuple[in
 
 def lip_ratio(landmarks: Tensor) -> Tensor:
     """Return the gap between the inner lips over the width of the mouth, (...), of landmarks (..., 478, 3)."""
-    return _ratio(landmarks, (13, 14), (61, 291))
+    return _ratio(landmarks, (13, 14), MOUTH_CORNERS)
 
 
 def eye_ratios(landmarks: Tensor) -> Tensor:

@@ -12,12 +12,21 @@ import torch
 from torch import Tensor
 
 from ..face.align import eye_distance
-from ..face.expression_crop import eye_ratios, lip_ratio
+from ..face.expression_crop import MOUTH_CORNERS, eye_ratios, lip_ratio
 from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis
 from ..models.liveportrait.keypoints import FaceMotion
 from ..models.liveportrait.retargeting import Retargeting
-from .geometry import CAMERA, NECK, eye_closure, move_landmarks, rotation_matrix, shown_expression
+from .geometry import (
+    CAMERA,
+    NECK,
+    eye_closure,
+    keeps_mouth,
+    lip_aperture,
+    move_landmarks,
+    rotation_matrix,
+    shown_expression,
+)
 from .keypoint_axes import flipped
 from .keypoint_map import RETARGETED
 from .track import MotionTrack
@@ -53,6 +62,7 @@ class KeypointDriver:
         self._face, self._basis, self._small = face, basis, small
         self.source = face.motion.points()  # (1, K, 3)
         self._lips, self._eyes = lip_ratio(face.landmarks)[None], eye_ratios(face.landmarks)[None]  # (1,), (1, 2)
+        self._keeps_mouth = keeps_mouth(lip_aperture(face.landmarks))
         self._of_right_eye = _of_right_eye(self.source[0])
         facing, unit, middle = rigid_fit(basis.mean, face.landmarks)
         self._facing, self._unit, self._middle = facing, unit, middle
@@ -62,6 +72,7 @@ class KeypointDriver:
     def __call__(self, track: MotionTrack) -> Tensor:
         """Return the keypoints (F, K, 3) in the crop of the frames of a track on the portrait's device."""
         face = self._face
+        track = replace(track, rest=track.rest * self._keeps_mouth)
         moved = move_landmarks(face.landmarks, face.blendshapes, _without_pose(track), self._basis)
         mapped = mapped_change(track, face.blendshapes)
         turn = rotation_matrix(track.rotation)  # (F, 3, 3)
@@ -77,7 +88,8 @@ class KeypointDriver:
 
     def _lip_change(self, moved: Tensor, mapped: Tensor) -> Tensor:
         """Return offsets (F, K, 3) that part the lips as in landmarks (F, 478, 3), beyond what is mapped anyway."""
-        width = (moved[:, 61, :2] - moved[:, 291, :2]).norm(dim=-1) / eye_distance(moved)
+        corners = moved[:, MOUTH_CORNERS, :2]
+        width = (corners[:, 0] - corners[:, 1]).norm(dim=-1) / eye_distance(moved)
         target = (lip_ratio(moved) - mapped @ self._basis.aperture / width.clamp_min(1e-3)).clamp(0, WIDEST)
         closed = ((self._lips - target) / self._lips.clamp_min(1e-6)).clamp(0, 1)  # 1 for lips that are to meet
         gain = 1 + (self._face.closing - 1) * closed

@@ -12,7 +12,7 @@ from portraittalk.face.expression_crop import expression_crop, eye_ratios, lip_r
 from portraittalk.face.rigid import rigid_fit
 from portraittalk.models.face_basis import load_basis
 from portraittalk.models.liveportrait.keypoints import FaceMotion
-from portraittalk.motion.geometry import move_landmarks
+from portraittalk.motion.geometry import keeps_mouth, lip_aperture, move_landmarks
 from portraittalk.motion.keypoint_drive import KeypointDriver, KeypointFace, closing_gain
 from portraittalk.motion.keypoint_map import hand_made_map
 from portraittalk.motion.track import MotionTrack
@@ -175,3 +175,11 @@ def test_heads_turn_the_same_way_whichever_way_depth_points(sign, face, basis):
     points = KeypointDriver(mirrored, basis, Retargeting())(moved)
     wanted = KeypointDriver(face, basis, Retargeting())(moved)
     torch.testing.assert_close(points * axes, wanted, atol=1e-5, rtol=0)
+
+
+def test_a_mouth_that_gapes_is_closed_in_silence(face, basis):
+    opened = move_landmarks(face.landmarks, torch.zeros(52), track(jawOpen=0.9), basis)[0]
+    assert keeps_mouth(lip_aperture(opened)) < 0.1
+    drive = KeypointDriver(replace(face, landmarks=opened), basis, Retargeting())
+    change = (drive(track()) - drive.source)[0, 0, 0]
+    assert change < -0.9 * lip_ratio(opened)
