@@ -26,3 +26,10 @@ ProgressCallback = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """Do nothing: the default callback."""
+
+
+def duration(seconds: float) -> str:
+    """Return a rounded duration in words, such as ``40 s`` or ``3 min``."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

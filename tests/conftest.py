@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,14 @@ pytest_plugins = ["disk_fixture", "hub_fixture", "portrait_fixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI_PATH = Path(os.environ.get("COMFYUI_PATH", ROOT / ".cache" / "comfyui" / "ComfyUI")).resolve()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    """What runs of tests cost is not written into the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PORTRAITTALK_CACHE", "")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from server import PromptServer
 from torch import Tensor
 
 from ... import portraittalk
-from ...portraittalk.progress import Progress
+from ...portraittalk.progress import Progress, duration
 
 logger = logging.getLogger(__name__)
 
@@ -95,13 +95,6 @@ class HostProgress:
             self._shown = now
             left = (now - self._began) / progress.done * (progress.total - progress.done)
             text.show(f"{progress.stage}: about {duration(left)} left")
-
-
-def duration(seconds: float) -> str:
-    """Return a rounded duration in words, such as ``40 s`` or ``3 min``."""
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def check_cancelled() -> None:

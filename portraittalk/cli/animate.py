@@ -14,11 +14,17 @@ app = typer.Typer()
 def animate(options: AnimateOptions) -> None:
     """Animate a portrait to speech, with an optional prompt for its expression."""
     from .animation import Animation
-    from .terminal import ProgressBars, summary
+    from .run_costs import RunCosts, Stopwatch, cache_folder, summed_up
+    from .terminal import ProgressBars, messages, summary
 
     animation = Animation.read(options)
+    costs = RunCosts(cache_folder())
+    line = summed_up(animation.frames, animation.frame_size, animation.expected(costs))
+    messages.print(line, highlight=False, soft_wrap=True)
     pipeline = animation.load_model()
     started = time.perf_counter()
     with ProgressBars() as progress:
-        animation.run(pipeline, progress)
+        watch = Stopwatch(progress)
+        video = animation.run(pipeline, watch)
+    animation.remember(costs, video, watch)
     typer.echo(f"{options.out}: {summary(animation.frames, options.fps, time.perf_counter() - started)}")

@@ -16,20 +16,10 @@ if TYPE_CHECKING:
 SMALLEST_MAX_SIZE = 64  # pixels
 
 
-@dataclass(frozen=True)
-class AnimateOptions:
-    """The command's options, as given by the user."""
+@dataclass(frozen=True, kw_only=True)
+class AnimationSettings:
+    """What an animation can be given beside its files; ``batch`` takes the same for all its jobs."""
 
-    portraits: Annotated[
-        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first one is animated.")
-    ]
-    audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video with sound.")]
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Output video; the suffix selects the format: .mp4, .webm, .gif, .webp, or .png for separate frames."
-        ),
-    ]
     prompt: Annotated[str, typer.Option(help="What the face should do, such as 'a wide smile, looking left'.")] = ""
     negative_prompt: Annotated[str, typer.Option(help="What the face should not do, even if the portrait does it.")] = (
         ""
@@ -81,7 +71,6 @@ class AnimateOptions:
             "portrait as it is. Default: refuse it."
         ),
     ] = None
-    motion_out: Annotated[Path | None, typer.Option(help="File to save the used motion track to (JSON).")] = None
     no_paste_back: Annotated[
         bool, typer.Option("--no-paste-back", help="Write only the face crop instead of the whole picture.")
     ] = False
@@ -110,6 +99,23 @@ class AnimateOptions:
     ] = False
     guidance_scale: GuidanceScale = None
     strength: Strength = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateOptions(AnimationSettings):
+    """The options of ``portraittalk animate``, as given by the user."""
+
+    portraits: Annotated[
+        list[Path], typer.Argument(metavar="PORTRAIT", help="Pictures of one person; the first one is animated.")
+    ]
+    audio: Annotated[Path, typer.Option(help="Speech: an audio file, or a video with sound.")]
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Output video; the suffix selects the format: .mp4, .webm, .gif, .webp, or .png for separate frames."
+        ),
+    ]
+    motion_out: Annotated[Path | None, typer.Option(help="File to save the used motion track to (JSON).")] = None
     resume: Annotated[
         bool,
         typer.Option(

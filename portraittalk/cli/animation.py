@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from typing_extensions import Self
 
@@ -16,6 +17,7 @@ from ..media.audio import Audio, frame_count, read_audio
 from ..media.image import read_image
 from ..media.pieces import check_pieces
 from ..media.video import QUALITY, VideoFile, check_output, check_room, write_video
+from ..metrics.cost import peak_memory_mb
 from ..motion.edit import extend
 from ..motion.track import MotionTrack
 from ..output_files import check_file, check_outputs
@@ -24,12 +26,14 @@ from ..pipelines.talk import check_inputs, talk
 from ..pipelines.unfinished import Unfinished
 from ..progress import ProgressCallback
 from ..sampling.settings import check_fps, check_strengths
-from ..types import SamplingSettings, image_size
+from ..types import Identity, SamplingSettings, image_size
 from ..weights.files import find_weights, model_folders
 from ..weights.load import read_config
 from .animate_options import SMALLEST_MAX_SIZE, AnimateOptions
 from .machine import Machine
 from .options import check_exist
+from .run_costs import Cost, Expectation, RunCosts, Stopwatch, Work
+from .terminal import choose_device
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Animation:
         )
         animation = cls(options, weights, config, kind, provider, machine, settings, images, audio, motion)
         if not options.no_paste_back:
-            check_room(options.out, kind, images[0], animation.frames)
+            # The pieces of a run that can be resumed are there until the video has been joined from them.
+            check_room(options.out, kind, images[0], animation.frames * (2 if options.resume else 1))
         return animation
 
     @property
@@ -91,17 +96,54 @@ class Animation:
     def picture(self) -> tuple[int, int]:
         return (0, 0) if self.options.no_paste_back else image_size(self.images[0])
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(height, width) of the frames."""
+        return (self.config.crop_size, self.config.crop_size) if self.options.no_paste_back else self.picture
+
+    def work(self, processes: int = 1) -> Work:
+        """Return what the run does, to be compared with former ones. processes: that animate at the same time."""
+        options, (height, width) = self.options, self.frame_size
+        return Work(
+            model=self.config.name,
+            device=choose_device(options.device).type,
+            threads=torch.get_num_threads(),
+            processes=processes,
+            steps=self.settings.steps,
+            precision=options.precision,
+            low_memory=options.low_memory,
+            fast_decode=options.fast_decode,
+            whole_picture=not options.no_paste_back,
+            kind=self.kind,
+            pixels=height * width,
+        )
+
+    def expected(self, costs: RunCosts, processes: int = 1) -> Expectation | None:
+        """Return what the run may cost. Raises SettingsError if it takes more memory than there is."""
+        expected = costs.expected(self.work(processes))
+        if expected is not None and not expected.rough:
+            self.machine.check_memory(expected.cost.memory, torch.device("cpu"))
+        return expected
+
     def load_model(self) -> AnyPipeline:
         """Load the model for this animation."""
         return self.machine.load(self.weights, self.config, self.settings, self.frames, self.picture, len(self.images))
 
-    def run(self, pipeline: AnyPipeline, progress: ProgressCallback) -> VideoFile:
-        """Make the video, and the motion file if one is wanted."""
+    def encode_identity(self, pipeline: AnyPipeline, progress: ProgressCallback) -> Identity:
+        """Return the person of the portraits."""
+        return pipeline.encode_identity(self.images, self.choice, self.provider, progress=progress)
+
+    @property
+    def choice(self) -> FaceChoice:
+        return FaceChoice(index=self.options.face_index)
+
+    def run(self, pipeline: AnyPipeline, progress: ProgressCallback, identity: Identity | None = None) -> VideoFile:
+        """Make the video, and the motion file if one is wanted. identity: that of the portraits, if it is known."""
         options = self.options
         unfinished = Unfinished.beside(options.out, self.machine, QUALITY) if options.resume else None
         frames = talk(
             pipeline,
-            self.images,
+            identity or self.images,
             self.audio,
             options.prompt,
             self.motion,
@@ -109,7 +151,7 @@ class Animation:
             negative_prompt=options.negative_prompt,
             fps=options.fps,
             output="crop" if options.no_paste_back else "full",
-            choice=FaceChoice(index=options.face_index),
+            choice=self.choice,
             provider=self.provider,
             head_motion=options.head_motion,
             expression_strength=options.expression_strength,
@@ -125,3 +167,10 @@ class Animation:
         if unfinished is not None:
             unfinished.remove()
         return video
+
+    def remember(self, costs: RunCosts, video: VideoFile, watch: Stopwatch, processes: int = 1) -> None:
+        """Remember what the run has cost. watch: its progress callback."""
+        times, memory = watch.times(self.frames), peak_memory_mb()
+        if times is not None and memory is not None and video.path.is_file():
+            size = video.path.stat().st_size / self.frames
+            costs.remember(self.work(processes), Cost(*times, memory * 2**20, size))

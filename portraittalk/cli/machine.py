@@ -7,13 +7,14 @@ import torch
 
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
-from ..memory.estimate import Estimate, free_memory
+from ..memory.estimate import free_memory
 from ..memory.offload import Offload, speed_up
 from ..pipelines.load import AnyPipeline, load_model, pipeline_class
 from ..types import SamplingSettings
 from .terminal import choose_device, messages
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+ACCURACY = 0.8  # of what is estimated, the least that a run may need
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Machine:
     ) -> AnyPipeline:
         """Load the model from a file with this configuration and set it up.
 
-        First prints the estimated memory for ``frames`` frames, and a warning if less is free. picture: (height, width)
-        of the frames, (0, 0) for crops. references: number of reference pictures. Raises SettingsError for options that
-        have no effect on this model.
+        First prints the estimated memory for ``frames`` frames, and refuses what cannot fit. picture: (height, width)
+        of the frames, (0, 0) for crops. references: number of reference pictures. Raises SettingsError for too
+        little memory, and for options that have no effect on this model.
         """
         device, kind = choose_device(self.device), pipeline_class(config)
         if kind.fixed_precision:
@@ -56,7 +57,8 @@ class Machine:
         dtype = self.dtype(device)
         need = kind.memory(config, frames, settings, dtype, device.type, picture, references, self.low_memory)
         if need is not None:
-            self.print_estimate(need, device)
+            messages.print(f"Memory: about {need}", highlight=False)
+            self.check_memory(need.peak, device)
         pipeline = load_model(path, "cpu" if self.low_memory else device, dtype=dtype)
         speed_up(pipeline.modules(), self.channels_last, self.compiled)
         return replace(pipeline, place=Offload(pipeline.modules(), device)) if self.low_memory else pipeline
@@ -69,14 +71,24 @@ class Machine:
             raise SettingsError(f"Unknown precision '{self.precision}'; choose auto, {', '.join(PRECISIONS)}.")
         return PRECISIONS[self.precision]
 
-    def print_estimate(self, need: Estimate, device: torch.device) -> None:
-        """Print the estimated memory, and a warning if less is free."""
-        messages.print(f"Memory: about {need}", highlight=False)
+    def check_memory(self, need: float, device: torch.device) -> None:
+        """Warn if less than ``need`` bytes are free. Raises SettingsError if the run cannot fit.
+
+        Estimates are right within a fifth, so a run is refused only if less than four fifths of it are free.
+        """
         free = free_memory(device)
-        if free is not None and need.peak > free:
-            advice = "a smaller picture (--max-size)" if self.low_memory else "--low-memory or --precision fp16"
-            messages.print(
-                f"Only {free / 1e9:.1f} GB are free on {device}, which may not be enough. Try {advice}.",
-                style="yellow",
-                highlight=False,
+        if free is None or need <= free:
+            return
+        advice = "a smaller picture (--max-size)" if self.low_memory else "--low-memory or --precision fp16"
+        where = "here" if device.type == "cpu" else f"on {device}"
+        if ACCURACY * need > free:
+            raise SettingsError(
+                f"The run needs about {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free {where}: close "
+                f"other programs, or try {advice}."
             )
+        messages.print(
+            f"The run needs about {need / 1e9:.1f} GB of memory, and only {free / 1e9:.1f} GB are free {where}, which "
+            f"may not be enough. Try {advice}.",
+            style="yellow",
+            highlight=False,
+        )

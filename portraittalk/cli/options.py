@@ -75,7 +75,10 @@ def command(app: typer.Typer, options: type[Options]) -> Callable[[Callable[[Opt
                     default=inspect.Parameter.empty if field.default is MISSING else field.default,
                     annotation=hints[field.name],
                 )
-                for field in fields(options)  # type: ignore[arg-type]  # a dataclass, which a TypeVar cannot express
+                for field in sorted(  # what must be given stands first in the help
+                    fields(options),  # type: ignore[arg-type]  # a dataclass, which a TypeVar cannot express
+                    key=lambda field: field.default is not MISSING,
+                )
             ]
         )
         return app.command()(run)

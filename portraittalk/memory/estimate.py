@@ -92,4 +92,5 @@ def free_memory(device: torch.device) -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    # What is swapped out makes room, so a run that does not fit into both cannot be held at all.
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("MemAvailable", "SwapFree")))

@@ -333,3 +333,28 @@ def test_resume_goes_on_after_what_is_finished(run, face, speech, tmp_path, monk
     assert len(list(video)) == 15 and video.has_audio
     code, _, told = run(*usual, tmp_path / "a.gif")
     assert code == 2 and "cannot be resumed" in " ".join(told.split())
+
+
+def test_a_run_tells_what_it_costs_and_remembers_it(run, face, speech, tmp_path, monkeypatch):
+    monkeypatch.setenv("PORTRAITTALK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("portraittalk.cli.run_costs.SHORTEST", 1)
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--preview", 0.5, "--out", tmp_path / "a.mp4")
+    _, _, told = run(*usual, "--max-size", 256)
+    assert "13 frames of 256x256\n" in told
+    _, _, told = run(*usual, "--max-size", 256)
+    assert "13 frames of 256x256: about " in told and "judging by the last run" in told
+    _, _, told = run(*usual, "--max-size", 300)
+    assert "13 frames of 300x300: roughly " in told
+    monkeypatch.setattr("portraittalk.cli.machine.free_memory", lambda device: 10_000_000)
+    code, _, told = run(*usual, "--max-size", 256)
+    assert code == 2 and "10.0 GB" not in told and "0.0 GB are free here" in " ".join(told.split())
+
+
+def test_a_disk_that_cannot_hold_the_video_and_its_pieces_is_refused(run, face, speech, tmp_path, monkeypatch):
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--out", tmp_path / "a.mp4")
+    monkeypatch.setattr("portraittalk.media.video.free_space", lambda path: 3000)
+    monkeypatch.setattr("portraittalk.output_files.free_space", lambda path: 3000)
+    code, _, told = run(*usual, "--resume")
+    assert code == 2 and "needs about" in told and "are free on its disk" in " ".join(told.split())
+    assert not (tmp_path / "a.mp4.unfinished").exists() and not (tmp_path / "a.mp4").exists()
+    assert run(*usual, "--preview", 0.5)[0] == 0

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from portraittalk.cli import machine
 from portraittalk.errors import SettingsError
 from portraittalk.media.audio import Audio
-from portraittalk.memory.estimate import Estimate, free_memory
+from portraittalk.memory.estimate import free_memory
 from portraittalk.memory.ledger import Ledger
 from portraittalk.memory.offload import STAGES, Offload
 from portraittalk.models.animate_net import Conditions
@@ -152,13 +152,18 @@ def test_windows_pictures_and_precision_count(model):
     assert less["decode"] != usual["decode"]
 
 
-def test_the_command_line_tells_and_warns(monkeypatch, capsys):
-    need, device = Estimate(10**9, {"reference": 10**9, "denoise": 2 * 10**9}, 10**8), torch.device("cpu")
-    for free, warned in ((10**11, False), (10**7, True), (None, False)):
+def test_the_command_line_warns_and_refuses(monkeypatch, capsys):
+    device = torch.device("cpu")
+    for free, warned in ((10**11, False), (1_700_000_000, True), (None, False)):
         monkeypatch.setattr(machine, "free_memory", lambda device, free=free: free)
-        machine.Machine().print_estimate(need, device)
+        machine.Machine().check_memory(2e9, device)
         told = capsys.readouterr().err.replace("\n", " ")
-        assert "Memory: about 2.0 GB" in told and ("--low-memory" in told) == warned
+        assert ("about 2.0 GB of memory, and only 1.7 GB are free" in told and "--low-memory" in told) == warned
+    monkeypatch.setattr(machine, "free_memory", lambda device: 1_500_000_000)
+    with pytest.raises(
+        SettingsError, match=r"about 2\.0 GB of memory, and 1\.5 GB are free here: close other programs"
+    ):
+        machine.Machine().check_memory(2e9, device)
     with pytest.raises(SettingsError, match="fp8"):
         machine.Machine(precision="fp8").dtype(device)
     assert machine.Machine().dtype(device) == torch.float32
