@@ -100,6 +100,21 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file and flush it to the disk. Raises OutputError if it cannot be written.
+
+    A crash may cut the last line of the file; the next one then begins behind a line end of its own.
+    """
+    with explained(path), path.open("ab+") as file:
+        cut = b""
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            cut = b"" if file.read(1) == b"\n" else b"\n"
+        file.write(cut + line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents unless it exists. Raises OutputError if files cannot be written into it."""
     with explained(path):

@@ -14,6 +14,7 @@ import torch
 from portraittalk import output_files
 from portraittalk.errors import OutputError
 from portraittalk.output_files import (
+    append_line,
     atomic_file,
     atomic_folder,
     check_file,
@@ -237,6 +238,19 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_nothing(tmp_path: Path, kind:
     with full_disk(50_000), pytest.raises(OutputError, match=r"a\.x cannot be written: .* choose another place\.$"):
         limited_writers(tmp_path / "a.x")[kind]()  # type: ignore[operator]
     assert not os.listdir(tmp_path)
+
+
+def test_lines_are_added_and_a_line_that_was_cut_stays_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    append_line(path, "one")
+    append_line(path, "zwei ä")
+    with path.open("ab") as file:
+        file.write(b"cut by a cra")
+    append_line(path, "three")
+    append_line(path, "four")
+    assert path.read_text(encoding="utf-8") == "one\nzwei ä\ncut by a cra\nthree\nfour\n"
+    with pytest.raises(OutputError, match="cannot be written: it is a folder"):
+        append_line(tmp_path, "line")
 
 
 def written_by(path: Path) -> bool:

@@ -1,6 +1,7 @@
-"""The command line, ``portraittalk``: animate, converse, dub, edit, evaluate, benchmark, prepare, train, weights ...
+"""The command line, ``portraittalk``: animate, batch, converse, dub, edit, evaluate, benchmark, train, weights ...
 
-Exit codes: 0 on success, 2 for a user error, explained by one sentence on stderr, 130 on Ctrl-C, 143 on SIGTERM.
+Exit codes: 0 on success, 1 if some jobs of a batch failed, 2 for a user error, explained by one sentence on stderr, 130
+on Ctrl-C, 143 on SIGTERM.
 """
 
 import os
@@ -11,6 +12,7 @@ import typer
 from ..errors import PortraitTalkError
 from . import train_animate, train_motion  # noqa: F401  # register their commands with the `train` app
 from .animate import app as animate_app
+from .batch import app as batch_app
 from .converse import app as converse_app
 from .dub import app as dub_app
 from .edit import app as edit_app
@@ -34,7 +36,7 @@ train_app.add_typer(train_looks_app, name="look")
 train_app.add_typer(train_text_app, name="text")
 train_app.add_typer(train_windows_app, name="window")
 app.add_typer(train_app, name="train")
-for commands in (animate_app, converse_app, dub_app, edit_app, measure_app, motion_app, prepare_app):
+for commands in (animate_app, batch_app, converse_app, dub_app, edit_app, measure_app, motion_app, prepare_app):
     app.add_typer(commands)
 
 

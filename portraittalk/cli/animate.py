@@ -13,6 +13,7 @@ app = typer.Typer()
 @command(app, AnimateOptions)
 def animate(options: AnimateOptions) -> None:
     """Animate a portrait to speech, with an optional prompt for its expression."""
+    from ..metrics.cost import peak_memory_mb
     from .animation import Animation
     from .run_costs import RunCosts, Stopwatch, cache_folder, summed_up
     from .terminal import ProgressBars, messages, summary
@@ -27,4 +28,5 @@ def animate(options: AnimateOptions) -> None:
         watch = Stopwatch(progress)
         video = animation.run(pipeline, watch)
     animation.remember(costs, video, watch)
-    typer.echo(f"{options.out}: {summary(animation.frames, options.fps, time.perf_counter() - started)}")
+    seconds = time.perf_counter() - started
+    typer.echo(f"{options.out}: {summary(animation.frames, options.fps, seconds, peak_memory_mb())}")

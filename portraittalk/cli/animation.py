@@ -55,18 +55,23 @@ class Animation:
     motion: MotionTrack | None
 
     @classmethod
-    def read(cls, options: AnimateOptions) -> Self:
-        """Check the options and read the files. Raises a PortraitTalkError for the first that cannot be used."""
+    def read(cls, options: AnimateOptions, to_write: bool = True) -> Self:
+        """Check the options and read the files. Raises a PortraitTalkError for the first that cannot be used.
+
+        to_write: whether the outputs must be writable, too.
+        """
         check_fps(options.fps)
         check_strengths(options.head_motion, options.expression_strength, options.liveliness, options.blinks)
         if options.max_size < SMALLEST_MAX_SIZE:
             raise SettingsError(f"--max-size must be at least {SMALLEST_MAX_SIZE} pixels, not {options.max_size}.")
         check_exist(options.inputs)
         weights = find_weights(options.model, model_folders(options.models_dir))
-        kind = check_output(options.out, inputs=[*options.inputs, weights])
+        kind = options.out.suffix.lower().lstrip(".")
+        if to_write:
+            kind = check_output(options.out, inputs=[*options.inputs, weights])
         if options.resume:
             check_pieces(kind)
-        if options.motion_out is not None:
+        if to_write and options.motion_out is not None:
             check_outputs([options.out, options.motion_out], [*options.inputs, weights])
             check_file(options.motion_out)
         provider = provider_named(options.landmarker)
@@ -101,13 +106,16 @@ class Animation:
         """(height, width) of the frames."""
         return (self.config.crop_size, self.config.crop_size) if self.options.no_paste_back else self.picture
 
-    def work(self, processes: int = 1) -> Work:
-        """Return what the run does, to be compared with former ones. processes: that animate at the same time."""
+    def work(self, processes: int = 1, threads: int | None = None) -> Work:
+        """Return what the run does, to be compared with former ones. processes: that animate at the same time.
+
+        threads: of torch, by default those of this process.
+        """
         options, (height, width) = self.options, self.frame_size
         return Work(
             model=self.config.name,
             device=choose_device(options.device).type,
-            threads=torch.get_num_threads(),
+            threads=threads or torch.get_num_threads(),
             processes=processes,
             steps=self.settings.steps,
             precision=options.precision,
@@ -118,9 +126,9 @@ class Animation:
             pixels=height * width,
         )
 
-    def expected(self, costs: RunCosts, processes: int = 1) -> Expectation | None:
-        """Return what the run may cost. Raises SettingsError if it takes more memory than there is."""
-        expected = costs.expected(self.work(processes))
+    def expected(self, costs: RunCosts, processes: int = 1, threads: int | None = None) -> Expectation | None:
+        """Return what the run may cost, see ``work``. Raises SettingsError if it takes more memory than there is."""
+        expected = costs.expected(self.work(processes, threads))
         if expected is not None and not expected.rough:
             self.machine.check_memory(expected.cost.memory, torch.device("cpu"))
         return expected

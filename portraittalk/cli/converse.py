@@ -71,6 +71,7 @@ def converse(options: ConverseOptions) -> None:
     from ..media.audio import frame_count, read_audio
     from ..media.image import read_image
     from ..media.video import check_output, check_room, write_video
+    from ..metrics.cost import peak_memory_mb
     from ..pipelines import conversation
     from ..sampling.settings import chosen_settings
     from ..types import image_size
@@ -121,7 +122,8 @@ def converse(options: ConverseOptions) -> None:
             progress=progress,
         )
         write_video(frames, options.out, frames.fps, frames.audio)
-    typer.echo(f"{options.out}: {summary(len(frames), frames.fps, time.perf_counter() - started)}")
+    seconds = time.perf_counter() - started
+    typer.echo(f"{options.out}: {summary(len(frames), frames.fps, seconds, peak_memory_mb())}")
 
 
 def _one_each(name: str, values: list[Value] | None, count: int) -> list[Value] | None:

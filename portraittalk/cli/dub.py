@@ -36,6 +36,7 @@ def dub(options: DubOptions) -> None:
     from ..media.audio import read_audio
     from ..media.reader import read_video
     from ..media.video import check_output, write_video
+    from ..metrics.cost import peak_memory_mb
     from ..pipelines import dubbing
     from ..sampling.settings import chosen_settings
     from ..weights.files import find_weights, model_folders
@@ -64,4 +65,5 @@ def dub(options: DubOptions) -> None:
             progress=progress,
         )
         write_video(frames, options.out, film.fps, frames.audio)
-    typer.echo(f"{options.out}: {summary(len(frames), frames.fps, time.perf_counter() - started)}")
+    seconds = time.perf_counter() - started
+    typer.echo(f"{options.out}: {summary(len(frames), frames.fps, seconds, peak_memory_mb())}")

@@ -7,7 +7,7 @@ import torch
 
 from ..config import PortraitTalkConfig
 from ..errors import SettingsError
-from ..memory.estimate import free_memory
+from ..memory.free import free_memory
 from ..memory.offload import Offload, speed_up
 from ..pipelines.load import AnyPipeline, load_model, pipeline_class
 from ..types import SamplingSettings

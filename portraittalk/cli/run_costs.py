@@ -65,7 +65,7 @@ class Cost:
 class Expectation:
     """What a run may cost. runs: how many it is taken from.
 
-    rough: they had pictures of another size; then the memory is not known.
+    rough: they had pictures of another size, or shared the machine with other processes than this one will.
     """
 
     cost: Cost
@@ -87,7 +87,7 @@ def summed_up(frames: int, size: tuple[int, int], expected: Expectation | None) 
         return line
     time = duration(expected.seconds(frames))
     if expected.rough:
-        return f"{line}: roughly {time}, judging by pictures of another size"
+        return f"{line}: roughly {time}, judging by runs that are not quite like it"
     runs = "the last run" if expected.runs == 1 else f"the last {expected.runs} runs"
     memory, disk = expected.cost.memory / 1e9, expected.disk(frames) / 1e6
     return f"{line}: about {time}, {memory:.1f} GB of memory and {disk:.1f} MB on disk, judging by {runs} like it"
@@ -101,12 +101,16 @@ class RunCosts:
 
     def expected(self, work: Work) -> Expectation | None:
         """Return what such a run costs, or None if nothing like it was run."""
-        like = [(other, cost) for other, cost in self._read() if replace(other, pixels=work.pixels) == work]
+        runs = self._read()
+        like = [one for one in runs if _equal_to(work, one[0])]
+        alone = not like  # nothing like it has run beside so many other processes
+        if alone:
+            like = [one for one in runs if _equal_to(replace(work, processes=one[0].processes), one[0])]
         if not like:
             return None
         same = [cost for other, cost in like if _ratio(other.pixels, work.pixels) <= ALIKE][-USED:]
         if same:
-            return Expectation(_median(same), len(same), rough=False)
+            return Expectation(_median(same), len(same), rough=alone)
         nearest = min(like, key=lambda one: _ratio(one[0].pixels, work.pixels))[0].pixels
         costs = [cost for other, cost in like if other.pixels == nearest][-USED:]
         # A part of the time grows with the picture: at most in proportion to it. So does the file.
@@ -176,6 +180,11 @@ def cache_folder() -> Path | None:
     else:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "portraittalk" if home and os.path.isabs(home) else None
+
+
+def _equal_to(work: Work, other: Work) -> bool:
+    """Return whether two runs do the same, but for the size of the picture."""
+    return replace(other, pixels=work.pixels) == work
 
 
 def _ratio(one: int, other: int) -> float:

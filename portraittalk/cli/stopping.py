@@ -5,8 +5,10 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import NoReturn
@@ -23,23 +25,33 @@ SIGNALS = tuple(
 class Stopped(SystemExit):
     """Raised in the main thread by a signal. The exit code is the shell's: 128 and the signal's number."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, quiet: bool = False) -> None:
+        """quiet: print nothing, in a process that another one has started."""
         super().__init__(128 + number)
+        self._quiet = quiet
         self.sentence = f"Stopped by {signal.Signals(number).name}: what was not finished has been removed."
 
     def end(self) -> NoReturn:
         """Remove unfinished files, print the sentence and end the process, without the seconds of a regular exit."""
-        for child in multiprocessing.active_children():
+        children = multiprocessing.active_children()
+        for child in children:
             child.terminate()
         remove_unfinished()
+        deadline = time.monotonic() + PATIENCE
+        for child in children:
+            child.join(max(deadline - time.monotonic(), 0.0))
+        if self._quiet:
+            os._exit(int(self.code or 1))
         show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # progress bars hide it
         os.write(2, f"{show_cursor}\nError: {self.sentence}\n".encode())
         os._exit(int(self.code or 1))
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(quiet: bool = False) -> Iterator[None]:
     """Let the signals end the block with ``Stopped``, or end the process if it computes without a pause.
+
+    quiet: see ``Stopped``.
 
     At the end of the block, unfinished files are removed and the signals have their former effect. Signals that are
     ignored, as SIGHUP under ``nohup``, stay ignored. Does nothing outside of the main thread, where Python allows no
@@ -53,10 +65,10 @@ def stoppable() -> Iterator[None]:
     wake.setblocking(False)
     ended = Event()
     former = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-    watch = Thread(target=_watch, args=(arrived, ended), daemon=True)
+    watch = Thread(target=_watch, args=(arrived, ended, quiet), daemon=True)
     watch.start()
     for number in ours:
-        signal.signal(number, _stop)
+        signal.signal(number, partial(_stop, quiet))
     try:
         yield
     finally:
@@ -70,15 +82,15 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(quiet: bool, number: int, frame: FrameType | None) -> None:
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)  # so that nothing interrupts the clean-up
-    raise Stopped(number)
+    raise Stopped(number, quiet)
 
 
-def _watch(arrived: socket.socket, ended: Event) -> None:
+def _watch(arrived: socket.socket, ended: Event, quiet: bool) -> None:
     """Wait for a signal, whose number arrives on the socket, and end the process unless the block ends in time."""
     while numbers := arrived.recv(16):
         number = next((number for number in numbers if number in SIGNALS), None)
         if number is not None and not ended.wait(PATIENCE):
-            Stopped(number).end()
+            Stopped(number, quiet).end()

@@ -11,7 +11,6 @@ from rich.progress import Progress as Bars
 from typing_extensions import Self
 
 from ..errors import SettingsError
-from ..metrics.cost import peak_memory_mb
 from ..progress import Progress
 
 messages = Console(stderr=True)
@@ -43,6 +42,38 @@ class ProgressBars:
         self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)
 
 
+class BatchBars:
+    """Bars of a batch: how many of its videos have ended, and below it one for the job of each process."""
+
+    def __init__(self, jobs: int, processes: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Bars(*columns, console=messages)
+        self._all = self._bars.add_task("videos", total=jobs)
+        self._tasks = [self._bars.add_task("", total=None, visible=False) for _ in range(processes)]
+        self._shown = [("", "")] * processes
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def report(self, process: int, job: str, progress: Progress) -> None:
+        """Show how far a process is with a stage of a job."""
+        task, shown = self._tasks[process], (job, progress.stage)
+        if shown != self._shown[process]:
+            self._shown[process] = shown
+            self._bars.reset(task, description=f"  {job}: {progress.stage}", visible=True)
+        self._bars.update(task, completed=progress.done, total=progress.total)
+
+    def ended(self, process: int) -> None:
+        """Count a job, and hide the bar of its process until the next one begins."""
+        self._bars.update(self._tasks[process], visible=False)
+        self._shown[process] = ("", "")
+        self._bars.advance(self._all)
+
+
 def choose_device(name: str) -> torch.device:
     """Return a device by name; "auto" chooses a GPU if there is one. Raises SettingsError if it is not available."""
     if name == "auto":
@@ -64,10 +95,9 @@ def dropped_table(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def summary(frames: int, fps: float, compute_seconds: float) -> str:
-    """Return one line with the length, speed and memory of a finished run."""
+def summary(frames: int, fps: float, compute_seconds: float, memory: float | None) -> str:
+    """Return one line with the length, speed and memory of a finished run. memory: its peak in MB, if it is known."""
     seconds = frames / fps
-    memory = peak_memory_mb()
     return (
         f"{frames} frames, {seconds:.2f} s at {fps:g} fps; computed in {compute_seconds:.1f} s, "
         f"{compute_seconds / seconds:.2f} s per second of video"

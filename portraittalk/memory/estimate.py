@@ -7,7 +7,6 @@ tensors are counted. This takes a few seconds, for any network width, size, wind
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,15 +81,3 @@ def estimate(
         return weight_bytes(*(networks.get(name) for name in names)) if offload else weights
 
     return Estimate(weights, {stage: resident(stage) + peak + outside for stage, peak in tensors.items()}, outside)
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Return the bytes currently available on the device, or None if the system does not report them."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    # What is swapped out makes room, so a run that does not fit into both cannot be held at all.
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("MemAvailable", "SwapFree")))

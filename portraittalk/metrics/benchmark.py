@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import MediaError, PortraitTalkError
-from ..media.source import PICTURES, VIDEOS
+from ..media.source import PICTURES, SOUNDS, VIDEOS
 from ..output_files import check_outputs, make_folder, write_text
 from ..progress import Progress, ProgressCallback, ignore_progress
 from .evaluate import Evaluation, Subject, replayed
@@ -24,7 +24,6 @@ from .report import page
 log = logging.getLogger(__name__)
 
 VIDEO_FOLDER = "videos"
-SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus")
 
 
 @dataclass(frozen=True)

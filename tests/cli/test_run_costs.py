@@ -21,8 +21,10 @@ def test_nothing_is_said_without_a_former_run_and_the_median_with_some(tmp_path)
     assert expected.cost.frame == 0.12 and expected.runs == 3 and not expected.rough
     assert expected.seconds(100) == pytest.approx(14) and expected.disk(100) == 1e6
     assert "100 frames of 640x480: about 14 s, 0.9 GB of memory and 1.0 MB" in summed_up(100, (480, 640), expected)
-    for other in ({"threads": 1}, {"steps": 4}, {"model": "echomimic"}, {"device": "cuda"}, {"processes": 2}):
+    for other in ({"threads": 1}, {"steps": 4}, {"model": "echomimic"}, {"device": "cuda"}):
         assert costs.expected(replace(WORK, **other)) is None, other
+    crowded = costs.expected(replace(WORK, processes=2))
+    assert crowded.rough and crowded.cost == expected.cost
 
 
 def test_other_sizes_give_a_figure_that_is_called_rough(tmp_path):
@@ -32,7 +34,9 @@ def test_other_sizes_give_a_figure_that_is_called_rough(tmp_path):
     larger, smaller = (costs.expected(replace(WORK, pixels=WORK.pixels * 4 // n)) for n in (1, 8))
     assert larger.rough and larger.cost.frame == pytest.approx(0.4) and larger.cost.size == pytest.approx(40_000)
     assert smaller.rough and smaller.cost.frame == 0.1  # at most what the larger picture cost
-    assert summed_up(100, (1, 1), larger) == "100 frames of 1x1: roughly 48 s, judging by pictures of another size"
+    assert (
+        summed_up(100, (1, 1), larger) == "100 frames of 1x1: roughly 48 s, judging by runs that are not quite like it"
+    )
     assert not costs.expected(replace(WORK, pixels=WORK.pixels + 1000)).rough
 
 

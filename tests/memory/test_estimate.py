@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from portraittalk.cli import machine
 from portraittalk.errors import SettingsError
 from portraittalk.media.audio import Audio
-from portraittalk.memory.estimate import free_memory
+from portraittalk.memory.free import free_memory
 from portraittalk.memory.ledger import Ledger
 from portraittalk.memory.offload import STAGES, Offload
 from portraittalk.models.animate_net import Conditions
