@@ -11,7 +11,8 @@ from ..portraittalk.errors import SettingsError
 from ..portraittalk.media.audio import frame_count
 from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.motion.transform import fit_to_speech
-from ..portraittalk.pipelines.base import Output
+from ..portraittalk.pipelines.base import FROM_THE_START, Output
+from ..portraittalk.pipelines.unfinished import digest
 from ..portraittalk.sampling.settings import check_fps, check_settings, usual_settings
 from ..portraittalk.types import Identity, SamplingSettings, Scales, image_size
 from . import convert, widgets
@@ -33,6 +34,7 @@ NO_FRAMES = (
     f" set output to '{FRAMES}'."
 )
 FRAMES_SLOT = 0  # position of the output
+LONG = 250  # frames of a video file from which on an interrupted run can be taken up: shorter ones are soon made again
 DEFAULTS = SamplingSettings()
 SEARCH_ALIASES = [
     "talking head", "talking photo", "talking face", "lip sync", "animate portrait", "avatar", "portrait talk",
@@ -214,11 +216,19 @@ class AnimateNetSampler(io.ComfyNode):
         else:
             track = fit_to_speech(motion, len(speech), speech.fps)
         with text.with_warnings():
-            chunks = pipeline.animate(identity, speech, style.style, track, settings, shape, progress)
+            unfinished, checkpoint = None, FROM_THE_START
+            if not kept and count >= LONG:
+                key = digest(model.digest, identity, speech, style.style, track, settings, shape)
+                unfinished = files.unfinished_run(key)
+            if unfinished is not None:
+                checkpoint = unfinished.take_up()
+            if checkpoint.start:
+                text.add(f"takes up an interrupted run after {checkpoint.start} frames")
+            chunks = pipeline.animate(identity, speech, style.style, track, settings, shape, progress, checkpoint)
             data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
             collector = convert.FrameCollector(len(speech), models.output_device())
             if mode == VIDEO:
-                video = files.write_temp_video(collector.passing(chunks) if kept else chunks, sound, fps)
+                video = files.write_temp_video(collector.passing(chunks) if kept else chunks, sound, fps, unfinished)
                 frames = collector.frames() if kept else block_output(NO_FRAMES)
                 return io.NodeOutput(frames, video, fps, data)
             frames = collector.collect(chunks)

@@ -1,8 +1,9 @@
 """File access in ComfyUI's input, output and temp folders. Names come from workflows and are treated as untrusted."""
 
+import logging
 import secrets
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,13 @@ from torch import Tensor
 
 from ...portraittalk.errors import MediaError, OutputError
 from ...portraittalk.media.audio import Audio
-from ...portraittalk.media.video import write_video
+from ...portraittalk.media.video import QUALITY, write_video
 from ...portraittalk.output_files import check_file, explained, make_folder, temporary_folder
+from ...portraittalk.pipelines.unfinished import Unfinished
+
+UNFINISHED = ("portraittalk", "unfinished")  # in ComfyUI's user folder: its temp folder is emptied when it starts
+KEPT_RUNS = 3  # interrupted runs that are kept, beside the running one
+logger = logging.getLogger(__name__)
 
 
 def list_input_files(*kinds: str) -> list[str]:
@@ -118,11 +124,44 @@ def temp_path(prefix: str, suffix: str) -> Path:
     return _temp_directory() / f"{prefix}_{secrets.token_hex(8)}{suffix}"
 
 
-def write_temp_video(chunks: Iterable[Tensor], sound: Audio, fps: float) -> InputImpl.VideoFromFile:
-    """Write frames (n, 3, H, W) and sound to a video in the temp folder, chunk by chunk, and return it as a VIDEO."""
+def write_temp_video(
+    chunks: Iterable[Tensor], sound: Audio, fps: float, unfinished: Unfinished | None = None
+) -> InputImpl.VideoFromFile:
+    """Write frames (n, 3, H, W) and sound to a video in the temp folder, chunk by chunk, and return it as a VIDEO.
+
+    unfinished: of the run that makes the frames; it is removed when the video is there.
+    """
     path = temp_path("PortraitTalk", ".mp4")
-    write_video(chunks, path, fps, sound, kind="mp4")
+    pieces = None if unfinished is None else unfinished.pieces
+    write_video(chunks, path, fps, sound, kind="mp4", quality=QUALITY, pieces=pieces)
+    if unfinished is not None:
+        unfinished.remove()
     return InputImpl.VideoFromFile(str(path))
+
+
+def unfinished_run(key: str) -> Unfinished | None:
+    """Return what an interrupted run has left that had this digest of its inputs, or the place for a new one.
+
+    Of other runs, the last ``KEPT_RUNS`` stay. None if nothing can be written there, which is logged.
+    """
+    place = Path(folder_paths.get_user_directory(), *UNFINISHED)
+    try:
+        make_folder(place)
+    except OutputError as error:
+        logger.warning("What is finished is not kept if this run is interrupted: %s", error)
+        return None
+    others = sorted((path for path in place.iterdir() if path.is_dir() and path.name != key), key=_changed)
+    for path in others[:-KEPT_RUNS]:
+        with suppress(OSError, OutputError):  # somebody's own files
+            Unfinished(path).remove()
+    return Unfinished(place / key, QUALITY)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def temp_folder() -> AbstractContextManager[Path]:

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...portraittalk.errors import WeightsError
 from ...portraittalk.metrics.metric_nets import FOLDER as METRICS
+from ...portraittalk.pipelines.unfinished import digest
 from ...portraittalk.types import SamplingSettings
 from ...portraittalk.weights.catalogue import PICKLED, PUBLIC, catalogue
 from ...portraittalk.weights.files import BUILT_IN, find_weights
@@ -54,6 +55,11 @@ class LoadedModel:
         needed = frames * self.model.config.crop_size**2 * _BYTES_PER_PIXEL if working is None else working
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
         return self.model
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of the networks. Takes seconds for models of public weights, once."""
+        return digest(*self.model.signature())
 
     def working_memory(
         self, frames: int, settings: SamplingSettings, picture: tuple[int, int], references: int

@@ -78,6 +78,7 @@ class HostProgress:
         self._bar = comfy.utils.ProgressBar(1)
         self._text = text
         self._stage, self._began, self._shown = "", 0.0, 0.0
+        self._before = 0  # steps of the stage that were done when it began, by an interrupted run
 
     def __call__(self, progress: Progress) -> None:
         check_cancelled()
@@ -88,12 +89,12 @@ class HostProgress:
 
     def _show_time_left(self, text: NodeText, progress: Progress, now: float) -> None:
         if progress.stage != self._stage:
-            self._stage, self._began = progress.stage, now
+            self._stage, self._began, self._before = progress.stage, now, progress.done
         if progress.done >= progress.total:
             text.show()
-        elif now - self._began > FIRST_ESTIMATE and now - self._shown > REFRESH and progress.done:
+        elif now - self._began > FIRST_ESTIMATE and now - self._shown > REFRESH and progress.done > self._before:
             self._shown = now
-            left = (now - self._began) / progress.done * (progress.total - progress.done)
+            left = (now - self._began) / (progress.done - self._before) * (progress.total - progress.done)
             text.show(f"{progress.stage}: about {duration(left)} left")
 
 

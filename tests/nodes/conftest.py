@@ -47,10 +47,10 @@ def run(nodes, folders):
 
 @pytest.fixture
 def folders(comfyui_in_process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Empty input, output and temp folders of ComfyUI, and folders of models of ours and of IP-Adapters."""
+    """Empty input, output, temp and user folders of ComfyUI, and folders of models of ours and of IP-Adapters."""
     import folder_paths
 
-    made = {name: tmp_path / name for name in ("input", "output", "temp", "models", "ipadapter")}
+    made = {name: tmp_path / name for name in ("input", "output", "temp", "user", "models", "ipadapter")}
     for name, folder in made.items():
         folder.mkdir()
         if name not in ("models", "ipadapter"):

@@ -148,6 +148,33 @@ def test_the_time_left_is_shown_below_and_goes_at_the_end(host, library, text, s
     assert [host.progress.duration(seconds) for seconds in (0.2, 89, 200, 9000)] == ["1 s", "89 s", "3 min", "2.5 h"]
 
 
+def test_the_time_left_does_not_count_what_an_interrupted_run_has_done(host, library, text, shown_text, monkeypatch):
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr(host.progress.time, "monotonic", lambda: next(clock))
+    progress = host.progress.HostProgress(text)
+    for done in (20, 30):
+        progress(library("progress").Progress("animate", done, 40))
+    assert shown_text == ["animate: about 10 s left"]
+
+
+def test_of_interrupted_runs_the_last_ones_are_kept(host, folders):
+    place = folders["user"] / "portraittalk" / "unfinished"
+    for number in range(6):
+        run = host.files.unfinished_run(f"run {number}")
+        run.take_up()
+        os.utime(run.folder, (number, number))
+    assert sorted(path.name for path in place.iterdir()) == [f"run {k}" for k in range(2, 6)]
+    host.files.unfinished_run("run 2")  # the running one does not count
+    assert len(list(place.iterdir())) == 4
+    (place / "run 2" / "mine.txt").touch()
+    os.utime(place / "run 2", (2, 2))
+    host.files.unfinished_run("run 6").take_up()
+    assert sorted(path.name for path in place.iterdir()) == [f"run {k}" for k in range(2, 7)]
+    (folders["user"] / "portraittalk").rename(folders["user"] / "other")
+    (folders["user"] / "portraittalk").touch()
+    assert host.files.unfinished_run("run 7") is None  # a run does without it
+
+
 def test_the_workflow_is_left_out_where_the_user_says_so(host, monkeypatch):
     from comfy.cli_args import args
 

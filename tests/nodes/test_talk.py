@@ -1,6 +1,7 @@
 """From identity to frames: the nodes together, on real networks with random weights."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -23,15 +24,24 @@ def sample(run, model, identity, speech, motion):
 
 
 @pytest.fixture
-def connected(nodes, monkeypatch, shown_text):
-    """A workflow in which another node takes the sampler's frames."""
+def in_workflow(nodes, monkeypatch, shown_text):
+    """in_workflow(prompt): the sampler is the node 5 of a workflow."""
     from comfy_api.latest import io
 
     sampler = nodes["PortraitTalkAnimateNetSampler"]
-    prompt = {"9": {"inputs": {"images": ["5", 0], "fps": ["5", 2]}}}
-    hidden = {"hidden_inputs": {io.Hidden.unique_id: "5", io.Hidden.prompt: prompt}}
-    clone = sampler.PREPARE_CLASS_CLONE(hidden)
-    monkeypatch.setattr(sampler, "PREPARE_CLASS_CLONE", lambda _: clone)
+
+    def place(prompt):
+        hidden = {"hidden_inputs": {io.Hidden.unique_id: "5", io.Hidden.prompt: prompt}}
+        clone = sampler.PREPARE_CLASS_CLONE(hidden)
+        monkeypatch.setattr(sampler, "PREPARE_CLASS_CLONE", lambda _: clone)
+
+    return place
+
+
+@pytest.fixture
+def connected(in_workflow):
+    """A workflow in which another node takes the sampler's frames."""
+    in_workflow({"9": {"inputs": {"images": ["5", 0], "fps": ["5", 2]}}})
 
 
 def test_frames_fps_and_sound(sample, speech, portrait):
@@ -92,6 +102,53 @@ def test_a_video_file_keeps_frames_for_a_node_that_takes_them(sample, connected,
     height, width = whole.shape[1:3]
     assert f"13 frames of {width}x{height}, 0.52 s\n{12e-6 * 13 * height * width:.0f} MB of frames" in shown_text
     assert len(video.get_components().images) == len(whole)
+
+
+@pytest.fixture
+def long_run(library, nodes, monkeypatch):
+    """Runs of any length can be taken up, after every fourth frame."""
+    monkeypatch.setattr(sys.modules[nodes["PortraitTalkAnimateNetSampler"].__module__], "LONG", 1)
+    monkeypatch.setattr(library("pipelines.unfinished"), "PIECE_FRAMES", 4)
+
+
+def shown_frames(video):
+    return video.get_components().images
+
+
+def test_a_cancelled_run_is_taken_up_by_the_same_inputs(
+    sample, folders, long_run, cancel_after, shown_text, in_workflow
+):
+    import comfy.model_management as management
+
+    output = {"output": "video file"}
+    in_workflow({"9": {"inputs": {"video": ["5", 1]}}})
+    whole = shown_frames(sample(output=output)[1])
+    kept = folders["user"] / "portraittalk" / "unfinished"
+    assert not list(kept.iterdir())
+    cancel_after(2)
+    with pytest.raises(management.InterruptProcessingException):
+        sample(output=output)
+    (run,) = kept.iterdir()
+    finished = {path.name: path.stat().st_mtime_ns for path in run.glob("*.mp4")}
+    assert finished and not [path for path in folders["temp"].iterdir() if path.suffix == ".part"]
+    cancel_after(10**6)
+    shown_text.clear()
+    _, video, _, _ = sample(output=output, seed=2)  # another run leaves it alone
+    assert not any("takes up" in text for text in shown_text)
+    assert {path.name: path.stat().st_mtime_ns for path in run.glob("*.mp4")} == finished
+    _, video, _, _ = sample(output=output)
+    assert any(f"takes up an interrupted run after {4 * len(finished)} frames" in text for text in shown_text)
+    assert torch.equal(shown_frames(video), whole) and not list(kept.iterdir())
+    assert video.get_components().audio["waveform"].any()
+
+
+def test_short_runs_and_kept_frames_leave_nothing_in_the_user_folder(sample, folders, cancel_after):
+    import comfy.model_management as management
+
+    cancel_after(2)
+    with pytest.raises(management.InterruptProcessingException):
+        sample(output={"output": "video file"})
+    assert not list(folders["user"].iterdir())
 
 
 def test_frames_that_do_not_fit_into_memory_are_refused_before_the_work(sample, library, host, monkeypatch, connected):

@@ -60,14 +60,15 @@ class Run:
 
 
 class ComfyServer:
-    """Starts ComfyUI on a free port with an empty base directory below ``folder``; ``stop`` ends it."""
+    """Starts ComfyUI on a free port with a base directory ``folder``; ``stop`` ends it, ``kill`` as a crash does."""
 
     def __init__(self, comfyui: Path, pack: Path, folder: Path) -> None:
         self.base = folder
         self.log_path = folder / "server.log"
         for name in ("custom_nodes", "input", "output", "temp", "models/portraittalk", "user/default"):
-            (folder / name).mkdir(parents=True)
-        (folder / "custom_nodes" / PACK).symlink_to(pack, target_is_directory=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        if not (folder / "custom_nodes" / PACK).exists():
+            (folder / "custom_nodes" / PACK).symlink_to(pack, target_is_directory=True)
         # Else the first visit of the front end opens a dialog over the canvas.
         (folder / "user/default/comfy.settings.json").write_text('{"Comfy.TutorialCompleted": true}')
         self.address = f"127.0.0.1:{_free_port()}"
@@ -159,6 +160,10 @@ class ComfyServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
     def _queue(self, prompt: dict[str, Any], client: str) -> str:
         try:
