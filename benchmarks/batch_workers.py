@@ -1,0 +1,56 @@
+"""What processes and threads a batch should have: seconds by the clock and of the processors, for some combinations.
+
+python benchmarks/batch_workers.py                    # 1x1, 1x2 and 2x1 processes x threads, the demo, 4 jobs of 4 s
+python benchmarks/batch_workers.py --jobs 8 --places 4x1 2x2 1x4
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+DEMO = Path(__file__).resolve().parents[1] / "portraittalk" / "assets" / "demo"
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--places", nargs="+", default=["1x1", "1x2", "2x1"], help="processes x threads")
+parser.add_argument("--jobs", type=int, default=4)
+parser.add_argument("--seconds", type=float, default=4.0, help="of speech in each job")
+parser.add_argument("--repeat", type=int, default=2)
+
+
+def measure(place: str, jobs: int, seconds: float) -> tuple[float, float, float]:
+    """Return clock and processor seconds, and the share of the processors that other programs used meanwhile."""
+    workers, threads = place.split("x")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        portrait, speech = str(DEMO / "portrait.jpg"), str(DEMO / "speech.wav")
+        lines = [{"portrait": portrait, "audio": speech, "seed": k, "out": f"{k}.mp4"} for k in range(jobs)]
+        (folder / "jobs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        line = ["batch", str(folder / "jobs.jsonl"), "--out", str(folder / "out"), "--preview", str(seconds)]
+        line += ["--workers", workers, "--threads", threads]
+        before, began, others = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), busy()
+        environment = {**os.environ, "PORTRAITTALK_CACHE": ""}
+        environment.pop("OMP_NUM_THREADS", None)
+        subprocess.run([sys.executable, "-m", "portraittalk", *line], check=True, capture_output=True, env=environment)
+        clock, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        return clock, spent, (busy() - others - spent) / (clock * (os.cpu_count() or 1))
+
+
+def busy() -> float:
+    """Return the seconds that all processors have worked since the system began."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+arguments = parser.parse_args()
+print("| processes x threads | clock, s | processor, s | used by others |\n|---|---|---|---|")
+for _ in range(arguments.repeat):
+    for place in arguments.places:
+        clock, spent, others = measure(place, arguments.jobs, arguments.seconds)
+        print(f"| {place} | {clock:.1f} | {spent:.1f} | {max(others, 0):.0%} |", flush=True)
