@@ -3,6 +3,7 @@
 #   make check        run linters, type checker and the quick tests; do this before every commit
 #   make test         run linters, type checker and all tests, including those in a real ComfyUI
 #   make test-oldest  run the library's tests with the oldest supported versions of its dependencies
+#   make audit        list the licences of all dependencies, and look up known vulnerabilities
 #   make serve        start a ComfyUI with this pack at http://127.0.0.1:8188
 #   make clean        remove everything the targets created
 # On Linux, pip installs PyTorch with CUDA; set PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds> to save gigabytes.
@@ -40,7 +41,7 @@ LONG_TESTS := cli pipelines memory/test_estimate.py models/test_sd15_parity.py m
 	$(patsubst %,metrics/test_%.py,benchmark evaluate prompt_check selftest) \
 	$(patsubst %,training/test_%.py,animate distil faces prepare run_config stages text torchrun tracks)
 
-.PHONY: demo venv check test lint comfyui serve test-quick test-library test-comfyui test-oldest clean
+.PHONY: demo venv check test lint comfyui serve test-quick test-library test-comfyui test-oldest audit clean
 
 demo: $(CLI_READY)
 	@mkdir -p output
@@ -109,5 +110,10 @@ test-comfyui: $(COMFYUI_READY)
 	COMFYUI_PATH=$(COMFYUI_SOURCE)/ComfyUI $(COMFYUI)/bin/python -m pytest -q -m 'not slow' tests/nodes tests/comfyui \
 		tests/media/test_torchaudio.py
 
+# CI sets AUDIT_OPTIONS=--required; elsewhere a missing network is only said.
+audit: $(TEST_READY)
+	$(CLI)/bin/python scripts/licences.py --out licences.tsv
+	$(CLI)/bin/python scripts/audit.py --python $(CLI)/bin/python $(AUDIT_OPTIONS)
+
 clean:
-	rm -rf $(CLI) $(COMFYUI) $(OLDEST) .cache output .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(CLI) $(COMFYUI) $(OLDEST) .cache output .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info licences.tsv
