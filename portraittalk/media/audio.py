@@ -158,7 +158,7 @@ def _full_scale(waveform: Tensor) -> Tensor:
 
 def _without_integer_scale(audio: Audio, name: str) -> Audio:
     """Return the audio at full scale -1..1 where floating-point samples have the scale of integers, with a warning."""
-    peak = float(audio.waveform.abs().max())
+    peak = _peak(audio.waveform)
     if peak <= INTEGER_PEAK:
         return audio
     scale = next((scale for scale in INTEGER_SCALES if peak <= scale), peak)
@@ -171,11 +171,17 @@ def _checked(audio: Audio, name: str) -> Audio:
     return _without_integer_scale(audio, name)
 
 
+def _peak(waveform: Tensor) -> float:
+    """Return the largest absolute sample, NaN if there is one, without a copy: sound may be hours long."""
+    low, high = (float(value) for value in torch.aminmax(waveform))
+    return math.nan if math.isnan(low) or math.isnan(high) else max(-low, high)
+
+
 def _check_usable(audio: Audio, name: str) -> None:
     if audio.waveform.numel() == 0:
         raise MediaError(f"{name} is empty: give sound of at least {SHORTEST_SECONDS} s.")
     check_sample_rate(audio.sample_rate, name)
     if audio.seconds < SHORTEST_SECONDS:
         raise MediaError(f"{name} is only {audio.seconds:.3f} s long: at least {SHORTEST_SECONDS} s are needed.")
-    if not torch.isfinite(audio.waveform).all():
+    if not math.isfinite(_peak(audio.waveform)):
         raise MediaError(f"{name} contains NaN or infinity: export it again.")

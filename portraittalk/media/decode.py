@@ -24,16 +24,42 @@ STEADY_SECONDS = 0.002
 RAW_STREAMS = frozenset(("aac", "ac3", "dts", "eac3", "mp3"))
 # Decoded and discarded before the start, because mp3, aac and opus depend on preceding packets.
 PREROLL_SECONDS = 1.0
+BLOCKS_AT_ONCE = 512  # of about a thousand samples each
 SURROUND = (6, 8)  # channels of 5.1 and 7.1, where the third is the centre
 
 
 @dataclass
 class _Run:
-    """Blocks (C, n) of one sample rate and number of channels. first: timeline position at that rate, in samples."""
+    """Blocks (C, n) of one sample rate and number of channels. first: timeline position at that rate, in samples.
+
+    Small blocks are joined to larger ones, whose memory goes back to the system as soon as they are released.
+    """
 
     first: int
     rate: int
     blocks: list[Tensor] = field(default_factory=list)
+    _small: list[Tensor] = field(default_factory=list)
+
+    def add(self, block: Tensor) -> None:
+        self._small.append(block)
+        if len(self._small) == BLOCKS_AT_ONCE:
+            self.blocks.append(torch.cat(self._small, dim=1))
+            self._small = []
+
+    @property
+    def empty(self) -> bool:
+        return not self.blocks and not self._small
+
+    def taken(self) -> Tensor:
+        """Return all samples (C, T), and release the blocks one by one meanwhile: long sound is not there twice."""
+        blocks, self.blocks, self._small = [*self.blocks, *self._small], [], []
+        whole = blocks[0].new_empty(blocks[0].shape[0], sum(block.shape[1] for block in blocks))
+        end = whole.shape[1]
+        while blocks:
+            block = blocks.pop()
+            whole[:, end - block.shape[1] : end] = block
+            end -= block.shape[1]
+        return whole
 
 
 class Reading:
@@ -62,7 +88,7 @@ class Reading:
     @property
     def empty(self) -> bool:
         """Whether no sample lies in the range."""
-        return not any(run.blocks for run in self._runs)
+        return all(run.empty for run in self._runs)
 
     def add(self, begin: float, block: Tensor, rate: int) -> bool:
         """Add a block (C, n) that plays at ``begin`` seconds; return False once the end of the range is reached."""
@@ -86,11 +112,11 @@ class Reading:
         return self._position < end
 
     def waveform(self) -> Tensor:
-        """Return everything that was added (C, T), at ``rate``."""
-        runs = [run for run in self._runs if run.blocks]
+        """Return everything that was added (C, T), at ``rate``; it can be taken once."""
+        runs = [run for run in self._runs if not run.empty]
         if len(runs) == 1:
-            return torch.cat(runs[0].blocks, dim=1)
-        rate, parts = self.rate, [torch.cat(run.blocks, dim=1) for run in runs]
+            return runs[0].taken()
+        rate, parts = self.rate, [run.taken() for run in runs]
         channels = max(part.shape[0] for part in parts)
         # Placed by position, so that the rounding of each change does not add up.
         begins = [round(run.first * rate / run.rate) for run in runs]
@@ -113,7 +139,7 @@ class Reading:
         self._runs.append(_Run(self._position, rate))
 
     def _append(self, block: Tensor) -> None:
-        self._runs[-1].blocks.append(block)
+        self._runs[-1].add(block)
         self._position += block.shape[1]
 
 

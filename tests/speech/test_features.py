@@ -16,6 +16,8 @@ from portraittalk.speech.features import (
     band_levels,
     encode_speech,
     level_gain,
+    patch_starts,
+    patches,
 )
 from portraittalk.speech.mel import mel_chunks
 
@@ -101,6 +103,19 @@ def test_at_rate_is_what_encoding_at_that_rate_gives(speech_sound, fps):
     found = at_rate(encode_speech(speech_sound, fps, CONFIG), 25, CONFIG)
     assert len(found) == len(expected)
     assert torch.allclose(found.features, expected.features, atol=1e-6)
+
+
+@pytest.mark.parametrize("fps", [25.0, 24.0])
+def test_patches_that_follow_evenly_share_their_memory(fps):
+    mel, count = torch.randn(100, 80), round(fps)
+    made = patches(mel, count, fps, CONFIG)
+    starts = patch_starts(count, fps, CONFIG)
+    for number, first in enumerate(starts.tolist()):
+        inside = range(max(first, 0), min(first + CONFIG.steps, 100))
+        assert torch.equal(made[number, inside.start - first : inside.stop - first], mel[inside.start : inside.stop])
+        assert (made[number, : inside.start - first] == SILENCE).all()
+        assert (made[number, inside.stop - first :] == SILENCE).all()
+    assert (made.untyped_storage().nbytes() < made.nbytes / 3) == (fps == 25.0)
 
 
 def test_long_sound_is_taken_in_pieces():
