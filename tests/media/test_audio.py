@@ -16,6 +16,7 @@ from torch import Tensor
 
 from portraittalk.errors import MediaError, SettingsError
 from portraittalk.media.audio import Audio, audio_from_waveform, frame_count, read_audio
+from portraittalk.media.decode import Reading
 
 FORMATS = [
     ("a.wav", "pcm_s16le", 48000),
@@ -317,3 +318,11 @@ def test_a_preview_too_short_to_be_heard_is_named(encode) -> None:
         with pytest.raises(SettingsError, match=r"duration, in seconds, must be a finite number of at least 0\.04"):
             read_audio(path, duration=seconds)
     assert read_audio(path, duration=0.04).samples == 0.04 * 48000
+
+
+def test_many_small_blocks_are_joined_in_their_order():
+    sound = torch.randn(2, 2600)
+    reading = Reading(0.0, None)
+    for begin in range(0, 2600, 2):  # joined twice on the way, and some left
+        assert reading.add(begin / 16000, sound[:, begin : begin + 2], 16000)
+    assert not reading.empty and torch.equal(reading.waveform(), sound)
