@@ -1,16 +1,16 @@
 """The node that converts published weights files into a PortraitTalk model and loads it."""
 
 from pathlib import Path
-from typing import Any
 
 from comfy_api.latest import io
 
 from ..portraittalk.errors import WeightsError
 from ..portraittalk.output_files import make_folder
 from ..portraittalk.weights.catalogue import PUBLIC, PublicFile, PublicModel, catalogue, shown_size
+from ..portraittalk.weights.download import download
 from ..portraittalk.weights.public import convert, converted_name, layout_named
 from .host import files, models
-from .host.progress import NodeText
+from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, ModelSocket
 
 NONE = "none"
@@ -26,7 +26,8 @@ class PublicModelLoader(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Builds a model from published weights. The first run converts them into one file in "
-                f"models/{models.MODEL_FOLDER} (a minute or two, up to 5 GB); later runs load that file."
+                f"models/{models.MODEL_FOLDER} (a minute or two, up to 5 GB); later runs load that file. Missing "
+                "weights are downloaded on request."
             ),
             search_aliases=["echomimic", "liveportrait", "aniportrait", "animatediff", "public weights", "download"],
             inputs=[
@@ -39,6 +40,16 @@ class PublicModelLoader(io.ComfyNode):
                     tooltip="; ".join(f"'{model.name}': {model.purpose}" for model in animating_models().values())
                     + ".",
                 ),
+                io.Boolean.Input(
+                    "download_missing",
+                    default=False,
+                    optional=True,
+                    tooltip=(
+                        "Download the files of the model that are missing from huggingface.co when the workflow runs, "
+                        "under the licences that the tooltips of the files name. An interrupted download is resumed, "
+                        "and every file is checked. Off: nothing is downloaded, and missing files are listed."
+                    ),
+                ),
             ],
             outputs=[
                 ModelSocket.Output(
@@ -48,24 +59,34 @@ class PublicModelLoader(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
         )
 
-    @classmethod
-    def validate_inputs(cls, **inputs: Any) -> bool | str:
-        # With **inputs, ComfyUI skips its own check of combo values, so this node can report missing files itself.
-        return _input_error(inputs["model"]) or True
+    # There is no validate_inputs: ComfyUI would mark every input of the node if one file is missing.
 
     @classmethod
-    def fingerprint_inputs(cls, model: dict[str, str]) -> str:
-        return "|".join([model["model"], *(files.fingerprint(path) for path in _paths(model).values())])
+    def fingerprint_inputs(cls, model: dict[str, str], download_missing: bool = False) -> str:
+        there = models.list_public_files()
+        names = [name for role, name in model.items() if role != "model" and name != NONE]
+        marks = (files.fingerprint(models.public_path(name)) if name in there else f"{name} missing" for name in names)
+        return "|".join([model["model"], *marks])
 
     @classmethod
-    def execute(cls, model: dict[str, str]) -> io.NodeOutput:
-        error = _input_error(model)
-        if error:
-            raise WeightsError(error)
-        public, paths = animating_models()[model["model"]], _paths(model)
+    def execute(cls, model: dict[str, str], download_missing: bool = False) -> io.NodeOutput:
+        text = NodeText(cls)
+        public, missing = _missing(model)
+        if missing and not download_missing:
+            wanted = ", ".join(file.wanted_in(models.model_folders()[0]) for file in missing)
+            raise WeightsError(
+                f"Files are missing for {public.name}: switch download_missing on, or download {wanted}, or choose "
+                "other files."
+            )
+        for file in missing:
+            text.add(f"{file.name}: {shown_size(file.megabytes)} from {file.repo}, licence {file.licence}")
+            if not file.commercial:
+                text.warn(f"The licence of {file.name} forbids commercial use.")
+            download(file, models.model_folders()[0], progress=HostProgress(text))
+        paths = _paths(model)
         out = models.model_folders()[0] / converted_name(public.name, paths)
         if not out.is_file():
-            NodeText(cls).warn(f"Converting the files into {out.name}, once; this takes a minute or two.")
+            text.warn(f"Converting the files into {out.name}, once; this takes a minute or two.")
             make_folder(out.parent)
             convert(layout_named(public.layout), paths, out)
         return io.NodeOutput(models.load(out))
@@ -87,12 +108,15 @@ def _paths(chosen: dict[str, str]) -> dict[str, Path]:
     return {role: models.public_path(name) for role, name in chosen.items() if role != "model" and name != NONE}
 
 
-def _input_error(chosen: dict[str, str]) -> str | None:
-    """Return the error message for the model and file names of a workflow, or None if they are valid."""
+def _missing(chosen: dict[str, str]) -> tuple[PublicModel, list[PublicFile]]:
+    """Return the chosen model and those of its files that are missing.
+
+    Raises WeightsError for a name that is unknown or belongs to another model.
+    """
     available, known = models.list_public_files(), catalogue()
     model = animating_models().get(chosen["model"])
     if model is None:
-        return f"There is no model '{chosen['model']}' among the public models: choose one from the list."
+        raise WeightsError(f"There is no model '{chosen['model']}' among the public models: choose one from the list.")
     missing = [file for file in model.beside if file.found(models.model_folders()) is None]
     for role, default in model.files.items():
         name = chosen.get(role, "")
@@ -100,26 +124,27 @@ def _input_error(chosen: dict[str, str]) -> str | None:
             continue
         file = known.files.get(name)
         if file is not None and model.name not in known.used_by(file):
-            return f"{name} does not belong to {model.name}: choose {default.name} for {role}."
+            raise WeightsError(f"{name} does not belong to {model.name}: choose {default.name} for {role}.")
         if name not in available:
             if file is None:
-                return f"There is no file '{name}' in models/{models.MODEL_FOLDER}/{PUBLIC}; choose one from the list."
+                raise WeightsError(
+                    f"There is no file '{name}' in models/{models.MODEL_FOLDER}/{PUBLIC}; choose one from the list."
+                )
             missing.append(file)
-    if not missing:
-        return None
-    wanted = ", ".join(file.wanted_in(models.model_folders()[0]) for file in missing)
-    return f"Files are missing for {model.name}: download {wanted}, or choose other files."
+    return model, missing
 
 
 def _file_input(role: str, file: PublicFile) -> io.Input:
     optional = role == OPTIONAL
+    # The published file can be chosen before it is there: it may be downloaded.
+    offered = dict.fromkeys([*([NONE] if optional else []), file.name, *models.list_public_files()])
     return io.Combo.Input(
         role,
-        options=[*([NONE] if optional else []), *models.list_public_files()],
+        options=list(offered),
         default=file.name,
         tooltip=(
             f"{file.purpose[:1].upper()}{file.purpose[1:]}: {file.name} ({shown_size(file.megabytes)}, {file.licence}) "
-            f"from {file.url}. Put it into models/{models.MODEL_FOLDER}/{PUBLIC}."
+            f"from {file.url}, in models/{models.MODEL_FOLDER}/{PUBLIC}."
             + (f" Optional: choose '{NONE}' to leave it out." if optional else "")
         ),
     )

@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import WeightsError
 from ..output_files import explained, make_folder, write_text
+from ..progress import Progress, ProgressCallback, ignore_progress
 from .catalogue import PublicFile, is_complete, shown_size
 
 RECEIPTS = "received.json"
@@ -21,12 +22,15 @@ HOW_TO = 'pip install "huggingface_hub>=0.26"'
 CHUNK = 1 << 24  # bytes hashed at a time
 
 
-def download(file: PublicFile, folder: Path, endpoint: str | None = None) -> Path:
+def download(
+    file: PublicFile, folder: Path, endpoint: str | None = None, progress: ProgressCallback = ignore_progress
+) -> Path:
     """Return the path of the file in a models folder; download it if it is missing or broken.
 
-    endpoint: URL of a mirror of the hub. The SHA-256 is checked against the catalogue's, or else the one announced by
-    the hub, and a file with another hash is deleted. Size, hash and revision are recorded in ``received.json`` next to
-    the file. A partial download is kept and resumed by the next call. Of two processes, one waits for the other.
+    endpoint: URL of a mirror of the hub. progress: gets the bytes of the file that are there; what it raises ends the
+    download. The SHA-256 is checked against the catalogue's, or else the one announced by the hub, and a file with
+    another hash is deleted. Size, hash and revision are recorded in ``received.json`` next to the file. A partial
+    download is kept and resumed by the next call. Of two processes, one waits for the other.
     Raises WeightsError if ``huggingface_hub`` is not installed, the connection fails, the disk is full or the hash is
     wrong; OutputError if the folder cannot be written.
     """
@@ -42,7 +46,7 @@ def download(file: PublicFile, folder: Path, endpoint: str | None = None) -> Pat
     unfinished = file.place(folder).parent / UNFINISHED
     make_folder(unfinished)
     with _alone_in(unfinished):
-        return _complete(file, folder) or _fetch(file, file.place(folder), unfinished, endpoint)
+        return _complete(file, folder) or _fetch(file, file.place(folder), unfinished, endpoint, progress)
 
 
 def _complete(file: PublicFile, folder: Path) -> Path | None:
@@ -50,11 +54,12 @@ def _complete(file: PublicFile, folder: Path) -> Path | None:
     return path if path is not None and is_complete(path) else None
 
 
-def _fetch(file: PublicFile, place: Path, unfinished: Path, endpoint: str | None) -> Path:
+def _fetch(file: PublicFile, place: Path, unfinished: Path, endpoint: str | None, progress: ProgressCallback) -> Path:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, not re-exported
 
+    stage = f"download {file.name}"
     try:
         metadata = get_hf_file_metadata(hf_hub_url(file.repo, file.path, endpoint=endpoint))
         part = unfinished / f"{file.name}.{metadata.etag}"  # a partial download of another version is not resumed
@@ -63,7 +68,8 @@ def _fetch(file: PublicFile, place: Path, unfinished: Path, endpoint: str | None
             _check_free_space(file, part, (metadata.size or 0) - offset)
             # `hf_hub_download` starts from zero on every call; `http_get`, which it uses, can resume.
             url = hf_hub_url(file.repo, file.path, revision=metadata.commit_hash, endpoint=endpoint)
-            http_get(url, stream, resume_size=offset, headers=build_hf_headers(), expected_size=metadata.size)
+            counted = _Counted(stream, lambda size: progress(Progress(stage, size, max(metadata.size or size, size))))
+            http_get(url, counted, resume_size=offset, headers=build_hf_headers(), expected_size=metadata.size)
     except WeightsError:
         raise
     except Exception as error:  # errors of huggingface_hub and, depending on its version, httpx, requests or the OS
@@ -72,7 +78,7 @@ def _fetch(file: PublicFile, place: Path, unfinished: Path, endpoint: str | None
             f"The download of {file.name} from {file.repo} was interrupted ({reason}); run the command again to resume "
             "it."
         ) from error
-    digest = sha256_of(part)
+    digest = sha256_of(part, progress)
     etag_is_hash = metadata.etag and re.fullmatch("[0-9a-f]{64}", metadata.etag)
     expected = file.sha256 or (metadata.etag if etag_is_hash else None)
     if expected not in (None, digest):
@@ -85,6 +91,21 @@ def _fetch(file: PublicFile, place: Path, unfinished: Path, endpoint: str | None
     receipt = {"sha256": digest, "announced": expected is not None, "revision": metadata.commit_hash}
     _write_receipt(place, {"bytes": place.stat().st_size, **receipt})
     return place
+
+
+class _Counted:
+    """A file that reports how long it has grown with every write. All else is the file's own."""
+
+    def __init__(self, file: BinaryIO, report: Callable[[int], None]) -> None:
+        self._file, self._report = file, report
+
+    def write(self, data: bytes) -> int:
+        written = self._file.write(data)
+        self._report(self._file.tell())
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 @contextmanager
@@ -110,12 +131,14 @@ def received(place: Path) -> dict[str, Any]:
     return json.loads(receipts.read_text(encoding="utf-8")).get(place.name, {}) if receipts.is_file() else {}
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, progress: ProgressCallback = ignore_progress) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
+    size = path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
+            progress(Progress(f"check {path.name}", file.tell(), size))
     return digest.hexdigest()
 
 

@@ -74,12 +74,10 @@ def test_without_the_files_each_is_named_with_its_address_and_folder(server: Com
     ("workflow", "name"),
     [(WORKFLOW, "echomimic-acc"), (WITH_PROMPT, "animatediff-lcm"), (KEYPOINTS, "liveportrait")],
 )
-def test_the_workflow_offers_what_it_needs_for_download(workflow: Path, name: str) -> None:
+def test_the_workflow_names_the_published_files_and_asks_before_downloads(workflow: Path, name: str) -> None:
     (loader,) = (node for node in json.loads(workflow.read_text())["nodes"] if node["type"] == LOADER)
-    offered = {entry["name"]: (entry["url"], entry["directory"]) for entry in loader["properties"]["models"]}
     files = catalogue().models[name].files
-    assert offered == {file.name: (file.url, "portraittalk_public") for file in files.values()}
-    assert loader["widgets_values"] == [name, *(file.name for file in files.values())]
+    assert loader["widgets_values"] == [name, *(file.name for file in files.values()), False]
 
 
 def test_from_public_files_to_a_video(server: ComfyServer, short: Prompt, files: dict[str, Path]) -> None:
@@ -103,6 +101,7 @@ def test_files_that_do_not_fit_are_refused(server: ComfyServer, short: Prompt, f
     shutil.copy(files["vae"], public / "other.safetensors")  # tiny, where the full size is wanted
     assert "wrong shape" in refused(server, changed(short, {LOADER: {"model.vae": "other.safetensors"}}))
     other = catalogue().models["echomimic"].files["denoising_unet"].name
+    shutil.copy(files["denoising_unet"], public / other)
     assert "not belong to echomimic-acc" in refused(server, changed(short, {LOADER: {"model.denoising_unet": other}}))
     assert "../vae.pth" in refused(server, changed(short, {LOADER: {"model.vae": "../vae.pth"}}))
     made = [path.name for path in public.parent.glob("echomimic-acc-*")]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 FRAMES = 5
+TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 TALKING = dict(seed=1, steps=0, fps=25.0, window=12, overlap=-1)
 SCALES = dict(identity_scale=1.0, audio_scale=1.0, structure_scale=1.0)
 
@@ -157,7 +158,6 @@ def as_chosen(name, files, **others):
 
 def test_public_files_are_converted_once(run, nodes, chosen, folders, library):
     loader = nodes["PortraitTalkPublicModelLoader"]
-    assert loader.validate_inputs(**chosen) is True
     before = loader.fingerprint_inputs(**chosen)
     loaded = run("PortraitTalkPublicModelLoader", **chosen)[0]
     assert loaded.model.config.name == "echomimic" and loaded.model.speech_encoder is not None
@@ -168,22 +168,46 @@ def test_public_files_are_converted_once(run, nodes, chosen, folders, library):
     run("PortraitTalkModelLoader", model=made.name)
 
 
-def test_what_is_missing_or_foreign_is_named(nodes, chosen, folders, library):
-    loader, place = nodes["PortraitTalkPublicModelLoader"], folders["models"] / "public"
-    model = chosen["model"]
-    assert "vae.pth" in loader.validate_inputs(model=model | {"vae": "vae.pth"})
-    assert "does not belong to echomimic:" in loader.validate_inputs(model=model | {"model": "echomimic"})
-    assert "no model 'stable'" in loader.validate_inputs(model=model | {"model": "stable"})
+@pytest.fixture
+def refused(run, library):
+    """What the loader of public files says of a choice that it refuses."""
+
+    def sentence(**chosen):
+        with pytest.raises(library("errors").WeightsError) as refusal:
+            run("PortraitTalkPublicModelLoader", **chosen)
+        return str(refusal.value)
+
+    return sentence
+
+
+def test_what_is_missing_or_foreign_is_named(nodes, refused, chosen, folders):
+    place, model = folders["models"] / "public", chosen["model"]
+    assert "vae.pth" in refused(model=model | {"vae": "vae.pth"})
+    assert "does not belong to echomimic:" in refused(model=model | {"model": "echomimic"})
+    assert "no model 'stable'" in refused(model=model | {"model": "stable"})
+    before = nodes["PortraitTalkPublicModelLoader"].fingerprint_inputs(**chosen)
     (place / model["face_locator"]).unlink()
-    told = loader.validate_inputs(**chosen)
+    assert nodes["PortraitTalkPublicModelLoader"].fingerprint_inputs(**chosen) != before
+    told = refused(**chosen)
     url = "https://huggingface.co/BadToBest/EchoMimic/resolve/main/face_locator.pth"
-    assert model["face_locator"] in told and url in told and str(place) in told
+    assert model["face_locator"] in told and url in told and str(place) in told and "download_missing" in told
     told = nodes["PortraitTalkModelLoader"].validate_inputs(model="echomimic-acc.safetensors")
     assert str(folders["models"] / "echomimic-acc.safetensors") in told and "face_locator.pth" in told
 
 
+def test_missing_files_are_downloaded_on_request(run, chosen, folders, library, hub, monkeypatch):
+    file = library("weights.catalogue").catalogue().models["echomimic-acc"].files["face_locator"]
+    place = folders["models"] / "public" / file.name
+    hub.files[f"{file.repo}/{file.path}"] = place.read_bytes()
+    place.unlink()
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + TEMPLATE)
+    loaded = run("PortraitTalkPublicModelLoader", **chosen, download_missing=True)[0]
+    assert loaded.model.config.name == "echomimic" and len(hub.asked) == 1
+    assert place.read_bytes() == hub.files[f"{file.repo}/{file.path}"]
+
+
 def test_every_model_that_can_animate_is_offered_with_its_files(nodes, folders, library):
-    (model,) = nodes["PortraitTalkPublicModelLoader"].GET_SCHEMA().inputs
+    model, _ = nodes["PortraitTalkPublicModelLoader"].GET_SCHEMA().inputs
     known = library("weights.catalogue").catalogue().models
     offered = {option.key: {file.id: file.default for file in option.inputs} for option in model.options}
     assert offered == {
@@ -193,9 +217,9 @@ def test_every_model_that_can_animate_is_offered_with_its_files(nodes, folders, 
     }
 
 
-def test_what_a_model_needs_beside_it_is_named_too(nodes, folders, library):
+def test_what_a_model_needs_beside_it_is_named_too(refused, folders, library):
     public = library("weights.catalogue").catalogue().models["animatediff"]
-    told = nodes["PortraitTalkPublicModelLoader"].validate_inputs(**as_chosen("animatediff", public.files))
+    told = refused(**as_chosen("animatediff", public.files))
     assert all(file.url in told for file in public.needed) and str(folders["models"] / "clip-tokenizer") in told
 
 

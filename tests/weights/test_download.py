@@ -34,6 +34,24 @@ def test_a_file_comes_into_its_place_and_is_not_asked_for_again(hub, tmp_path):
     assert download(FILE, tmp_path, hub.endpoint) == place and len(hub.asked) == 1
 
 
+def test_progress_counts_bytes_and_can_end_a_download_that_is_resumed_later(hub, tmp_path):
+    class Cancelled(BaseException):
+        pass
+
+    def cancel(progress):
+        if progress.done > 100_000:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        download(FILE, tmp_path, hub.endpoint, cancel)
+    assert not FILE.place(tmp_path).exists()
+    told = []
+    download(FILE, tmp_path, hub.endpoint, told.append)
+    first, *_, last = [progress.done for progress in told if progress.stage == "download tiny.pth"]
+    assert 100_000 < first < last == len(DATA) and {progress.total for progress in told} == {len(DATA)}
+    assert hub.asked[1] is not None  # resumed
+
+
 def test_a_broken_file_is_replaced(hub, tmp_path):
     place = FILE.place(tmp_path)
     place.parent.mkdir()
