@@ -27,7 +27,6 @@ from .sockets import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
 
 LARGEST, NUMBER, BOX, MASK, LANDMARKS = "largest face", "face number", "box", "mask", "face landmarks"
 MAX_REFERENCES = 8
-PREVIEW_SIDE = 768
 MARK_COLOUR, NUMBER_COLOUR = (64, 224, 120), (255, 200, 60)
 NUMBER_SIZE = 0.05  # height of a face's number, of the preview's longer side
 
@@ -203,25 +202,24 @@ def _faces_from_landmarks(
 
 
 def _draw_preview(identity: Identity, faces: list[Face]) -> Tensor:
-    """Return the portrait (3, H, W), at most ``PREVIEW_SIDE`` pixels long, with crop outline and landmarks drawn.
+    """Return the portrait (3, H, W) with crop outline and landmarks drawn.
 
     Several faces have their boxes and their numbers drawn, as the widget "index" counts them.
     """
-    height, width = identity.portrait.shape[-2:]
-    scale = min(PREVIEW_SIDE / max(height, width), 1.0)
-    picture = F.interpolate(identity.portrait[None].cpu(), scale_factor=scale, mode="area")[0]
-    image = Image.fromarray((picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+    picture = identity.portrait.cpu().clamp(0, 1)
+    image = Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
     draw = ImageDraw.Draw(image)
     side = float(identity.crop.size)
     corners = torch.tensor([[0.0, 0.0], [side, 0.0], [side, side], [0.0, side], [0.0, 0.0]])
-    outline = from_crop(corners, identity.crop) * scale
+    outline = from_crop(corners, identity.crop)
     thickness = max(max(image.size) // 150, 2)  # visible on a small node
     draw.line([tuple(point) for point in outline.tolist()], MARK_COLOUR, thickness)
-    for x, y in (from_crop(identity.landmarks[:, :2].cpu(), identity.crop) * scale).tolist():
-        draw.rectangle((x - 0.5, y - 0.5, x + 0.5, y + 0.5), MARK_COLOUR)
+    radius = thickness / 8
+    for x, y in from_crop(identity.landmarks[:, :2].cpu(), identity.crop).tolist():
+        draw.rectangle((x - radius, y - radius, x + radius, y + radius), MARK_COLOUR)
     ordered = sorted(faces, key=area, reverse=True) if len(faces) > 1 else []
     for number, face in enumerate(ordered):
-        x0, y0, x1, y1 = (edge * scale for edge in face.box)
+        x0, y0, x1, y1 = face.box
         draw.rectangle((x0, y0, x1, y1), outline=NUMBER_COLOUR, width=thickness)
         label = _label(str(number), max(round(NUMBER_SIZE * max(image.size)), 12))
         image.paste(label, (max(round(x0), 0), max(round(y0) - label.height, 0)))

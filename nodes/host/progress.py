@@ -19,7 +19,7 @@ from ...portraittalk.progress import Progress, duration
 
 logger = logging.getLogger(__name__)
 
-PREVIEW_SIDE = 512
+PREVIEW_SIDE = 2048  # the front end labels a preview with its size: smaller ones would not say that of the video
 FIRST_ESTIMATE = 2.0  # seconds of a stage after which the time left is estimated
 REFRESH = 1.0  # seconds between estimates
 
@@ -82,7 +82,9 @@ class HostProgress:
 
     def __call__(self, progress: Progress) -> None:
         check_cancelled()
-        preview = None if progress.preview is None else ("JPEG", _preview(progress.preview), PREVIEW_SIDE)
+        picture = None if progress.preview is None else _preview(progress.preview)
+        # ComfyUI would enlarge a picture to a side that is longer than its own.
+        preview = None if picture is None else ("JPEG", picture, max(picture.size))
         self._bar.update_absolute(progress.done, progress.total, preview)
         if self._text is not None:
             self._show_time_left(self._text, progress, time.monotonic())
@@ -104,7 +106,7 @@ def check_cancelled() -> None:
 
 
 def _preview(image: Tensor) -> Image.Image:
-    step = max(max(image.shape[-2:]) // PREVIEW_SIDE, 1)
+    step = max(-(-max(image.shape[-2:]) // PREVIEW_SIDE), 1)
     pixels = (image[:, ::step, ::step].detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels)
 

@@ -11,7 +11,7 @@ from comfyui_harness.workflow import load_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
-SCREENSHOT = ROOT / "output" / "browser.png"
+SCREENSHOTS = ROOT / "output" / "browser"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
     "--no-sandbox",
@@ -60,6 +60,19 @@ def page(browser, server: ComfyServer) -> Iterator:
     page.close()
 
 
+@pytest.fixture(params=[True, False], ids=["nodes 2.0", "canvas"])
+def renderer(request: pytest.FixtureRequest, page) -> bool:
+    """Whether the front end draws nodes as HTML (Nodes 2.0) or on its canvas."""
+    page.evaluate("on => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', on)", request.param)
+    return request.param
+
+
+def screenshot(name: str) -> Path:
+    """Where a screenshot for people to look at is put."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS / f"{name}.png"
+
+
 def drop(page, workflow: Path) -> None:
     page.evaluate(DROP, [workflow.name, workflow.read_text()])
     types = sorted(node["type"] for node in json.loads(workflow.read_text())["nodes"])
@@ -80,18 +93,39 @@ def test_front_end_makes_the_same_prompt(page, server: ComfyServer, workflow: Pa
         assert node["inputs"] == {name: value for name, value in theirs[key]["inputs"].items() if name not in buttons}
 
 
-def test_what_is_missing_is_offered_for_download(page, server: ComfyServer) -> None:
-    """ComfyUI's own dialog names the public files that are not there, each with a button to get it."""
-    workflow = ROOT / "example_workflows" / "echomimic.json"
-    (loader,) = (n for n in json.loads(workflow.read_text())["nodes"] if n["type"].endswith("PublicModelLoader"))
-    _, model = server.get(f"/object_info/{loader['type']}")[loader["type"]]["input"]["required"]["model"]
-    files = (file for option in model["options"] for file in option["inputs"]["required"].values())
-    there = {name for _, options in files for name in options["options"]}
-    wanted = {entry["name"] for entry in loader["properties"]["models"]} - there
-    drop(page, workflow)
-    page.get_by_text("View details").dispatch_event("click")
-    page.wait_for_function("names => names.every(n => document.body.innerText.includes(n))", arg=sorted(wanted))
-    assert page.get_by_text("Download", exact=True).count() == len(wanted) > 0
+def test_nodes_fit_into_the_layouts(page, renderer: bool) -> None:
+    """Nodes are not larger than the sizes in the file, by which test_workflow_layouts.py judges the layout."""
+    for workflow in WORKFLOWS:
+        drop(page, workflow)
+        page.wait_for_timeout(500)  # HTML is measured after it is drawn
+        page.screenshot(path=screenshot(f"{workflow.stem} {'new' if renderer else 'old'}"))
+        sizes = dict(page.evaluate("() => app.graph.nodes.map(node => [String(node.id), [...node.size]])"))
+        for node in json.loads(workflow.read_text())["nodes"]:
+            (width, height), real = node["size"], sizes[str(node["id"])]
+            assert real[0] <= width + 1 and real[1] <= height + 1, f"{workflow.stem}: {node['type']}"
+    assert page.problems == []
+
+
+def test_links_have_colours(page) -> None:
+    colors = page.evaluate("() => app.canvas.constructor.link_type_colors")
+    slots = page.evaluate("() => app.canvas.default_connection_color_byType")
+    kinds = ["MODEL", "IDENTITY", "STYLE", "MOTION", "CROP_DATA"]
+    ours = [colors[f"PORTRAITTALK_{kind}"] for kind in kinds]
+    assert len(set(ours)) == 5 and all(ours) and ours == [slots[f"PORTRAITTALK_{kind}"] for kind in kinds]
+
+
+def test_missing_weights_are_told_once_on_the_loader(page, renderer: bool) -> None:
+    """Opening the workflow shows no error. Running it shows one, which says how to get the files."""
+    drop(page, ROOT / "example_workflows" / "echomimic.json")
+    page.wait_for_timeout(500)
+    errors = "() => app.graph.nodes.filter(n => n.has_errors || n.inputs.some(i => i.hasErrors)).map(n => n.type)"
+    assert page.evaluate(errors) == [] and "rror" not in page.inner_text("body")
+    page.get_by_test_id("queue-button").dispatch_event("click")
+    page.wait_for_function("() => app.lastExecutionError")
+    told = page.evaluate("() => [app.lastExecutionError.node_type, app.lastExecutionError.exception_message]")
+    page.screenshot(path=screenshot(f"missing weights {'new' if renderer else 'old'}"))
+    assert told[0].endswith("PublicModelLoader") and "download_missing" in told[1] and "\n" not in told[1].strip()
+    assert not page.evaluate("() => app.graph.nodes.some(node => node.inputs.some(input => input.hasErrors))")
 
 
 def test_dropped_workflow_runs_and_its_video_plays(page) -> None:
@@ -110,8 +144,7 @@ def test_dropped_workflow_runs_and_its_video_plays(page) -> None:
             return { source: video.currentSrc, width: video.videoWidth, seconds: video.duration };
         }"""
     )
-    SCREENSHOT.parent.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOT)
+    page.screenshot(path=screenshot("basic ran"))
     assert "filename=PortraitTalk_" in video["source"] and ".mp4" in video["source"]
     assert video["width"] >= 256 and video["seconds"] > 1
     assert page.problems == []

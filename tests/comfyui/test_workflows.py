@@ -27,11 +27,11 @@ SECONDS = 2.0  # of the demo speech, whose whole length `make demo` renders
 MOUTH = (61, 291, 0, 17)  # corners of the lips, top and bottom, among the 478 landmarks
 
 
-def write_beginning(source: Path, path: Path) -> None:
+def write_beginning(source: Path, path: Path, seconds: float) -> None:
     """The first seconds of a wav file, sample by sample."""
     with wave.open(str(source), "rb") as whole, wave.open(str(path), "wb") as part:
         part.setparams(whole.getparams())
-        part.writeframes(whole.readframes(round(SECONDS * whole.getframerate())))
+        part.writeframes(whole.readframes(round(seconds * whole.getframerate())))
 
 
 @pytest.fixture(scope="module", params=WORKFLOWS)
@@ -39,13 +39,8 @@ def example(request: pytest.FixtureRequest, server: ComfyServer) -> tuple[Prompt
     """A workflow's prompt, its run on the first seconds of the demo speech, and the file that it saved."""
     prompt = load_prompt(ROOT / "example_workflows" / f"{request.param}.json", server.object_info)
     for node in prompt.values():
-        kind, inputs = node["class_type"], node["inputs"]
-        if kind == "LoadImage":  # core's own loaders want their files in the input folder
-            shutil.copy(DEMO / "portrait.jpg", server.input / inputs["image"])
-        elif kind == "LoadAudio":
-            write_beginning(DEMO / "speech.wav", server.input / inputs["audio"])
-        elif kind == "PortraitTalkLoadAudio":
-            inputs["duration"] = SECONDS
+        if node["class_type"] == "PortraitTalkLoadAudio":
+            node["inputs"]["duration"] = SECONDS
     run = server.run(prompt)
     (saver,) = (key for key, node in prompt.items() if node["class_type"] in SAVERS)
     (path,) = run.shown(saver, server.output)
@@ -64,23 +59,31 @@ def test_workflows_of_former_versions_still_run(server: ComfyServer, path: Path)
 
 
 def test_two_people_talk_one_after_the_other(server: ComfyServer) -> None:
-    portrait = Image.open(DEMO / "portrait.jpg")
-    pair = Image.new("RGB", (672, 384), "white")
-    pair.paste(portrait.resize((384, 384)), (288, 0))
-    pair.paste(portrait.resize((288, 288)), (0, 48))
     prompt = load_prompt(ROOT / "example_workflows" / "conversation.json", server.object_info)
+    Image.open(DEMO / "portrait.jpg").resize((384, 384)).save(server.input / "small.png")
     for node in prompt.values():
-        if node["class_type"] == "LoadImage":
-            pair.save(server.input / node["inputs"]["image"])
+        if node["class_type"] == "PortraitTalkLoadPortrait":
+            node["inputs"]["image"] = "small.png"
         elif node["class_type"] == "PortraitTalkLoadAudio":
             node["inputs"]["duration"] = 0.6
     run = server.run(prompt)
     (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
     movie = read_movie(path)
-    assert movie.frames.shape[:3] == (round(25 * (0.6 + 0.3 + 0.6)), 384, 672)
+    assert movie.frames.shape[:3] == (round(25 * (0.6 + 0.3 + 0.6)), 384, 768)
     mouth = movie.frames.std(0, dtype=np.float32).mean(-1)
-    assert mouth[:, :288].max() > 8 and mouth[:, 288:].max() > 8
+    assert mouth[:, :384].max() > 8 and mouth[:, 384:].max() > 8
     assert movie.sound is not None and run.previews >= 3
+
+
+def test_core_loaders_work_in_place_of_ours(server: ComfyServer) -> None:
+    prompt = load_prompt(ROOT / "example_workflows" / "core_nodes.json", server.object_info)
+    shutil.copy(DEMO / "portrait.jpg", server.input / "portrait.jpg")
+    write_beginning(DEMO / "speech.wav", server.input / "speech.wav", 0.4)
+    prompt[only(prompt, "PortraitTalkLoadPortrait")] = {"class_type": "LoadImage", "inputs": {"image": "portrait.jpg"}}
+    prompt[only(prompt, "PortraitTalkLoadAudio")] = {"class_type": "LoadAudio", "inputs": {"audio": "speech.wav"}}
+    (path,) = server.run(prompt).shown(only(prompt, "SaveVideo"), server.output)
+    movie = read_movie(path)
+    assert len(movie.frames) == 10 and movie.sound is not None
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ def movie(example: tuple[Prompt, Run, Path]) -> Movie:
 
 
 def test_three_workflows_with_thumbnails() -> None:
-    assert {"basic", "upscale", "core_nodes"} <= set(WORKFLOWS)
+    assert {"basic", "prompt", "upscale", "core_nodes"} <= set(WORKFLOWS)
     for name in (*WORKFLOWS, *PUBLIC, *SEVERAL):
         with Image.open(ROOT / "example_workflows" / f"{name}.jpg") as thumbnail:
             assert min(thumbnail.size) >= 128

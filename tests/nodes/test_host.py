@@ -106,7 +106,9 @@ def test_progress_is_shown_and_cancel_ends_the_work(host, library, monkeypatch):
     progress(step("animate", 1, 4, preview=torch.rand(3, 1200, 900)))
     done, total, (kind, picture, side) = shown[-1]
     assert (done, total, kind) == (1, 4, "JPEG")
-    assert max(picture.size) < 2 * side  # made small before it is handed on
+    assert picture.size == (900, 1200) and side == 1200  # the front end labels it with the size of the video
+    progress(step("animate", 1, 4, preview=torch.rand(3, 64, 6000)))
+    assert shown[-1][2][1].size == (2000, 22)  # but what is larger than videos are is made small
     management.interrupt_current_processing()
     with pytest.raises(management.InterruptProcessingException):
         progress(step("animate", 2, 4))
