@@ -1,4 +1,4 @@
-"""Example workflows as they look when they are opened: nothing overlaps, no wire runs behind a node, no red nodes.
+"""Example workflows and blueprints as they look when they are opened: nothing overlaps, no wire runs behind a node, no red nodes.
 
 Computed from the files alone. That a node really fits into its stored size is tested in a browser.
 """
@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 TITLE, BADGE = 30, 20  # pixels above a node's position
 FIRST_SLOT, SLOT = 14, 20  # pixels from a node's position to its slots
 BEND = 0.25  # of a wire's length: how far its ends run straight
@@ -26,6 +27,18 @@ Box = tuple[float, float, float, float]
 @pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
 def workflow(request: pytest.FixtureRequest) -> Workflow:
     return json.loads(request.param.read_text())
+
+
+@pytest.fixture(params=[*WORKFLOWS, *BLUEPRINTS], ids=lambda path: path.stem)
+def graph(request: pytest.FixtureRequest) -> Workflow:
+    """A workflow, or what is inside of a blueprint, without its links to the outside."""
+    saved = json.loads(request.param.read_text())
+    if request.param in WORKFLOWS:
+        return saved
+    (inside,) = saved["definitions"]["subgraphs"]
+    keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    links = [[link[key] for key in keys] for link in inside["links"]]
+    return {"nodes": inside["nodes"], "links": [link for link in links if link[1] > 0 and link[3] > 0]}
 
 
 def box(node: dict[str, Any]) -> Box:
@@ -53,16 +66,16 @@ def wires(workflow: Workflow) -> list[tuple[int, int, list[tuple[float, float]]]
     return drawn
 
 
-def test_nodes_do_not_overlap(workflow: Workflow) -> None:
-    for one, other in combinations(workflow["nodes"], 2):
+def test_nodes_do_not_overlap(graph: Workflow) -> None:
+    for one, other in combinations(graph["nodes"], 2):
         a, b = box(one), box(other)
         apart = a[2] <= b[0] or b[2] <= a[0] or a[3] + BADGE <= b[1] or b[3] + BADGE <= a[1]
         assert apart, f"{one['type']} and {other['type']}"
 
 
-def test_wires_run_beside_nodes(workflow: Workflow) -> None:
-    nodes = {node["id"]: node for node in workflow["nodes"]}
-    for source, target, points in wires(workflow):
+def test_wires_run_beside_nodes(graph: Workflow) -> None:
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    for source, target, points in wires(graph):
         for x, y in points[2:-2]:  # the ends lie on the borders of their nodes
             for node in nodes.values():
                 left, top, right, bottom = box(node)
@@ -70,9 +83,9 @@ def test_wires_run_beside_nodes(workflow: Workflow) -> None:
                 assert not hidden, f"{nodes[source]['type']} to {nodes[target]['type']} behind {node['type']}"
 
 
-def test_wires_run_from_left_to_right(workflow: Workflow) -> None:
-    nodes = {node["id"]: box(node) for node in workflow["nodes"]}
-    assert all(nodes[source][2] + 40 <= nodes[target][0] for source, target, _ in wires(workflow))
+def test_wires_run_from_left_to_right(graph: Workflow) -> None:
+    nodes = {node["id"]: box(node) for node in graph["nodes"]}
+    assert all(nodes[source][2] + 40 <= nodes[target][0] for source, target, _ in wires(graph))
 
 
 def test_notes_are_as_large_as_their_text(workflow: Workflow) -> None:

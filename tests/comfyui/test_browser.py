@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from comfyui_harness.movie import read_movie
 from comfyui_harness.server import ComfyServer
-from comfyui_harness.workflow import load_prompt
+from comfyui_harness.workflow import load_prompt, only
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
@@ -22,7 +23,8 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
-MILLISECONDS = 600_000  # the whole demo is made
+PATIENCE = 60_000  # milliseconds
+RUN_PATIENCE = 600_000  # the whole demo is made
 
 DROP = """([name, text]) => {
     const files = new DataTransfer();
@@ -51,7 +53,7 @@ def browser() -> Iterator:
 def page(browser, server: ComfyServer) -> Iterator:
     """The front end, ready to be used; its errors are collected in ``page.problems``."""
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.set_default_timeout(MILLISECONDS)
+    page.set_default_timeout(PATIENCE)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.goto(f"http://{server.address}")
@@ -106,6 +108,72 @@ def test_nodes_fit_into_the_layouts(page, renderer: bool) -> None:
     assert page.problems == []
 
 
+@pytest.mark.parametrize("name", ["format.quality", "fps"])
+def test_tooltips_are_shown(page, renderer: bool, name: str) -> None:
+    """Also of an input that a mode shows, of which the front end knows by locales/en alone."""
+    drop(page, ROOT / "example_workflows" / "basic.json")
+    english = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    tooltip = english["PortraitTalkSaveVideo"]["inputs"][name.replace(".", "_")]["tooltip"]
+    if renderer:
+        label = name.rpartition(".")[2]
+        page.locator(".lg-node", has_text="PortraitTalk Save Video").get_by_text(label, exact=True).first.hover()
+    else:
+        page.evaluate("() => app.canvas.ds.reset()")
+        page.wait_for_timeout(500)  # until it is drawn
+        place = page.evaluate(
+            """name => {
+                const node = app.graph.nodes.find(node => node.type === "PortraitTalkSaveVideo");
+                const y = node.widgets.find(widget => widget.name === name).last_y;
+                return app.canvasPosToClientPos([node.pos[0] + 100, node.pos[1] + y + 10]);
+            }""",
+            name,
+        )
+        page.mouse.move(*place)
+        page.wait_for_timeout(100)
+        page.mouse.move(place[0] + 2, place[1])
+    page.get_by_text(tooltip).wait_for(timeout=20_000)
+
+
+AROUND_A_BLUEPRINT = """blueprint => {
+    app.loadGraphData(blueprint).then(() => {
+        const graph = app.graph, [talks] = graph.nodes;
+        const [portrait, speech, save] = ["LoadPortrait", "LoadAudio", "SaveVideo"].map(name => {
+            const node = LiteGraph.createNode(`PortraitTalk${name}`);
+            graph.add(node);
+            return node;
+        });
+        speech.widgets.find(widget => widget.name === "duration").value = 0.4;
+        portrait.connect(0, talks, 0);
+        speech.connect(0, talks, 1);
+        talks.connect(0, save, 0);
+    });
+}"""
+
+
+@pytest.mark.parametrize(("blueprint", "enlarged"), [("Portrait talks", 1), ("Talking crop, upscaled", 1.5)])
+def test_blueprints_need_four_nodes_and_three_links(page, server: ComfyServer, blueprint: str, enlarged: float) -> None:
+    listed = {entry["name"] for entry in server.get("/global_subgraphs").values() if "Portrait" in str(entry["info"])}
+    assert listed == {"Portrait talks", "Talking crop, upscaled"}
+    page.evaluate(AROUND_A_BLUEPRINT, json.loads((ROOT / "subgraphs" / f"{blueprint}.json").read_text()))
+    page.wait_for_function("() => app.graph.nodes.length === 4 && app.graph.links.size === 3")
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    for node in prompt.values():
+        node["inputs"] = {name: value for name, value in node["inputs"].items() if name not in ("upload", "audioUI")}
+    (path,) = server.run(prompt).shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
+    movie = read_movie(path)
+    assert movie.frames.shape[:3] == (10, 768 * enlarged, 768 * enlarged) and movie.sound is not None
+
+
+def test_basic_workflow_is_an_app_too(page) -> None:
+    drop(page, ROOT / "example_workflows" / "basic.json")
+    page.wait_for_timeout(1000)  # the front end goes back to the graph when a workflow has been opened
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
+    texts = "() => [...document.querySelectorAll('body *')].map(e => e.children.length ? '' : e.textContent.trim())"
+    page.get_by_text("App Mode", exact=True).first.wait_for()
+    assert {"image", "audio", "start", "duration"} <= set(page.evaluate(texts))
+    page.screenshot(path=screenshot("app"))
+
+
 def test_links_have_colours(page) -> None:
     colors = page.evaluate("() => app.canvas.constructor.link_type_colors")
     slots = page.evaluate("() => app.canvas.default_connection_color_byType")
@@ -133,7 +201,8 @@ def test_dropped_workflow_runs_and_its_video_plays(page) -> None:
     # Not click(): where the machine is slow, the veil that covers the page while it starts can outlast every wait.
     page.get_by_test_id("queue-button").dispatch_event("click")
     page.wait_for_function(
-        "() => [...document.querySelectorAll('video')].some(v => v.readyState >= 2 && v.videoWidth > 0)"
+        "() => [...document.querySelectorAll('video')].some(v => v.readyState >= 2 && v.videoWidth > 0)",
+        timeout=RUN_PATIENCE,
     )
     video = page.evaluate(
         """async () => {
