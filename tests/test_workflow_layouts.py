@@ -1,4 +1,4 @@
-"""Example workflows and blueprints as they look when they are opened: nothing overlaps, no wire runs behind a node, no red nodes.
+"""Example workflows and blueprints as they look when opened: nothing overlaps, no wire runs behind a node, none is red.
 
 Computed from the files alone. That a node really fits into its stored size is tested in a browser.
 """

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..errors import WeightsError
 from ..output_files import explained, make_folder, write_text
@@ -69,7 +69,13 @@ def _fetch(file: PublicFile, place: Path, unfinished: Path, endpoint: str | None
             # `hf_hub_download` starts from zero on every call; `http_get`, which it uses, can resume.
             url = hf_hub_url(file.repo, file.path, revision=metadata.commit_hash, endpoint=endpoint)
             counted = _Counted(stream, lambda size: progress(Progress(stage, size, max(metadata.size or size, size))))
-            http_get(url, counted, resume_size=offset, headers=build_hf_headers(), expected_size=metadata.size)
+            http_get(
+                url,
+                cast("BinaryIO", counted),
+                resume_size=offset,
+                headers=build_hf_headers(),
+                expected_size=metadata.size,
+            )
     except WeightsError:
         raise
     except Exception as error:  # errors of huggingface_hub and, depending on its version, httpx, requests or the OS

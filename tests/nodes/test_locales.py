@@ -1,4 +1,4 @@
-"""Translations: the front end reads names and tooltips of nodes, inputs and outputs from locales/LANGUAGE/nodeDefs.json.
+"""Translations: the front end reads names and tooltips of nodes and sockets from locales/LANGUAGE/nodeDefs.json.
 
 English is written from the schemas. It is needed too: for inputs that a mode shows or that grow, the front end knows no
 other tooltips.
