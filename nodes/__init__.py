@@ -9,9 +9,10 @@ from .conversation import Conversation
 from .dubbing import Dub
 from .edit import IdentityEdit
 from .evaluate import Evaluate
-from .host import demo, models
+from .host import demo, models, routes
 from .identity import IdentityEncode
 from .load_media import LoadAudio, LoadPortrait
+from .media_info import faces_info, waveform_info
 from .model_loader import ModelLoader
 from .motion import CombineMotion, LoadMotion, SaveMotion, SpeechToMotion, VideoToMotion
 from .paste_back import PasteBack
@@ -49,6 +50,8 @@ class PortraitTalkExtension(ComfyExtension):
     async def on_load(self) -> None:
         models.register_model_folder()
         demo.provide()
+        routes.answer_with("waveform", waveform_info)
+        routes.answer_with("faces", faces_info)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

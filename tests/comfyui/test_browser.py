@@ -9,6 +9,7 @@ import pytest
 from comfyui_harness.movie import read_movie
 from comfyui_harness.server import ComfyServer
 from comfyui_harness.workflow import load_prompt, only
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
@@ -217,3 +218,73 @@ def test_dropped_workflow_runs_and_its_video_plays(page) -> None:
     assert "filename=PortraitTalk_" in video["source"] and ".mp4" in video["source"]
     assert video["width"] >= 256 and video["seconds"] > 1
     assert page.problems == []
+
+
+WIDGETS = """type => Object.fromEntries(
+    app.graph.nodes.find(node => node.type === type).widgets.map(widget => [widget.name, widget.value]))"""
+
+
+def test_start_and_end_are_dragged_on_the_waveform(page, renderer: bool) -> None:
+    drop(page, ROOT / "example_workflows" / "basic.json")
+    waveform = page.get_by_label("Start and end of the speech")
+    status = page.get_by_text("6.75 s, 169 frames at 25 fps")
+    status.wait_for()
+    place = waveform.bounding_box()
+    y = place["y"] + place["height"] / 2
+
+    def drag(source: float, target: float) -> None:
+        page.mouse.move(place["x"] + source * place["width"], y)
+        page.mouse.down()
+        page.mouse.move(place["x"] + target * place["width"], y, steps=4)
+        page.mouse.up()
+
+    drag(0.005, 0.25)
+    drag(0.995, 0.75)
+    values = page.evaluate(WIDGETS, "PortraitTalkLoadAudio")
+    assert abs(values["start"] - 0.25 * 6.75) < 0.1 and abs(values["duration"] - 0.5 * 6.75) < 0.1
+    waveform.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowLeft")
+    moved = page.evaluate(WIDGETS, "PortraitTalkLoadAudio")
+    assert abs(moved["start"] - values["start"] - 0.1) < 0.011
+    assert abs(moved["duration"] - values["duration"] + 0.2) < 0.021
+    seconds = moved["duration"]
+    page.get_by_text(f"{seconds:.2f} s of 6.75 s, {round(seconds * 25)} frames at 25 fps").wait_for()
+    page.screenshot(path=screenshot(f"waveform {'new' if renderer else 'old'}"))
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (speech,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "PortraitTalkLoadAudio")
+    assert (speech["start"], speech["duration"]) == (moved["start"], seconds) and "waveform" not in speech
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_a_face_is_chosen_among_those_of_the_picture(page, server: ComfyServer, renderer: bool, by: str) -> None:
+    portrait = Image.open(ROOT / "portraittalk" / "assets" / "demo" / "portrait.jpg")
+    pair = Image.new("RGB", (960, 768), "white")
+    pair.paste(portrait, (192, 0))
+    pair.paste(portrait.resize((192, 192)), (0, 300))
+    pair.save(server.input / "pair.png")
+    drop(page, ROOT / "example_workflows" / "basic.json")
+    page.evaluate(
+        """() => {
+            const widget = app.graph.nodes.find(node => node.type === "PortraitTalkLoadPortrait").widgets[0];
+            widget.value = "pair.png";
+            widget.callback("pair.png");
+        }"""
+    )
+    faces = page.get_by_role("radio", name="Face 1")
+    faces.nth(1 if by == "keyboard" else 0).wait_for()  # of both nodes that show them
+    if by == "mouse":
+        faces.nth(0).click()
+    else:
+        faces.nth(1).focus()
+        page.keyboard.press("Enter")
+    values = page.evaluate(WIDGETS, "PortraitTalkIdentityEncode")
+    assert values["face"] == "face number" and values["face.index"] == 1
+    page.get_by_text("pixels high, so lips and teeth will be blurred").first.wait_for()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('[aria-label=\"Face 1\"]')].every(e => e.ariaChecked === 'true')"
+    )
+    page.screenshot(path=screenshot(f"faces {'new' if renderer else 'old'}"))
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (encode,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "PortraitTalkIdentityEncode")
+    assert encode["face.index"] == 1 and "faces" not in encode
