@@ -229,6 +229,7 @@ def test_start_and_end_are_dragged_on_the_waveform(page, renderer: bool) -> None
     waveform = page.get_by_label("Start and end of the speech")
     status = page.get_by_text("6.75 s, 169 frames at 25 fps")
     status.wait_for()
+    page.wait_for_timeout(1000)  # until the view of the workflow stands still
     place = waveform.bounding_box()
     y = place["y"] + place["height"] / 2
 
