@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from comfy_api.latest import Input, InputImpl, Types, io
+from comfy_api.latest import Input, InputImpl, io
 
 from ..portraittalk.media.reader import read_video
-from ..portraittalk.output_files import explained
 from ..portraittalk.sampling.settings import chosen_settings
 from . import convert, widgets
 from .host import files, models
@@ -74,8 +73,5 @@ def _film(video: Input.Video) -> Iterator["Film"]:
         parts = video.get_components()
         yield Pictures(convert.to_library(parts.images, "video"), float(parts.frame_rate))
         return
-    with files.temp_folder() as folder:  # as ComfyUI saves it, which applies any trim
-        copy = folder / "film.mp4"
-        with explained(copy):
-            video.save_to(str(copy), Types.VideoContainer.MP4)
+    with files.saved_copy(video) as copy:
         yield read_video(copy)

@@ -254,10 +254,7 @@ def _encode(
             _with_progress(_chunks(parts.images), len(parts.images), progress), path, parts.frame_rate, sound, **options
         )
         return
-    # Saved to a temporary file first: ComfyUI applies any trim, and the result can be read frame by frame.
-    with files.temp_folder() as folder:
-        copy = folder / "video.mp4"
-        _remux(video, copy, {})
+    with files.saved_copy(video) as copy:  # to be read frame by frame
         reader = read_video(copy)
         sound = reader.audio() if reader.has_audio else None
         count = round(video.get_duration() * reader.fps)

@@ -2,7 +2,8 @@
 
 python scripts/licences.py [--extras cli,public] [--out licences.tsv]
 
-Reads what the installed packages say of themselves; nothing is downloaded. Packages that are not installed are told.
+Reads what the installed packages say of themselves; nothing is downloaded. Packages that are not installed are
+listed as such.
 """
 
 import argparse

@@ -2,15 +2,15 @@
 
 import logging
 import secrets
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 from comfy.cli_args import args
-from comfy_api.latest import InputImpl
+from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
 
 from ...portraittalk.errors import MediaError, OutputError
@@ -167,6 +167,16 @@ def _changed(path: Path) -> float:
 def temp_folder() -> AbstractContextManager[Path]:
     """Return the context of a folder in ComfyUI's temp folder, which is removed at the end."""
     return temporary_folder(_temp_directory())
+
+
+@contextmanager
+def saved_copy(video: Input.Video) -> Iterator[Path]:
+    """Provide a VIDEO as a temporary file, as ComfyUI saves it: any trim is applied, streams are copied if possible."""
+    with temp_folder() as folder:
+        path = folder / "video.mp4"
+        with explained(path):
+            video.save_to(str(path), Types.VideoContainer.MP4)
+        yield path
 
 
 def _temp_directory() -> Path:

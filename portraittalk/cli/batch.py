@@ -155,7 +155,10 @@ def _finish(jobs: "list[Job]", manifest: "Manifest", failed: "list[Record]") -> 
 
 
 def _tell(jobs: "list[Job]", places: "list[Place]") -> None:
-    """Print what each job will take, and all of them together. What cannot be used is told, and the exit code is 1."""
+    """Print what each job will take, and all of them together.
+
+    Jobs that cannot run are listed with the reason; the exit code is then 1.
+    """
     from ..errors import PortraitTalkError
     from ..output_files import free_space
     from ..progress import duration

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from ..arkit import ARKIT_NAMES
 from ..checks import check_type
 from ..compositing.compose import Compositor
 from ..compositing.draw import blurred, drawn_share, enlarged, fill, mouth_opening
+from ..compositing.lips import MOUTH_SHAPES
 from ..compositing.mouth_window import CORNERS, close_up, mouth_window, warp_window
 from ..compositing.part import Drawn
 from ..compositing.structure import window_structure
@@ -60,7 +61,6 @@ REACH = 0.3  # displacement of a landmark by the mouth, relative to the largest,
 SAME_FACE = 0.2  # IoU of two boxes of successive frames above which they can be one face
 JUMP = 0.4  # eye distances that all of a face moves between two frames of different shots
 FADE = 3  # frames next to frames without a face over which the new mouth appears
-MOUTH = tuple(number for number, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth")))
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +117,12 @@ def dub(
 ) -> Dubbed:
     """Make a face of a film speak: the largest of its first frames, which is then followed.
 
-    The result is as long as the film, which is read twice: a longer speech is cut, a shorter one is followed by
-    silence. Frames without a face stay as they are. provider: finds the faces, by default our own networks.
-    expression_strength: of the mouth's motion; 1 is natural.
+    The result is as long as the film: a longer speech is cut, a shorter one is followed by silence. Frames without a
+    face stay as they are. provider: finds the faces, by default our own networks. expression_strength: of the mouth's
+    motion; 1 is natural.
 
-    The first reading, of the faces, is done before this returns; frames are computed lazily. Raises a
-    PortraitTalkError with a one-sentence message for invalid inputs.
+    The film is read for its faces and for some pictures of the person before this returns, and once more for the
+    frames, which are computed lazily. Raises a PortraitTalkError with a one-sentence message for invalid inputs.
     """
     video = read_video(film) if isinstance(film, (Path, str)) else film
     check_type("The film", video, (VideoReader, Pictures), "a video of read_video, its file, or Pictures", MediaError)
@@ -138,9 +138,10 @@ def dub(
     identity = pipeline.encode_identity(_frames(video, faces.shown), faces=known, progress=progress)
     sound = _as_long(sound, len(found) / float(video.fps))
     speech = pipeline.encode_speech(sound, float(video.fps), progress)
-    motion = pipeline.make_motion(speech, settings.seed, 0.0, expression_strength, progress, liveliness=0.0)
-    chunks = _dubbed(pipeline, video, faces, identity, speech, motion[: len(found)], settings, progress)
-    return Dubbed(chunks, float(video.fps), sound, identity, speech, motion[: len(found)])
+    made = pipeline.make_motion(speech, settings.seed, 0.0, expression_strength, progress, liveliness=0.0)
+    motion = made[: len(found)]
+    chunks = _dubbed(pipeline, video, faces, identity, speech, motion, settings, progress)
+    return Dubbed(chunks, float(video.fps), sound, identity, speech, motion)
 
 
 def check_dubs(config: PortraitTalkConfig) -> None:
@@ -195,7 +196,7 @@ class Faces:
 
 def mouth_share(basis: FaceBasis) -> Tensor:
     """Return how far each landmark belongs to the mouth and the jaw, (478,) in 0..1: below the eyes, what they move."""
-    moves = basis.expression[list(MOUTH)].norm(dim=-1).amax(0)
+    moves = basis.expression[list(MOUTH_SHAPES)].norm(dim=-1).amax(0)
     below = basis.mean[:, 1] - basis.mean[list(EYES), 1].mean()  # in eye distances
     return smoothstep(moves / (REACH * moves.max())) * smoothstep((below - CHEEKS[0]) / (CHEEKS[1] - CHEEKS[0]))
 
@@ -247,7 +248,8 @@ def _most_at_rest(frontal: Tensor, facing: Tensor, found: Tensor) -> Tensor:
 
 def _frames(film: Film, numbers: tuple[int, ...]) -> list[Tensor]:
     """Return some frames (3, H, W) of a film, in the order of their numbers as given."""
-    pictures = {number: frame for number, frame in enumerate(film) if number in numbers}
+    read = enumerate(islice(film, max(numbers) + 1))
+    pictures = {number: frame for number, frame in read if number in numbers}
     return [pictures[number] for number in numbers]
 
 
