@@ -1,4 +1,5 @@
-"""Processor time of the compositing of mini's frames: structure (flow, warp, lids) and paste-back, on one core.
+"""Processor time of the compositing of mini's frames on one core: structure (flow, the warped and painted window) and
+paste-back.
 
     python benchmarks/compositing_cost.py                 the demo portrait
     python benchmarks/compositing_cost.py PORTRAIT
@@ -18,6 +19,9 @@ from portraittalk import load_model, read_audio, read_image
 from portraittalk.compositing.compose import Compositor
 from portraittalk.compositing.head import Head
 from portraittalk.compositing.structure import build_structure
+from portraittalk.compositing.window_layers import Layers
+from portraittalk.memory.reuse import keep_freed_memory
+from portraittalk.types import Structure
 
 DEMO = Path(__file__).parent.parent / "portraittalk" / "assets" / "demo"
 FRAMES, START, ROUNDS = 8, 16, 15
@@ -39,27 +43,26 @@ def main() -> None:
     parser.add_argument("portrait", type=Path, nargs="?", default=DEMO / "portrait.jpg")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as the command line does
     model = load_model()
     identity = model.encode_identity([read_image(arguments.portrait).flattened()])
     speech = model.encode_speech(read_audio(DEMO / "speech.wav", duration=2.0), 25.0)
     track = model.make_motion(speech, seed=0)[START : START + FRAMES]
-    size = model.config.crop_size
+    layers = Layers(identity, model.config, None)
 
     def compositor() -> Compositor:
         return Compositor(identity.portrait, identity.crop, Head(identity, model.basis), identity.landmarks)
 
-    composed = compositor()
-    structure = build_structure(identity, track, model.basis, model.config, turn_later=True)
-    residual = torch.full((FRAMES, 3, size, size), 0.01)
-    mouth = torch.zeros(FRAMES, 1, size, size)
-    mouth[:, :, 150:200, 90:160] = 0.5
-    picture = (structure.warped, mouth)
+    def build() -> Structure:
+        return build_structure(identity, track, model.basis, model.config, turn_later=True)
+
+    composed, structure = compositor(), build()
+    picture = structure.warped + 0.01
 
     def paste() -> object:
-        return composed(structure.flow, residual, structure.mask, picture, structure.pose, structure.closure)
-
-    def build() -> object:
-        return build_structure(identity, track, model.basis, model.config, turn_later=True)
+        shown = layers(structure, picture)
+        fields = (structure.flow, shown.residual, shown.mask, shown.instead, structure.pose, structure.closure)
+        return composed(*fields, drawn=shown.drawn)
 
     built, pasted = (1000 * fastest(work) / FRAMES for work in (build, paste))
     print("x".join(str(side) for side in identity.portrait.shape[:0:-1]), end=": ")

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from ..errors import PortraitTalkError
+from ..memory.reuse import keep_freed_memory
 from . import train_animate, train_motion  # noqa: F401  # register their commands with the `train` app
 from .animate import app as animate_app
 from .batch import app as batch_app
@@ -45,6 +46,7 @@ def main() -> None:
     # OpenMP reads this when torch is imported. Threads that wait actively for the next operation take the cores from
     # those that work: half again the time on two cores, ten times on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     try:
         with stoppable():
             app()

@@ -6,6 +6,7 @@ the person are sampled, because the others show the background, which stands sti
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -75,23 +76,26 @@ class Part:
         self._source = doubled(source) if self._density == 2 else source
         self._background = None if backdrop is None else backdrop.within(box).contiguous()
         self._distance = None if backdrop is None else backdrop.distance(box)
-        self._rest = self._placement.grid.movedim(-1, 0).contiguous()  # (2, h, w)
-        self._turning = None
-        if turning is not None:
-            self._turning = slice(turning[1] - y0, turning[3] - y0), slice(turning[0] - x0, turning[2] - x0)
-            self._interpolation: dict[tuple[int, int], Tensor] = {}
+        self._head = (
+            None
+            if turning is None
+            else (slice(turning[1] - y0, turning[3] - y0), slice(turning[0] - x0, turning[2] - x0))
+        )
+        self._interpolation: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._changing = torch.zeros(self._picture.shape[-2:], dtype=torch.bool, device=portrait.device)
         cx0, cy0, cx1, cy1 = bounds(crop)
         self._changing[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0] = True
-        if self._turning is not None:
-            self._changing[self._turning] = True
+        if self._head is not None:
+            self._changing[self._head] = True
         # The positions in the sampled source, in -1..1, are an affine function of those in the square.
         size, matrix = torch.tensor((width, height), dtype=torch.float64), crop.matrix.cpu().double()
         to_pixels = torch.linalg.inv(matrix[:, :2]) * (crop.size / 2)
         corner = size.new_tensor((x0 - margin, y0 - margin))
         corner = corner + (0.25 if self._density == 2 else 0)  # every other of the doubled pixels is one of the source
         offset = to_pixels @ (1 - 2 * matrix[:, 2] / crop.size) - corner
-        self._to_source = torch.cat((2 / size[:, None] * to_pixels, (2 / size * offset - 1)[:, None]), 1).tolist()
+        self._to_source = (2 / size[:, None] * to_pixels).tolist()
+        self._source_offset = (2 / size * offset - 1).tolist()
+        self._rest = self._in_source(self._placement.grid)  # (h, w, 2)
         self._in_window: tuple[MouthWindow, Placement] | None = None
         self._bands: dict[float, list[Slices]] = {}
         self._inside = max(margin - SUPPORT, 0)  # pixels that can be looked away without looking out of the source
@@ -114,15 +118,12 @@ class Part:
         turn: (F, 2, n, m) from ``Head.offsets``, or None for the portrait's pose. within: only the crop may change.
         blink: lids and their closure (F, 2). drawn: in a window, over everything else.
         """
-        positions = self._rest.expand(len(flow), -1, -1, -1)
-        shift = (0.0, 0.0, 0.0, 0.0)
-        reach = 0.0
+        shift, reach = (0.0, 0.0, 0.0, 0.0), 0.0
         if turn is not None:
             turn = turn * (2 / self._crop.size)
-            positions, shift = self._turned(turn, within), _extent(turn)
-            reach = _farthest(turn)
+            shift, reach = _extent(turn), _farthest(turn)
         rows, columns = self._placement.inside((-1, 1, -1, 1), shift)
-        at = positions[:, :, rows, columns].permute(0, 2, 3, 1).contiguous()
+        at = self._turned(turn, self._placement.grid, len(flow), within)(rows, columns)  # (F, h, w, 2)
         above = self._placement.flow(flow[:, :2], at)  # (F, 2, h, w)
         offsets, edges = above, []
         for window in where_sheets_differ(flow):
@@ -136,12 +137,17 @@ class Part:
                 base = at[:, down, across][number, ys, xs, None]  # (K, 1, 2)
                 place = (number, ys + (rows.start + down.start), xs + (columns.start + across.start))
                 edges.append((place, base + 2 * shown.edge_offsets, shown.shares))
-        looked = positions if turn is not None else positions.clone()
-        looked[:, :, rows, columns] += 2 * offsets
+        expression = self._moved_in_source(2 * offsets)
+        turned = self._turned(
+            None if turn is None else self._moved_in_source(turn).movedim(-1, 1), self._rest, len(flow), within
+        )
         farthest = (reach + _farthest(2 * flow[:, : 2 * SHEETS])) * self._native_size / 2
         for down, across in self._within(farthest):
-            colours = self._colours(looked[..., down, across], down, across, farthest)
-            boxes[..., down, across] = colours.add_(self._correction[..., down, across])
+            looked = turned(down, across)
+            ours, theirs = zip(*(_overlap(band, crop) for band, crop in ((down, rows), (across, columns))), strict=True)
+            looked[:, ours[0], ours[1]] += expression[:, theirs[0], theirs[1]]
+            colours = self._colours(looked, down, across, farthest)
+            boxes[..., down, across] = colours.add_(self._correction[..., down, across]).clamp_(0, 1)
         for place, positions_of_sheets, shares in edges:
             self._mix_edges(boxes, place, positions_of_sheets, shares)
         inner = boxes[:, :, rows, columns]
@@ -155,37 +161,62 @@ class Part:
             placement = self._placement_in(drawn.window)
             placement.add(drawn.residual, inner, at, (rows, columns), shift, "bilinear")
             placement.mix(drawn.picture, drawn.weight, inner, at, (rows, columns), shift)
-        boxes.clamp_(0, 1)
+        inner.clamp_(0, 1)
 
     def _placement_in(self, window: MouthWindow) -> Placement:
         if self._in_window is None or self._in_window[0] is not window:
             self._in_window = window, Placement(self._crop, self._picture, self.box, window)
         return self._in_window[1]
 
-    def _turned(self, turn: Tensor, within: bool) -> Tensor:
-        """Return the positions (F, 2, h, w) that pixels look at when the head turns by offsets (F, 2, n, m)."""
-        assert self._turning is not None  # only parts with a head are turned
-        rows, columns = self._turning
-        size = (rows.stop - rows.start, columns.stop - columns.start)
-        # Two matrix products are several times faster than torch's interpolation.
-        across, down = (
-            self._interpolating(n, m) for n, m in zip((turn.shape[3], turn.shape[2]), size[::-1], strict=True)
-        )
-        fine = down @ (turn @ across.T)
-        if within:
-            fine = fine * self._placement.window()[rows, columns]
-        if size == tuple(self._rest.shape[1:]):
-            return fine.add_(self._rest)
-        positions = self._rest.repeat(len(turn), 1, 1, 1)
-        positions[:, :, rows, columns] += fine
-        return positions
+    def _turned(self, turn: Tensor | None, rest: Tensor, count: int, within: bool) -> Callable[[slice, slice], Tensor]:
+        """Return a function of rows and columns of the box that returns where they look in F frames: (F, h, w, 2).
 
-    def _interpolating(self, coarse: int, fine: int) -> Tensor:
-        """Return the matrix (fine, coarse) of linear interpolation between values at both ends of a line."""
-        if (coarse, fine) not in self._interpolation:
-            line = F.interpolate(torch.eye(coarse)[None], fine, mode="linear", align_corners=True)[0].T
-            self._interpolation[coarse, fine] = line.to(self._picture)
-        return self._interpolation[coarse, fine]
+        turn: (F, 2, n, m) on the cells of ``Head``. rest: (h, w, 2), where the box looks at rest, in the coordinates of
+        ``turn``. count: F.
+        """
+        if turn is None:
+            return lambda rows, columns: rest[rows, columns].repeat(count, 1, 1, 1)
+        down, across = self._interpolating(turn.shape[2], turn.shape[3])
+        # Two matrix products are several times faster than torch's interpolation.
+        lines = (turn @ across.T).movedim(1, -1).flatten(2)  # (F, n, 2 w)
+
+        def looked(rows: slice, columns: slice) -> Tensor:
+            at, height = rest[rows, columns], down[rows]
+            part = lines[..., 2 * columns.start : 2 * columns.stop]
+            if within:
+                moved = (height @ part).unflatten(2, (-1, 2))
+                return at + moved * self._placement.window()[rows, columns, None]
+            at = at.flatten(1).expand(count, -1, -1)
+            return torch.baddbmm(at, height.expand(count, -1, -1), part).unflatten(2, (-1, 2))
+
+        return looked
+
+    def _interpolating(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Return the matrices (h, rows) and (w, columns) of linear interpolation from the head's cells to the box.
+
+        The cells at the ends lie on the borders of the head's part; outside of it nothing moves.
+        """
+        assert self._head is not None  # only parts with a head are turned
+        if (rows, columns) not in self._interpolation:
+            found = []
+            for cells, inside, size in zip((rows, columns), self._head, self._picture.shape[-2:], strict=True):
+                matrix = torch.zeros(size, cells)
+                fine = inside.stop - inside.start
+                matrix[inside] = F.interpolate(torch.eye(cells)[None], fine, mode="linear", align_corners=True)[0].T
+                found.append(matrix.to(self._picture))
+            self._interpolation[rows, columns] = found[0], found[1]
+        return self._interpolation[rows, columns]
+
+    def _in_source(self, positions: Tensor) -> Tensor:
+        """Return positions (..., 2) in the square as positions in the sampled source, in -1..1."""
+        moved = self._moved_in_source(positions.movedim(-1, 0)[None])[0]
+        return moved + moved.new_tensor(self._source_offset)
+
+    def _moved_in_source(self, offsets: Tensor) -> Tensor:
+        """Return offsets (F, 2, h, w) in the square as offsets (F, h, w, 2) in the source."""
+        x, y = offsets.unbind(1)
+        (xx, xy), (yx, yy) = self._to_source
+        return torch.stack((torch.add(x * xx, y, alpha=xy), torch.add(x * yx, y, alpha=yy)), -1)
 
     def _within(self, farthest: float) -> list[Slices]:
         """Return the bands, rows and their columns, that can show something else when nothing moves further than some
@@ -205,23 +236,21 @@ class Part:
                     self._bands[reach].append((rows, span))
         return self._bands[reach]
 
-    def _colours(self, positions: Tensor, rows: slice, columns: slice, farthest: float = 0.0) -> Tensor:
-        """Return the colours (F, 3, h, w) that rows and columns of the box show at positions (F, 2, h, w).
+    def _colours(self, grid: Tensor, rows: slice, columns: slice, farthest: float = 0.0) -> Tensor:
+        """Return the colours (F, 3, h, w) of rows and columns of the box that look at positions (F, h, w, 2) of the
+        source.
 
         farthest: pixels that these are away from the pixels that show them, at most.
         """
-        person, share = self._sampled(positions, farthest < self._inside)
+        person, share = self._sampled(grid, farthest < self._inside)
         return person if self._background is None else person.addcmul_(share, self._background[:, rows, columns])
 
-    def _sampled(self, positions: Tensor, inside: bool = False) -> tuple[Tensor, Tensor]:
-        """Sample the source at positions (F, 2, h, w) in the square: the person's part (F, 3, h, w), or everything if
-        there is no background, and the background's share (F, 1, h, w) or nothing.
+    def _sampled(self, grid: Tensor, inside: bool = False) -> tuple[Tensor, Tensor]:
+        """Sample the source at positions (F, h, w, 2) in it: the person's part (F, 3, h, w), or everything if there is
+        no background, and the background's share (F, 1, h, w) or nothing.
 
         inside: whether all positions are known to lie inside the source, which is faster by a quarter.
         """
-        x, y = positions.unbind(1)
-        (xx, xy, right), (yx, yy, down) = self._to_source
-        grid = torch.stack((_linear(x, y, xx, xy, right), _linear(x, y, yx, yy, down)), -1)
         padding = "zeros" if inside else "border"
         source = self._source.expand(len(grid), -1, -1, -1)
         if self._density == 2:
@@ -238,19 +267,18 @@ class Part:
         positions: (K, 3, 2) that each sheet shows there. shares: (K, 3) of the sheets.
         """
         number, ys, xs = place
-        person, share = self._sampled(positions.permute(2, 0, 1)[None])  # (1, 3, K, 3), (1, 1, K, 3)
+        person, share = self._sampled(self._in_source(positions)[None])  # (1, 3, K, 3), (1, 1, K, 3)
         mixed = (person * shares).sum(-1)
         if self._background is not None:
             mixed = mixed + (share * shares).sum(-1) * self._background[:, ys, xs]
         boxes[number, :, ys, xs] = (mixed[0] + self._correction[0, :, ys, xs]).T
 
 
-def _linear(x: Tensor, y: Tensor, along: float, across: float, offset: float) -> Tensor:
-    """Return ``along * x + across * y + offset``."""
-    result = x * along
-    if across:
-        result.add_(y, alpha=across)
-    return result.add_(offset)
+def _overlap(first: slice, second: slice) -> tuple[slice, slice]:
+    """Return what two slices share, as a slice of each."""
+    start, stop = max(first.start, second.start), min(first.stop, second.stop)
+    stop = max(start, stop)
+    return slice(start - first.start, stop - first.start), slice(start - second.start, stop - second.start)
 
 
 def _extent(turn: Tensor) -> tuple[float, float, float, float]:

@@ -109,7 +109,7 @@ def window_structure(
     still = MotionTrack.of_expression(expression, fps=25.0)
     return Structure(
         landmarks=landmarks,
-        map=landmark_map(moved, size, maps),
+        map=landmark_map(moved, size, maps, eyes=False),
         coefficients=structure_coefficients(expression, still, lip_aperture(landmarks), config.structure.coefficients),
         flow=landmarks.new_zeros(len(landmarks), 8, 1, 1),
         closure=landmarks.new_zeros(len(landmarks), 2),

@@ -177,11 +177,16 @@ def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
 
     x, y: in eye distances from its centre. detail: output pixels per eye distance, for antialiasing.
     """
-    shrink = min(detail / DETAIL, 1.0)
-    small = [max(round(n * shrink), 2) for n in picture.shape[-2:]]
-    smooth = interpolate(picture[None], small, mode="bilinear", antialias=True, align_corners=False)
+    smooth = _reduced(picture, min(detail / DETAIL, 1.0))
     grid = torch.stack((x / HALF_WIDTH, y / REACH), -1)
     return grid_sample(smooth.expand(len(x), -1, -1, -1), grid, align_corners=False)
+
+
+@lru_cache(maxsize=8)  # the same for all frames of a portrait
+def _reduced(picture: Tensor, scale: float) -> Tensor:
+    """Return a picture (4, h, w) at a lower resolution: (1, 4, scale * h, scale * w)."""
+    size = [max(round(n * scale), 2) for n in picture.shape[-2:]]
+    return interpolate(picture[None], size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _lip_shadow(moved: Tensor, rows: Tensor, columns: Tensor, pixels: Tensor, shade: float) -> Tensor:

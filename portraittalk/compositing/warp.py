@@ -104,7 +104,9 @@ def where_sheets_differ(flow: Tensor) -> list[Span]:
     Eyes and mouth are apart, unless the rows between them differ as well.
     """
     above, others = flow[:, None, :2], flow[:, 2 : 2 * SHEETS].unflatten(1, (SHEETS - 1, 2))
-    inside = torch.maximum(flow[:, 6], flow[:, 7]) < INSIDE / flow.shape[-1]
+    up, down = flow[:, 6:].unbind(1)
+    opened = F.max_pool2d((up + down < -SAME).to(flow)[:, None], 3, 1, 1)[:, 0] > 0  # not beside the corners
+    inside = opened & (torch.maximum(up, down) < INSIDE / flow.shape[-1])
     separate = ((above - others[:, :1]).abs().amax((1, 2)) > SAME) | (
         inside & ((above - others[:, 1:]).abs().amax((1, 2)) > SAME)
     )

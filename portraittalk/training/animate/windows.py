@@ -126,7 +126,7 @@ def drawings(landmarks: Tensor, map_size: int) -> dict[str, Tensor]:
     """Return ``map`` (M, m, m), ``region`` and ``opening`` (1, W, W) in 0..1 of landmarks (478, 3) in a window."""
     points = landmarks[None]
     return {
-        "map": landmark_map(points, WINDOW, map_size)[0],
+        "map": landmark_map(points, WINDOW, map_size, eyes=False)[0],
         "region": drawn_region(points, WINDOW)[0],
         "opening": mouth_opening(points, WINDOW)[0],
     }
