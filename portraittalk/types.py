@@ -118,10 +118,10 @@ class Identity(Movable):
     """One person, from 1..N reference pictures; the first one is the portrait that is animated.
 
     portrait: (3, H, W), the whole picture. crop: its aligned crop. landmarks: (478, 3) in crop pixels.
-    blendshapes: (52,) ARKit weights of the portrait. references: (N, 3, S, S) aligned crops. latents: (N, C, h, w)
-    reference latents. tokens: (N * T, D) identity tokens, from frozen identity features. reference: for models with
-    reference attention, the reference features (1, P, C) of each transformer block. uncond_tokens: (T, D) identity
-    tokens of the unconditional branch, in prompt models. open_mouth: a further reference whose mouth is open further
+    blendshapes: (52,) ARKit weights of the portrait. references: (N, 3, S, S) aligned crops. tokens: (N * T, D)
+    identity tokens, from frozen identity features. reference: for models with reference attention, the reference
+    features (1, P, C) of each transformer block. uncond_tokens: (T, D) identity tokens of the unconditional branch, in
+    prompt models. open_mouth: a further reference whose mouth is open further
     than the portrait's, relit to match the portrait; None if there is none. sides: references whose head is turned
     further to the left or right than the portrait's. close_ups: for models that draw a mouth window, the mouth of the
     portrait, and that of ``open_mouth`` if there is one.
@@ -132,7 +132,6 @@ class Identity(Movable):
     landmarks: Tensor
     blendshapes: Tensor
     references: Tensor
-    latents: Tensor
     tokens: Tensor
     reference: dict[str, Tensor] = field(default_factory=dict)
     open_mouth: View | None = None

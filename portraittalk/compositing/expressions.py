@@ -43,8 +43,7 @@ def with_expressions(
     size = CONFIG.crop_size
     crop = aligned_crop(landmarks, image_size(picture), size)
     view, points = extract_crop(picture, crop), to_crop(landmarks, crop)
-    nothing = picture.new_zeros(0)
-    identity = Identity(picture, crop, points, blendshapes, view[None], nothing, nothing)
+    identity = Identity(picture, crop, points, blendshapes, view[None], tokens=picture.new_zeros(0))
     compositor = Compositor(picture, crop, landmarks=points)
     for start in range(0, len(track), chunk):
         structure = build_structure(identity, track[start : start + chunk], basis, CONFIG, turn_later=not turn)

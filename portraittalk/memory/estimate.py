@@ -19,8 +19,8 @@ from .offload import STAGES
 
 MB = 1e6
 # Memory outside tensors. GPU: the driver's context and the libraries' kernels and workspaces. CPU: the interpreter with
-# torch and diffusers. Measured on the CPU; typical values for the others.
-OVERHEAD = {"cuda": 700 * MB, "cpu": 400 * MB, "mps": 500 * MB}
+# torch and diffusers (450 MB), and what finding the face leaves. Measured on the CPU; typical values for the others.
+OVERHEAD = {"cuda": 700 * MB, "cpu": 600 * MB, "mps": 500 * MB}
 PASTED_COPIES = 4  # full-frame copies of a chunk, in single precision, held while crops are pasted back
 
 

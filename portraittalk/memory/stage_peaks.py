@@ -80,7 +80,6 @@ def prompt_stages(
         tokens = networks["text_encoder"](torch.zeros(1, config.clip.longest, dtype=torch.long))
         stages["prompt"] = ledger.turn()
         crops = torch.empty(references, 3, size, size)
-        autoencoder.encode(crops.to(dtype))
         identity = networks["identity_net"](crops.to(dtype))
         stages["reference"] = ledger.turn()
         temporary = torch.empty(window, STRUCTURE_PEAK_CHANNELS, size, size)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..models.animate_net import AnimateNet
 from ..models.autoencoder import Autoencoder
@@ -20,7 +20,6 @@ class DiffusionPipeline(PipelineBase):
     def drawing_net(self) -> nn.Module:
         return self.animate_net
 
-    def _encode_crops(self, cropped: Tensor) -> tuple[Tensor, Tensor]:
-        device = next(self.autoencoder.parameters()).device  # offloaded networks may be on another one
-        references = cropped.to(device)
-        return references, self.autoencoder.encode(references.to(self.dtype)).float()
+    @property
+    def encoding_net(self) -> nn.Module:
+        return self.autoencoder

@@ -65,12 +65,12 @@ class KeypointPipeline(PaintingPipeline):
     def drawing_net(self) -> nn.Module:
         return self.generator
 
+    @property
+    def encoding_net(self) -> nn.Module:
+        return self.appearance
+
     def _crop(self, landmarks: Tensor, image_size: tuple[int, int]) -> Crop:
         return expression_crop(landmarks, image_size, self.config.crop_size)
-
-    def _encode_crops(self, cropped: Tensor) -> tuple[Tensor, Tensor]:
-        references = cropped.to(next(self.appearance.parameters()).device)
-        return references, references.new_zeros(len(references), 0)
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         """Add the volume, the keypoints and the map of the portrait; further references are not used."""

@@ -62,7 +62,7 @@ class ReferencePipeline(DiffusionPipeline):
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         """Add the features of the reference network, and the tokens of CLIP's image encoder if there is one."""
         seen = None if self.image_net is None else self.image_net(references)  # (N, 1, D)
-        reference = reference_features(self.reference_net, identity.latents.to(self.dtype), seen)
+        reference = reference_features(self.reference_net, self.autoencoder.encode(references), seen)
         tokens = identity.tokens if seen is None else seen[:, 0].float()
         return replace(identity, tokens=tokens, reference=reference)
 
@@ -147,8 +147,9 @@ class ReferencePipeline(DiffusionPipeline):
 
         tokens = identity.tokens[None] if len(identity.tokens) else None
         conditions = replace(conditions, identity=tokens, reference=identity.reference).to(self.device, self.dtype)
-        limit = self.config.animate_net.noise_limit
-        noise = clip_noise(settings.seed, frames, tuple(identity.latents.shape[1:]), limit).to(self.device)
+        limit, side = self.config.animate_net.noise_limit, self.config.latent_size
+        shape = (self.config.autoencoder.latent_channels, side, side)
+        noise = clip_noise(settings.seed, frames, shape, limit).to(self.device)
         latents = sample_clip(self.animate_net, conditions, noise, settings, on_window=show_window)
         return latents[0].transpose(0, 1)
 

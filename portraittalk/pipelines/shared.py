@@ -142,9 +142,10 @@ class PipelineBase:
         """Return the crop of a face that the networks take. landmarks: (478, 3) in pixels of the picture."""
         return aligned_crop(landmarks, image_size, self.config.crop_size, self.config.crop_width)
 
-    def _encode_crops(self, cropped: Tensor) -> tuple[Tensor, Tensor]:
-        """Return crops (N, 3, S, S) on the device of the networks, and their latents (N, C, h, w)."""
-        raise NotImplementedError  # every kind has its own way
+    @property
+    def encoding_net(self) -> nn.Module:
+        """A network that sees the references; offloaded networks may be on another device than it."""
+        raise NotImplementedError  # every kind has its own
 
     def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
         """Return speech features at the video's frame rate. Raises SettingsError unless fps is above 0."""
@@ -362,14 +363,13 @@ class PipelineBase:
         shapes = [torch.zeros(len(ARKIT_NAMES)) if face.blendshapes is None else face.blendshapes for face in chosen]
         landmarks, blendshapes = settle_lips(cropped, landmarks, torch.stack(shapes))
         self.place("reference")
-        references, latents = self._encode_crops(cropped)
+        references = cropped.to(next(self.encoding_net.parameters()).device)
         identity = Identity(
             portrait=images[0],
             crop=crops[0],
             landmarks=landmarks[0],
             blendshapes=blendshapes[0],
             references=references,
-            latents=latents,
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),
             open_mouth=open_mouth(cropped, landmarks),
             sides=other_sides(cropped, landmarks),

@@ -30,7 +30,6 @@ def identity(portrait, portrait_face) -> Identity:
         landmarks=to_crop(portrait_face.landmarks, crop),
         blendshapes=torch.zeros(len(ARKIT_NAMES)),
         references=extract_crop(portrait, crop)[None],
-        latents=torch.zeros(1, 1, 1, 1),
         tokens=torch.zeros(0, 1),
     )
 

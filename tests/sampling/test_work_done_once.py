@@ -169,8 +169,7 @@ class Operations(TorchDispatchMode):
 def test_no_attention_makes_a_matrix_of_scores(model, identity):
     speech = Speech(torch.randn(4, 50, 384), 25.0, 0.16)
     with torch.no_grad(), Operations() as seen:
-        model.autoencoder.encode(identity.references)
-        model.reference_net(identity.latents)
+        model.reference_net(model.autoencoder.encode(identity.references))
         model.speech_encoder(torch.randn(1, 80, 3000))
         list(model.animate(identity, speech, settings=replace(SETTINGS, steps=1), output="crop"))
     fused = [name for name in seen.names if "scaled_dot_product" in name]

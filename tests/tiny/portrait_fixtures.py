@@ -46,15 +46,14 @@ def half_face(half_portrait: Tensor) -> Face:
 
 @pytest.fixture(scope="session")
 def identity(portrait: Tensor, portrait_face: Face) -> Identity:
-    """Without latents and tokens, which motion does not need."""
+    """Without tokens, which motion does not need."""
     from portraittalk.face.align import aligned_crop, extract_crop, to_crop
     from portraittalk.types import Identity
 
     crop = aligned_crop(portrait_face.landmarks, tuple(portrait.shape[1:]), 256)
-    none = torch.zeros(1, 0)
     landmarks = to_crop(portrait_face.landmarks, crop)
     reference = extract_crop(portrait[None], crop)
-    return Identity(portrait, crop, landmarks, portrait_face.blendshapes, reference, none, none)
+    return Identity(portrait, crop, landmarks, portrait_face.blendshapes, reference, torch.zeros(1, 0))
 
 
 @pytest.fixture(scope="session", params=["own", "mediapipe"])
