@@ -34,7 +34,7 @@ OLDEST_READY := $(OLDEST)/ready-$(call checksum,pyproject.toml constraints-oldes
 ASSETS := portraittalk/assets/demo
 DEMO := output/demo.mp4
 
-LIBRARY_TESTS := -q -m 'not slow' --ignore tests/nodes --ignore tests/comfyui --ignore tests/media/test_torchaudio.py
+LIBRARY_TESTS := -q -m 'not slow' --durations=15 --ignore tests/nodes --ignore tests/comfyui --ignore tests/media/test_torchaudio.py
 # Slow tests that `make check` skips: whole runs, training, full-size networks.
 LONG_TESTS := cli pipelines memory/test_estimate.py models/test_sd15_parity.py models/test_shipped_branches.py \
 	sampling/test_clip.py sampling/test_work_done_once.py weights/test_public.py weights/test_sd15.py \
@@ -107,7 +107,7 @@ test-oldest: $(OLDEST_READY)
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(LIBRARY_TESTS)
 
 test-comfyui: $(COMFYUI_READY)
-	COMFYUI_PATH=$(COMFYUI_SOURCE)/ComfyUI $(COMFYUI)/bin/python -m pytest -q -m 'not slow' tests/nodes tests/comfyui \
+	COMFYUI_PATH=$(COMFYUI_SOURCE)/ComfyUI $(COMFYUI)/bin/python -m pytest -q -m 'not slow' --durations=15 tests/nodes tests/comfyui \
 		tests/media/test_torchaudio.py
 
 # CI sets AUDIT_OPTIONS=--required; elsewhere a missing network is only said.
