@@ -25,16 +25,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
 from mutations import SUFFIXES, mutation
 from PIL import Image
 
+from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.config import SpeechConfig
 from portraittalk.errors import PortraitTalkError
 from portraittalk.media.audio import read_audio
 from portraittalk.media.image import read_image
 from portraittalk.media.reader import read_video
 from portraittalk.media.video import write_video
-from portraittalk.motion.track import MotionTrack
+from portraittalk.motion.keyframes import MotionEdit
+from portraittalk.motion.track import MotionTrack, check_motion
 from portraittalk.motion.transform import fit_to_speech
 from portraittalk.speech.features import encode_speech
 from portraittalk.tensor_files import read_shapes, read_tensors
@@ -103,6 +106,11 @@ def read_motion(path: Path, number: int) -> None:
         MotionTrack.load(Path(folder, "motion.json"))
 
 
+def read_motion_edit(path: Path, number: int) -> None:
+    edit = MotionEdit.load(path)
+    check_motion(edit.apply(MotionTrack.of_expression(torch.zeros(20, len(ARKIT_NAMES)), 25.0)))
+
+
 READERS: dict[str, Callable[[Path, int], None]] = {
     "png": read_picture,
     "jpeg": read_picture,
@@ -111,6 +119,7 @@ READERS: dict[str, Callable[[Path, int], None]] = {
     "mp4": read_clip,
     "safetensors": read_weights,
     "motion": read_motion,
+    "motion_edit": read_motion_edit,
 }
 
 

@@ -47,6 +47,7 @@ SUFFIXES = {
     "mp4": ".mp4",
     "safetensors": ".safetensors",
     "motion": ".json",
+    "motion_edit": ".json",
 }
 INTEGERS = (0, 1, 2, 3, 16, 64, 127, 255, 256, 1000, 44101, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 VALUES: tuple[Any, ...] = (
@@ -234,6 +235,7 @@ STRUCTURED: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "mp4": _mp4_field,
     "safetensors": _tensor_header,
     "motion": _motion_json,
+    "motion_edit": _motion_json,
 }
 
 
@@ -371,6 +373,11 @@ def _motions() -> list[bytes]:
     return [json.dumps(track.to_dict(), indent=1).encode(), json.dumps(few).encode()]
 
 
+def _motion_edits() -> list[bytes]:
+    keys = [{"time": 0.5, "value": 0}, {"time": 1, "value": 1, "interpolation": "linear"}]
+    return [json.dumps({"head_yaw": keys, "intensity": [0.5, 1.0, 2.0], "blink": keys}, indent=1).encode()]
+
+
 _MAKERS: dict[str, Callable[[], list[bytes]]] = {
     "png": _pngs,
     "jpeg": _jpegs,
@@ -379,4 +386,5 @@ _MAKERS: dict[str, Callable[[], list[bytes]]] = {
     "mp4": _mp4s,
     "safetensors": _weights,
     "motion": _motions,
+    "motion_edit": _motion_edits,
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .media.audio import read_audio as read_audio
     from .media.image import read_image as read_image
     from .media.video import write_video as write_video
+    from .motion.keyframes import MotionEdit as MotionEdit
     from .motion.track import MotionTrack as MotionTrack
     from .pipelines.conversation import Speaker as Speaker
     from .pipelines.conversation import converse as converse
@@ -44,6 +45,7 @@ _HOME = {
     "FaceError": "errors",
     "Identity": "types",
     "MediaError": "errors",
+    "MotionEdit": "motion.keyframes",
     "MotionError": "errors",
     "MotionTrack": "motion.track",
     "OutputError": "errors",

@@ -71,6 +71,10 @@ class AnimationSettings:
             "portrait as it is. Default: refuse it."
         ),
     ] = None
+    motion_edit: Annotated[
+        Path | None,
+        typer.Option(help="Keyframes or values over time (JSON) that change the motion, read or generated."),
+    ] = None
     no_paste_back: Annotated[
         bool, typer.Option("--no-paste-back", help="Write only the face crop instead of the whole picture.")
     ] = False
@@ -128,7 +132,8 @@ class AnimateOptions(AnimationSettings):
     @property
     def inputs(self) -> list[Path]:
         """The files that are read."""
-        return [*self.portraits, self.audio, *([] if self.motion_in is None else [self.motion_in])]
+        optional = (self.motion_in, self.motion_edit)
+        return [*self.portraits, self.audio, *(path for path in optional if path is not None)]
 
     def settings(self, config: "PortraitTalkConfig") -> "SamplingSettings":
         """Return the sampling settings, with the model's defaults for options not given. Raises SettingsError."""

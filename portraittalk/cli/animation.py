@@ -19,6 +19,7 @@ from ..media.pieces import check_pieces
 from ..media.video import QUALITY, VideoFile, check_output, check_room, write_video
 from ..metrics.cost import peak_memory_mb
 from ..motion.edit import extend
+from ..motion.keyframes import MotionEdit
 from ..motion.track import MotionTrack
 from ..output_files import check_file, check_outputs
 from ..pipelines.load import AnyPipeline
@@ -53,6 +54,7 @@ class Animation:
     images: list[Tensor]
     audio: Audio
     motion: MotionTrack | None
+    edit: MotionEdit | None
 
     @classmethod
     def read(cls, options: AnimateOptions, to_write: bool = True) -> Self:
@@ -76,7 +78,8 @@ class Animation:
             check_file(options.motion_out)
         provider = provider_named(options.landmarker)
         config = read_config(weights)
-        uses_motion = options.motion_in is not None or options.motion_out is not None
+        files = (options.motion_in, options.motion_out, options.motion_edit)
+        uses_motion = any(path is not None for path in files)
         check_inputs(config, options.prompt, options.negative_prompt, uses_motion)
         settings = options.settings(config)
         images = [read_image(path, options.max_size).flattened() for path in options.portraits]
@@ -84,10 +87,11 @@ class Animation:
         motion = None if options.motion_in is None else MotionTrack.load(options.motion_in)
         if motion is not None and options.motion_end is not None:
             motion = extend(motion, math.ceil(audio.seconds * motion.fps), options.motion_end)
+        edit = None if options.motion_edit is None else MotionEdit.load(options.motion_edit)
         machine = Machine(
             options.device, options.precision, options.low_memory, options.channels_last, options.compiled
         )
-        animation = cls(options, weights, config, kind, provider, machine, settings, images, audio, motion)
+        animation = cls(options, weights, config, kind, provider, machine, settings, images, audio, motion, edit)
         if not options.no_paste_back:
             # The pieces of a run that can be resumed are there until the video has been joined from them.
             check_room(options.out, kind, images[0], animation.frames * (2 if options.resume else 1))
@@ -165,6 +169,7 @@ class Animation:
             expression_strength=options.expression_strength,
             liveliness=options.liveliness,
             blinks_per_minute=options.blinks,
+            edit=self.edit,
             progress=progress,
             unfinished=unfinished,
         )

@@ -14,6 +14,7 @@ from ..face.select import LARGEST, FaceChoice
 from ..media.audio import Audio, check_audio, read_audio
 from ..media.image import read_image
 from ..motion.eyes import BLINKS_PER_MINUTE
+from ..motion.keyframes import MotionEdit
 from ..motion.track import MotionTrack, check_motion
 from ..motion.transform import fit_to_speech, scale
 from ..progress import ProgressCallback, ignore_progress
@@ -69,6 +70,7 @@ def talk(
     expression_strength: float = 1.0,
     liveliness: float = 1.0,
     blinks_per_minute: float = BLINKS_PER_MINUTE,
+    edit: MotionEdit | None = None,
     progress: ProgressCallback = ignore_progress,
     unfinished: Unfinished | None = None,
 ) -> TalkingFrames:
@@ -81,6 +83,7 @@ def talk(
     for whole pictures, "crop" for aligned face crops. choice: which face of the portrait. provider: finds the faces, by
     default our own networks. head_motion, expression_strength: 1 is natural, 0 is none. liveliness: of head, brows and
     gaze in motion made from speech: 0 is still, 1 a natural speaker, 2 a lively one. blinks_per_minute: on average.
+    edit: changes the motion over time, after everything else.
     unfinished: keeps what is finished, and begins after what an earlier run has finished; its ``pieces`` go to
     ``write_video``.
 
@@ -94,7 +97,7 @@ def talk(
     check_choice("The output", output, ("full", "crop"))
     if motion is not None:
         check_motion(motion)
-    check_inputs(pipeline.config, prompt, negative_prompt, motion is not None)
+    check_inputs(pipeline.config, prompt, negative_prompt, motion is not None or edit is not None)
     sound = audio if isinstance(audio, (Audio, Speech)) else read_audio(audio)
     if isinstance(sound, Audio):
         check_audio(sound)
@@ -119,6 +122,8 @@ def talk(
             style=style,
             text_scale=settings.scales.text,
         )
+    if track is not None and edit is not None:
+        track = edit.apply(track)
     checkpoint = FROM_THE_START
     if unfinished is not None:
         checkpoint = unfinished.take_up(*pipeline.signature(), identity, speech, style, track, settings, output)

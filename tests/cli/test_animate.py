@@ -1,3 +1,4 @@
+import math
 import os
 import shutil
 import signal
@@ -114,6 +115,22 @@ def test_liveliness_and_blinks_act_on_the_motion(run, face, speech, tmp_path):
     usual, still, awake = tracks
     assert usual.rotation.any() and not still.rotation.any()
     assert torch.equal(awake.rotation, usual.rotation) and not awake.blink.any()
+
+
+def test_an_edit_acts_on_motion_from_speech_and_from_a_file(run, face, speech, tmp_path):
+    def track(name, *options):
+        usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--out", tmp_path / "a.mp4")
+        assert run(*usual, "--motion-out", tmp_path / name, *options)[0] == 0
+        return MotionTrack.load(tmp_path / name)
+
+    (tmp_path / "edit.json").write_text('{"head_roll": [{"time": 0.4, "value": 0}, {"time": 0.8, "value": 9}]}')
+    edit = ("--motion-edit", tmp_path / "edit.json")
+    plain, edited = track("plain.json"), track("edited.json", *edit)
+    again = track("again.json", "--motion-in", tmp_path / "plain.json", *edit)
+    for motion in (edited, again):
+        added = (motion.rotation - plain.rotation)[:, 2]
+        assert added[:10].abs().max() < 2e-5 and added[-1].item() == pytest.approx(math.radians(9), abs=2e-5)
+        assert torch.allclose(motion.expression, plain.expression, atol=2e-5)
 
 
 def test_scales_and_windows_have_options_as_the_node_has_and_old_names_work(run, face, speech, tmp_path):

@@ -40,6 +40,7 @@ MISTAKES = {
     f"{TALK} --models-dir . --model text": "text.safetensors is damaged or not a .safetensors file",
     f"{TALK} --models-dir . --model other": "other.safetensors is not a file of PortraitTalk weights",
     f"{TALK} --motion-in text.png": "not valid JSON",
+    f"{TALK} --motion-edit text.png": "not valid JSON",
     f"{TALK} --landmarker foo": "no landmarker 'foo': choose own or mediapipe",
     f"{TALK} --window 0": "window, in frames, must be a whole number between",
     f"{TALK} --strength 0.5": "remove --strength",

@@ -53,6 +53,7 @@ REFUSED = {
     f"{ANIMATE} --out x.mp4 --motion-out speech.wav": "speech.wav is an input",
     f"{ANIMATE} --out x.mp4 --motion-out motion.json": "motion.json is an input",
     f"{ANIMATE} --out x.mp4 --model weights --motion-out weights.safetensors": "weights.safetensors is an input",
+    f"{ANIMATE} --motion-edit clip.mp4 --out clip.mp4": "clip.mp4 is an input",
     f"{ANIMATE} --out x.mp4 --motion-out x.mp4": "x.mp4 would be written twice",
     f"{ANIMATE} --out x.mp4 --motion-out .": "it is a folder",
     f"{ANIMATE} --out x.mp4 --motion-out missing/x.json": "does not exist",
