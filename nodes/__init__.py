@@ -15,6 +15,7 @@ from .load_media import LoadAudio, LoadPortrait
 from .media_info import faces_info, waveform_info
 from .model_loader import ModelLoader
 from .motion import CombineMotion, LoadMotion, SaveMotion, SpeechToMotion, VideoToMotion
+from .motion_curves import EditMotion, curves_info
 from .paste_back import PasteBack
 from .public_loader import PublicModelLoader
 from .sampler import AnimateNetSampler
@@ -32,6 +33,7 @@ NODES: list[type[io.ComfyNode]] = [
     SpeechToMotion,
     VideoToMotion,
     CombineMotion,
+    EditMotion,
     SaveMotion,
     LoadMotion,
     AnimateNetSampler,
@@ -52,6 +54,7 @@ class PortraitTalkExtension(ComfyExtension):
         demo.provide()
         routes.answer_with("waveform", waveform_info)
         routes.answer_with("faces", faces_info)
+        routes.answer_with("curves", curves_info)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..portraittalk.checks import check_type
-from ..portraittalk.errors import MediaError
+from ..portraittalk.errors import MediaError, MotionError
 from ..portraittalk.media.audio import Audio, audio_from_waveform
 from ..portraittalk.media.tensors import check_layout, check_levels, check_waveform
 
@@ -109,6 +109,20 @@ def audio_to_library(audio: Mapping[str, Any] | None, name: str = "audio") -> Au
 def audio_to_comfy(audio: Audio) -> dict[str, Any]:
     """Convert Audio to AUDIO with a batch size of one."""
     return {"waveform": audio.waveform[None], "sample_rate": audio.sample_rate}
+
+
+def numbers_to_library(values: Any, name: str) -> list[Any]:
+    """Convert a FLOAT to a list: one number, or several as a list, tensor or pandas series, as curve editors give.
+
+    name: of the input, for errors. Raises MotionError for anything else; the numbers themselves are not checked.
+    """
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    while isinstance(listed, (list, tuple)) and len(listed) == 1 and isinstance(listed[0], (list, tuple)):
+        listed = listed[0]
+    if isinstance(listed, (int, float)):
+        return [listed]
+    check_type(_input(name), listed, (list, tuple), "a number or a list of numbers", MotionError)
+    return list(listed)
 
 
 def _input(name: str) -> str:

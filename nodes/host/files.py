@@ -125,11 +125,11 @@ def temp_path(prefix: str, suffix: str) -> Path:
 
 
 def write_temp_video(
-    chunks: Iterable[Tensor], sound: Audio, fps: float, unfinished: Unfinished | None = None
+    chunks: Iterable[Tensor], sound: Audio | None, fps: float, unfinished: Unfinished | None = None
 ) -> InputImpl.VideoFromFile:
     """Write frames (n, 3, H, W) and sound to a video in the temp folder, chunk by chunk, and return it as a VIDEO.
 
-    unfinished: of the run that makes the frames; it is removed when the video is there.
+    sound: None for a silent video. unfinished: of the run that makes the frames; it is removed when the video is there.
     """
     path = temp_path("PortraitTalk", ".mp4")
     pieces = None if unfinished is None else unfinished.pieces

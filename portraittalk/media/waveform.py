@@ -9,6 +9,7 @@ import numpy as np
 
 from ..checks import check_path
 from ..errors import MediaError
+from .audio import Audio
 from .decode import decoded_blocks
 from .source import open_media, sound_stream
 
@@ -49,3 +50,10 @@ def read_waveform(path: str | Path, parts: int) -> Waveform:
     fine = fine[: math.ceil(end / SECONDS)]
     peaks = np.array([part.max() for part in np.array_split(fine, min(parts, len(fine)))])
     return Waveform(end, [round(float(peak), 3) for peak in peaks / max(1.0, float(peaks.max()))])
+
+
+def waveform_of(audio: Audio, parts: int) -> Waveform:
+    """Return the waveform of sound in memory in at most ``parts`` parts."""
+    loudest = audio.waveform.abs().amax(0).float().cpu().numpy()
+    peaks = [float(part.max()) for part in np.array_split(loudest, min(parts, len(loudest)))]
+    return Waveform(audio.seconds, [round(peak / max(1.0, *peaks), 3) for peak in peaks])

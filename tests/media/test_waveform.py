@@ -7,7 +7,7 @@ import pytest
 
 from portraittalk.errors import MediaError
 from portraittalk.media.audio import read_audio
-from portraittalk.media.waveform import read_waveform
+from portraittalk.media.waveform import read_waveform, waveform_of
 
 RATE = 16000
 
@@ -29,6 +29,11 @@ def test_peaks_are_those_of_the_sound(tones):
     assert sound.seconds == pytest.approx(2.5) == read_audio(tones).seconds
     assert sound.peaks == pytest.approx([0, 0, 0.5, 0.5, 1], abs=0.01)
     assert len(read_waveform(tones, 100_000).peaks) == 250
+
+
+def test_sound_in_memory_has_the_same_peaks(tones):
+    assert waveform_of(read_audio(tones), 5).peaks == pytest.approx(read_waveform(tones, 5).peaks, abs=0.01)
+    assert waveform_of(read_audio(tones), 5).seconds == 2.5
 
 
 def test_what_is_no_sound_is_refused(tmp_path):

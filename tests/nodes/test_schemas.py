@@ -25,6 +25,7 @@ IDS = {
     "PortraitTalkSpeechToMotion",
     "PortraitTalkVideoToMotion",
     "PortraitTalkCombineMotion",
+    "PortraitTalkEditMotion",
     "PortraitTalkSaveMotion",
     "PortraitTalkLoadMotion",
     "PortraitTalkAnimateNetSampler",
