@@ -40,7 +40,8 @@ class EditMotion(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Changes motion over time: keyframes for head, gaze, blinks, brows, smile, mouth, and for the "
-                "amplitude of expression, head and liveliness. Shows the curves over the waveform and the landmarks moving."
+                "amplitude of expression, head and liveliness. Shows the curves over the waveform and the landmarks "
+                "moving."
             ),
             search_aliases=["keyframes", "motion curves", "animation curve", "spline", "head pose", "timeline"],
             inputs=[
@@ -104,9 +105,9 @@ class EditMotion(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, edits: str) -> bool | str:
+    def validate_inputs(cls, edits: str | None) -> bool | str:
         try:
-            _parsed(edits)
+            _parsed(edits or "")  # None where another node makes the text: it is read in the run
         except MotionError as error:
             return str(error)
         return True

@@ -297,3 +297,68 @@ def test_a_face_is_chosen_among_those_of_the_picture(page, server: ComfyServer, 
     prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
     (encode,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "PortraitTalkIdentityEncode")
     assert encode["face.index"] == 1 and "faces" not in encode
+
+
+EDITS = """() => {
+    const node = app.graph.nodes.find(node => node.type === "PortraitTalkEditMotion");
+    return JSON.parse(node.widgets.find(widget => widget.name === "edits").value);
+}"""
+
+
+def test_keys_of_motion_are_set_by_mouse_and_by_keyboard(page, server: ComfyServer, renderer: bool) -> None:
+    """On the curve of the last run; what is set is saved with the workflow and sent to the server."""
+    prompt = load_prompt(ROOT / "example_workflows" / "motion_edit.json", server.object_info)
+    drop(page, ROOT / "example_workflows" / "motion_edit.json")
+    page.evaluate(
+        """() => {
+            for (const node of [...app.graph.nodes]) if (/Sampler|Save/.test(node.type)) app.graph.remove(node);
+            app.graph.nodes.find(node => node.type === "PortraitTalkLoadAudio").widgets[2].value = 2;
+            app.canvas.ds.reset();
+            const node = app.graph.nodes.find(node => node.type === "PortraitTalkEditMotion");
+            app.canvas.centerOnNode(node);
+            app.canvas.setDirty(true, true);
+        }"""
+    )
+    before = page.evaluate(EDITS)
+    assert before == json.loads(prompt[only(prompt, "PortraitTalkEditMotion")]["inputs"]["edits"])
+    page.get_by_test_id("queue-button").dispatch_event("click")
+    page.get_by_label("Curve", exact=True).select_option("head_pitch")
+    page.get_by_text("Click to add a key.", exact=True).wait_for(timeout=RUN_PATIENCE)  # the run is told of
+    plot = page.get_by_label("Keys of the curve")
+    plot.scroll_into_view_if_needed()
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        """The place of the mouse, once the view stands still. x, y: from 0 to 1."""
+        place = None
+        while place != (place := plot.bounding_box()):
+            page.wait_for_timeout(300)
+        return place["x"] + x * place["width"], place["y"] + y * place["height"]
+
+    page.mouse.click(*at(0.25, 0.5))
+    page.mouse.move(*at(0.75, 0.5))
+    page.mouse.down()
+    page.mouse.move(*at(0.75, 0.75), steps=4)
+    page.mouse.up()
+    first, second = page.evaluate(EDITS)["head_pitch"]
+    assert abs(first["time"] - 0.5) < 0.05 and abs(first["value"]) < 1.5
+    assert abs(second["time"] - 1.5) < 0.05 and abs(second["value"] - 17) < 2  # further down looks down
+    plot.focus()
+    for key in ("PageUp", "Enter", "ArrowUp", "Shift+ArrowUp", "ArrowRight"):
+        page.keyboard.press(key)
+    keys = page.evaluate(EDITS)["head_pitch"]
+    assert [keys[0], keys[2]] == [first, second] and abs(keys[1]["time"] - 1.04) < 0.05
+    assert abs(keys[1]["value"] - ((first["value"] + second["value"]) / 2 - 3.3)) < 0.4
+    page.get_by_text("key 2 of 3", exact=False).wait_for()
+    page.get_by_role("button", name="smooth", exact=True).click()
+    assert page.evaluate(EDITS)["head_pitch"][1]["interpolation"] == "linear"
+    page.screenshot(path=screenshot(f"motion editor {'new' if renderer else 'old'}"))
+    plot.focus()
+    page.keyboard.press("Delete")
+    after = page.evaluate(EDITS)
+    assert after == {**before, "head_pitch": [first, second]}
+    saved = page.evaluate("() => app.graph.serialize().nodes.find(n => n.type === 'PortraitTalkEditMotion')")
+    assert json.loads(saved["widgets_values"][0]) == after
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    inputs = prompt[only(prompt, "PortraitTalkEditMotion")]["inputs"]
+    assert json.loads(inputs["edits"]) == after and "curves editor" not in inputs
+    assert page.problems == []

@@ -47,6 +47,7 @@ def test_one_number_holds_throughout(edit):
 def test_mistakes_are_told_before_the_run_and_in_it(nodes, edit, library):
     node, error = nodes["PortraitTalkEditMotion"], library("errors").MotionError
     assert node.validate_inputs(edits="{}") is True
+    assert node.validate_inputs(edits=None) is True  # connected to another node
     assert node.validate_inputs(edits='{"nose": [1]}').startswith("The input 'edits' has the unknown curve 'nose'")
     for values, words in (("fast", "'values' must be a number or a list"), ([9.0], "between -1 and 1"), ([], "1 and")):
         with pytest.raises(error, match=words):

@@ -238,7 +238,7 @@ async function addEditor(node) {
   })
   canvas.addEventListener('keydown', (event) => {
     const list = curve() && keys()
-    if (!list) return
+    if (!list || event.ctrlKey || event.metaKey || event.altKey) return // Ctrl+Enter runs the workflow
     const key = list[chosen]
     const { low, high, downward } = curve()
     const far = event.shiftKey ? 10 : 1
@@ -289,7 +289,12 @@ async function addEditor(node) {
   onChange(edits, draw)
   onValues(node, draw)
   new ResizeObserver(() => draw()).observe(canvas)
-  definitions ??= (await ask('curves', '')).curves
+  try {
+    definitions ??= (await ask('curves', '')).curves
+  } catch (error) {
+    text.textContent = error.message
+    return
+  }
   choice.replaceChildren(...definitions.map(({ name }) => element('option', {}, { value: name, textContent: name.replace('_', ' ') })))
   choice.value = 'head_yaw'
   draw()
