@@ -330,7 +330,9 @@ def test_keys_of_motion_are_set_by_mouse_and_by_keyboard(page, server: ComfyServ
     def at(x: float, y: float) -> tuple[float, float]:
         """The place of the mouse, once the view stands still. x, y: from 0 to 1."""
         place = None
-        while place != (place := plot.bounding_box()):
+        for _ in range(20):
+            if place == (place := plot.bounding_box()):
+                break
             page.wait_for_timeout(300)
         return place["x"] + x * place["width"], place["y"] + y * place["height"]
 
