@@ -35,6 +35,8 @@ DROP = """([name, text]) => {
     canvas.dispatchEvent(new DragEvent("drop", { dataTransfer: files, ...place }));
 }"""
 
+ERRORS = "() => app.graph.nodes.filter(n => n.has_errors || n.inputs.some(i => i.hasErrors)).map(n => n.type)"
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (on Debian: apt-get install chromium)"),
@@ -97,7 +99,7 @@ def test_front_end_makes_the_same_prompt(page, server: ComfyServer, workflow: Pa
 
 
 def test_nodes_fit_into_the_layouts(page, renderer: bool) -> None:
-    """Nodes are not larger than the sizes in the file, by which test_workflow_layouts.py judges the layout."""
+    """Nodes are not larger than the sizes in the file, by which test_workflow_layouts.py judges the layout, nor red."""
     for workflow in WORKFLOWS:
         drop(page, workflow)
         page.wait_for_timeout(500)  # HTML is measured after it is drawn
@@ -106,6 +108,8 @@ def test_nodes_fit_into_the_layouts(page, renderer: bool) -> None:
         for node in json.loads(workflow.read_text())["nodes"]:
             (width, height), real = node["size"], sizes[str(node["id"])]
             assert real[0] <= width + 1 and real[1] <= height + 1, f"{workflow.stem}: {node['type']}"
+        told = page.inner_text("body")
+        assert page.evaluate(ERRORS) == [] and "Missing" not in told and "input missing" not in told, workflow.stem
     assert page.problems == []
 
 
@@ -187,8 +191,7 @@ def test_missing_weights_are_told_once_on_the_loader(page, renderer: bool) -> No
     """Opening the workflow shows no error. Running it shows one, which says how to get the files."""
     drop(page, ROOT / "example_workflows" / "echomimic.json")
     page.wait_for_timeout(500)
-    errors = "() => app.graph.nodes.filter(n => n.has_errors || n.inputs.some(i => i.hasErrors)).map(n => n.type)"
-    assert page.evaluate(errors) == [] and "rror" not in page.inner_text("body")
+    assert page.evaluate(ERRORS) == [] and "rror" not in page.inner_text("body")
     page.get_by_test_id("queue-button").dispatch_event("click")
     page.wait_for_function("() => app.lastExecutionError")
     told = page.evaluate("() => [app.lastExecutionError.node_type, app.lastExecutionError.exception_message]")

@@ -1,8 +1,13 @@
-"""Every example workflow, run as it lies there; what matters is the file that comes out."""
+"""Every example workflow, run as it lies there; what matters is the file that comes out.
 
+Those that read the demo film are in test_films.py.
+"""
+
+import json
 import shutil
 import wave
 from pathlib import Path
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
@@ -19,8 +24,10 @@ from portraittalk.types import Face
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "portraittalk" / "assets" / "demo"
 PUBLIC = {"animatediff", "echomimic", "liveportrait"}  # these need files that are not here: see test_public_weights.py
-SEVERAL = {"conversation"}  # several people, see its own test
-WORKFLOWS = sorted({path.stem for path in (ROOT / "example_workflows").glob("*.json")} - PUBLIC - SEVERAL)
+FILMS = {"driving_video", "dubbing", "references"}
+WITH_OWN_TESTS = {"conversation", "evaluate", "identity_edit", "long_speech"}
+ALL = {path.stem for path in (ROOT / "example_workflows").glob("*.json")}
+WORKFLOWS = sorted(ALL - PUBLIC - FILMS - WITH_OWN_TESTS)
 SAVERS = ("PortraitTalkSaveVideo", "SaveVideo")
 OLD = sorted((ROOT / "tests" / "comfyui" / "old_workflows").glob("*.json"))
 SECONDS = 2.0  # of the demo speech, whose whole length `make demo` renders
@@ -75,6 +82,43 @@ def test_two_people_talk_one_after_the_other(server: ComfyServer) -> None:
     assert movie.sound is not None and run.previews >= 3
 
 
+def test_a_report_stands_on_the_node(server: ComfyServer) -> None:
+    prompt = load_prompt(ROOT / "example_workflows" / "evaluate.json", server.object_info)
+    prompt[only(prompt, "PortraitTalkLoadAudio")]["inputs"]["duration"] = 1.6
+    run = server.run(prompt)
+    (report,) = run.outputs[only(prompt, "PortraitTalkEvaluate")]["text"]
+    assert report.startswith("ADFD 0.") and "in 100 % of the frames" in report
+    (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
+    assert len(read_movie(path).frames) == 40
+
+
+def test_a_speech_that_is_joined_from_parts(server: ComfyServer) -> None:
+    prompt = load_prompt(ROOT / "example_workflows" / "long_speech.json", server.object_info)
+    prompt[only(prompt, "PortraitTalkLoadAudio")]["inputs"]["duration"] = 0.4
+    (path,) = server.run(prompt).shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
+    movie = read_movie(path)
+    assert len(movie.frames) == 4 * 10 and movie.sound is not None
+    quarters = np.split(movie.sound[: len(movie.sound) // 4 * 4], 4)
+    assert abs(len(movie.sound) / movie.sample_rate - 1.6) < 0.1 and all(part.std() > 0.01 for part in quarters)
+
+
+def test_identity_edit_asks_for_the_files_of_others_and_for_nothing_else(server: ComfyServer) -> None:
+    """What it does with them is tested in tests/nodes/test_edit.py, with core's own classes at a small size."""
+    prompt = load_prompt(ROOT / "example_workflows" / "identity_edit.json", server.object_info)
+    with pytest.raises(HTTPError) as refusal:
+        server.post("/prompt", {"prompt": prompt, "client_id": "test"})
+    asked = {
+        (problem["class_type"], error["extra_info"]["input_name"], error["type"])
+        for problem in json.load(refusal.value)["node_errors"].values()
+        for error in problem["errors"]
+    }
+    assert asked == {
+        ("CheckpointLoaderSimple", "ckpt_name", "value_not_in_list"),
+        ("CLIPVisionLoader", "clip_name", "value_not_in_list"),
+        ("PortraitTalkIdentityEdit", "ip_adapter", "value_not_in_list"),
+    }
+
+
 def test_core_loaders_work_in_place_of_ours(server: ComfyServer) -> None:
     prompt = load_prompt(ROOT / "example_workflows" / "core_nodes.json", server.object_info)
     shutil.copy(DEMO / "portrait.jpg", server.input / "portrait.jpg")
@@ -91,9 +135,9 @@ def movie(example: tuple[Prompt, Run, Path]) -> Movie:
     return read_movie(example[2])
 
 
-def test_three_workflows_with_thumbnails() -> None:
-    assert {"basic", "prompt", "upscale", "core_nodes"} <= set(WORKFLOWS)
-    for name in (*WORKFLOWS, *PUBLIC, *SEVERAL):
+def test_workflows_have_thumbnails() -> None:
+    assert {"basic", "prompt", "upscale", "core_nodes"} <= set(WORKFLOWS) and PUBLIC | FILMS | WITH_OWN_TESTS <= ALL
+    for name in ALL:
         with Image.open(ROOT / "example_workflows" / f"{name}.jpg") as thumbnail:
             assert min(thumbnail.size) >= 128
 

@@ -53,6 +53,8 @@ def test_the_demo_is_where_the_front_end_can_show_it(nodes, host, folders):
         assert file.stat().st_size > 100_000
         (socket,) = (name for name in ("image", "audio") if name in nodes[node].GET_NODE_INFO_V1()["input"]["required"])
         assert nodes[node].GET_NODE_INFO_V1()["input"]["required"][socket][1]["options"][0] == name
+    film = folders["input"] / "portraittalk_demo_film.mp4"  # not in a folder: core's Load Video would not list it
+    assert 100_000 < film.stat().st_size < 400_000
 
 
 def test_a_copy_of_the_demo_that_was_changed_stays(run, host, folders):
