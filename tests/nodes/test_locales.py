@@ -7,6 +7,7 @@ other tooltips.
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ LOCALES = Path(__file__).resolve().parents[2] / "locales"
 LANGUAGES = sorted(path.name for path in LOCALES.iterdir() if path.name != "en")
 HOW_TO_UPDATE = "The schemas changed: write locales/en anew with UPDATE_LOCALES=1, and translate what changed."
 PUBLIC = "PortraitTalkPublicModelLoader"  # its tooltips name files, sizes and licences, in English everywhere
-QUOTED = re.compile(r"'[^']+'")
+QUOTED = re.compile(r"(?<![A-Za-z])'[^']+'(?![A-Za-z])")  # and no apostrophe, as in "the model's own"
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 Texts = dict[str, Any]
 
@@ -81,10 +83,15 @@ def test_translations_are_complete() -> None:
         assert all(text.strip() for text in translated.values())
 
 
-def test_translations_quote_the_same_choices() -> None:
-    """What a user must type or choose is not translated."""
+def test_translations_quote_the_same_choices_and_numbers() -> None:
+    """What a user must type or choose is not translated. A language may write more numbers than English does."""
     english = paths(read("en"))
     for language in LANGUAGES:
         for path, text in paths(read(language)).items():
             if path[-1] != "name":
                 assert sorted(QUOTED.findall(text)) == sorted(QUOTED.findall(english[path])), (language, path)
+                assert Counter(NUMBER.findall(english[path])) <= Counter(NUMBER.findall(text)), (language, path)
+
+
+def test_languages() -> None:
+    assert {"zh", "ja", "de"} <= set(LANGUAGES)
