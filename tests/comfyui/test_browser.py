@@ -139,6 +139,25 @@ def test_tooltips_are_shown(page, renderer: bool, name: str) -> None:
     page.get_by_text(tooltip).wait_for(timeout=20_000)
 
 
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_nodes_speak_the_language_of_the_settings(page, language: str) -> None:
+    """Titles, names of inputs and tooltips; of our languages, this front end does not offer German."""
+    texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    save = texts["PortraitTalkSaveVideo"]
+    choose = "language => app.ui.settings.setSettingValueAsync('Comfy.Locale', language)"
+    page.evaluate("() => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', true)")
+    page.evaluate(choose, language)
+    try:
+        page.reload()
+        page.wait_for_function("() => window.app?.vueAppReady && window.app.graph")
+        drop(page, ROOT / "example_workflows" / "basic.json")
+        node = page.locator(".lg-node", has_text=save["display_name"])
+        node.get_by_text(save["inputs"]["filename_prefix"]["name"], exact=True).first.hover()
+        page.get_by_text(save["inputs"]["filename_prefix"]["tooltip"]).wait_for(timeout=20_000)
+    finally:
+        page.evaluate(choose, "en")
+
+
 AROUND_A_BLUEPRINT = """blueprint => {
     app.loadGraphData(blueprint).then(() => {
         const graph = app.graph, [talks] = graph.nodes;

@@ -1,5 +1,6 @@
 """Identity Edit with core's own MODEL, CLIP, VAE and CLIP_VISION: their real classes, random, mostly at a tiny size."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -95,6 +96,19 @@ def edit(run, core, small, folders, identity, library, monkeypatch):
         return run("PortraitTalkIdentityEdit", **(usual | changed))[0]
 
     return execute
+
+
+def test_the_example_workflow_gives_it_what_it_takes(edit, portrait, repository):
+    """All widgets of the saved node; its checkpoints are stood in for by small ones, and 2 steps of its 30 are made."""
+    workflow = json.loads((repository / "example_workflows" / "identity_edit.json").read_text())
+    (node,) = (node for node in workflow["nodes"] if node["type"] == "PortraitTalkIdentityEdit")
+    names = [entry["name"] for entry in node["inputs"] if "widget" in entry]
+    linked = {entry["name"] for entry in node["inputs"] if entry.get("link")}
+    values = dict(zip(names, node["widgets_values"], strict=False))
+    assert linked == {"identity", "model", "clip", "vae", "clip_vision"} and node["widgets_values"][-1] == "fixed"
+    assert values.pop("ip_adapter") == "" and values["steps"] == 30
+    image = edit(**values | {"steps": 2})
+    assert image.shape == portrait.shape and (image - portrait).abs().max() > 0.05
 
 
 def test_the_portrait_is_changed_at_its_own_size(edit, core, portrait):
