@@ -158,6 +158,21 @@ def test_nodes_speak_the_language_of_the_settings(page, language: str) -> None:
         page.evaluate(choose, "en")
 
 
+def test_pictures_of_the_help_fit_into_its_panel(page, renderer: bool) -> None:
+    drop(page, ROOT / "example_workflows" / "dubbing.json")
+    page.wait_for_function(  # again and again: opening a workflow takes the selection away
+        """() => {
+            app.canvas.selectNode(app.graph.nodes.find(node => node.type === "PortraitTalkDub"));
+            return document.querySelector("[data-testid=info-button]");
+        }"""
+    )
+    page.get_by_test_id("info-button").dispatch_event("click")
+    page.wait_for_function("() => document.querySelector('.node-help-content img')?.naturalWidth > 0")
+    right = "name => document.querySelector(name).getBoundingClientRect().right"
+    assert page.evaluate(right, ".node-help-content img") <= page.evaluate(right, ".node-help-content") + 1
+    page.screenshot(path=screenshot(f"help {'new' if renderer else 'old'}"))
+
+
 AROUND_A_BLUEPRINT = """blueprint => {
     app.loadGraphData(blueprint).then(() => {
         const graph = app.graph, [talks] = graph.nodes;
