@@ -27,7 +27,8 @@ FaceIndex = Annotated[
     int | None, typer.Option(help="Face to use if the portrait has several; 0 is the largest, 1 the next.")
 ]
 Steps = Annotated[
-    int | None, typer.Option(help="Denoising steps; default: the model's own value (useful for mini: 1 to 4).")
+    int | None,
+    typer.Option(help="Denoising steps; default: the model's own value (mini: 1, and more do not improve it)."),
 ]
 Strength = Annotated[
     float | None,
