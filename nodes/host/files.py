@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -124,9 +125,40 @@ def temp_path(prefix: str, suffix: str) -> Path:
     return _temp_directory() / f"{prefix}_{secrets.token_hex(8)}{suffix}"
 
 
+class TempFile:
+    """A file in the temp folder, which is removed when nothing holds this object any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        weakref.finalize(self, _remove, path)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # on Windows, something may still read it; ComfyUI removes it when it starts
+        path.unlink()
+
+
+class TempVideo(InputImpl.VideoFromFile):
+    """A VIDEO in the temp folder, whose file is removed when no output of a node holds it, or a part of it, any more.
+
+    ComfyUI empties that folder only when it starts, so the videos of all runs would stay until then.
+    """
+
+    def __init__(self, file: TempFile, start: float = 0, duration: float = 0) -> None:
+        super().__init__(str(file.path), start_time=start, duration=duration)
+        self._file, self._start = file, start
+
+    def as_trimmed(
+        self, start_time: float = 0, duration: float = 0, strict_duration: bool = True
+    ) -> "TempVideo | None":
+        """Return a part of the video; None if it is shorter than that and ``strict_duration`` is set."""
+        part = TempVideo(self._file, self._start + start_time, duration)
+        return None if strict_duration and part.get_duration() < duration else part
+
+
 def write_temp_video(
     chunks: Iterable[Tensor], sound: Audio | None, fps: float, unfinished: Unfinished | None = None
-) -> InputImpl.VideoFromFile:
+) -> TempVideo:
     """Write frames (n, 3, H, W) and sound to a video in the temp folder, chunk by chunk, and return it as a VIDEO.
 
     sound: None for a silent video. unfinished: of the run that makes the frames; it is removed when the video is there.
@@ -136,7 +168,7 @@ def write_temp_video(
     write_video(chunks, path, fps, sound, kind="mp4", quality=QUALITY, pieces=pieces)
     if unfinished is not None:
         unfinished.remove()
-    return InputImpl.VideoFromFile(str(path))
+    return TempVideo(TempFile(path))
 
 
 def unfinished_run(key: str) -> Unfinished | None:

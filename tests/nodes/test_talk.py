@@ -1,5 +1,6 @@
 """From identity to frames: the nodes together, on real networks with random weights."""
 
+import gc
 import json
 import sys
 
@@ -93,6 +94,19 @@ def test_a_video_file_in_the_temp_folder(sample, folders, portrait):
     assert video.get_dimensions() == (portrait.shape[2], portrait.shape[1])
     parts = video.get_components()
     assert len(parts.images) == 13 and abs(parts.audio["waveform"].shape[-1] / parts.audio["sample_rate"] - 0.5) < 0.05
+
+
+def test_a_video_file_goes_with_the_last_output_that_holds_it(sample, folders):
+    _, video, _, _ = sample(output={"output": "video file"})
+    (path,) = folders["temp"].glob("PortraitTalk_*.mp4")
+    part = video.as_trimmed(0.1, 0.3).as_trimmed(0.1, 0.1)
+    assert video.as_trimmed(0.4, 1.0) is None and part.get_duration() == pytest.approx(0.1, abs=0.05)
+    del video, _
+    gc.collect()
+    assert path.exists() and len(part.get_components().images) == 3
+    del part
+    gc.collect()
+    assert not path.exists()
 
 
 def test_a_video_file_keeps_frames_for_a_node_that_takes_them(sample, connected, shown_text):
