@@ -13,6 +13,7 @@ from ..portraittalk.motion.track import MotionTrack
 from ..portraittalk.motion.transform import fit_to_speech
 from ..portraittalk.pipelines.base import FROM_THE_START, Output
 from ..portraittalk.pipelines.unfinished import digest
+from ..portraittalk.pipelines.within_memory import animate_within_memory
 from ..portraittalk.sampling.settings import check_fps, check_settings, usual_settings
 from ..portraittalk.types import Identity, SamplingSettings, Scales, image_size
 from . import convert, widgets
@@ -224,7 +225,9 @@ class AnimateNetSampler(io.ComfyNode):
                 checkpoint = unfinished.take_up()
             if checkpoint.start:
                 text.add(f"takes up an interrupted run after {checkpoint.start} frames")
-            chunks = pipeline.animate(identity, speech, style.style, track, settings, shape, progress, checkpoint)
+            chunks = animate_within_memory(
+                pipeline, identity, speech, style.style, track, settings, shape, progress, checkpoint
+            )
             data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
             collector = convert.FrameCollector(len(speech), models.output_device())
             if mode == VIDEO:

@@ -18,6 +18,7 @@ from ..sampling.steps import velocity_steps
 from ..sampling.windows import Window, frame_noise, plan_windows
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
+from .finite import check_finite
 from .own import OwnPipeline
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
@@ -64,6 +65,8 @@ class CropPipeline(OwnPipeline):
             net, structure = self.config.animate_net, scene.structure
             clean = scene.base + latents / net.residual_scale if net.residual else latents
             frames = network_picture(self.autoencoder, self.config, structure, scene.base, clean, aperture)
+            for made in (frames.residual, frames.picture):
+                check_finite(made, self.config)
             for _, layer in layers:
                 frames = layer(frames)
             picture = (frames.picture, frames.picture_weight)

@@ -35,6 +35,7 @@ from ..motion.track import MotionTrack
 from ..progress import ProgressCallback, ignore_progress
 from ..types import Crop, Identity, SamplingSettings, Speech, Style
 from .base import FROM_THE_START, Checkpoint, Output
+from .finite import check_finite
 from .painting import PaintingPipeline
 from .streaming import Counter
 
@@ -174,7 +175,8 @@ class KeypointPipeline(PaintingPipeline):
         compressed = self.warping.compressed(volume)
         for start in starts[checkpoint.start // settings.chunk :]:
             points = driver(track[start : start + settings.chunk])
-            crops = self.generator(self.warping(volume, driver.source, points, compressed)).float()
+            drawn = self.generator(self.warping(volume, driver.source, points, compressed)).float()
+            crops = check_finite(drawn, self.config)
             chunk = (paste(crops) if output == "full" else paste.crops(crops)).cpu()
             tick(chunk[-1])
             yield chunk

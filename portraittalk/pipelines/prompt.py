@@ -37,6 +37,7 @@ from ..text.timeline import read_timeline
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .diffusion import DiffusionPipeline
+from .finite import check_finite
 from .streaming import Counter, Scene, as_clip, count_ticks, encode_base, stream_windows
 
 VOCABULARY = "clip-tokenizer"  # folder of CLIP's tokenizer, beside the weights file
@@ -222,7 +223,8 @@ class _Coder:
 
     def decode(self, latents: Tensor) -> Tensor:
         fast = self.model.fast_decoder if self.settings.fast_decode else None
-        return (fast or self.model.autoencoder).decode(latents.to(self.model.dtype)).float()
+        decoded = (fast or self.model.autoencoder).decode(latents.to(self.model.dtype)).float()
+        return check_finite(decoded, self.model.config)
 
 
 def sample_prompt(

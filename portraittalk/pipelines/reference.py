@@ -36,6 +36,7 @@ from ..speech import whisper
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import FROM_THE_START, Checkpoint, Output
 from .diffusion import DiffusionPipeline
+from .finite import check_finite
 from .streaming import Counter
 
 
@@ -129,7 +130,8 @@ class ReferencePipeline(DiffusionPipeline):
         data = crop_data(identity)
         for start in starts[checkpoint.start // settings.chunk :]:
             with torch.no_grad():
-                crops = decoder.decode(latents[start : start + settings.chunk].to(self.dtype)).float().clamp(0, 1)
+                crops = decoder.decode(latents[start : start + settings.chunk].to(self.dtype)).float()
+            crops = check_finite(crops, self.config).clamp(0, 1)
             chunk = (pasted_crops(crops, data) if output == "full" else crops).cpu()
             tick(chunk[-1])
             yield chunk

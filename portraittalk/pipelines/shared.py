@@ -39,6 +39,7 @@ from ..speech.features import encode_speech
 from ..text.style import read_style
 from ..types import Crop, Face, Identity, SamplingSettings, Speech, Structure, Style, image_size
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
+from .finite import check_finite
 from .suitability import warnings_about
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ class PipelineBase:
                 style,
             )
         self.place("speech")
-        return speech_to_motion(
+        track = speech_to_motion(
             self.face_motion()[0],
             speech,
             seed,
@@ -205,6 +206,8 @@ class PipelineBase:
             blinks_per_minute=blinks_per_minute,
             manner=Manner.of(style, text_scale),
         )
+        check_finite(track.expression, self.config, "motion")
+        return track
 
     def face_motion(self) -> tuple[MotionNet, FaceBasis]:
         """Return the network from speech to motion, and the basis from motion to landmarks.

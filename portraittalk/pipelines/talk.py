@@ -24,6 +24,7 @@ from .base import FROM_THE_START, Output
 from .load import AnyPipeline, load_model
 from .shared import PipelineBase
 from .unfinished import Unfinished
+from .within_memory import animate_within_memory
 
 Picture = Tensor | Path | str
 
@@ -127,7 +128,7 @@ def talk(
     checkpoint = FROM_THE_START
     if unfinished is not None:
         checkpoint = unfinished.take_up(*pipeline.signature(), identity, speech, style, track, settings, output)
-    chunks = pipeline.animate(identity, speech, style, track, settings, output, progress, checkpoint)
+    chunks = animate_within_memory(pipeline, identity, speech, style, track, settings, output, progress, checkpoint)
     return TalkingFrames(chunks, identity, speech, style, track)
 
 

@@ -23,6 +23,7 @@ from ..sampling.steps import velocity_steps
 from ..sampling.windows import frame_noise
 from ..types import Crop, Identity, SamplingSettings, Speech, Structure, Style
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
+from .finite import check_finite
 from .overlap import Stages, runs_together
 from .own import OwnPipeline
 from .streaming import Counter
@@ -141,4 +142,4 @@ class WindowPipeline(OwnPipeline):
         sampled = denoise(net, start, start, steps, lambda frames: prepared, on_step=lambda sample: on_step())
         latents = base + sampled[:, :, 0] / self.config.animate_net.residual_scale
         made, plain = self.autoencoder.decode(torch.cat((latents, base)).to(self.dtype)).float().chunk(2)
-        return structure.warped + made - plain
+        return check_finite(structure.warped + made - plain, self.config)
