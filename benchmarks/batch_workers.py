@@ -2,6 +2,7 @@
 
 python benchmarks/batch_workers.py                    # 1x1, 1x2 and 2x1 processes x threads, the demo, 4 jobs of 4 s
 python benchmarks/batch_workers.py --jobs 8 --places 4x1 2x2 1x4
+python benchmarks/batch_workers.py --places 1x1 2x1 --ray   # on a Ray cluster that it starts here
 """
 
 import argparse
@@ -21,10 +22,14 @@ parser.add_argument("--places", nargs="+", default=["1x1", "1x2", "2x1"], help="
 parser.add_argument("--jobs", type=int, default=4)
 parser.add_argument("--seconds", type=float, default=4.0, help="of speech in each job")
 parser.add_argument("--repeat", type=int, default=2)
+parser.add_argument("--ray", action="store_true", help="run on a Ray cluster of this machine, of two nodes")
 
 
-def measure(place: str, jobs: int, seconds: float) -> tuple[float, float, float]:
-    """Return clock and processor seconds, and the share of the processors that other programs used meanwhile."""
+def measure(place: str, jobs: int, seconds: float, address: str | None) -> tuple[float, float, float]:
+    """Return clock and processor seconds, and the share of the processors that other programs used meanwhile.
+
+    address: of a Ray cluster, whose processes are counted as other programs.
+    """
     workers, threads = place.split("x")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -33,6 +38,7 @@ def measure(place: str, jobs: int, seconds: float) -> tuple[float, float, float]
         (folder / "jobs.jsonl").write_text("\n".join(map(json.dumps, lines)))
         line = ["batch", str(folder / "jobs.jsonl"), "--out", str(folder / "out"), "--preview", str(seconds)]
         line += ["--workers", workers, "--threads", threads]
+        line += [] if address is None else ["--ray", address]
         before, began, others = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), busy()
         environment = {**os.environ, "PORTRAITTALK_CACHE": ""}
         environment.pop("OMP_NUM_THREADS", None)
@@ -49,8 +55,20 @@ def busy() -> float:
 
 
 arguments = parser.parse_args()
+cluster = None
+if arguments.ray:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    cores = {"num_cpus": max((os.cpu_count() or 1) // 2, 1)}
+    cluster = Cluster(initialize_head=True, head_node_args={**cores, "include_dashboard": False})
+    cluster.add_node(**cores)
 print("| processes x threads | clock, s | processor, s | used by others |\n|---|---|---|---|")
 for _ in range(arguments.repeat):
     for place in arguments.places:
-        clock, spent, others = measure(place, arguments.jobs, arguments.seconds)
+        clock, spent, others = measure(
+            place, arguments.jobs, arguments.seconds, None if cluster is None else cluster.address
+        )
         print(f"| {place} | {clock:.1f} | {spent:.1f} | {max(others, 0):.0%} |", flush=True)
+if cluster is not None:
+    cluster.shutdown()

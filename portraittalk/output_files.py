@@ -7,6 +7,7 @@ could be written at its end.
 """
 
 import errno
+import glob
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from .errors import OutputError
 
 # Beginning of the temporary name taken from the final one, in characters: 4 bytes each at most, of about 255 allowed.
 _LONGEST_BEGINNING = 24
+_SIGNS = 8  # bytes of the random part of the temporary name
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space or choose another place",
     errno.EDQUOT: "the disk quota is used up: free some space or choose another place",
@@ -87,6 +89,18 @@ def remove_unfinished() -> None:
     """Remove the temporary folders of this process, which has to end at once."""
     for folder in list(_unfinished):
         _remove(folder)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary folders beside ``path`` in which a process was writing it when it was killed.
+
+    If such a process lives after all, it fails to put its file in place.
+    """
+    place = Path(os.path.realpath(path))
+    beginning, signs = glob.escape(place.name[:_LONGEST_BEGINNING]), "[0-9a-f]" * 2 * _SIGNS
+    for folder in place.parent.glob(f"{beginning}.{signs}.part"):
+        if (folder / place.name).exists():  # other files may begin with the same letters
+            _remove(folder)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -230,7 +244,7 @@ def _temporary_folder(path: str | Path, place: Path, private: bool = False) -> I
 
     path: how an error message names the output. private: closed to other users.
     """
-    folder = place.parent / f"{place.name[:_LONGEST_BEGINNING]}.{secrets.token_hex(8)}.part"
+    folder = place.parent / f"{place.name[:_LONGEST_BEGINNING]}.{secrets.token_hex(_SIGNS)}.part"
     _unfinished.add(folder)  # before it exists, because a signal may end the process at any time
     try:
         with explained(path):

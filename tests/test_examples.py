@@ -2,12 +2,15 @@
 
 import runpy
 import shutil
+import subprocess
 import sys
 
 import pytest
 import torch
+import typer
 from PIL import Image
 
+from portraittalk import cli
 from portraittalk.media.reader import read_video
 from portraittalk.motion.track import MotionTrack
 
@@ -88,3 +91,25 @@ def test_two_people_talk_one_after_the_other(example, small, tmp_path):
     assert "18 frames" in printed.out  # twice 0.2 s, and 0.3 s between them
     video = read_video(tmp_path / "pair.mp4")
     assert video.size == (384, 672) and video.has_audio
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_the_job_script_can_be_read_by_its_shell(repository):
+    checked = subprocess.run(["bash", "-n", str(repository / "examples" / "ray_slurm.sh")], capture_output=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("name", ["ray_compose.yaml", "ray_slurm.sh"])
+def test_clusters_run_a_command_that_exists(repository, name):
+    lines = (repository / "examples" / name).read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if "portraittalk batch" in line and "--out" in line)
+    given = {word for word in line.split("portraittalk batch")[1].split() if word.startswith("--")}
+    known = typer.main.get_command(cli.app).commands["batch"].params
+    assert given == {"--out", "--ray"} and given <= {option for one in known for option in one.opts}
+
+
+def test_the_containers_are_a_head_and_workers_on_one_folder(repository):
+    yaml = pytest.importorskip("yaml")
+    services = yaml.safe_load((repository / "examples" / "ray_compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert set(services) == {"head", "worker"} and services["head"]["volumes"] == services["worker"]["volumes"]
+    assert "--num-cpus=0" in services["head"]["command"] and "--address=head:6379" in services["worker"]["command"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .batches.jobs import Job
     from .batches.manifest import Manifest, Record
     from .batches.pool import Place
+    from .batches.workers import Workers
 
 app = typer.Typer()
 MOST_WORKERS = 256
@@ -44,6 +45,20 @@ class BatchOptions(AnimationSettings):
     threads: Annotated[
         int | None, typer.Option(help="Threads of each process. Default: the cores divided by the processes.")
     ] = None
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on the Ray cluster at this address, such as 'auto' on one of its machines; default: here.",
+        ),
+    ] = None
+    ray_transfer: Annotated[
+        bool,
+        typer.Option(
+            "--ray-transfer",
+            help="Send all files through Ray. Default: only to machines that do not see them on a shared disk.",
+        ),
+    ] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check the jobs, and tell how many frames and minutes they take.")
     ] = False
@@ -57,41 +72,69 @@ def batch(options: BatchOptions) -> None:
     from .batches.jobs import grouped, read_jobs
     from .batches.manifest import NAME, Manifest
     from .batches.report import PAGE, STRIPS
+    from .batches.workers import remove_unwritten
 
     jobs = read_jobs(options.jobs, options.out, options.video_format, options)
     weights = {job.name: find_weights(job.options.model, model_folders(job.options.models_dir)) for job in jobs}
     read = {*options.jobs, *weights.values(), *(path for job in jobs for path in job.options.inputs)}
     strips = [options.out / STRIPS / f"{job.name}.jpg" for job in jobs]
     check_outputs([options.out / NAME, options.out / PAGE, *strips], {path for path in read if not path.is_dir()})
-    places = places_for(jobs, set(weights.values()), options.workers, options.threads)
+    check_counts(options.workers, options.threads)
     if options.out.exists() and not options.out.is_dir():
         raise OutputError(f"{options.out} is a file, but a folder is needed here: choose another place.")
     manifest = Manifest(options.out)
     left = grouped(job for job in jobs if not manifest.is_finished(job, weights[job.name]))
     if len(left) < len(jobs):
         typer.echo(f"{len(jobs) - len(left)} of {len(jobs)} videos are finished already.")
+    workers = workers_for(options, jobs, left, set(weights.values()))
     if options.dry_run:
-        _tell(left, places)
+        _tell(left, workers)
         return
     make_folder(options.out)
-    failed = _run(left, places, manifest)
+    for job in left:
+        remove_unwritten(job)
+    failed = _run(left, workers, manifest)
     _finish(jobs, manifest, failed)
+
+
+def check_counts(workers: int | None, threads: int | None) -> None:
+    """Raise SettingsError for numbers of workers or threads that make no sense."""
+    for name, value in (("--workers", workers), ("--threads", threads)):
+        if value is not None and not 1 <= value <= MOST_WORKERS:
+            raise SettingsError(f"{name} must be between 1 and {MOST_WORKERS}, not {value}.")
+
+
+def workers_for(options: BatchOptions, jobs: "list[Job]", left: "list[Job]", weights: set[Path]) -> "Workers":
+    """Return what runs the jobs: processes here, or on a cluster. left: those of the jobs that are not finished."""
+    from .batches.pool import Pool
+    from .run_costs import cache_folder
+
+    if options.ray is None or not left:
+        return Pool(places_for(jobs, weights, options.workers, options.threads), options.out, cache_folder())
+    from .batches.cluster import Cluster
+
+    return Cluster(
+        options.ray,
+        options.out,
+        jobs=len(left),
+        threads=options.threads,
+        gpus={job.options.device for job in left} <= {"auto", "cuda"},
+        memory=_memory_of(weights),
+        workers=options.workers,
+        transfer=options.ray_transfer,
+    )
 
 
 def places_for(jobs: "list[Job]", weights: set[Path], workers: int | None, threads: int | None) -> "list[Place]":
     """Return where the processes run: by default one a GPU, or one a core, with the cores' threads shared among them.
 
-    weights: files of the models, which limit how many processes fit into the memory. Raises SettingsError for numbers
-    that make no sense.
+    weights: files of the models, which limit how many processes fit into the memory.
     """
     import torch
 
     from ..memory.free import free_memory
     from .batches.pool import Place
 
-    for name, value in (("--workers", workers), ("--threads", threads)):
-        if value is not None and not 1 <= value <= MOST_WORKERS:
-            raise SettingsError(f"{name} must be between 1 and {MOST_WORKERS}, not {value}.")
     devices = {job.options.device for job in jobs}
     gpus: list[str | None] = [None]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -100,9 +143,8 @@ def places_for(jobs: "list[Job]", weights: set[Path], workers: int | None, threa
         gpus = list(visible.split(","))
         usual = len(gpus)
     elif devices <= {"auto", "cpu"}:
-        needed = PROCESS_MEMORY + WEIGHTS_TIMES * max(path.stat().st_size for path in weights)
         free = free_memory(torch.device("cpu"))
-        fitting = cores if free is None else int(free // needed)
+        fitting = cores if free is None else int(free // _memory_of(weights))
         usual = max(min(cores // (threads or 1), fitting), 1)
     else:
         usual = 1
@@ -110,18 +152,26 @@ def places_for(jobs: "list[Job]", weights: set[Path], workers: int | None, threa
     return [Place(threads or max(cores // count, 1), gpus[number % len(gpus)]) for number in range(count)]
 
 
-def _run(jobs: "list[Job]", places: "list[Place]", manifest: "Manifest") -> "list[Record]":
+def _memory_of(weights: set[Path]) -> float:
+    """Return the bytes that a process with the largest of these models needs."""
+    return PROCESS_MEMORY + WEIGHTS_TIMES * max(path.stat().st_size for path in weights)
+
+
+def _run(jobs: "list[Job]", workers: "Workers", manifest: "Manifest") -> "list[Record]":
     """Run the jobs, write each into the manifest as it ends, and return the records of those that failed."""
     from .batches.manifest import DONE, Record
-    from .batches.pool import Pool
-    from .run_costs import cache_folder
+    from .batches.workers import Note
     from .terminal import BatchBars, messages, summary
 
     failed: list[Record] = []
     made = 0
     try:
-        with BatchBars(len(jobs), len(places)) as bars, Pool(places, manifest.path.parent, cache_folder()) as pool:
-            for event in pool.run(jobs):
+        with BatchBars(len(jobs), workers.count) as bars, workers:
+            for event in workers.run(jobs):
+                if isinstance(event, Note):
+                    bars.hide(event.worker)
+                    messages.print(event.sentence, style="yellow", highlight=False, soft_wrap=True)
+                    continue
                 if not isinstance(event, Record):
                     bars.report(event.worker, event.job.name, event.progress)
                     continue
@@ -154,7 +204,7 @@ def _finish(jobs: "list[Job]", manifest: "Manifest", failed: "list[Record]") -> 
         raise typer.Exit(1)
 
 
-def _tell(jobs: "list[Job]", places: "list[Place]") -> None:
+def _tell(jobs: "list[Job]", workers: "Workers") -> None:
     """Print what each job will take, and all of them together.
 
     Jobs that cannot run are listed with the reason; the exit code is then 1.
@@ -170,7 +220,7 @@ def _tell(jobs: "list[Job]", places: "list[Place]") -> None:
     for job in jobs:
         try:
             animation = Animation.read(job.options, to_write=False)
-            expected = animation.expected(costs, len(places), places[0].threads)
+            expected = animation.expected(costs, workers.count, workers.threads)
         except PortraitTalkError as error:
             failed += 1
             typer.echo(f"{job.name}: Error: {error}", err=True)
@@ -183,11 +233,11 @@ def _tell(jobs: "list[Job]", places: "list[Place]") -> None:
             seconds += expected.seconds(animation.frames)
             disk += expected.disk(animation.frames)
     line = (
-        f"{len(jobs) - failed} videos to make, {frames} frames, {len(places)} processes of {places[0].threads} threads"
+        f"{len(jobs) - failed} videos to make, {frames} frames, {workers.count} processes of {workers.threads} threads"
     )
     if known and known == len(jobs) - failed:
         about = "roughly" if rough else "about"
-        line += f": {about} {duration(seconds / len(places))} and {disk / 1e6:.0f} MB"
+        line += f": {about} {duration(seconds / workers.count)} and {disk / 1e6:.0f} MB"
         free = free_space(jobs[0].options.out)
         if disk > free:
             line += f", but only {free / 1e6:.0f} MB are free"

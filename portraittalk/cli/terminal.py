@@ -69,9 +69,13 @@ class BatchBars:
 
     def ended(self, process: int) -> None:
         """Count a job, and hide the bar of its process until the next one begins."""
+        self.hide(process)
+        self._bars.advance(self._all)
+
+    def hide(self, process: int) -> None:
+        """Hide the bar of a process until its next job begins."""
         self._bars.update(self._tasks[process], visible=False)
         self._shown[process] = ("", "")
-        self._bars.advance(self._all)
 
 
 def choose_device(name: str) -> torch.device:

@@ -24,7 +24,7 @@ class Record:
 
     out: the job's name. status: ``DONE`` or ``FAILED``. error: the sentence of a failure. settings: those that are not
     the usual ones. inputs: path -> SHA-256, with the model's file at the end. outputs: name in the folder of the batch
-    -> SHA-256. bytes: of the video. seconds: by stage. ended: UTC.
+    -> SHA-256. bytes: of the video. seconds: by stage. worker, host: the process and the machine. ended: UTC.
     """
 
     out: str
@@ -42,8 +42,9 @@ class Record:
     warnings: tuple[str, ...] = ()
     worker: int = 0
     threads: int = 0
+    host: str = ""
     ended: str = ""
-    version: str = field(default_factory=lambda: import_module(PACKAGE).__version__)
+    version: str = field(default_factory=lambda: package_version())
 
 
 class Manifest:
@@ -82,6 +83,11 @@ class Manifest:
         """Return name in the folder of the batch -> SHA-256, of what a job wrote. Raises OSError if it is not there."""
         paths = written(job.options)
         return {path.relative_to(self.path.parent).as_posix(): sha256_of(path) for path in paths}
+
+
+def package_version() -> str:
+    """Return the version of this package."""
+    return str(import_module(PACKAGE).__version__)
 
 
 def read(job: Job, weights: Path) -> list[Path]:

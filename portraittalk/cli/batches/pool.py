@@ -20,20 +20,12 @@ from typing_extensions import Self
 from ...progress import Progress
 from ..run_costs import RunCosts
 from ..stopping import Stopped, stoppable
-from .jobs import Job, changed_settings
-from .manifest import FAILED, Record
+from .jobs import Job
+from .manifest import Record
+from .workers import Event, Report, lost, remove_unwritten
 
 PATIENCE = 2.0  # seconds in which a stopped process may clean up, after which it is killed
 REPORT_EVERY = 0.2  # seconds between reports of a process
-
-
-@dataclass(frozen=True)
-class Report:
-    """How far a process is with its job."""
-
-    worker: int
-    job: Job
-    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,7 @@ class Place:
 
 
 class Pool:
-    """Processes for the jobs of a batch, one for each place; used as a context manager, which ends them all.
+    """``Workers`` on this machine: a process for each place.
 
     folder: of the batch. costs: folder of what former runs cost, or None.
     """
@@ -62,8 +54,16 @@ class Pool:
     ) -> None:
         stop([worker.process for worker in self._workers])
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Report | Record]:
-        """Run the jobs, and yield reports and the records of those that have ended, in the order of events."""
+    @property
+    def count(self) -> int:
+        return len(self._places)
+
+    @property
+    def threads(self) -> int:
+        return self._places[0].threads
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        """See ``Workers.run``. A job whose process ends is given up: most likely it needs more memory than there is."""
         waiting = iter(jobs)
         busy: list[_Worker] = []
         for number in range(len(self._places)):
@@ -126,15 +126,12 @@ class _Worker:
         self.process.join(PATIENCE)
         code = self.process.exitcode
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        return Record(
-            self.job.name,
-            FAILED,
-            settings=changed_settings(self.job.options),
-            error=f"The process that made it ended unexpectedly ({how}), which happens when memory runs out: use fewer "
-            "--workers or a smaller --max-size, and give the command again.",
-            worker=self.number,
-            threads=self._place.threads,
+        remove_unwritten(self.job)
+        sentence = (
+            f"The process that made it ended unexpectedly ({how}), which happens when memory runs out: use fewer "
+            "--workers or a smaller --max-size, and give the command again."
         )
+        return lost(self.job, self.number, self._place.threads, sentence)
 
 
 def work(
@@ -191,11 +188,17 @@ def stop(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
             process.join()
 
 
+def environment(threads: int) -> dict[str, str]:
+    """Return the variables that libraries read when a process with so many threads imports them."""
+    wanted = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    wanted["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads take others' cores
+    return wanted
+
+
 @contextmanager
 def _environment(place: Place) -> Iterator[None]:
-    """Set the variables that libraries read when a process imports them, and set them back."""
-    wanted = {name: str(place.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    wanted["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads take others' cores
+    """Set these variables while a process starts, and set them back."""
+    wanted = environment(place.threads)
     if place.gpu is not None:
         wanted["CUDA_VISIBLE_DEVICES"] = place.gpu
     former = {name: os.environ.get(name) for name in wanted}

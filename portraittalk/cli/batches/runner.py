@@ -1,6 +1,7 @@
 """Running the jobs of a batch one after the other: what one of them has loaded, the next ones use."""
 
 import logging
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 from ...checks import first_line
 from ...errors import PortraitTalkError
 from ...media.thumbnails import thumbnails
+from ...memory.shortage import is_shortage
 from ...metrics.cost import peak_memory_mb
 from ...output_files import atomic_file, explained, make_folder
 from ...pipelines.load import AnyPipeline
@@ -50,6 +52,7 @@ class Runner:
             FAILED,
             settings=changed_settings(job.options),
             worker=self.worker,
+            host=platform.node(),
             threads=torch.get_num_threads(),
         )
         with _warnings() as warnings:
@@ -57,17 +60,15 @@ class Runner:
                 record = self._run(job, record, progress)
             except PortraitTalkError as error:
                 record = replace(record, error=str(error))
-            except (MemoryError, torch.OutOfMemoryError):
-                self._model = self._identity = None
-                record = replace(
-                    record, error="The memory was not enough: use fewer workers, a smaller --max-size or --low-memory."
-                )
             except Exception as error:
                 log.debug("%s failed", job.name, exc_info=True)
-                what = f"{type(error).__name__}: {first_line(error)}"
-                record = replace(
-                    record, error=f"PortraitTalk failed unexpectedly ({what}): please report it as an issue."
-                )
+                if is_shortage(error):
+                    self._model = self._identity = None
+                    sentence = "The memory was not enough: use fewer workers, a smaller --max-size or --low-memory."
+                else:
+                    what = f"{type(error).__name__}: {first_line(error)}"
+                    sentence = f"PortraitTalk failed unexpectedly ({what}): please report it as an issue."
+                record = replace(record, error=sentence)
         ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return replace(record, warnings=tuple(warnings), peak_memory_mb=peak_memory_mb(), ended=ended)
 

@@ -37,6 +37,7 @@ def place(tiny_window_model, repository, tmp_path, monkeypatch):
     for name, seconds in (("x", 0.3), ("y", 0.4)):
         write_speech(place.speeches / f"{name}.wav", seconds)
     place.settings = AnimationSettings(model="tiny", models_dir=place.models, no_paste_back=True)
+    place.write_speech = write_speech
     place.jobs = lambda **changes: read_jobs([place.portraits, place.speeches], place.out, "mp4", place.settings)
     monkeypatch.delenv("PORTRAITTALK_MODELS", raising=False)
     return place
