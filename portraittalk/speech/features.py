@@ -19,6 +19,7 @@ MIN_GAIN_DB = -30.0
 GATE_DB = -60.0  # frames below this level are ignored
 ACTIVE_MARGIN_DB = 15.9  # ITU-T P.56: frames are active down to this far below the active speech level
 
+MEL_FRAMES = 1 << 13  # that are converted at once: of a long speech, copies of the spectrogram would be the largest
 FLOOR = 1e-8  # -80 dB of full scale, added to every band, so that silence is a constant, not minus infinity
 CENTRE_DB = -65.0
 SPREAD_DB = 20.0
@@ -50,8 +51,12 @@ def encode_speech(
     for power in mel_chunks(audio, config):
         chunks.append(power)
         progress(Progress("speech", len(chunks), total))
-    power = torch.cat(chunks)
-    return Speech(patches(log_mel(power, level_gain(power)), count, fps, config), fps, audio.seconds)
+    mel = torch.cat(chunks)
+    del chunks, power
+    gain = level_gain(mel)
+    for part in mel.split(MEL_FRAMES):  # in place: the spectrogram is what grows with the length of a speech
+        part.copy_(log_mel(part, gain))
+    return Speech(patches(mel, count, fps, config), fps, audio.seconds)
 
 
 def level_gain(power: Tensor) -> float:
@@ -61,7 +66,7 @@ def level_gain(power: Tensor) -> float:
     from the mean of all frames above -60 dB. Pauses hardly change it, so that the beginning of a speech gets about the
     gain of the whole. The gain is limited to -30..+20 dB, and is 1 if no frame is above -60 dB.
     """
-    frames = power.sum(1, dtype=torch.float64)
+    frames = torch.cat([part.sum(1, dtype=torch.float64) for part in power.split(MEL_FRAMES)])
     frames = frames[frames > 10 ** (GATE_DB / 10)]
     if not len(frames):
         return 1.0
@@ -98,7 +103,8 @@ def band_levels(features: Tensor, usual: Tensor) -> Tensor:
 
 def speech_in(mel: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sum (..., dim) and the number (..., 1) of the active mel frames in features (..., J, dim)."""
-    active = mel_powers(mel).sum(-1, keepdim=True) > 10 ** ((TARGET_LEVEL_DB - ACTIVE_MARGIN_DB) / 10)
+    powers = torch.cat([mel_powers(part).sum(-1, keepdim=True) for part in mel.split(MEL_FRAMES, -2)], -2)
+    active = powers > 10 ** ((TARGET_LEVEL_DB - ACTIVE_MARGIN_DB) / 10)
     return (mel * active).sum(-2), active.sum(-2)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, pad
 
-from .features import ACTIVE_MARGIN_DB, TARGET_LEVEL_DB, mel_powers
+from .features import ACTIVE_MARGIN_DB, MEL_FRAMES, TARGET_LEVEL_DB, mel_powers
 
 SHORTEST_PAUSE, SHORTEST_PHRASE = 0.24, 0.2  # seconds
 SILENT = 0.5  # probability of silence from which a frame is silent
@@ -45,7 +45,8 @@ def read_prosody(features: Tensor, silence: Tensor, fps: float) -> Prosody:
 def spoken_loudness(features: Tensor) -> Tensor:
     """Return the loudness (F,) in 0..1 of log-mel patches (F, W, M), linear in dB."""
     middle = features.shape[1] // 2
-    power = mel_powers(features[:, max(middle - 2, 0) : middle + 2]).sum(2).mean(1)
+    steps = features[:, max(middle - 2, 0) : middle + 2]
+    power = torch.cat([mel_powers(part).sum(2).mean(1) for part in steps.split(MEL_FRAMES // 4)])
     decibels = 10 * power.clamp_min(1e-9).log10()
     return ((decibels - QUIET_DB) / (LOUD_DB - QUIET_DB)).clamp(0, 1)
 

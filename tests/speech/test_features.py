@@ -7,6 +7,7 @@ from portraittalk.config import SpeechConfig
 from portraittalk.errors import SettingsError
 from portraittalk.media.audio import Audio, frame_count, read_audio
 from portraittalk.media.resample import resample
+from portraittalk.memory.ledger import Ledger
 from portraittalk.speech.features import (
     MAX_GAIN_DB,
     SILENCE,
@@ -20,6 +21,7 @@ from portraittalk.speech.features import (
     patches,
 )
 from portraittalk.speech.mel import mel_chunks
+from portraittalk.speech.prosody import spoken_loudness
 
 CONFIG = SpeechConfig()
 
@@ -150,3 +152,12 @@ def test_a_recording_is_balanced_back_to_another(speech_sound):
     assert ((again - features).abs() * loud).mean() < 0.5 * ((dark - features).abs() * loud).mean()
     silent = torch.full((3, CONFIG.steps, CONFIG.dim), SILENCE)
     assert torch.allclose(balance(silent, change), silent, atol=1e-5)
+
+
+def test_figures_of_a_long_speech_need_no_copies_of_its_spectrogram():
+    mel = torch.rand(40_000, CONFIG.dim, generator=torch.Generator().manual_seed(0))
+    features = patches(mel, 9_990, 25.0, CONFIG)
+    for figure, given in ((level_gain, mel), (spoken_loudness, features)):
+        with Ledger(device="cpu") as ledger:
+            figure(given)
+        assert ledger.peak < 2 * mel.nbytes  # with the one that is given
