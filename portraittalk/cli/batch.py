@@ -72,7 +72,9 @@ def batch(options: BatchOptions) -> None:
     from .batches.jobs import grouped, read_jobs
     from .batches.manifest import NAME, Manifest
     from .batches.report import PAGE, STRIPS
+    from .batches.room import check_disk
     from .batches.workers import remove_unwritten
+    from .run_costs import RunCosts, cache_folder
 
     jobs = read_jobs(options.jobs, options.out, options.video_format, options)
     weights = {job.name: find_weights(job.options.model, model_folders(job.options.models_dir)) for job in jobs}
@@ -90,6 +92,7 @@ def batch(options: BatchOptions) -> None:
     if options.dry_run:
         _tell(left, workers)
         return
+    check_disk(left, options.out, RunCosts(cache_folder()))
     make_folder(options.out)
     for job in left:
         remove_unwritten(job)

@@ -119,6 +119,17 @@ class RunCosts:
         scaled = replace(cost, start=cost.start * larger, frame=cost.frame * larger, size=cost.size * growth)
         return Expectation(scaled, len(costs), rough=True)
 
+    def least_size(self, model: str, kind: str, whole_picture: bool, pixels: float) -> float:
+        """Return the bytes of a frame of the smallest video like it, for its pixels; 0 if there is none."""
+        return min(
+            (
+                cost.size * (pixels / work.pixels if whole_picture else 1)
+                for work, cost in self._read()
+                if (work.model, work.kind, work.whole_picture) == (model, kind, whole_picture) and work.pixels
+            ),
+            default=0.0,
+        )
+
     def remember(self, work: Work, cost: Cost) -> None:
         """Add a run."""
         if self._path is None:

@@ -16,6 +16,7 @@ from portraittalk import cli
 from portraittalk.cli import batch as command
 from portraittalk.cli.batches.manifest import DONE, FAILED, NAME, Manifest, Record
 from portraittalk.cli.batches.pool import Place
+from portraittalk.cli.run_costs import Cost, RunCosts, Work
 from portraittalk.errors import PortraitTalkError
 from portraittalk.weights.load import save_weights
 
@@ -110,6 +111,16 @@ def test_mistakes_are_told_before_any_work(folder, monkeypatch, line):
     assert MISTAKES[line] in str(result.exception) and files(folder) == before
 
 
+def test_a_batch_that_does_not_fit_on_the_disk_is_refused_as_a_whole(folder, monkeypatch):
+    monkeypatch.setattr("portraittalk.cli.batch._run", lambda *arguments: pytest.fail("a process was started"))
+    monkeypatch.setenv("PORTRAITTALK_CACHE", str(folder / "cache"))
+    work = Work("tiny", "cpu", 1, 1, 1, "auto", False, False, True, "mp4", 256 * 256)
+    RunCosts(folder / "cache").remember(work, Cost(1.0, 1.0, 1e9, 1e13))
+    result = run("jobs.jsonl", "--out", "out")
+    assert isinstance(result.exception, PortraitTalkError) and "out needs about 50000.0 GB" in str(result.exception)
+    assert not (folder / "out").exists()
+
+
 def test_a_model_that_does_not_exist_is_told_once(folder):
     result = CliRunner().invoke(cli.app, ["batch", "p", "s", "--out", "out", "--model", "nope"])
     assert "no model named 'nope'" in str(result.exception) and not (folder / "out").exists()
@@ -147,12 +158,11 @@ def command_jobs(folder):
     return read_jobs([folder / "jobs.jsonl"], folder / "out", "mp4", AnimationSettings())
 
 
-def test_a_record_is_written_as_soon_as_its_job_has_ended(folder, monkeypatch):
+def test_a_record_is_written_as_soon_as_its_job_has_ended(folder):
     jobs = command_jobs(folder)
 
     class Interrupted:
-        def __init__(self, *arguments):
-            pass
+        count = threads = 1
 
         def __enter__(self):
             return self
@@ -164,10 +174,9 @@ def test_a_record_is_written_as_soon_as_its_job_has_ended(folder, monkeypatch):
             yield Record(jobs[0].name, DONE, frames=5, fps=25.0)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("portraittalk.cli.batches.pool.Pool", Interrupted)
     (folder / "out").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        command._run(jobs, [Place(1)], Manifest(folder / "out"))
+        command._run(jobs, Interrupted(), Manifest(folder / "out"))
     assert list(Manifest(folder / "out").records) == ["a_x.mp4"]
 
 
