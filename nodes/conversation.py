@@ -98,12 +98,12 @@ class Conversation(io.ComfyNode):
         image: Tensor,
         audios: dict[str, Any],
         timing: str,
-        faces: dict[str, Any],
         prompts: str,
         seed: int,
         fps: float,
         head_motion: float,
         liveliness: float,
+        faces: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         from ..portraittalk.pipelines.conversation import Speaker, converse, in_turns
 
@@ -120,7 +120,9 @@ class Conversation(io.ComfyNode):
         with text.with_warnings():
             speakers = [
                 Speaker(voice, face, prompt)
-                for voice, face, prompt in zip(voices, _choices(faces, picture, len(voices)), wanted, strict=True)
+                for voice, face, prompt in zip(
+                    voices, _choices(widgets.chosen("faces", faces), picture, len(voices)), wanted, strict=True
+                )
             ]
             conversation = converse(
                 pipeline,

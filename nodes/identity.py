@@ -20,7 +20,7 @@ from ..portraittalk.face.search import area
 from ..portraittalk.face.select import FaceChoice
 from ..portraittalk.media.image import LARGEST_SIDE, limit_size
 from ..portraittalk.types import Face, Identity, image_size
-from . import convert
+from . import convert, widgets
 from .host import models
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, FaceLandmarksSocket, IdentitySocket, ModelSocket
@@ -90,8 +90,13 @@ class IdentityEncode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: models.LoadedModel, references: dict[str, Tensor], face: dict[str, Any], max_side: int
+        cls,
+        model: models.LoadedModel,
+        references: dict[str, Tensor],
+        max_side: int,
+        face: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
+        face = widgets.chosen("face", face)
         check_whole("The input 'max_side'", max_side, 0)
         originals = [picture for name, image in references.items() for picture in convert.to_library(image, name)]
         pictures = [limit_size(picture, max_side) if max_side else picture for picture in originals]

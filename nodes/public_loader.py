@@ -9,6 +9,7 @@ from ..portraittalk.output_files import make_folder
 from ..portraittalk.weights.catalogue import PUBLIC, PublicFile, PublicModel, catalogue, shown_size
 from ..portraittalk.weights.download import download
 from ..portraittalk.weights.public import convert, converted_name, layout_named
+from . import widgets
 from .host import files, models
 from .host.progress import HostProgress, NodeText
 from .sockets import CATEGORY, ModelSocket
@@ -69,7 +70,8 @@ class PublicModelLoader(io.ComfyNode):
         return "|".join([model["model"], *marks])
 
     @classmethod
-    def execute(cls, model: dict[str, str], download_missing: bool = False) -> io.NodeOutput:
+    def execute(cls, model: dict[str, str] | None = None, download_missing: bool = False) -> io.NodeOutput:
+        model = widgets.chosen("model", model)
         text = NodeText(cls)
         public, missing = _missing(model)
         if missing and not download_missing:

@@ -162,18 +162,18 @@ class AnimateNetSampler(io.ComfyNode):
         seed: int,
         steps: int,
         fps: float,
-        output: dict[str, Any],
         identity_scale: float,
         audio_scale: float,
         structure_scale: float,
         window: int,
         overlap: int,
+        output: dict[str, Any] | None = None,
         motion: MotionTrack | None = None,
         style: StyleCondition | None = None,
         fast_decode: bool = False,
     ) -> io.NodeOutput:
         style = style or StyleCondition()
-        mode = output["output"]
+        mode = widgets.chosen("output", output)["output"]
         shape: Output = "crop" if mode == CROPS else "full"
         text = NodeText(cls)
         progress = HostProgress(text)

@@ -79,8 +79,8 @@ class SaveVideo(io.ComfyNode):
     def execute(
         cls,
         fps: float,
-        format: dict[str, Any],
         filename_prefix: str,
+        format: dict[str, Any] | None = None,
         video: Input.Video | None = None,
         frames: Tensor | None = None,
         audio: dict[str, Any] | None = None,
@@ -135,7 +135,10 @@ class VideoCombine(io.ComfyNode):
         return files.prefix_problem(filename_prefix) or True
 
     @classmethod
-    def execute(cls, source: dict[str, Any], format: dict[str, Any], filename_prefix: str) -> io.NodeOutput:
+    def execute(
+        cls, filename_prefix: str, source: dict[str, Any] | None = None, format: dict[str, Any] | None = None
+    ) -> io.NodeOutput:
+        source = widgets.chosen("source", source)
         if source["source"] == VIDEO:
             return _save(cls, source["video"], format, filename_prefix)
         return _save(cls, _from_frames(source["frames"], source.get("audio"), source["fps"]), format, filename_prefix)
@@ -213,7 +216,8 @@ def _from_frames(frames: Tensor | None, audio: dict[str, Any] | None, fps: float
     return InputImpl.VideoFromComponents(components)
 
 
-def _save(node: type[io.ComfyNode], video: Input.Video, format: dict[str, Any], prefix: str) -> io.NodeOutput:
+def _save(node: type[io.ComfyNode], video: Input.Video, format: dict[str, Any] | None, prefix: str) -> io.NodeOutput:
+    format = widgets.chosen("format", format)
     kind, quality = KINDS[format["format"]], format.get("quality")
     text = NodeText(node)
     made = isinstance(video, InputImpl.VideoFromComponents)  # of frames in memory; otherwise a file

@@ -1,6 +1,10 @@
 """Widgets that several nodes have, so that they have the same range everywhere."""
 
+from typing import Any
+
 from comfy_api.latest import io
+
+from ..portraittalk.errors import SettingsError
 
 MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
@@ -25,3 +29,13 @@ def fps(tooltip: str) -> io.Input:
 def amount(name: str, tooltip: str, optional: bool = False) -> io.Input:
     """Return the widget of an amplitude, 1 by default and 0 for none."""
     return io.Float.Input(name, default=1.0, min=0.0, max=3.0, step=0.05, optional=optional, tooltip=tooltip)
+
+
+def chosen(name: str, value: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the value of a DynamicCombo input.
+
+    Raises SettingsError where a workflow names no option of its list: ComfyUI then leaves the input out.
+    """
+    if value is None:
+        raise SettingsError(f"The input '{name}' is none of its options: choose one from the list.")
+    return value

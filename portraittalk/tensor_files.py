@@ -22,6 +22,7 @@ C = TypeVar("C")
 N = TypeVar("N", bound=nn.Module)
 
 SUFFIX = ".safetensors"
+COPIED = 2**30
 _NAMED_KEYS = 3  # keys listed in an error message
 # Beginnings of the parts of an error message about keys or shapes; each is followed by the keys.
 MISSING, UNEXPECTED, MISSHAPED = "misses keys:", "has unexpected keys:", "has the wrong shape in"
@@ -29,9 +30,15 @@ MISSING, UNEXPECTED, MISSHAPED = "misses keys:", "has unexpected keys:", "has th
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Return the metadata and the tensors of a safetensors file. Raises WeightsError if it is missing, corrupt or
-    pickled."""
+    pickled.
+
+    Tensors of files up to ``COPIED`` bytes are copies. Those of larger ones lie in a mapping of the file, whose pages
+    the system can take back; it must not be overwritten in place, since reading beyond its new end ends the process.
+    """
     with _open(path) as file:
-        return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        copied = path.stat().st_size <= COPIED
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return file.metadata() or {}, {key: value.clone() for key, value in tensors.items()} if copied else tensors
 
 
 def read_shapes(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -14,6 +14,7 @@ from comfy.cli_args import args
 from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
 
+from ...portraittalk.checks import shown
 from ...portraittalk.errors import MediaError, OutputError
 from ...portraittalk.media.audio import Audio
 from ...portraittalk.media.video import QUALITY, write_video
@@ -21,6 +22,7 @@ from ...portraittalk.output_files import check_file, explained, make_folder, tem
 from ...portraittalk.pipelines.unfinished import Unfinished
 
 UNFINISHED = ("portraittalk", "unfinished")  # in ComfyUI's user folder: its temp folder is emptied when it starts
+LONGEST_NAME = 1024  # characters of a name or prefix: more than any in these folders has
 KEPT_RUNS = 3  # interrupted runs that are kept, beside the running one
 logger = logging.getLogger(__name__)
 
@@ -52,8 +54,10 @@ def stored_file(name: str) -> Path:
     plain, annotated = folder_paths.annotated_filepath(name)
     folder = Path(annotated or folder_paths.get_input_directory())
     path = _inside(folder, plain)
-    if path is None or not path.is_file():
-        raise MediaError(f"There is no file '{name}' in ComfyUI's {folder.name} folder; upload it or choose another.")
+    if path is None or not _is_file(path):
+        raise MediaError(
+            f"There is no file {shown(name)} in ComfyUI's {folder.name} folder; upload it or choose another."
+        )
     return path
 
 
@@ -105,9 +109,11 @@ def prefix_problem(prefix: str) -> str | None:
     """Return the error message for a file name prefix that is invalid or cannot be written, or None."""
     if not prefix.strip() or prefix.endswith(("/", "\\")):
         return "The file name prefix is empty or ends in a slash: add a file name."
+    if len(prefix) > LONGEST_NAME:
+        return f"The file name prefix {shown(prefix)} is too long: shorten it."
     path = _inside(Path(folder_paths.get_output_directory()), prefix)
     if path is None:
-        return f"The file name prefix '{prefix}' leads out of ComfyUI's output folder: use name or folder/name."
+        return f"The file name prefix {shown(prefix)} leads out of ComfyUI's output folder: use name or folder/name."
     try:
         with explained(path):
             folder = next(parent for parent in path.parents if parent.exists())
@@ -227,11 +233,20 @@ def workflow_metadata(prompt: Any, extra_pnginfo: dict[str, Any] | None) -> dict
     return metadata
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False
+
+
 def _inside(folder: Path, name: str) -> Path | None:
     """Return ``folder / name`` with links resolved, or None if it lies outside the folder."""
+    if len(name) > LONGEST_NAME:
+        return None
     try:
         root = folder.resolve()
         path = (root / name).resolve()
-    except (OSError, ValueError):  # a NUL byte, or a name that the file system rejects
+    except (OSError, RuntimeError, ValueError):  # a NUL byte, a name that the file system rejects, a loop of links
         return None
     return path if path.is_relative_to(root) and path != root else None

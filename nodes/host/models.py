@@ -13,6 +13,7 @@ import folder_paths
 import torch
 from torch import Tensor, nn
 
+from ...portraittalk.checks import shown
 from ...portraittalk.errors import WeightsError
 from ...portraittalk.metrics.metric_nets import FOLDER as METRICS
 from ...portraittalk.pipelines.unfinished import digest
@@ -172,7 +173,7 @@ def missing_model_message(name: str) -> str:
     """
     public = catalogue().models.get(name.removesuffix(MODEL_SUFFIX))
     if public is None:
-        return f"There is no model '{name}' in models/{MODEL_FOLDER}; choose one from the list."
+        return f"There is no model {shown(name)} in models/{MODEL_FOLDER}; choose one from the list."
     missing = ", ".join(file.name for file in public.missing(model_folders())) or "nothing"
     folder = model_folders()[0]
     return (
@@ -189,7 +190,9 @@ def list_public_files() -> list[str]:
 def public_path(name: str) -> Path:
     """Return the path of a file in ``list_public_files``. Raises WeightsError for any other name."""
     if name not in list_public_files():
-        raise WeightsError(f"There is no file '{name}' in models/{MODEL_FOLDER}/{PUBLIC}; choose one from the list.")
+        raise WeightsError(
+            f"There is no file {shown(name)} in models/{MODEL_FOLDER}/{PUBLIC}; choose one from the list."
+        )
     return Path(folder_paths.get_full_path_or_raise(PUBLIC_FOLDER, name))
 
 
@@ -201,7 +204,9 @@ def list_adapters() -> list[str]:
 def adapter_tensors(name: str) -> dict[str, Tensor]:
     """Read an IP-Adapter's tensors. Raises WeightsError if it is not in ``list_adapters`` or cannot be read."""
     if name not in list_adapters():
-        raise WeightsError(f"There is no IP-Adapter '{name}' in models/{ADAPTER_FOLDER}; choose one from the list.")
+        raise WeightsError(
+            f"There is no IP-Adapter {shown(name)} in models/{ADAPTER_FOLDER}; choose one from the list."
+        )
     return read_public(Path(folder_paths.get_full_path_or_raise(ADAPTER_FOLDER, name)))
 
 

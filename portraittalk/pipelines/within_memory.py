@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -13,13 +14,15 @@ from ..progress import ProgressCallback, ignore_progress
 from ..sampling.settings import usual_settings
 from ..types import Identity, SamplingSettings, Speech, Style
 from .base import FROM_THE_START, Checkpoint, Output
-from .load import AnyPipeline
+
+if TYPE_CHECKING:
+    from .load import AnyPipeline
 
 log = logging.getLogger(__name__)
 
 
 def animate_within_memory(
-    pipeline: AnyPipeline,
+    pipeline: "AnyPipeline",
     identity: Identity,
     speech: Speech,
     style: Style | None = None,

@@ -13,6 +13,8 @@ from .networks import load_look_networks
 from .prompt import ParsedPrompt, read_prompt
 from .timeline import read_timeline
 
+_NAMED = 100  # characters of a clause in a message
+LONGEST = 5000  # characters of a prompt: more than any description or timeline has, and read within seconds
 logger = logging.getLogger(__name__)
 
 
@@ -22,10 +24,10 @@ def read_style(prompt: str = "", negative_prompt: str = "") -> Style:
     A prompt with times, see ``timeline``, has a part for each. The negative prompt is subtracted: its expressions also
     from the portrait's own; its looks of light and colour are inverted, and its drawing styles cancel those of the
     prompt. Clauses without a known meaning are logged.
-    Raises SettingsError if no clause of a prompt has a known meaning, and WeightsError if ``tokenizers`` is not
-    installed.
+    Raises SettingsError if no clause of a prompt has a known meaning, or if it is longer than ``LONGEST``, and
+    WeightsError if ``tokenizers`` is not installed.
     """
-    style = Style(prompt.strip(), negative_prompt.strip())
+    style = _style(prompt, negative_prompt)
     if not (style.prompt or style.negative_prompt):
         return style
     parts = _parts(prompt, negative_prompt)
@@ -35,6 +37,14 @@ def read_style(prompt: str = "", negative_prompt: str = "") -> Style:
     look = positive.look - negative.look
     look[load_look_networks().config.lights :].clamp_min_(0)  # a photograph has no drawing style to subtract
     return replace(_performed(style, positive, negative), look=look if look.any() else None)
+
+
+def _style(prompt: str, negative_prompt: str) -> Style:
+    """Return a style that asks for nothing but has the texts. Raises SettingsError for one that is too long."""
+    for text, name in ((prompt, "prompt"), (negative_prompt, "negative prompt")):
+        if len(text) > LONGEST:
+            raise SettingsError(f"The {name} has {len(text)} characters: shorten it to at most {LONGEST}.")
+    return Style(prompt.strip(), negative_prompt.strip())
 
 
 def _parts(prompt: str, negative_prompt: str) -> tuple[StylePart, ...]:
@@ -58,7 +68,7 @@ def _common_look(parts: tuple[StylePart, ...]) -> Tensor | None:
 
 def read_performance(prompt: str, negative_prompt: str = "") -> Style:
     """Return expression and manner alone, for models whose generator reads the prompt itself, including its looks."""
-    style = Style(prompt.strip(), negative_prompt.strip())
+    style = _style(prompt, negative_prompt)
     return _performed(style, read_prompt(prompt), read_prompt(negative_prompt, negative=True))
 
 
@@ -74,25 +84,33 @@ def _checked(text: str, name: str) -> ParsedPrompt:
     if parsed.impossible and not parsed.read:
         clause, part = parsed.impossible[0]
         raise SettingsError(
-            f"The {name} '{clause}' cannot be shown, because {part} cannot be moved: describe lips, jaw, brows, lids, "
-            "gaze or head instead, or leave it empty."
+            f"The {name} '{_named(clause)}' cannot be shown, because {part} cannot be moved: describe lips, jaw, "
+            "brows, lids, gaze or head instead, or leave it empty."
         )
     if parsed.unread and not parsed.read:
         raise SettingsError(
-            f"The {name} '{text.strip()}' names no expression, gaze, head pose or look that is known: describe an "
-            "expression, such as 'a wide smile, looking left', or a look, such as 'oil painting', or leave it empty."
+            f"The {name} '{_named(text.strip())}' names no expression, gaze, head pose or look that is known: "
+            "describe an expression, such as 'a wide smile, looking left', or a look, such as 'oil painting', or leave "
+            "it empty."
         )
     for clause, part in parsed.impossible:
-        logger.warning("In the %s, '%s' asks for what cannot be shown: %s cannot be moved.", name, clause, part)
+        logger.warning("In the %s, '%s' asks for what cannot be shown: %s cannot be moved.", name, _named(clause), part)
     for clause in parsed.idle:
-        logger.info("In the %s, '%s' has no effect: the picture's quality is that of the portrait.", name, clause)
+        logger.info(
+            "In the %s, '%s' has no effect: the picture's quality is that of the portrait.", name, _named(clause)
+        )
     for clause, look in parsed.unread:
         logger.warning(
             "In the %s, '%s' is ignored: it names no known expression or look (the nearest look, '%s', is too far).",
             name,
-            clause,
+            _named(clause),
             look,
         )
     for clause, look in parsed.near:
-        logger.warning("The look '%s' of the %s is unknown: the nearest one is used, '%s'.", clause, name, look)
+        logger.warning("The look '%s' of the %s is unknown: the nearest one is used, '%s'.", _named(clause), name, look)
     return parsed
+
+
+def _named(text: str) -> str:
+    """Return the beginning of a text, for a message."""
+    return text if len(text) <= _NAMED else f"{text[:_NAMED]}..."

@@ -30,6 +30,16 @@ def test_a_link_does_not_lead_out_either(host, library, folders, secret):
         host.files.stored_file("link.wav")
 
 
+def test_a_loop_of_links_and_endless_names_are_no_files(host, folders):
+    for folder in ("input", "output"):
+        os.symlink("loop", folders[folder] / "loop")
+    names = ("loop", "loop/a", "x" * 300, "x" * 10_000_000, "x/" * 5_000_000 + "x")
+    for problem in (host.files.stored_file_problem, host.files.prefix_problem):
+        for name in names:
+            told = problem(name)
+            assert told is not None and len(told) < 600 and "\n" not in told, told[:600]
+
+
 def test_files_are_found_in_the_folder_that_the_name_says(host, folders):
     for folder in ("input", "output", "temp"):
         (folders[folder] / "sub").mkdir()

@@ -139,3 +139,27 @@ def test_a_damaged_model_is_refused(run, library, folders):
     (folders["models"] / "bad.safetensors").write_bytes(b"not a model at all")
     with pytest.raises(library("errors").WeightsError, match=r"bad\.safetensors"):
         run("PortraitTalkModelLoader", model="bad.safetensors")
+
+
+def test_a_model_that_vanishes_after_it_was_checked_is_said(nodes, run, library, folders, untrained):
+    path = folders["models"] / "own.safetensors"
+    path.symlink_to(untrained)
+    loader = nodes["PortraitTalkModelLoader"]
+    assert loader.validate_inputs(model=path.name) is True
+    path.unlink()
+    for late in (loader.fingerprint_inputs, loader.execute):
+        with pytest.raises(library("errors").WeightsError, match=r"There is no model 'own\.safetensors'"):
+            late(model=path.name)
+
+
+def test_a_model_that_is_overwritten_is_loaded_anew_and_the_loaded_one_lives(nodes, run, folders, library, untrained):
+    """Weights that lay in a mapping of the file would end the process when they are read beyond the file's new end."""
+    path = folders["models"] / "own.safetensors"
+    path.write_bytes(untrained.read_bytes())
+    loader = nodes["PortraitTalkModelLoader"]
+    (model,), before = run("PortraitTalkModelLoader", model=path.name).result, loader.fingerprint_inputs(path.name)
+    path.write_bytes(b"\xff" * 4096)
+    assert loader.fingerprint_inputs(path.name) != before
+    with pytest.raises(library("errors").WeightsError, match=r"own\.safetensors"):
+        run("PortraitTalkModelLoader", model=path.name)
+    assert all(value.isfinite().all() for net in model.model.modules().values() for value in net.state_dict().values())

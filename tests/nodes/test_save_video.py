@@ -148,7 +148,7 @@ def test_the_workflow_is_in_the_file(nodes, folders, frames):
             }
         }
     )
-    output = node.execute(20.0, {"format": "mp4", "quality": 80}, "a", frames=frames)
+    output = node.execute(fps=20.0, format={"format": "mp4", "quality": 80}, filename_prefix="a", frames=frames)
     (path,) = shown_files(output, folders)
     with av.open(str(path)) as container:
         assert json.loads(container.metadata["prompt"]) == {"1": {"class_type": "X"}}

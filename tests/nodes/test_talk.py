@@ -271,3 +271,38 @@ def test_parts_of_motions_are_combined(run, motion, library):
     assert torch.equal(result.expression[:, jaw], motion.expression[:, jaw])
     silent = run("PortraitTalkCombineMotion", mouth=motion, **(settings | {"expression": 0.0, "head_motion": 0.0}))[0]
     assert not silent.expression.any() and not silent.rotation.any()
+
+
+@pytest.mark.parametrize("output", ["frames", "video file"])
+def test_a_network_that_returns_nan_is_said_and_nothing_is_shown(sample, model, library, folders, output):
+    with torch.inference_mode():
+        next(model.model.modules()["autoencoder"].parameters()).fill_(torch.nan)
+    with pytest.raises(library("errors").WeightsError, match=r"'mini' returned pictures with values .* \(NaN\)"):
+        sample(output={"output": output})
+    assert not [path for path in folders["temp"].iterdir() if path.suffix in (".mp4", ".part")]
+
+
+def test_memory_that_runs_out_is_said_on_the_node(sample, model, library, monkeypatch, in_workflow, shown_text):
+    in_workflow({})
+    windows = []
+    draw = type(model.model).draw
+
+    def full(self, identity, structure, *rest):
+        windows.append(len(structure))
+        if len(structure) > 2:
+            raise torch.OutOfMemoryError("Allocation on device")
+        return draw(self, identity, structure, *rest)
+
+    monkeypatch.setattr(type(model.model), "draw", full)
+    assert len(sample()[0]) == 13 and set(windows) == {1, 2, 4}
+    assert any("beginning again with windows of 6 frames" in text for text in shown_text)
+    monkeypatch.setattr(type(model.model), "draw", lambda *given: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(library("errors").SettingsError, match="memory was not enough"):
+        sample()
+
+
+def test_a_choice_that_does_not_exist_is_one_sentence(sample, run, model, library, portrait):
+    with pytest.raises(library("errors").SettingsError, match="'output' is none of its options"):
+        sample(output=None)
+    with pytest.raises(library("errors").SettingsError, match="'face' is none of its options"):
+        run("PortraitTalkIdentityEncode", model=model, references={"a": portrait}, max_side=0)

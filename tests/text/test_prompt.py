@@ -10,6 +10,7 @@ from portraittalk.errors import SettingsError, WeightsError
 from portraittalk.motion.prompted import with_expression, with_style
 from portraittalk.motion.track import MotionTrack
 from portraittalk.text.prompt import clauses, read_prompt
+from portraittalk.text.style import read_performance, read_style
 from portraittalk.training.text.captions import CONCEPTS, DENIALS, ELSE, FRAMES, STRENGTHS, target_vector
 from portraittalk.types import Style
 
@@ -192,3 +193,18 @@ def test_without_the_tokenizer_the_sentence_says_what_to_install(monkeypatch):
     with pytest.raises(WeightsError, match="pip install tokenizers"):
         read_prompt("ecstatic")
     load_tokenizer.cache_clear()
+
+
+@pytest.mark.parametrize("read", [read_style, read_performance])
+def test_a_prompt_of_any_length_is_read_or_refused_in_a_short_sentence(read):
+    with pytest.raises(SettingsError, match="The prompt has 10000000 characters: shorten it to at most 5000"):
+        read("x" * 10_000_000)
+    with pytest.raises(SettingsError, match="The negative prompt has 7000 characters"):
+        read("a smile", "smile, " * 1000)
+    assert read("a smile, " + "( " * 2000).expression is not None
+
+
+def test_a_long_text_is_not_repeated_in_a_message():
+    with pytest.raises(SettingsError, match=r"names no expression") as error:
+        read_style("zxqv " * 900)
+    assert len(str(error.value)) < 350

@@ -40,6 +40,16 @@ class Event:
     at: float
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What the server holds. memory: resident, in bytes. temporary: unfinished files, and the samplers' videos."""
+
+    memory: int
+    handles: int
+    threads: int
+    temporary: int
+
+
 @dataclass
 class Run:
     """A prompt that has ended. outputs: node id -> what the node showed. previews: pictures sent while it worked."""
@@ -152,6 +162,13 @@ class ComfyServer:
         """Seconds of processor time that the server has used so far, all its threads together."""
         spent = psutil.Process(self._process.pid).cpu_times()
         return spent.user + spent.system
+
+    def resources(self) -> Resources:
+        process = psutil.Process(self._process.pid)
+        unwritten = [path for path in self.base.rglob("*.part") if "custom_nodes" not in path.parts]
+        temporary = len(unwritten) + len(list((self.base / "temp").glob("PortraitTalk_*")))
+        handles = process.num_handles() if sys.platform == "win32" else process.num_fds()
+        return Resources(process.memory_info().rss, handles, process.num_threads(), temporary)
 
     def stop(self) -> None:
         self._process.terminate()
