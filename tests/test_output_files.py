@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from portraittalk.output_files import (
     check_space,
     explained,
     make_folder,
+    remove_abandoned,
     remove_unfinished,
     temporary_folder,
     write_text,
@@ -282,3 +284,20 @@ def test_nothing_else_writes_files() -> None:
     found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if written_by(path)}
     assert found == allowed
     assert not [path for path in (package.parent / "nodes").rglob("*.py") if written_by(path)]
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\nfrom portraittalk.output_files import atomic_file\nwith atomic_file(sys.argv[1]): os._exit(1)"
+    )
+    long = "a name that is longer than its part in a temporary name"
+    for name in ("[a].mp4", f"{long} one.mp4", f"{long} two.mp4"):
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=False)
+    kept = tmp_path / "[a].mp4.0123.part"
+    kept.mkdir()
+    assert len(list(tmp_path.iterdir())) == 4
+    remove_abandoned(tmp_path / "[a].mp4")
+    remove_abandoned(tmp_path / f"{long} two.mp4")
+    remove_abandoned(tmp_path / "nothing.mp4")
+    left = [path for path in tmp_path.iterdir() if path != kept]
+    assert len(left) == 1 and (left[0] / f"{long} one.mp4").exists() and kept.exists()

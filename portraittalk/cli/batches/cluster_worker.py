@@ -17,6 +17,8 @@ from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
+from ...output_files import write_bytes
+
 if TYPE_CHECKING:
     from ...progress import Progress
     from .jobs import Job
@@ -166,7 +168,7 @@ class _Received:
         for path, (_, contents) in order.sent.items():
             if not places[path].exists():
                 places[path].parent.mkdir(exist_ok=True)
-                places[path].write_bytes(fetch(contents))
+                write_bytes(places[path], fetch(contents))
         folder, options = Path(tempfile.mkdtemp(dir=self._folder)), order.job.options
         moved: dict[str, Any] = {
             "portraits": [places.get(path, path) for path in options.portraits],
