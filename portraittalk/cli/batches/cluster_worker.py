@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
-from ...output_files import write_bytes
+from ...output_files import make_folder, write_bytes
 
 if TYPE_CHECKING:
     from ...progress import Progress
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .manifest import Record
 
 REPORT_EVERY = 1.0  # seconds between reports of a worker, at least
-FOLDER = "portraittalk"  # of received files, in the temporary folder of a machine
-_UNUSED = 24 * 3600.0  # seconds after which a folder there is of a worker that was killed
+PREFIX = "portraittalk-worker-"  # of the folder of received files, in the temporary folder of a machine
+_UNUSED = 24 * 3600.0  # seconds after which such a folder is of a worker that was killed
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,20 @@ class ClusterWorker:
 class _Received:
     """The files that a worker was sent, in a folder of its own: those of the last job, which the next may read, too."""
 
-    def __init__(self) -> None:
-        parent = Path(tempfile.gettempdir(), FOLDER)
-        parent.mkdir(mode=0o700, exist_ok=True)
-        for folder in parent.iterdir():
+    _folder = Path()
+
+    def _own_folder(self) -> Path:
+        """Return the folder, which is created when the first files come; those of killed workers are removed."""
+        if self._folder.name and self._folder.is_dir():
+            os.utime(self._folder)
+            return self._folder
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
             with suppress(OSError):
                 if time.time() - folder.stat().st_mtime > _UNUSED:
                     shutil.rmtree(folder, ignore_errors=True)
-        self._folder = Path(tempfile.mkdtemp(dir=parent))
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
 
     def take(self, order: Order, fetch: Callable[[Any], bytes]) -> "tuple[Job, Path, dict[str, str]]":
         """Return the order's job on received files, the folder that it writes to, and received -> the user's file.
@@ -161,15 +166,15 @@ class _Received:
         fetch: returns the contents for a reference.
         """
         assert order.sent is not None
-        os.utime(self._folder)
-        places = {path: self._folder / digest / path.name for path, (digest, _) in order.sent.items()}
-        for old in set(self._folder.iterdir()) - {place.parent for place in places.values()}:
+        own = self._own_folder()
+        places = {path: own / digest / path.name for path, (digest, _) in order.sent.items()}
+        for old in set(own.iterdir()) - {place.parent for place in places.values()}:
             shutil.rmtree(old, ignore_errors=True)
         for path, (_, contents) in order.sent.items():
             if not places[path].exists():
-                places[path].parent.mkdir(exist_ok=True)
+                make_folder(places[path].parent)
                 write_bytes(places[path], fetch(contents))
-        folder, options = Path(tempfile.mkdtemp(dir=self._folder)), order.job.options
+        folder, options = Path(tempfile.mkdtemp(dir=own)), order.job.options
         moved: dict[str, Any] = {
             "portraits": [places.get(path, path) for path in options.portraits],
             "audio": places.get(options.audio, options.audio),

@@ -61,7 +61,8 @@ def test_jobs_are_found_from_another_working_directory(place, monkeypatch):
 def worker(monkeypatch, tmp_path):
     """What an actor consists of, in this process; contents of files stand for references to them."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary" / "portraittalk-worker-killed").mkdir(parents=True)  # long ago
+    os.utime(tmp_path / "temporary" / "portraittalk-worker-killed", (1, 1))
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=lambda contents: contents))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     return ClusterWorker(3, 1, 0.0, "")
@@ -91,6 +92,7 @@ def test_files_that_a_worker_does_not_see_are_sent_there_and_back(place, worker)
     contents[place.portraits / "a.png"] = ("another", b"no picture")
     (failed,) = (one for one in worker.run(replace(asked, sent=contents)) if not isinstance(one, Progress))
     assert failed.status == FAILED and failed.error.startswith("a.png is not an image")
+    assert len(list(Path(place.path, "temporary").iterdir())) == 1
     left = [path.name for path in Path(place.path, "temporary").rglob("*") if path.is_file()]
     assert sorted(left) == ["a.png", "tiny.safetensors", "x.wav"]  # for the next job
 
