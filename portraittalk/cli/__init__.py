@@ -20,7 +20,7 @@ from .edit import app as edit_app
 from .measure import app as measure_app
 from .motion import app as motion_app
 from .prepare import app as prepare_app
-from .stopping import Stopped, stoppable
+from .stopping import Stopped, leave, stoppable
 from .train import app as train_app
 from .train_adfd import app as train_adfd_app
 from .train_face import app as train_face_app
@@ -28,6 +28,8 @@ from .train_looks import app as train_looks_app
 from .train_text import app as train_text_app
 from .train_windows import app as train_windows_app
 from .weights import app as weights_app
+
+INTERRUPTED = 130  # the exit code of Ctrl-C
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(weights_app, name="weights")
@@ -55,6 +57,10 @@ def main() -> None:
         sys.exit(2)
     except Stopped as stopped:
         stopped.end()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            leave(INTERRUPTED)
+        raise
 
 
 @app.callback()

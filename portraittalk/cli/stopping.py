@@ -1,5 +1,6 @@
 """Ending a command on SIGTERM and SIGHUP: within a second, with a sentence, and without unfinished files."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -45,6 +46,16 @@ class Stopped(SystemExit):
         show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # progress bars hide it
         os.write(2, f"{show_cursor}\nError: {self.sentence}\n".encode())
         os._exit(int(self.code or 1))
+
+
+def leave(code: int) -> NoReturn:
+    """End a process that has cleaned up, without the seconds that a regular exit takes once torch is imported."""
+    for child in multiprocessing.active_children():
+        child.terminate()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextmanager
