@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 DEMO = Path(__file__).resolve().parents[1] / "portraittalk" / "assets" / "demo"
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -28,7 +30,7 @@ parser.add_argument("--ray", action="store_true", help="run on a Ray cluster of 
 def measure(place: str, jobs: int, seconds: float, address: str | None) -> tuple[float, float, float]:
     """Return clock and processor seconds, and the share of the processors that other programs used meanwhile.
 
-    address: of a Ray cluster, whose processes are counted as other programs.
+    address: of a Ray cluster, which this process has started.
     """
     workers, threads = place.split("x")
     with tempfile.TemporaryDirectory() as name:
@@ -39,13 +41,22 @@ def measure(place: str, jobs: int, seconds: float, address: str | None) -> tuple
         line = ["batch", str(folder / "jobs.jsonl"), "--out", str(folder / "out"), "--preview", str(seconds)]
         line += ["--workers", workers, "--threads", threads]
         line += [] if address is None else ["--ray", address]
-        before, began, others = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), busy()
+        before, began, others = spent_by_children(), time.monotonic(), busy()
         environment = {**os.environ, "PORTRAITTALK_CACHE": ""}
         environment.pop("OMP_NUM_THREADS", None)
         subprocess.run([sys.executable, "-m", "portraittalk", *line], check=True, capture_output=True, env=environment)
-        clock, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        clock = time.monotonic() - began
+        if address is not None:
+            time.sleep(5)  # until the cluster has noticed that its workers have ended
+        spent = spent_by_children() - before
         return clock, spent, (busy() - others - spent) / (clock * (os.cpu_count() or 1))
+
+
+def spent_by_children() -> float:
+    """Return the processor seconds of all processes that were started by this one, or by them, and of ended ones."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    alive = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
+    return ended.ru_utime + ended.ru_stime + sum(sum(times[:4]) for times in alive)  # their own, and their children's
 
 
 def busy() -> float:

@@ -4,7 +4,7 @@ ComfyUI: IMAGE (B, H, W, C), MASK (B, H, W), AUDIO {"waveform": (B, C, T), "samp
 (B, 3, H, W), masks (H, W), ``Audio``. Both use float32: images and masks in 0..1, audio in -1..1.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -43,10 +43,19 @@ def to_comfy(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
 
 
 class FrameCollector:
-    """Collects chunks (n, 3, H, W) of ``count`` frames in total in one preallocated IMAGE (count, H, W, 3)."""
+    """Collects chunks (n, 3, H, W) of ``count`` frames in total in one preallocated IMAGE (count, H, W, 3).
 
-    def __init__(self, count: int, device: torch.device | str = "cpu") -> None:
+    allocate: returns the tensor of a shape, on the CPU; by default it is in memory, on ``device``.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        device: torch.device | str = "cpu",
+        allocate: Callable[[tuple[int, ...]], Tensor] | None = None,
+    ) -> None:
         self._count, self._device = count, device
+        self._allocate = allocate or (lambda shape: torch.empty(shape, device=device))
         self._frames: Tensor | None = None
         self._done = 0
 
@@ -55,7 +64,7 @@ class FrameCollector:
         for chunk in chunks:
             images = to_comfy(chunk, self._device)
             if self._frames is None:
-                self._frames = torch.empty((self._count, *images.shape[1:]), device=self._device)
+                self._frames = self._allocate((self._count, *images.shape[1:]))
             self._frames[self._done : self._done + len(images)] = images
             self._done += len(images)
             yield chunk

@@ -35,6 +35,7 @@ NO_FRAMES = (
     f" set output to '{FRAMES}'."
 )
 FRAMES_SLOT = 0  # position of the output
+SPILL = 0.5  # share of the free memory above which frames lie on the disk: other nodes need memory, too
 LONG = 250  # frames of a video file from which on an interrupted run can be taken up: shorter ones are soon made again
 DEFAULTS = SamplingSettings()
 SEARCH_ALIASES = [
@@ -195,11 +196,15 @@ class AnimateNetSampler(io.ComfyNode):
         check_settings(settings, config)
         count = frame_count(sound.samples, sound.sample_rate, fps)
         picture = (0, 0) if mode == CROPS else image_size(identity.portrait)
-        kept = mode != VIDEO or _is_connected(cls, FRAMES_SLOT)
+        kept, spilled = mode != VIDEO or _is_connected(cls, FRAMES_SLOT), False
         size = (config.crop_size, config.crop_size) if mode == CROPS else picture
         text.add(f"{count} frames of {size[1]}x{size[0]}, {count / fps:.2f} s")
         if kept:
-            text.add(f"{_check_memory(count, size):.0f} MB of frames")
+            needed = 12 * count * size[0] * size[1]
+            spilled = models.outputs_can_spill() and needed > SPILL * models.free_memory()
+            if not spilled:
+                _check_memory(needed, count, size)
+            text.add(f"{needed / 1e6:.0f} MB of frames" + (" on disk, in ComfyUI's temp folder" if spilled else ""))
         model.ready(window, model.working_memory(count, settings, picture, len(identity.references)))
         speech = pipeline.encode_speech(sound, fps, progress)
         track: MotionTrack | None = None
@@ -229,7 +234,9 @@ class AnimateNetSampler(io.ComfyNode):
                 pipeline, identity, speech, style.style, track, settings, shape, progress, checkpoint
             )
             data = crop_data(pipeline.shown_portrait(identity, style.style, style.text_scale))
-            collector = convert.FrameCollector(len(speech), models.output_device())
+            collector = convert.FrameCollector(
+                len(speech), models.output_device(), files.tensor_on_disk if spilled else None
+            )
             if mode == VIDEO:
                 video = files.write_temp_video(collector.passing(chunks) if kept else chunks, sound, fps, unfinished)
                 frames = collector.frames() if kept else block_output(NO_FRAMES)
@@ -249,15 +256,14 @@ def _is_connected(node: type[io.ComfyNode], slot: int) -> bool:
     return any(link in other.get("inputs", {}).values() for other in node.hidden.prompt.values())
 
 
-def _check_memory(count: int, size: tuple[int, int]) -> float:
-    """Return the megabytes of ``count`` frames of (height, width). Raises SettingsError if they do not fit."""
-    needed, free = 12 * count * size[0] * size[1], models.free_memory()
+def _check_memory(needed: int, count: int, size: tuple[int, int]) -> None:
+    """Raise SettingsError if ``count`` frames of (height, width) do not fit into memory. needed: their bytes."""
+    free = models.free_memory()
     if needed > free:
         raise SettingsError(
             f"{count} frames of {size[1]}x{size[0]} need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
             f"free: set output to '{VIDEO}', connect nothing to frames and use the video, or use a smaller portrait."
         )
-    return needed / 1e6
 
 
 def _scale_inputs() -> list[io.Input]:

@@ -1,6 +1,8 @@
 """File access in ComfyUI's input, output and temp folders. Names come from workflows and are treated as untrusted."""
 
 import logging
+import math
+import os
 import secrets
 import weakref
 from collections.abc import Iterable, Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import folder_paths
+import torch
 from comfy.cli_args import args
 from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
@@ -18,7 +21,7 @@ from ...portraittalk.checks import shown
 from ...portraittalk.errors import MediaError, OutputError
 from ...portraittalk.media.audio import Audio
 from ...portraittalk.media.video import QUALITY, write_video
-from ...portraittalk.output_files import check_file, explained, make_folder, temporary_folder
+from ...portraittalk.output_files import check_file, check_space, explained, make_folder, temporary_folder
 from ...portraittalk.pipelines.unfinished import Unfinished
 
 UNFINISHED = ("portraittalk", "unfinished")  # in ComfyUI's user folder: its temp folder is emptied when it starts
@@ -175,6 +178,23 @@ def write_temp_video(
     if unfinished is not None:
         unfinished.remove()
     return TempVideo(TempFile(path))
+
+
+def tensor_on_disk(shape: tuple[int, ...]) -> Tensor:
+    """Return an uninitialised float32 tensor whose memory is a file of the temp folder, for frames that are many.
+
+    The system writes its pages to the disk when memory is short. The file has no name any more, so its space is free
+    when nothing holds the tensor. Raises OutputError if the disk has not so much room.
+    """
+    path = temp_path("frames", ".raw")
+    size = math.prod(shape)
+    check_space(path, 4 * size)
+    try:
+        with explained(path), path.open("xb") as file:
+            os.posix_fallocate(file.fileno(), 0, 4 * size)  # else a full disk would be a bus error, in some later node
+        return torch.from_file(str(path), shared=True, size=size, dtype=torch.float32).view(shape)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def unfinished_run(key: str) -> Unfinished | None:

@@ -1,6 +1,7 @@
 """Model files in ComfyUI's folders, and models under ComfyUI's device and memory management."""
 
 import logging
+import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -245,6 +246,11 @@ def managed(module: nn.Module, pixels: int) -> comfy.model_patcher.ModelPatcher:
 def output_device() -> torch.device:
     """Return the device for tensors that a node outputs."""
     return comfy.model_management.intermediate_device()
+
+
+def outputs_can_spill() -> bool:
+    """Whether tensors that a node outputs may lie in a file, see ``files.tensor_on_disk``."""
+    return output_device().type == "cpu" and hasattr(os, "posix_fallocate")
 
 
 def free_memory() -> int:

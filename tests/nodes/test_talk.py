@@ -1,7 +1,9 @@
 """From identity to frames: the nodes together, on real networks with random weights."""
 
+import errno
 import gc
 import json
+import os
 import sys
 
 import pytest
@@ -167,10 +169,31 @@ def test_short_runs_and_kept_frames_leave_nothing_in_the_user_folder(sample, fol
 
 def test_frames_that_do_not_fit_into_memory_are_refused_before_the_work(sample, library, host, monkeypatch, connected):
     monkeypatch.setattr(host.models, "free_memory", lambda: 20_000_000)
+    monkeypatch.setattr(host.models, "outputs_can_spill", lambda: False)
     for mode in ("frames", "video file"):
         with pytest.raises(library("errors").SettingsError, match=r"13 frames of \d+x\d+ need 0\.\d GB.*'video file'"):
             sample(output={"output": mode})
     assert len(sample(output={"output": "crops"})[0]) == 13
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve room in a file")
+def test_many_frames_lie_on_the_disk(sample, library, host, folders, monkeypatch, connected, shown_text):
+    whole = sample()[0]
+    monkeypatch.setattr(host.models, "free_memory", lambda: 20_000_000)
+    for mode in ("frames", "video file"):
+        shown_text.clear()
+        frames, video, _, _ = sample(output={"output": mode})
+        assert torch.equal(frames, whole) and any("MB of frames on disk" in text for text in shown_text)
+        assert frames.untyped_storage().filename.startswith(str(folders["temp"])) and len(video.get_components().images)
+    assert not list(folders["temp"].glob("frames_*"))  # without a name, they go with the tensor
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "posix_fallocate", lambda *given: (_ for _ in ()).throw(full))
+    with pytest.raises(library("errors").OutputError, match="disk is full"):
+        sample()
+    monkeypatch.setattr(library("output_files"), "free_space", lambda path: 10_000_000)
+    with pytest.raises(library("errors").OutputError, match=r"are free on its disk: free some space"):
+        sample()
+    assert not [path for path in folders["temp"].iterdir() if path.suffix in (".raw", ".part")]
 
 
 def test_a_motion_that_is_too_short_is_refused(sample, motion, library):
