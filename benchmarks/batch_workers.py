@@ -8,11 +8,11 @@ python benchmarks/batch_workers.py --places 1x1 2x1 --ray   # on a Ray cluster t
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,22 +41,30 @@ def measure(place: str, jobs: int, seconds: float, address: str | None) -> tuple
         line = ["batch", str(folder / "jobs.jsonl"), "--out", str(folder / "out"), "--preview", str(seconds)]
         line += ["--workers", workers, "--threads", threads]
         line += [] if address is None else ["--ray", address]
-        before, began, others = spent_by_children(), time.monotonic(), busy()
+        before, began, others = sum(spent_by_children().values()), time.monotonic(), busy()
         environment = {**os.environ, "PORTRAITTALK_CACHE": ""}
         environment.pop("OMP_NUM_THREADS", None)
-        subprocess.run([sys.executable, "-m", "portraittalk", *line], check=True, capture_output=True, env=environment)
+        command, spent = [sys.executable, "-m", "portraittalk", *line], dict[int, float]()
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            while process.poll() is None:  # a cluster does not add up what its processes have spent
+                spent |= spent_by_children()
+                time.sleep(0.2)
+        if process.returncode:
+            sys.exit(f"The batch has ended with exit code {process.returncode}.")
         clock = time.monotonic() - began
-        if address is not None:
-            time.sleep(5)  # until the cluster has noticed that its workers have ended
-        spent = spent_by_children() - before
+        spent = sum(spent.values()) - before
         return clock, spent, (busy() - others - spent) / (clock * (os.cpu_count() or 1))
 
 
-def spent_by_children() -> float:
-    """Return the processor seconds of all processes that were started by this one, or by them, and of ended ones."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    alive = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
-    return ended.ru_utime + ended.ru_stime + sum(sum(times[:4]) for times in alive)  # their own, and their children's
+def spent_by_children() -> dict[int, float]:
+    """Return the processor seconds of all processes that this one, or one of them, has started: by number."""
+    spent = {}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            spent[process.pid] = sum(process.cpu_times()[:2])
+    return spent
 
 
 def busy() -> float:
