@@ -137,7 +137,8 @@ class EditMotion(io.ComfyNode):
         text.add(f"{len(motion)} frames, {seconds:.2f} s, {len(edit.curves)} of {len(CURVES)} curves changed")
         shown = edited[: max(round(preview_seconds * motion.fps), 1)]
         heard = None if sound is None else _beginning(sound, len(shown) / motion.fps)
-        video = files.write_temp_video(_moving(shown, identity, HostProgress(text)), heard, motion.fps)
+        frames = _moving(shown, identity, HostProgress(text))
+        video = files.write_temp_video(frames, heard, motion.fps, played=True)
         picture = convert.to_comfy(draw_curves(motion, edited, edit, peaks)[None])
         told = {
             "seconds": seconds,

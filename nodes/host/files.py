@@ -166,18 +166,24 @@ class TempVideo(InputImpl.VideoFromFile):
 
 
 def write_temp_video(
-    chunks: Iterable[Tensor], sound: Audio | None, fps: float, unfinished: Unfinished | None = None
-) -> TempVideo:
+    chunks: Iterable[Tensor],
+    sound: Audio | None,
+    fps: float,
+    unfinished: Unfinished | None = None,
+    *,
+    played: bool = False,
+) -> InputImpl.VideoFromFile:
     """Write frames (n, 3, H, W) and sound to a video in the temp folder, chunk by chunk, and return it as a VIDEO.
 
     sound: None for a silent video. unfinished: of the run that makes the frames; it is removed when the video is there.
+    played: whether the front end plays the file, which then stays until ComfyUI starts.
     """
     path = temp_path("PortraitTalk", ".mp4")
     pieces = None if unfinished is None else unfinished.pieces
     write_video(chunks, path, fps, sound, kind="mp4", quality=QUALITY, pieces=pieces)
     if unfinished is not None:
         unfinished.remove()
-    return TempVideo(TempFile(path))
+    return InputImpl.VideoFromFile(str(path)) if played else TempVideo(TempFile(path))
 
 
 def tensor_on_disk(shape: tuple[int, ...]) -> Tensor:
