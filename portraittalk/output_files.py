@@ -129,6 +129,16 @@ def append_line(path: Path, line: str) -> None:
         os.fsync(file.fileno())
 
 
+def reserve(path: Path, size: int) -> None:
+    """Create a file of ``size`` bytes that has its room on the disk. Raises OutputError if there is too little.
+
+    Only where the system has ``os.posix_fallocate``.
+    """
+    check_space(path, size)
+    with explained(path), path.open("xb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents unless it exists. Raises OutputError if files cannot be written into it."""
     with explained(path):

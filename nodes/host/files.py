@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import secrets
 import weakref
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ from ...portraittalk.checks import shown
 from ...portraittalk.errors import MediaError, OutputError
 from ...portraittalk.media.audio import Audio
 from ...portraittalk.media.video import QUALITY, write_video
-from ...portraittalk.output_files import check_file, check_space, explained, make_folder, temporary_folder
+from ...portraittalk.output_files import check_file, explained, make_folder, reserve, temporary_folder
 from ...portraittalk.pipelines.unfinished import Unfinished
 
 UNFINISHED = ("portraittalk", "unfinished")  # in ComfyUI's user folder: its temp folder is emptied when it starts
@@ -194,10 +193,8 @@ def tensor_on_disk(shape: tuple[int, ...]) -> Tensor:
     """
     path = temp_path("frames", ".raw")
     size = math.prod(shape)
-    check_space(path, 4 * size)
     try:
-        with explained(path), path.open("xb") as file:
-            os.posix_fallocate(file.fileno(), 0, 4 * size)  # else a full disk would be a bus error, in some later node
+        reserve(path, 4 * size)  # else a disk that fills up would be a bus error, in some later node
         return torch.from_file(str(path), shared=True, size=size, dtype=torch.float32).view(shape)
     finally:
         path.unlink(missing_ok=True)
