@@ -81,10 +81,12 @@ class ClusterWorker:
             os.environ["PORTRAITTALK_CACHE"] = costs
         import torch
 
+        from ...memory.reuse import keep_freed_memory
         from ..run_costs import RunCosts, cache_folder
         from .manifest import Record
         from .runner import Runner
 
+        keep_freed_memory()
         torch.set_num_threads(threads)
         self._record = Record
         self._runner = Runner(Path(), RunCosts(cache_folder()), number)

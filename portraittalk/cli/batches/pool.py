@@ -17,6 +17,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
+from ...memory.reuse import keep_freed_memory
 from ...progress import Progress
 from ..run_costs import RunCosts
 from ..stopping import Stopped, stoppable
@@ -143,6 +144,7 @@ def work(
     processes: int,
 ) -> None:
     """Run jobs that arrive on a connection until it is closed; what a spawned process does."""
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and the first one ends the others
     try:
         with suppress(EOFError, OSError), stoppable(quiet=True):
