@@ -44,23 +44,29 @@ for commands in (animate_app, batch_app, converse_app, dub_app, edit_app, measur
 
 
 def main() -> None:
-    """Run the ``portraittalk`` script."""
+    """Run the ``portraittalk`` script, in a process of its own."""
     # OpenMP reads this when torch is imported. Threads that wait actively for the next operation take the cores from
     # those that work: half again the time on two cores, ten times on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     try:
-        with stoppable():
-            app()
-    except PortraitTalkError as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        run()
     except Stopped as stopped:
         stopped.end()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             leave(INTERRUPTED)
         raise
+
+
+def run() -> None:
+    """Run the command of ``sys.argv``. Raises SystemExit with its exit code unless it succeeds."""
+    try:
+        with stoppable():
+            app()
+    except PortraitTalkError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
 
 
 @app.callback()

@@ -61,7 +61,7 @@ def run(models, monkeypatch, capfd):
         monkeypatch.setattr(sys, "argv", ["portraittalk", *map(str, arguments)])
         monkeypatch.setenv("PORTRAITTALK_MODELS", str(models))
         try:
-            cli.main()
+            cli.run()
             code = 0
         except SystemExit as end:
             code = end.code or 0

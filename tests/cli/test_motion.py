@@ -24,7 +24,7 @@ def run(monkeypatch, capfd, tmp_path):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["portraittalk", *map(str, arguments)])
         try:
-            cli.main()
+            cli.run()
             code = 0
         except SystemExit as end:
             code = end.code or 0

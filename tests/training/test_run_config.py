@@ -167,7 +167,7 @@ def test_no_recipe_is_left_over():
 def test_the_command_line_tells_a_mistake_in_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["portraittalk", "train", "autoencoder", "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        cli.run()
     assert end.value.code == 2
     assert "Error: The run needs 'clips'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
