@@ -4,8 +4,9 @@ Every stage calls its callback at least once per second of CPU work. A callback 
 raises (ComfyUI's interrupt is a BaseException) propagates through the library, which cleans up in ``finally``.
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -26,6 +27,23 @@ ProgressCallback = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """Do nothing: the default callback."""
+
+
+def seldom(callback: ProgressCallback, seconds: float) -> ProgressCallback:
+    """Return a callback that hands on a report at most every so many seconds, and the last one of each stage.
+
+    Reports are handed on without the preview, as they have to be sent to another process.
+    """
+    told = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if progress.done >= progress.total or now - told > seconds:
+            told = now
+            callback(replace(progress, preview=None))
+
+    return report
 
 
 def duration(seconds: float) -> str:

@@ -1,10 +1,12 @@
 """The options of an animation: those of ``portraittalk animate``, and of each job of ``portraittalk batch``."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typing_extensions import Self
 
 from ..errors import SettingsError
 from .options import Device, FaceIndex, GuidanceScale, Landmarker, Model, ModelsDir, Steps, Strength
@@ -134,6 +136,16 @@ class AnimateOptions(AnimationSettings):
         """The files that are read."""
         optional = (self.motion_in, self.motion_edit)
         return [*self.portraits, self.audio, *(path for path in optional if path is not None)]
+
+    def with_paths(self, change: Callable[[Path], Path]) -> Self:
+        """Return the options with every path, of files and folders, read or written, changed."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, Path):
+                return change(value)
+            return [changed(one) for one in value] if isinstance(value, list) else value
+
+        return replace(self, **{option.name: changed(getattr(self, option.name)) for option in fields(self)})
 
     def settings(self, config: "PortraitTalkConfig") -> "SamplingSettings":
         """Return the sampling settings, with the model's defaults for options not given. Raises SettingsError."""

@@ -360,7 +360,7 @@ def test_keys_of_motion_are_set_by_mouse_and_by_keyboard(page, server: ComfyServ
     assert before == json.loads(prompt[only(prompt, "PortraitTalkEditMotion")]["inputs"]["edits"])
     page.get_by_test_id("queue-button").dispatch_event("click")
     page.get_by_label("Curve", exact=True).select_option("head_pitch")
-    page.get_by_text("Click to add a key.", exact=True).wait_for(timeout=RUN_PATIENCE)  # the run is told of
+    page.get_by_text("Click to add a key.", exact=True).wait_for(timeout=RUN_PATIENCE)  # shown after a run
     plot = page.get_by_label("Keys of the curve")
     plot.scroll_into_view_if_needed()
 

@@ -31,7 +31,7 @@ from .workers import Event, Note, Report, lost, remove_unwritten
 MOST_KILLED = 3  # workers that end over one job while their machines go on, after which it is given up
 MOST_LOST = 20  # workers that end over one job for whatever reason
 MOST_STARTS = 3  # attempts in a row to start a worker
-WAITED = 60.0  # seconds without a worker, after which the user is told
+PATIENCE = 60.0  # seconds that no worker runs, after which a note says so
 ENDING = 1.0  # seconds for workers to end
 REPORTS = 200.0  # a second, of all workers together
 INSTALL = "pip install 'portraittalk[ray]'"
@@ -130,7 +130,7 @@ class Cluster:
             ready = self._ready()
             if self._busy or ready:
                 seen = time.monotonic()
-            elif time.monotonic() - seen > WAITED:
+            elif time.monotonic() - seen > PATIENCE:
                 seen = time.monotonic()
                 yield Note(0, "No machine of the Ray cluster has room for a worker: waiting until one has.")
             for reference in ready:
@@ -173,7 +173,7 @@ class Cluster:
     def _ready(self) -> list[Any]:
         """Return all answers that have come, after waiting for at least one; none where none comes."""
         waited_for = [*self._starting, *self._busy]
-        if not self._ray.wait(waited_for, timeout=WAITED)[0]:
+        if not self._ray.wait(waited_for, timeout=PATIENCE)[0]:
             return []
         return self._ray.wait(waited_for, num_returns=len(waited_for), timeout=0)[0]
 
@@ -293,16 +293,5 @@ def _found_everywhere(job: Job) -> Job:
     """Return the job with paths that depend neither on the working directory nor on where this package lies."""
     options = job.options
     weights = find_weights(options.model, model_folders(options.models_dir))
-    paths: dict[str, Any] = {
-        name: None if (path := getattr(options, name)) is None else path.absolute()
-        for name in ("audio", "out", "motion_in", "motion_out")
-    }
-    return replace(
-        job,
-        options=replace(
-            options,
-            portraits=[path.absolute() for path in options.portraits],
-            models_dir=None if weights == available_weights().get(weights.stem) else weights.parent.absolute(),
-            **paths,
-        ),
-    )
+    models_dir = None if weights == available_weights().get(weights.stem) else weights.parent.absolute()
+    return replace(job, options=replace(options.with_paths(Path.absolute), models_dir=models_dir))

@@ -123,21 +123,12 @@ class ClusterWorker:
 
     def _run(self, job: "Job", folder: Path, processes: int) -> "Iterator[Progress | Record]":
         """Run a job in a thread beside this generator, which hands on what it reports."""
-        from ...progress import Progress
+        from ...progress import Progress, seldom
 
         self._runner.folder, self._runner.processes = folder, processes
         messages: Queue[Progress | None] = Queue()
-        shown = 0.0
-
-        def report(progress: Progress) -> None:
-            nonlocal shown
-            now = time.monotonic()
-            if progress.done >= progress.total or now - shown > self._report_every:
-                shown = now
-                messages.put(Progress(progress.stage, progress.done, progress.total))  # without the picture
-
         with ThreadPoolExecutor(1) as thread:
-            made = thread.submit(self._runner.run, job, report)
+            made = thread.submit(self._runner.run, job, seldom(messages.put, self._report_every))
             made.add_done_callback(lambda ended: messages.put(None))
             while (message := messages.get()) is not None:
                 yield message
@@ -177,10 +168,8 @@ class _Received:
                 make_folder(places[path].parent)
                 write_bytes(places[path], fetch(contents))
         folder, options = Path(tempfile.mkdtemp(dir=own)), order.job.options
-        moved: dict[str, Any] = {
-            "portraits": [places.get(path, path) for path in options.portraits],
-            "audio": places.get(options.audio, options.audio),
-            "motion_in": None if options.motion_in is None else places.get(options.motion_in, options.motion_in),
+        read = options.with_paths(lambda path: places.get(path, path))
+        outputs_and_models: dict[str, Any] = {
             "models_dir": next((place.parent for place in places.values() if place.suffix == ".safetensors"), None),
             **{
                 name: None if path is None else folder / path.relative_to(order.folder)
@@ -188,7 +177,7 @@ class _Received:
             },
         }
         names = {str(place): str(path) for path, place in places.items()}
-        return replace(order.job, options=replace(options, **moved)), folder, names
+        return replace(order.job, options=replace(read, **outputs_and_models)), folder, names
 
 
 def _is_seen(order: Order) -> bool:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from ...memory.reuse import keep_freed_memory
-from ...progress import Progress
+from ...progress import Progress, seldom
 from ..run_costs import RunCosts
 from ..stopping import Stopped, stoppable
 from .jobs import Job
@@ -162,15 +162,7 @@ def _run_all(
 
     torch.set_num_threads(place.threads)
     runner = Runner(folder, costs, number, processes)
-    shown = 0.0
-
-    def report(progress: Progress) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if progress.done >= progress.total or now - shown > REPORT_EVERY:
-            shown = now
-            connection.send(Progress(progress.stage, progress.done, progress.total))  # without the picture
-
+    report = seldom(connection.send, REPORT_EVERY)
     while True:
         job = connection.recv()
         assert isinstance(job, Job)

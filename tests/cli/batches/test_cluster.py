@@ -48,11 +48,16 @@ def test_jobs_are_found_from_another_working_directory(place, monkeypatch):
     monkeypatch.chdir(place.path)
     (job, _) = place.jobs()
     options = replace(
-        job.options, portraits=[Path("portraits/a.png")], models_dir=Path("models"), out=Path("out/a.mp4")
+        job.options,
+        portraits=[Path("portraits/a.png")],
+        models_dir=Path("models"),
+        out=Path("out/a.mp4"),
+        motion_edit=Path("edit.json"),
     )
     found = module._found_everywhere(replace(job, options=options)).options
     assert found.portraits == [place.portraits / "a.png"] and found.out == place.out / "a.mp4"
     assert found.models_dir == place.models and found.audio == place.speeches / "x.wav" and found.motion_in is None
+    assert found.motion_edit == place.path / "edit.json"
     mini = module._found_everywhere(replace(job, options=replace(options, model="mini"))).options
     assert mini.models_dir is None  # every machine has it in its own package
 
@@ -95,6 +100,20 @@ def test_files_that_a_worker_does_not_see_are_sent_there_and_back(place, worker)
     assert len(list(Path(place.path, "temporary").iterdir())) == 1
     left = [path.name for path in Path(place.path, "temporary").rglob("*") if path.is_file()]
     assert sorted(left) == ["a.png", "tiny.safetensors", "x.wav"]  # for the next job
+
+
+def test_every_file_of_a_job_is_read_where_it_was_sent_to(place, worker):
+    edit = place.path / "edit.json"
+    edit.write_text("{}")
+    (job, _) = place.jobs()
+    asked = order(place, replace(job, options=replace(job.options, motion_edit=edit)))
+    sent = {
+        path: (digest, path.read_bytes())
+        for path, digest in zip(asked.sizes, hashes(asked.sizes).values(), strict=True)
+    }
+    moved, folder, names = worker._received.take(replace(asked, sent=sent), lambda contents: contents)
+    assert [names[str(path)] for path in moved.options.inputs] == list(map(str, asked.job.options.inputs))
+    assert all(path.is_file() for path in moved.options.inputs) and moved.options.out.parent == folder
 
 
 slow = pytest.mark.slow
