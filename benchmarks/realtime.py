@@ -7,8 +7,8 @@
 
 Every run is a `portraittalk animate` of its own, once with a second of speech and once with all of it: the difference
 is what a second of video costs, what is left is the start (imports, weights, finding the face, working out the
-background). Runs of all versions alternate and the fastest counts, because other work on the machine slows some of them
-down. Prints Markdown tables; the stages are measured on one thread in this process.
+background). Runs of all versions alternate, and the fastest of each length counts, because other work on the machine
+slows some of them down. Prints Markdown tables; the stages are measured on one thread in this process.
 """
 
 import argparse
@@ -40,12 +40,12 @@ def command(tree: Path, portrait: Path, sound: Path, threads: int) -> dict[str, 
     return {"clock": clock, "processor": processor, "memory": after.ru_maxrss / 1000}
 
 
-def run(tree: Path, portrait: Path, sounds: tuple[Path, Path], seconds: float, threads: int) -> dict[str, float]:
-    """Return what a second of video costs, and what comes before: the difference of a long and of a short run.
+def costs(runs: list[tuple[dict[str, float], dict[str, float]]], seconds: float) -> dict[str, float]:
+    """Return what a second of video costs, and what comes before: the difference of the fastest long and short runs.
 
     The memory is the largest of all runs until now, as the system reports it of ended processes.
     """
-    short, long = (command(tree, portrait, sound, threads) for sound in sounds)
+    short, long = ({name: min(run[name] for run in length) for name in length[0]} for length in zip(*runs, strict=True))
     each = {name: (long[name] - short[name]) / (seconds - SHORT) for name in ("clock", "processor")}
     return {**each, "start": short["clock"] - SHORT * each["clock"], "memory": long["memory"]}
 
@@ -153,12 +153,13 @@ def main() -> None:
             for size in arguments.sizes:
                 for seconds in arguments.seconds:
                     portrait, sounds = sized(size, folder), (spoken(SHORT, folder), spoken(seconds, folder))
-                    found: dict[str, list[dict[str, float]]] = {tree: [] for tree in trees}
+                    found: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {tree: [] for tree in trees}
                     for _ in range(arguments.rounds):
                         for tree, path in trees.items():
-                            found[tree].append(run(path, portrait, sounds, seconds, arguments.threads))
+                            short, long = (command(path, portrait, sound, arguments.threads) for sound in sounds)
+                            found[tree].append((short, long))
                     for tree, runs in found.items():
-                        best = {key: min(one[key] for one in runs) for key in runs[0]}
+                        best = costs(runs, seconds)
                         rows.append(
                             f"| {tree} | {size}x{size} | {seconds:g} s | {best['start']:.1f} | {best['clock']:.2f} "
                             f"| {best['processor']:.2f} | {best['memory']:.0f} |"
