@@ -113,17 +113,29 @@ def fill(polygon: Tensor, size: int) -> Tensor:
 
     polygon: (F, K, 2) in cells, clockwise as seen (left to right along its upper side); inverted parts count as empty.
     """
+    rows, columns = _reach(polygon, size)
+    top, left = (torch.arange(s.start, s.stop, device=polygon.device, dtype=polygon.dtype) for s in (rows, columns))
     x0, y0 = polygon.unbind(-1)  # (F, K)
     x1, y1 = polygon.roll(-1, 1).unbind(-1)
-    left = torch.arange(size, device=polygon.device, dtype=polygon.dtype)
     # Per edge and column: the width that the edge spans, signed by its direction, and its height.
     low, high = torch.minimum(x0, x1)[..., None], torch.maximum(x0, x1)[..., None]
     begin, end = torch.maximum(low, left), torch.minimum(high, left + 1)
     width = (end - begin).clamp_min(0) * torch.sign(x1 - x0)[..., None]  # (F, K, columns)
     run = torch.where((x1 - x0).abs() < 1e-6, torch.ones_like(x0), x1 - x0)
     height = y0[..., None] + ((begin + end) / 2 - x0[..., None]) * ((y1 - y0) / run)[..., None]
-    below = (left[:, None] + 1 - height[:, :, None]).clamp_(0, 1)  # (F, K, rows, columns)
-    return (below * width[:, :, None]).sum(1).clamp_(0, 1)
+    below = (top[:, None] + 1 - height[:, :, None]).clamp_(0, 1)  # (F, K, rows, columns)
+    filled = polygon.new_zeros(len(polygon), size, size)
+    filled[:, rows, columns] = (below * width[:, :, None]).sum(1).clamp_(0, 1)
+    return filled
+
+
+def _reach(polygon: Tensor, size: int) -> tuple[slice, slice]:
+    """Return the rows and columns that polygons (F, K, 2) touch; all of them on a GPU, which would have to wait."""
+    if polygon.device.type != "cpu" or not polygon.numel():
+        return slice(0, size), slice(0, size)
+    first, last = polygon.amin((0, 1)).floor(), polygon.amax((0, 1)).ceil()
+    (x0, x1), (y0, y1) = torch.stack((first, last), 1).clamp(0, size).int().tolist()
+    return slice(y0, y1), slice(x0, x1)
 
 
 def _homogeneous_cells(size: int) -> Tensor:

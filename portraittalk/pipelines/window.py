@@ -80,9 +80,11 @@ class WindowPipeline(OwnPipeline):
         if not checkpoint.start:
             checkpoint.save(0, noise)  # no frame needs another, so the run can be taken up after any of them
 
-        def drawn(frames: slice) -> tuple[Structure, Tensor]:
-            structure = structure_of(frames)
-            features = speech.features[frames].to(self.device)
+        def warped(frames: slice) -> tuple[Structure, Tensor]:
+            return structure_of(frames), speech.features[frames].to(self.device)
+
+        def drawn(made: tuple[Structure, Tensor]) -> tuple[Structure, Tensor]:
+            structure, features = made
             return structure, self.draw(identity, structure, features, noise, settings, stages.stop)
 
         @torch.no_grad()
@@ -99,7 +101,7 @@ class WindowPipeline(OwnPipeline):
                 drawn=shown.drawn,
             ).cpu()
 
-        stages = Stages(drawn, pasted)
+        stages = Stages(warped, drawn, pasted)
         for frames, finished in zip(chunks, stages(chunks, runs_together(self.device)), strict=True):
             tick(finished[-1])
             yield finished

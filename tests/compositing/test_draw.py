@@ -56,6 +56,29 @@ def test_filling_covers_exactly_the_area():
     assert not fill(polygons.flip(1), 32).any()  # turned inside out
 
 
+@pytest.mark.parametrize("corner", [(-3.0, -3.0), (13.5, -2.0), (-40.0, 5.0), (4.0, 50.0), (15.9, 15.9)])
+def test_polygons_that_leave_the_picture_are_cut_at_its_border(corner):
+    rectangle = torch.tensor([[0.0, 0.0], [5.0, 0.0], [5.0, 4.0], [0.0, 4.0]]) + torch.tensor(corner)
+    covered, (x, y) = fill(rectangle[None], 16)[0], corner
+    wide, tall = (max(min(at + side, 16.0) - max(at, 0.0), 0.0) for at, side in ((x, 5.0), (y, 4.0)))
+    assert covered.shape == (16, 16) and covered.sum().item() == pytest.approx(wide * tall, abs=1e-4)
+
+
+def test_small_polygons_cost_little():
+    """Only the cells that they can touch are computed: the lips are a small part of a picture."""
+    sizes = []
+
+    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            sizes.append(result.numel() if isinstance(result, torch.Tensor) else 0)
+            return result
+
+    with Recorder():
+        fill(torch.tensor([[[8.0, 8.0], [12.0, 8.0], [10.0, 11.0]]]), 256)
+    assert max(sizes) <= 256 * 256  # the result itself
+
+
 def test_a_line_falls_off_with_the_exact_distance():
     points = torch.tensor([[[5.3, 8.1], [25.7, 20.4]]])
     drawn = draw_lines(points, [(0, 1)], 32)[0]

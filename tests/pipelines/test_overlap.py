@@ -1,5 +1,6 @@
 import threading
 import time
+import weakref
 
 import pytest
 import torch
@@ -7,46 +8,66 @@ import torch
 from portraittalk.pipelines.overlap import Stages, Stopped
 
 
+def same(item):
+    return item
+
+
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.parametrize("count", [0, 1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
 def test_results_come_in_order(together, count):
-    stages = Stages(lambda item: item + 1, lambda item: item * 10)
-    assert list(stages(range(count), together)) == [(item + 1) * 10 for item in range(count)]
+    stages = Stages(lambda item: item + 1, lambda item: item * 10, str)
+    assert list(stages(range(count), together)) == [str((item + 1) * 10) for item in range(count)]
 
 
-def test_the_next_item_is_in_the_first_stage_while_one_is_in_the_second():
-    """Each waits for the other: one after the other would never end."""
-    meeting = threading.Barrier(2, timeout=10)
+def test_every_stage_has_an_item_at_the_same_time():
+    """Each waits for the others: one after the other would never end."""
+    meeting = threading.Barrier(3, timeout=10)
+    met = []
 
-    def first(item):
-        if item:
-            meeting.wait()
-        return item
+    def stage(least, most):
+        def function(item):
+            if least <= item <= most:
+                meeting.wait()
+                met.append(item)
+            return item
 
-    def second(item):
-        if item < 3:
-            meeting.wait()
-        return item
+        return function
 
-    assert list(Stages(first, second)(range(4), True)) == [0, 1, 2, 3]
+    stages = Stages(stage(2, 4), stage(1, 3), stage(0, 2))
+    assert list(stages(range(5), True)) == [0, 1, 2, 3, 4] and len(met) == 9
 
 
-def test_no_more_than_one_item_is_ahead():
+def test_no_more_than_one_item_a_stage_is_ahead():
     begun = []
-    results = Stages(lambda item: begun.append(item) or item, lambda item: item)(range(100), True)
+    results = Stages(lambda item: begun.append(item) or item, same, same)(range(100), True)
     for taken in range(10):
         next(results)
         assert len(begun) <= taken + 3
 
 
-@pytest.mark.parametrize("stage", [0, 1])
+def test_a_finished_item_is_not_kept():
+    class Item:
+        pass
+
+    made = []
+
+    def second(item):
+        made.append(weakref.ref(item))
+        return len(made)
+
+    results = Stages(lambda item: Item(), second, same)(range(3), True)
+    assert list(results) == [1, 2, 3]
+    assert [item() for item in made] == [None] * 3
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
 def test_an_error_of_a_stage_reaches_the_caller(stage):
     def fails(item):
         if item == 2:
             raise ValueError("the third")
         return item
 
-    functions = [lambda item: item] * 2
+    functions = [same] * 3
     functions[stage] = fails
     results = Stages(*functions)(range(5), True)
     assert [next(results), next(results)] == [0, 1]
@@ -54,32 +75,51 @@ def test_an_error_of_a_stage_reaches_the_caller(stage):
         next(results)
 
 
-def test_a_run_that_is_closed_ends_a_long_stage():
-    def first(item):
+@pytest.mark.parametrize("long_stage", [0, 1, 2])
+def test_a_run_that_is_closed_ends_a_long_stage(long_stage):
+    entered = threading.Event()
+
+    def long(item):
         if item:
+            entered.set()
             for _ in range(1000):
                 time.sleep(0.01)
                 stages.stop()
         return item
 
-    stages = Stages(first, lambda item: item)
-    results, before = stages(range(3), True), set(threading.enumerate())
+    functions = [same] * 3
+    functions[long_stage] = long
+    stages = Stages(*functions)
+    before = set(threading.enumerate())
+    results = stages(range(9), True)
+    assert next(results) == 0
+    assert entered.wait(5)
     began = time.monotonic()
-    timer = threading.Timer(0.1, stages._ended.set)
-    timer.start()
-    with pytest.raises(Stopped):
-        list(results)
-    timer.join()
-    assert time.monotonic() - began < 5
+    results.close()
+    assert time.monotonic() - began < 2
     assert set(threading.enumerate()) <= before
+
+
+def test_a_stage_that_is_stopped_says_so():
+    def first(item):
+        stages._ended.set()
+        stages.stop()
+
+    stages = Stages(first, same, same)
+    with pytest.raises(Stopped):
+        list(stages(range(3), True))
 
 
 def test_only_the_stages_have_fewer_threads_for_an_operation():
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        seen = list(Stages(lambda item: torch.get_num_threads(), lambda n: (n, torch.get_num_threads()))([0], True))
-        assert seen == [(2, 2)] and torch.get_num_threads() == 4
+
+        def add(seen):
+            return [*seen, torch.get_num_threads()]
+
+        seen = list(Stages(add, add, add)([[]], True))
+        assert seen == [[2, 2, 2]] and torch.get_num_threads() == 4
         fresh = []
         thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
         thread.start()
