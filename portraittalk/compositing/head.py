@@ -4,7 +4,7 @@ A photograph has no depth, so the head is given one: half an ellipsoid around th
 by the depth of the landmarks. Its surface is rotated about the neck and projected, and the resulting field fades out
 into the shoulders and into the background around the head. The field is smooth
 everywhere, so hair bends smoothly; the expression moves in the portrait's own pose and is composed with it afterwards.
-What comes in from outside of the picture is mirrored at its border.
+What comes in from outside of the picture is continued there (``beyond_border``).
 """
 
 import logging

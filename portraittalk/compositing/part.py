@@ -16,6 +16,7 @@ from torch import Tensor
 from ..face.align import bounds, scale_of
 from ..types import Crop, MouthWindow
 from .backdrop import Backdrop
+from .beyond import beyond_border
 from .head import Box
 from .lids import Lids
 from .placement import Placement, Slices, sampled
@@ -50,8 +51,8 @@ class Drawn:
 class Part:
     """The part of a picture, a pixel box, that the frames of a portrait can change.
 
-    margin: pixels around the box that its frames can show; beyond the border of the picture, it is mirrored. backdrop:
-    what stands still behind the person; without it everything moves. turning: box of the head that can turn, within.
+    margin: pixels around the box that its frames can show, see ``beyond_border``. backdrop: what stands still
+    behind the person; without it everything moves. turning: box of the head that can turn, within.
     """
 
     def __init__(
@@ -69,7 +70,8 @@ class Part:
         self._placement = Placement(crop, portrait, box)
         self._picture = portrait[None, :, y0:y1, x0:x1].contiguous()
         layers, first = (portrait, (0, 0)) if backdrop is None else (backdrop.layers, backdrop.box[:2])
-        source = _mirrored(layers, first, portrait, box, margin)  # (1, 3 or 4, n, m): colours, the background's share
+        # (1, 3 or 4, n, m): colours, the background's share
+        source = beyond_border(layers, first, crop.image_size, box, margin)
         height, width = source.shape[-2:]
         # Linear sampling of twice the pixels is as sharp as bicubic sampling, and takes a third of the time.
         self._density = 2 if height * width <= LARGEST_DOUBLED else 1
@@ -290,18 +292,3 @@ def _extent(turn: Tensor) -> tuple[float, float, float, float]:
 def _farthest(offsets: Tensor) -> float:
     """Return a bound of the length of offsets (F, 2 n, h, w)."""
     return math.sqrt(2) * float(offsets.abs().max())
-
-
-def _mirrored(pixels: Tensor, corner: tuple[int, int], portrait: Tensor, box: Box, margin: int) -> Tensor:
-    """Return the box of a picture with a margin, mirrored at the borders of the picture: (1, C, h, w).
-
-    pixels: (C, n, m) of a part of the picture ``portrait`` (3, H, W) whose upper left pixel is ``corner`` (x, y).
-    """
-    x0, y0, x1, y1 = box
-    rows, columns = torch.arange(y0 - margin, y1 + margin), torch.arange(x0 - margin, x1 + margin)
-    height, width = portrait.shape[-2:]
-    for places, size in ((rows, height), (columns, width)):
-        places.copy_(torch.where(places < 0, -places - 1, places))
-        places.copy_(torch.where(places >= size, 2 * size - 1 - places, places).clamp(0, size - 1))
-    rows, columns = (rows - corner[1]).to(pixels.device), (columns - corner[0]).to(pixels.device)
-    return pixels[None][:, :, rows][..., columns].contiguous()
