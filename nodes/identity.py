@@ -43,7 +43,7 @@ class IdentityEncode(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Detects and encodes the face in one or more pictures of the same person. The first picture is the "
-                "portrait that is animated; the others can show the teeth (open mouth) and the far cheek (head turned)."
+                "portrait that is animated; another one with an open mouth shows the teeth."
             ),
             search_aliases=["face", "reference", "portrait", "face detection", "ip adapter", "identity"],
             inputs=[
@@ -53,8 +53,7 @@ class IdentityEncode(io.ComfyNode):
                     template=io.Autogrow.TemplatePrefix(reference, prefix="reference", min=1, max=MAX_REFERENCES),
                     tooltip=(
                         "Pictures of one person, up to 8 inputs; the first one is the portrait that is animated. A "
-                        "further picture with an open mouth provides the teeth, one with the head turned the other way "
-                        "the far cheek."
+                        "further picture with an open mouth provides the teeth."
                     ),
                 ),
                 io.DynamicCombo.Input(

@@ -121,10 +121,9 @@ class Identity(Movable):
     blendshapes: (52,) ARKit weights of the portrait. references: (N, 3, S, S) aligned crops. tokens: (N * T, D)
     identity tokens, from frozen identity features. reference: for models with reference attention, the reference
     features (1, P, C) of each transformer block. uncond_tokens: (T, D) identity tokens of the unconditional branch, in
-    prompt models. open_mouth: a further reference whose mouth is open further
-    than the portrait's, relit to match the portrait; None if there is none. sides: references whose head is turned
-    further to the left or right than the portrait's. close_ups: for models that draw a mouth window, the mouth of the
-    portrait, and that of ``open_mouth`` if there is one.
+    prompt models. open_mouth: a further reference whose mouth is open further than the portrait's, relit to match
+    the portrait; None if there is none. close_ups: for models that draw a mouth window, the mouth of the portrait, and
+    that of ``open_mouth`` if there is one.
     """
 
     portrait: Tensor
@@ -135,7 +134,6 @@ class Identity(Movable):
     tokens: Tensor
     reference: dict[str, Tensor] = field(default_factory=dict)
     open_mouth: View | None = None
-    sides: tuple[View, ...] = ()
     uncond_tokens: Tensor | None = None
     close_ups: tuple[CloseUp, ...] = ()
 
@@ -198,8 +196,8 @@ class Structure(Movable):
     pose and gaze for the structure tokens. flow: (F, 8, g, g) flow field of the reference with open eyes, see
     ``flow_between``. closure: (F, 2) in 0..1, how far the right and the left eye are then closed. warped: (F, 3, S, S)
     the reference warped by that flow, with lids closed and poorly visible regions filled in. borrowed:
-    (F, 1, S, S) in 0..1, blend weight of these fillings: another reference's mouth or cheek, or the portrait's own
-    teeth, unstretched. mask: (F, 1, S, S) in 0..1, feathered: where the frame may differ from the warped reference.
+    (F, 1, S, S) in 0..1, blend weight of these fillings: another reference's mouth, or the portrait's own teeth,
+    unstretched. mask: (F, 1, S, S) in 0..1, feathered: where the frame may differ from the warped reference.
     pose: (F, 6) rotation and translation, as in ``MotionTrack``, by which the whole head of the finished frame is
     turned; 0 where the landmarks have that pose already.
     """

@@ -10,7 +10,6 @@ from ..models.face_basis import FaceBasis
 from ..motion.geometry import keeps_mouth, lip_aperture, move_landmarks, shown_expression
 from ..motion.track import MotionTrack
 from ..types import CloseUp, Identity, MouthWindow, Structure, View
-from .cheeks import show_sides
 from .draw import landmark_map, motion_mask
 from .draw_control import draw_control
 from .lids import close_lids, opened_eyes
@@ -63,8 +62,7 @@ def structure_of_landmarks(
     portrait = View(identity.references[0], identity.landmarks)
     warped = close_lids(warp(portrait.picture, flow), flow, portrait, closure)
     mask = motion_mask(identity.landmarks, landmarks, size)
-    warped, side = show_sides(warped, flow, landmarks, identity.sides, cells)
-    warped, mouth = borrow_mouth(warped, landmarks, portrait, identity.open_mouth, cells)
+    warped, borrowed = borrow_mouth(warped, landmarks, portrait, identity.open_mouth, cells)
     return Structure(
         landmarks=landmarks,
         map=draw(landmarks, size, config.structure.map_size),
@@ -72,7 +70,7 @@ def structure_of_landmarks(
         flow=flow,
         closure=closure,
         warped=warped,
-        borrowed=torch.maximum(side, mouth),
+        borrowed=borrowed,
         mask=mask,
         pose=landmarks.new_zeros(len(landmarks), 6),
     )

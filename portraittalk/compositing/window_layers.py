@@ -1,4 +1,4 @@
-"""From the network's pictures of the mouth window to what is pasted: borrowed cheeks, tone, and a prompt's look.
+"""From the network's pictures of the mouth window to what is pasted: tone, and a prompt's look.
 
 The window keeps its own pixel density, unless a look is applied: looks are drawn at the crop's.
 """
@@ -11,7 +11,6 @@ from torch.nn.functional import grid_sample
 
 from ..config import PortraitTalkConfig
 from ..types import Identity, MouthWindow, Structure, View
-from .cheeks import show_sides
 from .draw import drawn_share, motion_mask, mouth_opening
 from .lids import close_lids
 from .mouth_window import mouth_window
@@ -38,7 +37,7 @@ class Layers:
 
     def __init__(self, identity: Identity, config: PortraitTalkConfig, painter: Painter | None) -> None:
         self._identity, self._painter = identity, painter
-        self._size, self._cells = config.crop_size, config.structure.flow_size
+        self._size = config.crop_size
         self._portrait = View(identity.references[0], identity.landmarks)
         self._window = mouth_window(identity.landmarks, config.crop_size)
         self._tone = tone_of(identity.references[0])
@@ -52,30 +51,21 @@ class Layers:
         share = structure.mask * drawn_share(opening) * (1 - structure.borrowed)
         drawn = Drawn(self._window, residual * share, picture, structure.borrowed)
         nothing = residual.new_zeros(len(picture), 3, NOTHING, NOTHING)
-        if self._painter is None and not self._identity.sides:
-            return Shown(nothing, nothing[:, :1], None, drawn)
-        warped, cheeks = self._crops(structure)
         if self._painter is None:
-            return Shown(nothing, nothing[:, :1], (warped, cheeks), drawn)
-        return self._with_look(self._painter, structure, warped, cheeks, drawn)
+            return Shown(nothing, nothing[:, :1], None, drawn)
+        return self._with_look(self._painter, structure, drawn)
 
-    def _crops(self, structure: Structure) -> tuple[Tensor, Tensor]:
-        """Return the warped crops (F, 3, S, S) with borrowed cheeks, and where these are, (F, 1, S, S) in 0..1."""
-        warped = close_lids(
-            warp(self._portrait.picture, structure.flow), structure.flow, self._portrait, structure.closure
-        )
-        return show_sides(warped, structure.flow, structure.landmarks, self._identity.sides, self._cells)
-
-    def _with_look(self, painter: Painter, structure: Structure, warped: Tensor, cheeks: Tensor, drawn: Drawn) -> Shown:
+    def _with_look(self, painter: Painter, structure: Structure, drawn: Drawn) -> Shown:
         """Return everything at the density of the crop, with the look."""
+        warped = warp(self._portrait.picture, structure.flow)
+        warped = close_lids(warped, structure.flow, self._portrait, structure.closure)
         within = torch.cat((drawn.residual, drawn.picture.clamp(0, 1), drawn.weight), 1)
         residual, picture, weight = _in_crop(within, drawn.window, self._size).split((3, 3, 1), 1)
         picture = warped.lerp(picture, weight)
-        stretched = torch.maximum(weight, cheeks)
         mask = motion_mask(self._identity.landmarks, structure.landmarks, self._size)
         whole = replace(structure, warped=warped, mask=mask)
-        residual, mask, picture = painter.difference(whole, residual, picture, stretched)
-        return Shown(residual, mask, (picture, stretched), None)
+        residual, mask, picture = painter.difference(whole, residual, picture, weight)
+        return Shown(residual, mask, (picture, weight), None)
 
 
 def _in_crop(fields: Tensor, window: MouthWindow, size: int) -> Tensor:

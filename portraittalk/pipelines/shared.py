@@ -12,7 +12,6 @@ from typing_extensions import Self
 
 from ..arkit import ARKIT_NAMES
 from ..checks import check_type
-from ..compositing.cheeks import other_sides
 from ..compositing.lips import settle_lips
 from ..compositing.mouth import open_mouth
 from ..compositing.structure import build_structure
@@ -126,12 +125,11 @@ class PipelineBase:
     ) -> Identity:
         """Encode one person from 1..N pictures (3, H, W) in 0..1; the first is the portrait to animate.
 
-        A further picture with an open mouth supplies the inside of the mouth, one turned to the other side supplies the
-        far cheek. choice: which face of the portrait; the largest is taken from the others. faces: the faces of each
-        picture, if known (set by hand, or from another landmarker); otherwise ``provider`` finds them, by default our
-        own networks. What in the portrait will hurt the result is logged as warnings (``suitability``). Raises
-        FaceError where there is no such face, MediaError for pictures of another form, SettingsError for a model that
-        cannot be run.
+        A further picture with an open mouth supplies the inside of the mouth. choice: which face of the portrait; the
+        largest is taken from the others. faces: the faces of each picture, if known (set by hand, or from another
+        landmarker); otherwise ``provider`` finds them, by default our own networks. What in the portrait will hurt the
+        result is logged as warnings (``suitability``). Raises FaceError where there is no such face, MediaError for
+        pictures of another form, SettingsError for a model that cannot be run.
         """
         return self._encode_person(*self._encode_references(images, choice, provider, faces, progress))
 
@@ -375,7 +373,6 @@ class PipelineBase:
             references=references,
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),
             open_mouth=open_mouth(cropped, landmarks),
-            sides=other_sides(cropped, landmarks),
         )
         return self._complete_person(identity, images, crops, cropped, landmarks), references.to(self.dtype)
 

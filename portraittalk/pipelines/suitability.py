@@ -37,7 +37,7 @@ def _warnings(image: Tensor, face: Face) -> Iterator[str]:
     if angle > TURNED:
         yield (
             f"The face is turned by {angle:.0f} degrees from the camera, so its far side will be stretched: a frontal "
-            "portrait works better, or add a reference that shows the other side."
+            "portrait works better."
         )
     if mouth_is_covered(image, face):
         yield (
