@@ -235,6 +235,7 @@ def test_missing_weights_are_told_once_on_the_loader(page, renderer: bool) -> No
 
 
 def test_dropped_workflow_runs_and_its_video_plays(page) -> None:
+    page.evaluate("() => app.ui.settings.setSettingValueAsync('Comfy.Minimap.Visible', false)")  # hides the video
     drop(page, ROOT / "example_workflows" / "basic.json")
     # Not click(): where the machine is slow, the veil that covers the page while it starts can outlast every wait.
     page.get_by_test_id("queue-button").dispatch_event("click")
