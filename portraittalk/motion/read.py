@@ -8,12 +8,14 @@ from torch import Tensor
 from ..arkit import ARKIT_NAMES
 from ..errors import MotionError
 from ..face.detect import FaceProvider
+from ..face.mesh import frontal
 from ..face.rigid import rigid_fit, undo_rigid
 from ..face.topology import EYE_LEFT_UPPER, EYE_RIGHT_UPPER, IRIS_LEFT, IRIS_RIGHT
 from ..models.face_basis import FaceBasis
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Face
 from .geometry import ARTICULATION, CAMERA, EYEBALL, NECK, rotation_angles
+from .mouth_fit import fit_mouth
 from .track import MotionTrack
 
 RESTING = 0.1  # quantile of a coefficient over the video that is taken as the driver's resting face
@@ -51,6 +53,7 @@ def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> M
     if len(shapes) != len(face_frames):
         raise MotionError("The face provider returns no expressions for the driving video: choose another provider.")
     expression = relative_expression(torch.stack(shapes))
+    expression = fit_mouth(expression, frontal(landmarks, basis.mean), basis)
     rotation, translation, gaze = pose_and_gaze(landmarks, basis)
     count = len(faces)
     return MotionTrack(
@@ -88,15 +91,15 @@ def pose_and_gaze(landmarks: Tensor, basis: FaceBasis) -> tuple[Tensor, Tensor, 
     moved = nearness[:, None] * (neck - turn @ neck)  # shift of the midpoint of the eyes by the rotation alone
     shift = (offset - offset[0]) / size[0] - moved @ facing[0].T
     away = CAMERA * (1 / nearness - 1)
-    frontal = undo_rigid(landmarks, facing, size, offset)
-    gaze = torch.asin(((_iris_offset(frontal) - _iris_offset(frontal[:1])) / EYEBALL).clamp(-1, 1))
+    faces = undo_rigid(landmarks, facing, size, offset)
+    gaze = torch.asin(((_iris_offset(faces) - _iris_offset(faces[:1])) / EYEBALL).clamp(-1, 1))
     return rotation_angles(turn), torch.cat((shift[:, :2], away[:, None]), 1), gaze
 
 
-def _iris_offset(frontal: Tensor) -> Tensor:
-    """Return the offset (F, 2) of the irises from the midpoint of the eye corners, in eye distances, over both eyes."""
+def _iris_offset(faces: Tensor) -> Tensor:
+    """Return the offset (F, 2) of the irises from the midpoint of the eye corners of frontal faces, over both eyes."""
     eyes = ((EYE_RIGHT_UPPER, IRIS_RIGHT), (EYE_LEFT_UPPER, IRIS_LEFT))
-    offsets = [frontal[:, iris[0], :2] - frontal[:, (lid[0], lid[-1]), :2].mean(1) for lid, iris in eyes]
+    offsets = [faces[:, iris[0], :2] - faces[:, (lid[0], lid[-1]), :2].mean(1) for lid, iris in eyes]
     return torch.stack(offsets).mean(0)
 
 
