@@ -18,6 +18,7 @@ from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
+from .closer_look import SHUT, look_closer
 from .warp import flow_between, sample, warp
 
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
@@ -32,13 +33,14 @@ MOUTH_SHAPES = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswit
 
 
 def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return landmarks and coefficients of aligned crops with the lips where ``find_lips`` finds them.
+    """Return landmarks and coefficients of aligned crops with the lips where a closer look and ``find_lips`` find them.
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """
-    if lip_aperture(landmarks).max() < SHOWS_TEETH:
+    if lip_aperture(landmarks).max() < SHUT:
         return landmarks, blendshapes
     basis, networks = load_basis().to(landmarks.device), load_face_networks()
+    landmarks = torch.stack([look_closer(*view, networks) for view in zip(pictures, landmarks, strict=True)])
     found = [find_lips(*view, basis, networks) for view in zip(pictures, landmarks, blendshapes, strict=True)]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
     return landmarks, blendshapes

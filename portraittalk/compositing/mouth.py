@@ -26,6 +26,11 @@ FURTHER = 1.1  # ratio of lip apertures from which a mouth counts as over-stretc
 ROWS = 17  # rows of a mouth that are compared for brightness
 UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
 DARK = 0.7  # brightness relative to a mouth's brightest row below which a row is dark cavity
+SHADOW = 0.65  # height in a mouth below which a dark row can be a shadow on the lower lip
+REDDER, JUST_REDDER = (
+    1.5,
+    0.05,
+)  # factor and difference by which lips are redder than teeth, relative to their brightness
 EDGE = 0.04  # fade-out at the ends of known content, in eye distances
 LEAST = 0.005  # eye distances added to openings before their ratio is taken
 LIGHT = (0.5, 2.0)  # range of the gain that matches a reference to the portrait's lighting
@@ -128,9 +133,9 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     by = _stretch(landmarks, known.landmarks)
     by = height_over(torch.stack((upper[..., 0], by), -1), at)[:, None]
     down = (centres[:, None] - top) / gap  # (F, S, S), 0 at the upper lip, 1 at the lower one
-    middle = _dark_row(known)
+    middle, stands = _dark_row(known)
     hanging, standing = middle / by, 1 - (1 - middle) / by  # ends of the known content from above and below
-    is_upper = (down < (hanging + standing) / 2) | (middle == 1)
+    is_upper = (down < (hanging + standing) / 2) | (not stands)
     source = torch.where(is_upper, (down * by).clamp_max(1), 1 - (1 - down) * by)
     beyond = torch.where(is_upper, down - hanging, standing - down) * gap
     inside = (down > 0) & (down < 1)
@@ -157,16 +162,26 @@ def unstretched_mouth(
     return warped.lerp(source, opening * shows), opening * parted.lerp(1 - kept, shows)
 
 
-def _dark_row(known: View) -> float:
-    """Return the darkest height in a mouth, as a fraction from the upper lip, or 1 where teeth fill the mouth."""
+def _dark_row(known: View) -> tuple[float, bool]:
+    """Return the darkest height in a mouth, as a fraction from the upper lip, and whether teeth or a tongue are below.
+
+    Where teeth fill the mouth, that height is 1. A dark row far below, with the colour of lips under it, is the shadow
+    of the teeth on the lower lip.
+    """
     upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
     at = upper + (lower - upper) * down  # (R, K, 2)
     sampled = grid_sample(known.picture[None], at[None] * (2 / known.picture.shape[-1]) - 1, align_corners=False)
-    rows = sampled.mean((0, 1, 3))  # (R,)
+    red, green, blue = sampled[0].mean(2)  # (R,) each
+    rows = (red + green + blue) / 3
     within = rows.where(down[:, 0, 0] > UPPER[0], rows.max())
     darkest = int(within.argmin())
-    return float(down[darkest]) if within[darkest] < DARK * rows.max() else UPPER[1]
+    if within[darkest] >= DARK * rows.max():
+        return UPPER[1], False
+    redness = (red - green) / rows.clamp_min(1e-3)
+    teeth, under = redness[rows[: darkest + 1].argmax()], redness[darkest + int(rows[darkest:].argmax())]
+    is_shadow = down[darkest] > SHADOW and under > REDDER * teeth.clamp_min(0) + JUST_REDDER
+    return float(down[darkest]), not bool(is_shadow)
 
 
 def _stretch(landmarks: Tensor, known: Tensor) -> Tensor:

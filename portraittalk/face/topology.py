@@ -39,5 +39,10 @@ def contour(upper: tuple[int, ...], lower: tuple[int, ...]) -> tuple[int, ...]:
 
 LIPS_OUTER = contour(LIPS_OUTER_UPPER, LIPS_OUTER_LOWER)
 LIPS_INNER = contour(LIPS_INNER_UPPER, LIPS_INNER_LOWER)
+# The two rings between them.
+LIPS_BETWEEN = (
+    76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 307, 320, 404, 315, 16, 85, 180, 90, 77,
+    62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96,
+)  # fmt: skip
 EYE_RIGHT = contour(EYE_RIGHT_UPPER, EYE_RIGHT_LOWER)
 EYE_LEFT = contour(EYE_LEFT_UPPER, EYE_LEFT_LOWER)

@@ -14,6 +14,7 @@ from portraittalk.compositing.mouth import (
     unstretched,
     unstretched_mouth,
 )
+from portraittalk.compositing.warp import flow_between, warp
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
@@ -113,6 +114,21 @@ def test_a_mouth_that_opens_further_than_it_was_seen_keeps_its_height():
     torch.testing.assert_close(column[:149], stretched[0, 0, :149, 128])
     same = unstretched(stretched, opened, View(mouth_of(dark=True), face(gap=44.0)[0]))[0]
     torch.testing.assert_close(same, stretched)
+
+
+def test_the_shadow_of_teeth_on_the_lower_lip_is_no_lower_teeth():
+    """A smile with its upper teeth at rows 150 to 165, their shadow, and a rim of red lip; it opens to 48 rows."""
+    known, opened = face(gap=20.0)[0], face(gap=48.0)
+    seen = torch.zeros(3, SIZE, SIZE)
+    seen[:, 150:165] = 0.8
+    seen[:, 168:] = torch.tensor([0.6, 0.2, 0.2])[:, None, None]
+    smile = View(seen, known)
+    warped = warp(seen, flow_between(known, opened, SIZE))
+    kept = unstretched(warped, opened, smile)[1]
+    assert kept[0, 0, 152:160, 128].min() > 0.99
+    assert kept[0, 0, 180:196, 128].max() == 0  # unknown down to the lower lip: something is painted there
+    seen[:, 168:] = 0.7  # lower teeth
+    assert unstretched(warped, opened, smile)[1][0, 0, 195:197, 128].min() > 0.9
 
 
 def test_teeth_that_fill_a_mouth_are_not_cut():

@@ -1,0 +1,88 @@
+"""Lips that are hardly parted are looked at again in larger, sharper views; what these disagree on is not believed."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from portraittalk.compositing.closer_look import LIPS, SHUT, VIEWS, look_closer
+from portraittalk.compositing.lips import settle_lips
+from portraittalk.face import topology as mesh
+from portraittalk.face.networks import load_face_networks
+from portraittalk.motion.geometry import lip_aperture
+
+SIZE = 256
+TEETH = (168, 175)  # rows
+UPPER, LOWER = list(mesh.LIPS_INNER_UPPER[1:-1]), list(mesh.LIPS_INNER_LOWER[1:-1])
+
+
+class Ruler:
+    """Stands in for the face mesh: returns landmarks whose inner lips are at the ends of the white rows of a crop.
+
+    wrong: factors by which it sees their distance in the crops, one after another.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, wrong: tuple[float, ...] = (1.0,) * len(VIEWS)) -> None:
+        self.wrong, self.crops = wrong, torch.zeros(0)
+        self.config = SimpleNamespace(input_size=load_face_networks().mesh.config.input_size)
+
+    @property
+    def mesh(self):
+        return self
+
+    def __call__(self, crops):
+        self.crops = crops
+        landmarks = torch.full((len(crops), 478, 3), crops.shape[-1] / 2)
+        for points, crop, wrong in zip(landmarks, crops, self.wrong, strict=True):
+            white = (crop[2, :, crop.shape[-1] // 2] > 0.5).nonzero()[:, 0]
+            top, bottom = float(white[0]), float(white[-1] + 1)
+            points[33, 0], points[263, 0] = 0.0, 100.0
+            points[UPPER, 1], points[LOWER, 1] = bottom - wrong * (bottom - top), bottom
+        return landmarks, torch.ones(len(crops))
+
+
+@pytest.fixture
+def smile(identity):
+    """A picture with a white strip of teeth, and the demo's landmarks with the upper lip half way down the strip."""
+    picture = torch.full((3, SIZE, SIZE), 0.2)
+    picture[:, TEETH[0] : TEETH[1]] = 1.0
+    landmarks = identity.landmarks.clone()
+    landmarks[UPPER, 1], landmarks[LOWER, 1] = sum(TEETH) / 2, float(TEETH[1])
+    return picture, landmarks
+
+
+def test_the_upper_lip_is_found_above_the_teeth(smile):
+    picture, landmarks = smile
+    assert lip_aperture(landmarks) > SHUT
+    ruler = Ruler()
+    found = look_closer(picture, landmarks, ruler)
+    assert (found[UPPER, 1] - TEETH[0]).abs().max() < 1
+    assert (found[LOWER, 1] - TEETH[1]).abs().max() < 1
+    others = [index for index in range(478) if index not in LIPS]
+    assert torch.equal(found[others], landmarks[others])
+    heights = (ruler.crops[:, 2, :, 96] > 0.5).sum(1)
+    assert heights[-1] > heights[0]  # the views are enlarged more and more
+
+
+@pytest.mark.parametrize("wrong", [(0.5, 0.55, 0.5), (1.0, 0.6, 1.0), (3.0, 3.5, 4.0)], ids=["same", "differ", "gape"])
+def test_landmarks_stay_where_closer_views_show_nothing_new_or_cannot_be_believed(smile, wrong):
+    picture, landmarks = smile
+    assert torch.equal(look_closer(picture, landmarks, Ruler(wrong)), landmarks)
+
+
+def test_shut_lips_are_not_looked_at_again(smile):
+    picture, landmarks = smile
+    landmarks[UPPER, 1] = landmarks[LOWER, 1] - 1
+    ruler = Ruler()
+    assert torch.equal(look_closer(picture, landmarks, ruler), landmarks)
+    assert not len(ruler.crops)
+
+
+def test_lips_of_a_portrait_are_looked_at_before_they_are_settled(smile, identity, monkeypatch):
+    picture, landmarks = smile
+    monkeypatch.setattr("portraittalk.compositing.lips.load_face_networks", Ruler)
+    monkeypatch.setattr("portraittalk.compositing.lips.find_lips", lambda _, points, shapes, *others: (points, shapes))
+    settled, _ = settle_lips(picture[None], landmarks[None], identity.blendshapes[None])
+    assert (settled[0, UPPER, 1] - TEETH[0]).abs().max() < 1
