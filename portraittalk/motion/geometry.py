@@ -16,6 +16,7 @@ from ..face.align import eye_distance
 from ..face.rigid import rigid_fit, undo_rigid
 from ..models.face_basis import FaceBasis
 from ..smooth import smoothstep
+from .brow_skin import BROW_LANDMARKS, skin_followers
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
@@ -40,6 +41,7 @@ ARTICULATION = tuple(
 JAW = ARKIT_INDEX["jawOpen"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
 UNSEEN_JAW = 0.6  # largest opening of a portrait's jaw beyond its coefficient, relative to it
+BROWS = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith("brow"))
 BLINKS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 
 
@@ -140,7 +142,7 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     change[:, BLINKS] = 0  # the lids are set below
     # The portrait as a frontal face, in eye distances.
     face = undo_rigid(landmarks, facing, size, offset)  # (478, 3)
-    moved = face + basis.displacement(change)
+    moved = face + _displacement(change, basis)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
     portrait_gap = gap(face[None], LIPS)[0].clamp(0, RESTS_OPEN)
@@ -152,6 +154,15 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
     shift = size * pad(track.translation[:, None, :2], (0, 1))
     return size * nearness * (_rotate_head(moved, track) @ facing.T) + offset + shift
+
+
+def _displacement(change: Tensor, basis: FaceBasis) -> Tensor:
+    """Return displacements (F, 478, 3) in eye distances for coefficients (F, 52), with skin that follows the brows."""
+    raised, others = change[:, BROWS], change.clone()
+    others[:, BROWS] = 0
+    shapes = basis.expression[list(BROWS)][:, BROW_LANDMARKS]  # (5, B, 3)
+    brows = torch.einsum("fc,cbd->fbd", raised, shapes)
+    return basis.displacement(others) + torch.einsum("pb,fbd->fpd", skin_followers(basis).to(brows), brows)
 
 
 def _narrowed(opened: Tensor, own: Tensor) -> Tensor:
