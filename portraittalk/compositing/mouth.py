@@ -135,6 +135,8 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     down = (centres[:, None] - top) / gap  # (F, S, S), 0 at the upper lip, 1 at the lower one
     middle, stands = _dark_row(known)
     hanging, standing = middle / by, 1 - (1 - middle) / by  # ends of the known content from above and below
+    if not stands:  # what is below the dark row is left out, but only of a mouth that opens further
+        hanging = (1 / by).lerp(hanging, ((by - 1) / (FURTHER - 1)).clamp(0, 1))
     is_upper = (down < (hanging + standing) / 2) | (not stands)
     source = torch.where(is_upper, (down * by).clamp_max(1), 1 - (1 - down) * by)
     beyond = torch.where(is_upper, down - hanging, standing - down) * gap

@@ -127,6 +127,9 @@ def test_the_shadow_of_teeth_on_the_lower_lip_is_no_lower_teeth():
     kept = unstretched(warped, opened, smile)[1]
     assert kept[0, 0, 152:160, 128].min() > 0.99
     assert kept[0, 0, 180:196, 128].max() == 0  # unknown down to the lower lip: something is painted there
+    still, whole = unstretched(seen[None], known[None], smile)
+    torch.testing.assert_close(still[0], seen, atol=1e-5, rtol=0)
+    assert whole[0, 0, 151:169, 128].min() == 1  # a smile that does not open is left as it is
     seen[:, 168:] = 0.7  # lower teeth
     assert unstretched(warped, opened, smile)[1][0, 0, 195:197, 128].min() > 0.9
 
