@@ -119,7 +119,12 @@ def fit(
         if validate is not None:
             log.validation(step, validate(average, step))
 
-    while (done := _shared_progress(max(step / config.steps, elapsed() / 60 / config.minutes), accelerator)) < 1:
+    def progress() -> float:
+        # The preparation must not count at the first step: a run that its steps end would begin at another learning
+        # rate each time, if only by the last bit.
+        return max(step / config.steps, elapsed() / 60 / config.minutes) if step else 0.0
+
+    while (done := _shared_progress(progress(), accelerator)) < 1:
         factor = rate(step, done, config.warmup)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * group["lr_factor"] * factor

@@ -3,6 +3,8 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,6 +74,15 @@ def test_a_stopped_run_ends_with_the_very_weights_of_one_that_was_not(tmp_path):
     assert first == second
     other = fit(network(0.5), regression, squared_error, config, tmp_path / "other", seed=1)
     assert not torch.equal(other[0].weight, load_file(tmp_path / "whole" / "weights.safetensors")["0.weight"])
+
+
+def test_a_run_that_ends_by_its_steps_does_not_depend_on_the_time_of_its_preparation(tmp_path, monkeypatch):
+    config, weights = replace(CONFIG, steps=3, minutes=60), []
+    for seconds in (0.01, 20.0):
+        clock = count(step=seconds)
+        monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
+        weights.append(fit(network(), regression, squared_error, config, tmp_path / str(seconds))[0].weight)
+    assert torch.equal(*weights)
 
 
 def test_minutes_count_those_before_a_stop(tmp_path):
