@@ -165,7 +165,8 @@ class LivePortraitConfig:
     input_size: side in pixels of the crops that are read; drawn ones have twice that. width, widest: channels of the
     first level, doubled at each, and at most. channels, depth: of the volume of features. motion_dims, motion_depths:
     of the motion extractor's stages. dense_*: of the hourglass that mixes motions. compressed: channels of the volume
-    that it is shown. drawn_width: channels of the last level drawn.
+    that it is shown. drawn_width: channels of the last level drawn. norm_width: between the features and the scale and
+    offset of the generator's norms.
     """
 
     input_size: int = 256
@@ -180,6 +181,7 @@ class LivePortraitConfig:
     dense_widest: int = 1024
     compressed: int = 4
     drawn_width: int = 64
+    norm_width: int = 128
 
 
 @dataclass(frozen=True)

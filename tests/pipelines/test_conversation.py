@@ -26,9 +26,9 @@ def tone(seconds: float, start: float = 0.0, rate: int = RATE, height: float = 0
 @pytest.fixture(scope="module")
 def couple(portrait):
     """The demo portrait on the right, and a smaller one on the left."""
-    left, right = (interpolate(portrait[None], (side, side), mode="area")[0] for side in (288, 384))
-    picture = torch.full((3, 384, 672), 0.5)
-    picture[:, 48:336, :288], picture[:, :, 288:] = left, right
+    left, right = (interpolate(portrait[None], (side, side), mode="area")[0] for side in (144, 192))
+    picture = torch.full((3, 192, 336), 0.5)
+    picture[:, 24:168, :144], picture[:, :, 144:] = left, right
     return picture
 
 
@@ -59,7 +59,7 @@ def test_it_is_as_long_as_the_longest_speech_and_all_voices_are_heard(talked, co
 
 def test_each_side_is_that_of_its_person_alone(tiny_model, talked, couple):
     conversation, frames = talked
-    for person, side in zip(conversation.people, (slice(0, 260), slice(320, None)), strict=True):
+    for person, side in zip(conversation.people, (slice(0, 130), slice(160, None)), strict=True):
         alone = talk(tiny_model, person.identity, person.speech, motion=person.motion, settings=SETTINGS)
         assert torch.equal(frames[..., side], torch.cat(list(alone))[..., side])
         assert (frames[1:, ..., side] - couple[..., side]).abs().max() > 0.02
@@ -68,7 +68,7 @@ def test_each_side_is_that_of_its_person_alone(tiny_model, talked, couple):
 def test_the_left_one_says_the_first_speech(talked):
     identities = [person.identity for person in talked[0].people]
     left, right = (float(from_crop(one.landmarks, one.crop)[:, 0].mean()) for one in identities)
-    assert left < 288 < right
+    assert left < 144 < right
 
 
 def test_speeches_take_turns():

@@ -19,13 +19,13 @@ SETTINGS = SamplingSettings(steps=2, window=6, overlap=2)
 
 
 @pytest.fixture(scope="module")
-def portrait(half_portrait):
-    return half_portrait
+def portrait(small_portrait):
+    return small_portrait
 
 
 @pytest.fixture(scope="module")
-def portrait_face(half_face):
-    return half_face
+def portrait_face(small_face):
+    return small_face
 
 
 @pytest.fixture(scope="module")

@@ -47,9 +47,9 @@ def model(models):
 
 
 @pytest.fixture(scope="module")
-def scene(model, portrait, portrait_face):
+def scene(model, small_portrait, small_face):
     """Identity, speech and motion."""
-    identity = model.encode_identity([portrait], faces=[[portrait_face]])
+    identity = model.encode_identity([small_portrait], faces=[[small_face]])
     time = torch.arange(int(16000 * FRAMES / FPS)) / 16000
     speech = model.encode_speech(Audio(torch.sin(900 * time)[None], 16000), FPS)
     return identity, speech, speech_to_motion(model.face_motion()[0], speech)

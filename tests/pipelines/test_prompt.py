@@ -35,8 +35,8 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def identity(model, portrait, portrait_face):
-    return model.encode_identity([portrait], faces=[[portrait_face]])
+def identity(model, small_portrait, small_face):
+    return model.encode_identity([small_portrait], faces=[[small_face]])
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +57,11 @@ def animate(model, identity, speech):
     return run
 
 
-def test_there_is_one_frame_for_each_of_the_speech_and_only_the_crop_differs(animate, identity, portrait):
+def test_there_is_one_frame_for_each_of_the_speech_and_only_the_crop_differs(animate, identity, small_portrait):
     frames = animate(output="full")
-    assert frames.shape == (FRAMES, *portrait.shape) and frames.isfinite().all()
+    assert frames.shape == (FRAMES, *small_portrait.shape) and frames.isfinite().all()
     assert frames.min() >= 0 and frames.max() <= 1
-    changed = (frames != portrait).any(0).any(0).nonzero()
+    changed = (frames != small_portrait).any(0).any(0).nonzero()
     x0, y0, x1, y1 = crop_data(identity).box
     assert changed[:, 0].min() >= y0 and changed[:, 0].max() < y1
     assert changed[:, 1].min() >= x0 and changed[:, 1].max() < x1
@@ -127,30 +127,30 @@ def test_without_strength_frames_are_the_warped_reference_decoded(animate, model
     assert (little - frames).abs().mean() < (much - frames).abs().mean()
 
 
-def test_several_references_give_the_tokens_of_each(model, portrait, portrait_face):
-    faces = [[portrait_face], [portrait_face]]
-    both = model.encode_identity([portrait, portrait], faces=faces)
+def test_several_references_give_the_tokens_of_each(model, small_portrait, small_face):
+    faces = [[small_face], [small_face]]
+    both = model.encode_identity([small_portrait, small_portrait], faces=faces)
     assert both.tokens.shape == (2 * model.config.clip.tokens, 32)
     torch.testing.assert_close(both.tokens[:4], both.tokens[4:])
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_an_edit_changes_the_face_or_all_of_the_portrait(model, identity, portrait, whole):
+def test_an_edit_changes_the_face_or_all_of_the_portrait(model, identity, small_portrait, whole):
     style = model.encode_style("old")
 
     def edit(strength, **changes):
         settings = replace(SETTINGS, steps=4, strength=strength, **changes)
         return model.edit_portrait(identity, style, settings, whole)
 
-    assert torch.equal(edit(0.0), portrait)
+    assert torch.equal(edit(0.0), small_portrait)
     little, much = edit(0.3), edit(1.0)
-    assert little.shape == much.shape == portrait.shape
+    assert little.shape == much.shape == small_portrait.shape
     assert not torch.allclose(little, much, atol=1e-3)
     assert torch.equal(much, edit(1.0)) and not torch.equal(much, edit(1.0, seed=1))
     x0, y0, x1, y1 = crop_data(identity).box
-    outside = torch.ones_like(portrait, dtype=torch.bool)
+    outside = torch.ones_like(small_portrait, dtype=torch.bool)
     outside[:, y0:y1, x0:x1] = False
-    assert torch.equal(much[outside], portrait[outside]) != whole
+    assert torch.equal(much[outside], small_portrait[outside]) != whole
 
 
 def test_an_edit_with_motion_modules_is_that_of_the_image_model(model, identity):

@@ -9,6 +9,7 @@ import portraittalk
 from portraittalk.errors import SettingsError
 from portraittalk.face.select import FaceChoice
 from portraittalk.media.audio import Audio
+from portraittalk.media.image import write_png
 from portraittalk.motion.track import TENSORS
 from portraittalk.motion.transform import fit_to_speech, resample
 from portraittalk.pipelines.load import build_pipeline
@@ -17,6 +18,11 @@ from portraittalk.types import SamplingSettings, Scales
 
 FPS = 25.0
 SETTINGS = SamplingSettings(window=4, overlap=1, seed=2)
+
+
+@pytest.fixture(scope="module")
+def portrait(small_portrait):
+    return small_portrait
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +54,11 @@ def test_what_is_encoded_already_may_stand_for_pictures_and_sound(tiny_model, po
     assert torch.equal(frames_of(again), frames_of(once))
 
 
-def test_files_are_read(tiny_model, repository, sound):
-    demo = repository / "portraittalk" / "assets" / "demo" / "portrait.jpg"
-    frames = talk(tiny_model, str(demo), sound, settings=SETTINGS, output="crop", choice=FaceChoice(index=0))
+def test_files_are_read(tiny_model, portrait, sound, tmp_path):
+    write_png(portrait, tmp_path / "portrait.png")
+    frames = talk(
+        tiny_model, str(tmp_path / "portrait.png"), sound, settings=SETTINGS, output="crop", choice=FaceChoice(index=0)
+    )
     assert frames_of(frames).shape[:2] == (5, 3)
 
 
@@ -135,5 +143,5 @@ def test_a_prompt_changes_over_time(tiny_model, portrait):
     assert torch.allclose(timed.expression[early], sad.expression[early], atol=1e-6)
     assert torch.allclose(timed.expression[late], smiling.expression[late], atol=1e-6)
     assert torch.allclose(timed.rotation[early], sad.rotation[early], atol=1e-6)
-    frames = talk(tiny_model, identity, speech, "[:2] sad [2:] a big smile", settings=SETTINGS)
+    frames = talk(tiny_model, identity, speech, "[:2] sad [2:] a big smile", settings=SETTINGS, output="crop")
     assert len(torch.cat(list(frames))) == 100

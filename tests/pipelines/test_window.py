@@ -22,8 +22,8 @@ SETTINGS = SamplingSettings(steps=2)
 
 
 @pytest.fixture(scope="module")
-def identity(tiny_window_model, half_portrait, half_face):
-    return tiny_window_model.encode_identity([half_portrait], faces=[[half_face]])
+def identity(tiny_window_model, small_portrait, small_face):
+    return tiny_window_model.encode_identity([small_portrait], faces=[[small_face]])
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +55,20 @@ def box_of_window(identity, crop_size):
     return (*(low - 2).int().tolist(), *(high + 3).int().tolist())
 
 
-def test_a_person_is_known_by_mouths_alone(tiny_window_model, half_portrait, half_face, identity):
+def test_a_person_is_known_by_mouths_alone(tiny_window_model, small_portrait, small_face, identity):
     assert identity.tokens.shape == (4, 32) and len(identity.close_ups) == 1
     assert identity.close_ups[0].picture.shape == (3, 64, 64)  # twice as far as the window reaches
-    other = tiny_window_model.encode_identity([half_portrait, half_portrait], faces=[[half_face]] * 2)
+    other = tiny_window_model.encode_identity([small_portrait, small_portrait], faces=[[small_face]] * 2)
     assert other.tokens.shape == (8, 32) and torch.allclose(other.tokens[:4], identity.tokens, atol=1e-5)
-    eyes_hidden = half_portrait.clone()
-    top = int(half_face.landmarks[[133, 362], 1].max()) + 4
+    eyes_hidden = small_portrait.clone()
+    top = int(small_face.landmarks[[133, 362], 1].max()) + 4
     eyes_hidden[:, :top] = 0.5
-    assert torch.equal(tiny_window_model.encode_identity([eyes_hidden], faces=[[half_face]]).tokens, identity.tokens)
+    assert torch.equal(tiny_window_model.encode_identity([eyes_hidden], faces=[[small_face]]).tokens, identity.tokens)
 
 
-def test_frames_lie_in_the_range_of_pictures(animate, half_portrait):
+def test_frames_lie_in_the_range_of_pictures(animate, small_portrait):
     frames = animate()
-    assert frames.shape == (FRAMES, *half_portrait.shape) and frames.amin() >= 0 and frames.amax() <= 1
+    assert frames.shape == (FRAMES, *small_portrait.shape) and frames.amin() >= 0 and frames.amax() <= 1
 
 
 def test_a_motion_may_be_longer_than_the_speech(animate, motion):
@@ -111,18 +111,18 @@ def test_between_opening_lips_a_mouth_is_painted_before_the_network_draws(tiny_w
     assert pixels.min() < 0.3 and (pixels.amin(0) > 0.4).any()  # a dark cavity, and teeth: bright, and of no colour
 
 
-def test_an_open_mouth_is_taken_from_another_reference(tiny_window_model, half_portrait, half_face, motion, speech):
+def test_an_open_mouth_is_taken_from_another_reference(tiny_window_model, small_portrait, small_face, motion, speech):
     """The other reference is the same picture with a green mouth, said to be open."""
     basis = tiny_window_model.basis
-    landmarks = half_face.landmarks.clone()
+    landmarks = small_face.landmarks.clone()
     unit = float((landmarks[263] - landmarks[33]).norm())
     opened = landmarks + unit * 0.6 * basis.expression[ARKIT_INDEX["jawOpen"]]
-    green = half_portrait.clone()
+    green = small_portrait.clone()
     inner = opened[[13, 14], 1].int().tolist()
     left, right = opened[[78, 308], 0].int().tolist()
     green[:, inner[0] : inner[1], left:right] = torch.tensor((0.0, 1.0, 0.0))[:, None, None]
     identity = tiny_window_model.encode_identity(
-        [half_portrait, green], faces=[[half_face], [Face(opened, half_face.blendshapes)]]
+        [small_portrait, green], faces=[[small_face], [Face(opened, small_face.blendshapes)]]
     )
     assert len(identity.close_ups) == 2
     quiet = replace(SETTINGS, steps=1)
@@ -131,17 +131,17 @@ def test_an_open_mouth_is_taken_from_another_reference(tiny_window_model, half_p
     assert greenness[-1] > greenness[0] + 0.3
 
 
-def test_a_look_is_applied_to_mouth_and_portrait(tiny_window_model, animate, half_portrait):
+def test_a_look_is_applied_to_mouth_and_portrait(tiny_window_model, animate, small_portrait):
     style = tiny_window_model.encode_style("a pencil drawing")
     assert style.look is not None
     frames = animate(style=style)
     colour = (frames.amax(1) - frames.amin(1)).mean()
-    assert colour < 0.5 * (half_portrait.amax(0) - half_portrait.amin(0)).mean()
+    assert colour < 0.5 * (small_portrait.amax(0) - small_portrait.amin(0)).mean()
 
 
-def test_a_grey_portrait_speaks_in_grey(tiny_window_model, half_portrait, half_face, speech, motion):
-    grey = half_portrait.mean(0, keepdim=True).expand(3, -1, -1)
-    identity = tiny_window_model.encode_identity([grey], faces=[[half_face]])
+def test_a_grey_portrait_speaks_in_grey(tiny_window_model, small_portrait, small_face, speech, motion):
+    grey = small_portrait.mean(0, keepdim=True).expand(3, -1, -1)
+    identity = tiny_window_model.encode_identity([grey], faces=[[small_face]])
     frames = torch.cat(list(tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS)))
     assert (frames.amax(1) - frames.amin(1)).max() < 0.02 and (frames - grey).abs().max() > 0.1
 
@@ -197,7 +197,7 @@ def test_crops_hold_what_the_frames_hold(animate, identity, tiny_window_model):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
-def test_half_precision_gives_about_the_same_frames(portrait, portrait_face, dtype):
+def test_half_precision_gives_about_the_same_frames(half_portrait, half_face, dtype):
     """With the weights that ship: IdentityNet's features exceed the range of fp16."""
     from portraittalk.media.audio import Audio
     from portraittalk.pipelines.load import load_model
@@ -206,7 +206,7 @@ def test_half_precision_gives_about_the_same_frames(portrait, portrait_face, dty
     frames = []
     for precision in (torch.float32, dtype):
         model = load_model(dtype=precision)
-        identity = model.encode_identity([portrait], faces=[[portrait_face]])
+        identity = model.encode_identity([half_portrait], faces=[[half_face]])
         speech = model.encode_speech(Audio(torch.sin(900 * time)[None], 16000), 25.0)
         frames.append(next(model.animate(identity, speech, motion=model.make_motion(speech))))
     assert (frames[1] - frames[0]).abs().max() < 0.03

@@ -56,6 +56,7 @@ def tiny_liveportrait() -> PortraitTalkConfig:
         dense_widest=16,
         compressed=1,
         drawn_width=8,
+        norm_width=16,
     )
     return replace(LAYOUTS["liveportrait"].config, crop_size=256, liveportrait=tiny)
 

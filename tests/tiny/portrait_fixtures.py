@@ -45,6 +45,21 @@ def half_face(half_portrait: Tensor) -> Face:
 
 
 @pytest.fixture(scope="session")
+def small_portrait(repository: Path) -> Tensor:
+    """The demo portrait (3, 192, 192), for tiny networks that need a face, but no detail."""
+    from portraittalk.media.image import read_image
+
+    return read_image(repository / "portraittalk/assets/demo/portrait.jpg", max_side=192).pixels
+
+
+@pytest.fixture(scope="session")
+def small_face(small_portrait: Tensor) -> Face:
+    from portraittalk.face.mesh import MeshProvider
+
+    return MeshProvider()(small_portrait)[0]
+
+
+@pytest.fixture(scope="session")
 def identity(portrait: Tensor, portrait_face: Face) -> Identity:
     """Without tokens, which motion does not need."""
     from portraittalk.face.align import aligned_crop, extract_crop, to_crop
