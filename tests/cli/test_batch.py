@@ -16,8 +16,10 @@ from portraittalk import cli
 from portraittalk.cli import batch as command
 from portraittalk.cli.batches.manifest import DONE, FAILED, NAME, Manifest, Record
 from portraittalk.cli.batches.pool import Place
+from portraittalk.cli.batches.runner import Runner
 from portraittalk.cli.run_costs import Cost, RunCosts, Work
 from portraittalk.errors import PortraitTalkError
+from portraittalk.progress import ignore_progress
 from portraittalk.weights.load import save_weights
 
 
@@ -31,7 +33,7 @@ def folder(tiny_window_model, repository, tmp_path, monkeypatch):
     with Image.open(repository / "portraittalk/assets/demo/portrait.jpg") as image:
         image.resize((256, 256)).save(tmp_path / "p" / "a.png")
     Image.new("RGB", (300, 300)).save(tmp_path / "p" / "grey.png")
-    for name, seconds in (("x", 0.2), ("y", 4.0)):
+    for name, seconds in (("x", 0.2), ("y", 2.0)):
         with wave.open(str(tmp_path / "s" / f"{name}.wav"), "wb") as file:
             file.setparams((1, 2, 8000, 0, "NONE", ""))
             file.writeframes(bytes(range(160)) * round(100 * seconds))
@@ -39,6 +41,30 @@ def folder(tiny_window_model, repository, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PORTRAITTALK_MODELS", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """The command makes videos in this process: another one needs seconds to start. Those are tested in test_pool.py,
+    and with the command below, where it is stopped."""
+
+    class OneProcess:
+        count = threads = 1
+
+        def __init__(self, places, folder, costs):
+            self._runner = Runner(folder, RunCosts(costs))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *arguments):
+            pass
+
+        def run(self, jobs):
+            for job in jobs:
+                yield self._runner.run(job, ignore_progress)
+
+    monkeypatch.setattr("portraittalk.cli.batches.pool.Pool", OneProcess)
 
 
 TINY = ["--models-dir", "m", "--model", "tiny"]
@@ -52,7 +78,7 @@ def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_failures_are_told_and_only_what_is_left_is_made_again(folder):
+def test_failures_are_told_and_only_what_is_left_is_made_again(folder, one_process):
     usual = ("p", "s", "--out", "out", "--workers", 1, "--threads", 1, "--preview", 0.2, "--no-paste-back")
     result = run(*usual)
     assert result.exit_code == 1
@@ -81,8 +107,8 @@ def test_a_dry_run_tells_what_there_is_to_do_and_writes_nothing(folder, monkeypa
     (folder / "p" / "grey.png").unlink()
     before = files(folder)
     result = run("p", "s", "--out", "out", "--workers", 2, "--threads", 1, "--dry-run")
-    assert result.exit_code == 0 and "a_y.mp4: 100 frames of 256x256" in result.output
-    assert "2 videos to make, 105 frames, 2 processes of 1 threads." in result.output
+    assert result.exit_code == 0 and "a_y.mp4: 50 frames of 256x256" in result.output
+    assert "2 videos to make, 55 frames, 2 processes of 1 threads." in result.output
     (folder / "s" / "z.wav").write_text("no sound")
     result = run("p", "s", "--out", "out", "--dry-run")
     assert result.exit_code == 1 and "a_z.mp4: Error: z.wav" in result.output
@@ -182,7 +208,7 @@ def test_a_record_is_written_as_soon_as_its_job_has_ended(folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_batch_that_is_stopped_leaves_nothing_half_written_and_is_taken_up(folder, repository, number):
+def test_a_batch_that_is_stopped_leaves_nothing_half_written_and_is_taken_up(folder, repository, one_process, number):
     (folder / "p" / "grey.png").unlink()
     line = ["batch", "p", "s", "--out", "out", "--workers", "1", "--threads", "1", "--no-paste-back", *TINY]
     process = subprocess.Popen(
