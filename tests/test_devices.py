@@ -32,15 +32,15 @@ def motion():
 
 
 @pytest.fixture(scope="module")
-def other_faces(half_face):
+def other_faces(small_face):
     """The face with its mouth open, and turned to the side."""
-    landmarks = half_face.landmarks
+    landmarks = small_face.landmarks
     unit = float((landmarks[263] - landmarks[33]).norm())
     opened = landmarks + 0.5 * unit * load_basis().expression[ARKIT_INDEX["jawOpen"]]
     middle = landmarks.mean(0)
     x, y, z = (landmarks - middle).unbind(1)
     turned = torch.stack((0.9 * x + 0.43 * z, y, 0.9 * z - 0.43 * x), 1) + middle
-    return [replace(half_face, landmarks=opened), replace(half_face, landmarks=turned)]
+    return [replace(small_face, landmarks=opened), replace(small_face, landmarks=turned)]
 
 
 def test_tensors_that_meet_are_found():
@@ -61,15 +61,15 @@ def moved(model):
 
 
 @pytest.mark.parametrize("kind", ["tiny_model", "tiny_window_model", "tiny_keypoint_model"])
-def test_no_tensors_of_two_devices_meet(request, kind, half_portrait, half_face, other_faces, motion):
+def test_no_tensors_of_two_devices_meet(request, kind, small_portrait, small_face, other_faces, motion):
     """With a reference of an open mouth, one of the other side, blinks, a turned head and a look: all that there is."""
     model = request.getfixturevalue(kind)
-    faces = [[half_face], *([face] for face in other_faces)]
+    faces = [[small_face], *([face] for face in other_faces)]
     speech = Speech(torch.randn(FRAMES, 20, 80, generator=torch.Generator().manual_seed(5)), FPS, FRAMES / FPS)
     style = model.encode_style("a pencil drawing, smiling")
 
     def run(model):
-        identity = model.encode_identity([half_portrait] * len(faces), faces=faces)
+        identity = model.encode_identity([small_portrait] * len(faces), faces=faces)
         assert identity.open_mouth is not None
         return list(model.animate(identity, speech, style, motion, SamplingSettings(steps=1)))
 
@@ -82,11 +82,11 @@ def test_no_tensors_of_two_devices_meet(request, kind, half_portrait, half_face,
 
 
 def test_no_tensors_of_two_devices_meet_where_a_drawn_mouth_is_looked_at(
-    tiny_keypoint_model, half_portrait, other_faces
+    tiny_keypoint_model, small_portrait, other_faces
 ):
     """A portrait with an open mouth, for which a model that draws from keypoints draws a closed one."""
     with torch.no_grad(), PretendAccelerator(), plain_attention():
-        identity = moved(tiny_keypoint_model).encode_identity([half_portrait], faces=[[other_faces[0]]])
+        identity = moved(tiny_keypoint_model).encode_identity([small_portrait], faces=[[other_faces[0]]])
         assert isinstance(identity.reference["closing"], Elsewhere)
         assert lip_ratio(identity.landmarks) > PARTED
 
@@ -122,13 +122,13 @@ def animatediff(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["echomimic", "aniportrait", "animatediff"])
-def test_no_tensors_of_two_devices_meet_in_models_of_public_weights(request, kind, half_portrait, half_face, motion):
+def test_no_tensors_of_two_devices_meet_in_models_of_public_weights(request, kind, small_portrait, small_face, motion):
     model = request.getfixturevalue(kind)
     sound = Audio(torch.sin(900 * torch.arange(int(16000 * FRAMES / FPS)) / 16000)[None], 16000)
     settings = SamplingSettings(steps=1, guidance_scale=2.0, window=2, overlap=1)
     with torch.no_grad(), PretendAccelerator(), plain_attention():
         there = moved(model)
-        identity = there.encode_identity([half_portrait], faces=[[half_face]])
+        identity = there.encode_identity([small_portrait], faces=[[small_face]])
         style = there.encode_style("a drawing") if kind == "animatediff" else None
         frames = list(there.animate(identity, there.encode_speech(sound, FPS), style, motion, settings))
     assert all(not isinstance(chunk, Elsewhere) for chunk in frames) and sum(map(len, frames)) == FRAMES

@@ -28,11 +28,11 @@ def test_readings_of_a_turned_head_and_of_irises(portrait_face):
         read_expression([])
 
 
-def test_a_smile_moves_and_its_opposite_does_not(portrait, repository):
+def test_a_smile_moves_and_its_opposite_does_not(half_portrait, repository):
     smile = PROMPTS[0]
     opposite = dataclasses.replace(smile, signs={name: -1 for name in smile.signs})
     audio = read_audio(repository / "portraittalk/assets/demo/speech.wav", duration=0.6)
     provider = MeshProvider()
-    results = check_prompts(load_model("mini"), portrait, audio, provider, provider, (smile, opposite))
+    results = check_prompts(load_model("mini"), half_portrait, audio, provider, provider, (smile, opposite))
     assert [result.moved for result in results] == [True, False]
     assert "1 of 2 move as asked" in prompts_table(results)
