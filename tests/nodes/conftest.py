@@ -99,12 +99,21 @@ def model(run, folders, untrained: Path) -> Any:
     return run("PortraitTalkModelLoader", model=untrained.name)[0]
 
 
+def demo_portrait(library, repository: Path, side: int) -> torch.Tensor:
+    file = repository / "portraittalk" / "assets" / "demo" / "portrait.jpg"
+    return library("media.image").read_image(file, max_side=side).pixels.permute(1, 2, 0)[None]
+
+
+@pytest.fixture(scope="session")
+def half_portrait(library, repository: Path) -> torch.Tensor:
+    """The demo portrait as an IMAGE, of half its size: its face is large enough for all that is done with it."""
+    return demo_portrait(library, repository, 384)
+
+
 @pytest.fixture(scope="session")
 def portrait(library, repository: Path) -> torch.Tensor:
-    """The demo portrait as an IMAGE, of half its size."""
-    file = repository / "portraittalk" / "assets" / "demo" / "portrait.jpg"
-    picture = library("media.image").read_image(file, max_side=384)
-    return picture.pixels.permute(1, 2, 0)[None]
+    """The demo portrait as an IMAGE, of a third of its size."""
+    return demo_portrait(library, repository, 256)
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +134,18 @@ def face_landmarks(library, portrait: torch.Tensor) -> dict[str, Any]:
 def identity(run, model, portrait, face_landmarks) -> Any:
     face = {"face": "face landmarks", "landmarks": face_landmarks, "index": 0}
     return run("PortraitTalkIdentityEncode", model=model, references={"reference0": portrait}, face=face, max_side=0)[0]
+
+
+@pytest.fixture
+def encode_half(run, half_portrait: torch.Tensor):
+    """encode_half(model) -> the identity of ``half_portrait``, whose whole pictures are larger than its crops."""
+    face = {"face": "box", "x": 96, "y": 77, "width": 192, "height": 230}
+
+    def encode(model):
+        references = {"reference0": half_portrait}
+        return run("PortraitTalkIdentityEncode", model=model, references=references, face=face, max_side=0)[0]
+
+    return encode
 
 
 @pytest.fixture(scope="session")

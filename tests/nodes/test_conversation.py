@@ -7,8 +7,8 @@ import torch
 @pytest.fixture
 def couple(portrait):
     small = torch.nn.functional.interpolate(portrait.movedim(-1, 1), scale_factor=0.75).movedim(1, -1)
-    image = torch.full((1, 384, 672, 3), 0.5)
-    image[:, 48:336, :288], image[:, :, 288:] = small, portrait
+    image = torch.full((1, 256, 448, 3), 0.5)
+    image[:, 32:224, :192], image[:, :, 192:] = small, portrait
     return image
 
 
@@ -24,7 +24,7 @@ def test_both_people_move_and_both_voices_are_heard(converse, couple, speech):
     parts = converse({"faces": "left to right"})[0].get_components()
     assert parts.images.shape == (13, *couple.shape[1:]) and parts.frame_rate == 25
     moved = (parts.images[1:] - parts.images[0]).abs().amax((0, 1, 3))
-    assert moved[:260].max() > 0.1 and moved[320:].max() > 0.1
+    assert moved[:170].max() > 0.1 and moved[210:].max() > 0.1
     seconds = parts.audio["waveform"].shape[-1] / parts.audio["sample_rate"]
     assert seconds == pytest.approx(0.5, abs=0.06)
 

@@ -10,7 +10,7 @@ from seeded import seeded
 
 @pytest.fixture(scope="module")
 def seconds() -> int:
-    return 3
+    return 2
 
 
 @pytest.fixture

@@ -167,13 +167,16 @@ def test_short_runs_and_kept_frames_leave_nothing_in_the_user_folder(sample, fol
     assert not list(folders["user"].iterdir())
 
 
-def test_frames_that_do_not_fit_into_memory_are_refused_before_the_work(sample, library, host, monkeypatch, connected):
+def test_frames_that_do_not_fit_into_memory_are_refused_before_the_work(
+    sample, model, encode_half, library, host, monkeypatch, connected
+):
+    larger = encode_half(model)
     monkeypatch.setattr(host.models, "free_memory", lambda: 20_000_000)
     monkeypatch.setattr(host.models, "outputs_can_spill", lambda: False)
     for mode in ("frames", "video file"):
         with pytest.raises(library("errors").SettingsError, match=r"13 frames of \d+x\d+ need 0\.\d GB.*'video file'"):
-            sample(output={"output": mode})
-    assert len(sample(output={"output": "crops"})[0]) == 13
+            sample(identity=larger, output={"output": mode})
+    assert len(sample(identity=larger, output={"output": "crops"})[0]) == 13
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve room in a file")
