@@ -30,7 +30,7 @@ ALL = {path.stem for path in (ROOT / "example_workflows").glob("*.json")}
 WORKFLOWS = sorted(ALL - PUBLIC - FILMS - WITH_OWN_TESTS)
 SAVERS = ("PortraitTalkSaveVideo", "SaveVideo")
 OLD = sorted((ROOT / "tests" / "comfyui" / "old_workflows").glob("*.json"))
-SECONDS = 2.0  # of the demo speech, whose whole length `make demo` renders
+SECONDS = 1.2  # of the demo speech, whose whole length `make demo` renders
 MOUTH = (61, 291, 0, 17)  # corners of the lips, top and bottom, among the 478 landmarks
 
 

@@ -15,8 +15,8 @@ SETTINGS = SamplingSettings(window=4, overlap=0)
 
 
 @pytest.fixture(scope="module")
-def identity(tiny_model, portrait, portrait_face):
-    return tiny_model.encode_identity([portrait], faces=[[portrait_face]])
+def identity(tiny_model, small_portrait, small_face):
+    return tiny_model.encode_identity([small_portrait], faces=[[small_face]])
 
 
 @pytest.fixture(scope="module")

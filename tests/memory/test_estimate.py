@@ -84,14 +84,14 @@ def test_the_stages_hold_what_a_real_run_holds(model, scale):
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_so_do_those_of_a_model_that_draws_by_a_prompt(portrait, portrait_face, scale):
+def test_so_do_those_of_a_model_that_draws_by_a_prompt(small_portrait, small_face, scale):
     layout = tiny(LAYOUTS["animatediff"], shallow=True)
     wide = replace(layout.config, crop_size=192, structure=replace(layout.config.structure, map_size=192))
     model = random_model(replace(layout, config=wide))
     model.basis.load_state_dict(load_model().basis.state_dict())
     settings = replace(SETTINGS, guidance_scale=scale, window=8)
     need = estimate(wide, 14, settings, torch.float32, "cpu")
-    identity = model.encode_identity([portrait], faces=[[portrait_face]])
+    identity = model.encode_identity([small_portrait], faces=[[small_face]])
     speech = model.encode_speech(Audio(torch.zeros(1, 14 * 640), 16000), 25.0)
     style, motion = model.encode_style(), speech_to_motion(model.motion_net, speech, 0)
     with torch.no_grad(), Ledger(*model.modules().values(), device="cpu") as ledger:

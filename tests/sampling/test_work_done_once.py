@@ -35,8 +35,8 @@ def model(tiny_echomimic):
 
 
 @pytest.fixture(scope="module")
-def identity(model, portrait, portrait_face):
-    return model.encode_identity([portrait], faces=[[portrait_face]])
+def identity(model, small_portrait, small_face):
+    return model.encode_identity([small_portrait], faces=[[small_face]])
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def layers(net):
     return {"speech": block.attn2.to_k, "own": block.attn1.to_v, "locator": net.structure_encoder}
 
 
-def test_the_reference_network_runs_once_for_an_identity_and_never_for_a_video(model, portrait, portrait_face):
+def test_the_reference_network_runs_once_for_an_identity_and_never_for_a_video(model, small_portrait, small_face):
     with counted(reference=model.reference_net, encoder=model.autoencoder.kl.encoder) as (calls, _):
-        identity = model.encode_identity([portrait], faces=[[portrait_face]])
+        identity = model.encode_identity([small_portrait], faces=[[small_face]])
         assert calls == {"reference": 1, "encoder": 1}
         speech = Speech(torch.randn(2, 50, 384), 25.0, 0.08)
         for seed in range(2):
