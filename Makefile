@@ -36,10 +36,11 @@ DEMO := output/demo.mp4
 
 LIBRARY_TESTS := -q -m 'not slow' --durations=15 --ignore tests/nodes --ignore tests/comfyui --ignore tests/media/test_torchaudio.py
 # Slow tests that `make check` skips: whole runs, training, full-size networks.
-LONG_TESTS := cli pipelines memory/test_estimate.py models/test_sd15_parity.py models/test_shipped_branches.py \
+LONG_TESTS := cli pipelines test_devices.py test_examples.py compositing/test_painter.py memory/test_estimate.py \
+	models/test_sd15_parity.py models/test_shipped_branches.py \
 	sampling/test_clip.py sampling/test_work_done_once.py weights/test_public.py weights/test_sd15.py \
 	$(patsubst %,metrics/test_%.py,benchmark evaluate prompt_check selftest) \
-	$(patsubst %,training/test_%.py,animate distil faces prepare run_config stages text torchrun tracks)
+	$(patsubst %,training/test_%.py,animate distil face_heads faces prepare run_config stages text torchrun tracks windows)
 
 .PHONY: demo venv check test lint comfyui serve test-quick test-library test-comfyui test-oldest audit clean
 
@@ -84,7 +85,9 @@ $(OLDEST_READY):
 	@$(OLDEST)/bin/python $(PIP) constraints-oldest.txt --no-deps $(NO_DEPS)
 	@touch $@
 
-check: lint test-quick
+# Linters and tests beside each other; a make since 4.0 tells each as a whole when it has ended.
+check: $(TEST_READY)
+	@$(MAKE) --no-print-directory --keep-going $(filter --output-sync,$(.FEATURES:%=--%)) --jobs 2 lint test-quick
 
 # Runs both halves of the suite in parallel, each on one thread; a failure in one does not stop the other.
 test: lint $(TEST_READY) $(COMFYUI_READY)
