@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-import wave
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from speech_files import write_speech
 
 from portraittalk import cli
 from portraittalk.media.reader import read_video
@@ -44,17 +44,8 @@ def face(repository, tmp_path_factory):
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory):
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
-    write_wav(path, 1.0)
+    write_speech(path, 1.0)
     return str(path)
-
-
-def write_wav(path, seconds, rate=8000):
-    """A voice-like sound: 8 bit, mono."""
-    clock = np.arange(round(seconds * rate)) / rate
-    sound = np.sin(2 * np.pi * 150 * clock) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * clock))
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 1, rate, 0, "NONE", ""))
-        file.writeframes((127.5 + 100 * sound).astype(np.uint8).tobytes())
 
 
 @pytest.fixture
@@ -101,7 +92,7 @@ def test_a_preview_is_short_and_crops_and_saved_motion_can_be_had(run, face, spe
 
 
 def test_motion_saved_at_another_frame_rate_is_as_long_as_the_speech(run, face, tmp_path):
-    write_wav(tmp_path / "speech.wav", 0.521)
+    write_speech(tmp_path / "speech.wav", 0.521)
     usual = ("animate", face, "--audio", tmp_path / "speech.wav", "--model", "tiny", "--max-size", 256)
     motion, out = tmp_path / "motion.json", tmp_path / "out.mp4"
     assert run(*usual, "--out", out, "--fps", 25, "--motion-out", motion)[0] == 0
@@ -178,7 +169,7 @@ def test_mistakes_end_with_one_sentence_and_code_2_and_leave_nothing(run, face, 
         (given / "cut.jpg").write_bytes(file.read(9000))
     (given / "text.png").write_text("no picture")
     (given / "empty.wav").touch()
-    write_wav(given / "short.wav", 0.02)
+    write_speech(given / "short.wav", 0.02)
     motion = given / "short.json"
     MotionTrack.of_expression(torch.zeros(5, 52), 25.0).save(motion)
     mistakes = [
@@ -231,7 +222,7 @@ def test_mistakes_end_with_one_sentence_and_code_2_and_leave_nothing(run, face, 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, repository, tmp_path):
     speech, out = tmp_path / "speech.wav", tmp_path / "out"
-    write_wav(speech, 60)
+    write_speech(speech, 60)
     out.mkdir()
     command = ["animate", face, "--audio", speech, "--out", out / "out.mp4", "--models-dir", models, "--model", "tiny"]
     process = subprocess.Popen(

@@ -5,13 +5,12 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.compose import CropData
 from portraittalk.compositing.draw import mouth_opening
 from portraittalk.compositing.structure import build_structure
 from portraittalk.errors import FaceError, MotionError, SettingsError
 from portraittalk.motion.track import MotionTrack
-from portraittalk.types import SamplingSettings, Scales, Speech, Style
+from portraittalk.types import SamplingSettings, Scales, Style
 
 FRAMES = 14  # three windows
 FPS = 25.0
@@ -34,15 +33,13 @@ def identity(tiny_model, portrait, portrait_face):
 
 
 @pytest.fixture(scope="module")
-def speech():
-    return Speech(torch.randn(FRAMES, 20, 80, generator=torch.Generator().manual_seed(5)), FPS, FRAMES / FPS)
+def speech(noise_speech):
+    return noise_speech
 
 
 @pytest.fixture(scope="module")
-def motion():
-    expression = torch.zeros(FRAMES, 52)
-    expression[:, ARKIT_INDEX["jawOpen"]] = torch.linspace(0, 0.8, FRAMES)
-    return MotionTrack.of_expression(expression, FPS)
+def motion(opening):
+    return opening
 
 
 @pytest.fixture

@@ -29,14 +29,13 @@ def identity(tiny_keypoint_model, small_portrait, small_face):
 
 
 @pytest.fixture(scope="module")
-def speech():
-    return Speech(torch.randn(FRAMES, 20, 80, generator=torch.Generator().manual_seed(5)), FPS, FRAMES / FPS)
+def speech(noise_speech):
+    return noise_speech
 
 
 @pytest.fixture(scope="module")
-def motion():
-    expression = torch.zeros(FRAMES, 52)
-    expression[:, ARKIT_INDEX["jawOpen"]] = torch.linspace(0, 0.8, FRAMES)
+def motion(opening):
+    expression = opening.expression.clone()
     expression[:, ARKIT_INDEX["browInnerUp"]] = torch.linspace(0.6, 0, FRAMES)
     still = MotionTrack.of_expression(expression, FPS)
     return replace(still, rotation=torch.tensor([[0.05, 0.1, 0.02]]) * torch.linspace(0, 1, FRAMES)[:, None])

@@ -14,7 +14,7 @@ from portraittalk.errors import MotionError, SettingsError
 from portraittalk.face.align import from_crop
 from portraittalk.motion.track import MotionTrack
 from portraittalk.pipelines.base import Checkpoint
-from portraittalk.types import Face, SamplingSettings, Scales, Speech, Style
+from portraittalk.types import Face, SamplingSettings, Scales, Style
 
 FRAMES = 6
 FPS = 25.0
@@ -27,15 +27,13 @@ def identity(tiny_window_model, small_portrait, small_face):
 
 
 @pytest.fixture(scope="module")
-def speech():
-    return Speech(torch.randn(FRAMES, 20, 80, generator=torch.Generator().manual_seed(5)), FPS, FRAMES / FPS)
+def speech(noise_speech):
+    return noise_speech
 
 
 @pytest.fixture(scope="module")
-def motion():
-    expression = torch.zeros(FRAMES, 52)
-    expression[:, ARKIT_INDEX["jawOpen"]] = torch.linspace(0, 0.8, FRAMES)
-    return MotionTrack.of_expression(expression, FPS)
+def motion(opening):
+    return opening
 
 
 @pytest.fixture

@@ -1,25 +1,15 @@
 """A folder for a batch: a tiny model, a small portrait and two short speeches."""
 
-import wave
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from PIL import Image
+from speech_files import write_speech
 
 from portraittalk.cli.animate_options import AnimateOptions, AnimationSettings
 from portraittalk.cli.batches.jobs import read_jobs
 from portraittalk.weights.load import save_weights
-
-
-def write_speech(path: Path, seconds: float, rate: int = 8000) -> None:
-    """A voice-like sound: 8 bit, mono."""
-    clock = np.arange(round(seconds * rate)) / rate
-    sound = np.sin(2 * np.pi * 150 * clock) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * clock))
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 1, rate, 0, "NONE", ""))
-        file.writeframes((127.5 + 100 * sound).astype(np.uint8).tobytes())
 
 
 @pytest.fixture
