@@ -7,8 +7,7 @@ is given to another one; its files appear whole, so it does not matter how far i
 
 import logging
 import os
-import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -31,7 +30,7 @@ from .workers import Event, Note, Report, lost, remove_unwritten
 MOST_KILLED = 3  # workers that end over one job while their machines go on, after which it is given up
 MOST_LOST = 20  # workers that end over one job for whatever reason
 MOST_STARTS = 3  # attempts in a row to start a worker
-PATIENCE = 60.0  # seconds that no worker runs, after which a note says so
+PATIENCE = 60.0  # seconds without any worker, after which a note says so
 ENDING = 1.0  # seconds for workers to end
 REPORTS = 200.0  # a second, of all workers together
 INSTALL = "pip install 'portraittalk[ray]'"
@@ -76,10 +75,12 @@ class Cluster:
             )
         self._count = max(min(workers or room, jobs), 1)
         self._folder, self._transfer = folder.absolute(), transfer
+        self._waiting = deque[Job]()
         self._starting: dict[Any, _Worker] = {}  # by the answer that is waited for
-        self._busy: dict[Any, _Worker] = {}
+        self._busy: dict[Any, _Worker] = {}  # by the stream of what they say
         self._idle: list[_Worker] = []
         self._failed_starts: Counter[int] = Counter()
+        self._lost_on = defaultdict[str, list[str]](list)  # the nodes on which workers of a job have ended
         self._blind: set[str] = set()  # nodes that do not see the files
         self._stored = lru_cache(maxsize=_KEPT)(self._store)
         self._reason = ""  # why the last worker could not be started
@@ -117,61 +118,25 @@ class Cluster:
         A job is given up when its worker has ended three times while its machine went on. Raises SettingsError if no
         worker can be started at all.
         """
-        waiting = deque(_found_everywhere(job) for job in jobs)
-        lost_on: dict[str, list[str]] = {}  # the nodes on which workers of a job have ended
-        for number in range(min(self._count, len(waiting))):
+        self._waiting.extend(map(_found_everywhere, jobs))
+        for number in range(min(self._count, len(self._waiting))):
             self._start(number)
-        seen = time.monotonic()
-        while waiting or self._busy:
-            while waiting and self._idle:
-                self._give(self._idle.pop(), waiting.popleft())
+        while self._waiting or self._busy:
+            while self._waiting and self._idle:
+                self._give(self._idle.pop(), self._waiting.popleft())
             if not self._busy and not self._starting:
                 raise SettingsError(f"No worker can be started on the Ray cluster: {self._reason}.")
             ready = self._ready()
-            if self._busy or ready:
-                seen = time.monotonic()
-            elif time.monotonic() - seen > PATIENCE:
-                seen = time.monotonic()
+            if not ready and not self._busy:
                 yield Note(0, "No machine of the Ray cluster has room for a worker: waiting until one has.")
             for reference in ready:
                 if reference in self._starting:
                     self._greet(reference)
-                    continue
-                worker = self._busy[reference]
-                try:
-                    message = self._ray.get(next(reference))
-                except (self._ray.exceptions.RayError, StopIteration) as error:
-                    del self._busy[reference]
-                    remove_unwritten(worker.job)
-                    log.debug("%s: its worker on %s ended: %s", worker.job.name, worker.host, error)
-                    lost_on.setdefault(worker.job.name, []).append(worker.node)
-                    sentence = self._given_up(lost_on[worker.job.name])
-                    if sentence is None:
-                        waiting.appendleft(worker.job)
-                        sentence = f"{worker.job.name}: its worker on {worker.host} ended, so another one makes it."
-                        yield Note(worker.number, sentence)
-                    else:
-                        yield lost(worker.job, worker.number, self._threads, sentence)
-                    if waiting and not self._idle:
-                        self._start(worker.number)
-                    continue
-                if isinstance(message, Record):
-                    del self._busy[reference]
-                    self._idle.append(worker)
-                    yield message
-                elif isinstance(message, Unseen):
-                    del self._busy[reference]
-                    self._blind.add(worker.node)
-                    self._give(worker, worker.job)
-                elif isinstance(message, Made):
-                    path = self._folder / message.name
-                    make_folder(path.parent)
-                    write_bytes(path, message.contents)
                 else:
-                    yield Report(worker.number, worker.job, message)
+                    yield from self._follow(reference)
 
     def _ready(self) -> list[Any]:
-        """Return all answers that have come, after waiting for at least one; none where none comes."""
+        """Return all answers that have come, after waiting for at least one; none if none comes in ``PATIENCE``."""
         waited_for = [*self._starting, *self._busy]
         if not self._ray.wait(waited_for, timeout=PATIENCE)[0]:
             return []
@@ -206,6 +171,45 @@ class Cluster:
         self._failed_starts[worker.number] = 0
         worker.node, worker.host = hello.node, hello.host
         self._idle.append(worker)
+
+    def _follow(self, stream: Any) -> Iterator[Event]:
+        """Act on what a busy worker says next, and yield what the user is told of it."""
+        worker = self._busy[stream]
+        try:
+            message = self._ray.get(next(stream))
+        except (self._ray.exceptions.RayError, StopIteration) as error:
+            log.debug("%s: its worker on %s ended: %s", worker.job.name, worker.host, error)
+            del self._busy[stream]
+            yield self._take_back(worker)
+            return
+        if isinstance(message, Made):
+            path = self._folder / message.name
+            make_folder(path.parent)
+            write_bytes(path, message.contents)
+        elif isinstance(message, Unseen):
+            del self._busy[stream]
+            self._blind.add(worker.node)
+            self._give(worker, worker.job)
+        elif isinstance(message, Record):
+            del self._busy[stream]
+            self._idle.append(worker)
+            yield message
+        else:
+            yield Report(worker.number, worker.job, message)
+
+    def _take_back(self, worker: "_Worker") -> Note | Record:
+        """Give the job of a worker that has ended to another one, or up; return what the user is told of it."""
+        job = worker.job
+        remove_unwritten(job)
+        self._lost_on[job.name].append(worker.node)
+        reason = self._given_up(self._lost_on[job.name])
+        if reason is None:
+            self._waiting.appendleft(job)
+        if self._waiting and not self._idle:
+            self._start(worker.number)
+        if reason is None:
+            return Note(worker.number, f"{job.name}: its worker on {worker.host} ended, so another one makes it.")
+        return lost(job, worker.number, self._threads, reason)
 
     def _give(self, worker: "_Worker", job: Job) -> None:
         worker.job = job
