@@ -131,7 +131,9 @@ class ComfyServer:
         Raises NodeError when the prompt is refused or a node fails.
         """
         client = uuid.uuid4().hex
-        with connect(f"ws://{self.address}/ws?clientId={client}", max_size=None, open_timeout=30) as messages:
+        # Without pings: on a busy machine, answers to them may come later than the connection would wait.
+        address = f"ws://{self.address}/ws?clientId={client}"
+        with connect(address, max_size=None, open_timeout=30, ping_interval=None) as messages:
             run = Run(self._queue(prompt, client))
             deadline = time.monotonic() + RUN_SECONDS
             while not run.events or run.ending.type not in ENDINGS:
