@@ -28,6 +28,7 @@ from .base import Checkpoint
 log = logging.getLogger(__name__)
 
 PIECE_FRAMES = 48  # shortest piece: about two seconds, what an interruption costs at most
+ROWS = 1 << 10  # of a tensor that are copied at a time
 DIGEST = "digest.txt"
 LATENTS = "latents"
 _OURS = re.compile(rf"{re.escape(DIGEST)}|\d{{8}}({re.escape(SUFFIX)}|\.mp4|\.webm)|.*\.part")
@@ -116,7 +117,9 @@ def _add(state: "hashlib.blake2b", value: Any) -> None:
     state.update(type(value).__name__.encode() + b"(")
     if isinstance(value, Tensor):
         state.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        state.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        # In parts, since the features of speech are a view that takes five times the memory as a copy.
+        for part in value.detach().split(ROWS) if value.ndim else (value.detach(),):
+            state.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     elif is_dataclass(value):
         _add(state, {field.name: getattr(value, field.name) for field in fields(value) if field.compare})
     elif isinstance(value, Mapping):

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -146,3 +147,14 @@ def test_a_digest_tells_values_of_every_kind_apart():
     ]
     digests = [digest(value) for value in values]
     assert len(set(digests)) == len(values) and digests == [digest(value) for value in values]
+
+
+def test_a_digest_of_features_that_share_their_memory_copies_little():
+    features = torch.randn(40_000, 80).unfold(0, 20, 2).transpose(1, 2)  # 64 MB as a copy
+    tracemalloc.start()
+    try:
+        found = digest(features)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10e6 and found == digest(features.contiguous())
