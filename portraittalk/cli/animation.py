@@ -13,9 +13,10 @@ from ..errors import SettingsError
 from ..face.detect import FaceProvider
 from ..face.providers import provider_named
 from ..face.select import FaceChoice
-from ..media.audio import Audio, frame_count, read_audio
+from ..media.audio import frame_count
 from ..media.image import read_image
 from ..media.pieces import check_pieces
+from ..media.sound import Sound, open_audio
 from ..media.video import QUALITY, VideoFile, check_output, check_room, write_video
 from ..metrics.cost import peak_memory_mb
 from ..motion.edit import extend
@@ -52,7 +53,7 @@ class Animation:
     machine: Machine
     settings: SamplingSettings
     images: list[Tensor]
-    audio: Audio
+    audio: Sound
     motion: MotionTrack | None
     edit: MotionEdit | None
 
@@ -83,7 +84,7 @@ class Animation:
         check_inputs(config, options.prompt, options.negative_prompt, uses_motion)
         settings = options.settings(config)
         images = [read_image(path, options.max_size).flattened() for path in options.portraits]
-        audio = read_audio(options.audio, duration=options.preview)
+        audio = open_audio(options.audio, duration=options.preview)
         motion = None if options.motion_in is None else MotionTrack.load(options.motion_in)
         if motion is not None and options.motion_end is not None:
             motion = extend(motion, math.ceil(audio.seconds * motion.fps), options.motion_end)

@@ -2,19 +2,18 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-import av
 import torch
 from torch import Tensor
 
 from ..checks import HIGHEST_FPS, LOWEST_FPS, check_path, check_real, check_type
 from ..errors import MediaError
-from .decode import Reading, decoded_blocks
-from .source import open_media, sound_stream
+from .decode import Reading, read_into
 from .tensors import check_sample_rate, check_waveform
 
 log = logging.getLogger(__name__)
@@ -50,30 +49,43 @@ class Audio:
         return self.waveform.shape[1]
 
     @property
+    def channels(self) -> int:
+        return self.waveform.shape[0]
+
+    @property
     def seconds(self) -> float:
         return self.samples / self.sample_rate
 
-    def mono(self, first: int = 0, stop: int | None = None) -> Tensor:
-        """Return one channel (T,): the mean, or the usual downmix of 5.1 and 7.1 (centre loudest, no LFE).
-
-        Channels that cancel each other out in it, such as a stereo file with one side inverted, are added with the sign
-        of the loudest. first, stop: the samples to return, by default all.
-        """
-        return self._downmix @ self.waveform[:, first:stop]
+    def mono(self) -> Tensor:
+        """Return one channel (T,), as ``downmix`` mixes it."""
+        return self.downmix @ self.waveform
 
     @cached_property
-    def _downmix(self) -> Tensor:
-        """The weight of each channel (C,) in ``mono``."""
-        channels = self.waveform.shape[0]
-        weights = torch.tensor(_DOWNMIX.get(channels, (1.0,) * channels))
-        weights = weights / weights.sum()
-        if channels == 1:
-            return weights
-        weighted = weights[:, None] * (self.waveform @ self.waveform.T) * weights
-        if weighted.sum() >= CANCELLED * weighted.trace():
-            return weights
-        log.warning("A channel of the audio is inverted and cancels the others: for the lips, it is turned back.")
-        return weights * torch.where(weighted[weighted.diagonal().argmax()] < 0, -1.0, 1.0)
+    def downmix(self) -> Tensor:
+        """The weight of each channel (C,) in mono, see ``downmix_of``."""
+        return downmix_of(self.waveform @ self.waveform.T)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the samples (C, n) in their order, which here is all of them at once."""
+        yield self.waveform
+
+
+def downmix_of(products: Tensor) -> Tensor:
+    """Return the weight of each channel (C,) in mono: the mean, or the usual one of 5.1 and 7.1 (no LFE).
+
+    Channels that cancel each other out in it, such as a stereo file with one side inverted, are added with the sign
+    of the loudest. products: (C, C), the sum over all samples of each channel times each other.
+    """
+    channels = len(products)
+    weights = torch.tensor(_DOWNMIX.get(channels, (1.0,) * channels))
+    weights = weights / weights.sum()
+    if channels == 1:
+        return weights
+    weighted = weights[:, None] * products * weights
+    if weighted.sum() >= CANCELLED * weighted.trace():
+        return weights
+    log.warning("A channel of the audio is inverted and cancels the others: for the lips, it is turned back.")
+    return weights * torch.where(weighted[weighted.diagonal().argmax()] < 0, -1.0, 1.0)
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
@@ -112,7 +124,7 @@ def check_audio(audio: Audio, name: str = "The audio") -> None:
     """Raise MediaError unless ``audio`` holds sound that can be used: see ``audio_from_waveform``."""
     check_type(name, audio, Audio, "audio of read_audio or an Audio", MediaError)
     check_waveform(audio.waveform, name)
-    _check_usable(audio, name)
+    check_usable(audio.waveform.numel() and audio.samples, audio.sample_rate, peak_of(audio.waveform), name)
 
 
 def read_audio(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
@@ -123,28 +135,28 @@ def read_audio(path: str | Path, start: float = 0.0, duration: float | None = No
     Raises MediaError if the audio is missing, unreadable, empty, shorter than 0.04 s, or contains NaN or infinity;
     SettingsError if start or duration is invalid.
     """
+    path, reading = begin_reading(path, start, duration)
+    for _ in read_into(reading, path):
+        pass
+    if reading.empty:
+        raise nothing_heard(path, reading)
+    audio = Audio(reading.waveform(), reading.rate, path if reading.whole else None)
+    return _checked(audio, path.name)
+
+
+def begin_reading(path: str | Path, start: float, duration: float | None) -> tuple[Path, Reading]:
+    """Return the path and a new reading of a part of its audio. Parameters and errors as for ``read_audio``."""
     path = check_path("The audio", path, MediaError)
     check_real("The start, in seconds from the beginning of the audio,", start, 0)
     if duration is not None:
         check_real("The duration, in seconds,", duration, SHORTEST_SECONDS)
-    with open_media(path) as container:
-        stream = sound_stream(container, path)
-        rate = getattr(stream.codec_context, "sample_rate", 0)  # there is no context for an unknown codec
-        if rate:  # otherwise known with the first frame
-            check_sample_rate(rate, path.name)
-        reading = Reading(start, duration)
-        try:
-            for begin, block, rate in decoded_blocks(container, stream, start):
-                if not reading.add(begin, block, rate):
-                    break
-        except av.FFmpegError as error:
-            raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
-        if reading.empty:
-            what = "contains no audio" if not reading.rate else f"ends before {start:g} s, the start to read from"
-            raise MediaError(f"{path.name} {what}: give another audio file.")
-    unchanged = start == 0 and duration is None and reading.continuous
-    audio = Audio(reading.waveform(), reading.rate, path if unchanged else None)
-    return _checked(audio, path.name)
+    return path, Reading(start, duration)
+
+
+def nothing_heard(path: Path, reading: Reading) -> MediaError:
+    """Return the error of a reading without a single sample."""
+    what = "contains no audio" if not reading.rate else f"ends before {reading.start:g} s, the start to read from"
+    return MediaError(f"{path.name} {what}: give another audio file.")
 
 
 def _full_scale(waveform: Tensor) -> Tensor:
@@ -156,32 +168,38 @@ def _full_scale(waveform: Tensor) -> Tensor:
     return ((waveform.double() - limits.min) / half - 1).float()  # unsigned samples are centred at half of their range
 
 
-def _without_integer_scale(audio: Audio, name: str) -> Audio:
-    """Return the audio at full scale -1..1 where floating-point samples have the scale of integers, with a warning."""
-    peak = _peak(audio.waveform)
-    if peak <= INTEGER_PEAK:
-        return audio
-    scale = next((scale for scale in INTEGER_SCALES if peak <= scale), peak)
-    log.warning("The audio of %s has peaks of %.0f instead of 1: it was divided by %.0f.", name, peak, scale)
-    return Audio(audio.waveform / scale, audio.sample_rate)
-
-
 def _checked(audio: Audio, name: str) -> Audio:
-    _check_usable(audio, name)
-    return _without_integer_scale(audio, name)
+    """Return the audio at full scale -1..1. Raises MediaError if it cannot be used."""
+    peak = peak_of(audio.waveform)
+    check_usable(audio.waveform.numel() and audio.samples, audio.sample_rate, peak, name)
+    scale = scale_of(peak, name)
+    return audio if scale == 1 else Audio(audio.waveform / scale, audio.sample_rate)
 
 
-def _peak(waveform: Tensor) -> float:
+def peak_of(waveform: Tensor) -> float:
     """Return the largest absolute sample, NaN if there is one, without a copy: sound may be hours long."""
+    if not waveform.numel():
+        return 0.0
     low, high = (float(value) for value in torch.aminmax(waveform))
     return math.nan if math.isnan(low) or math.isnan(high) else max(-low, high)
 
 
-def _check_usable(audio: Audio, name: str) -> None:
-    if audio.waveform.numel() == 0:
+def check_usable(samples: int, sample_rate: int, peak: float, name: str) -> None:
+    """Raise MediaError for sound with so many samples and this peak if it cannot be used."""
+    if not samples:
         raise MediaError(f"{name} is empty: give sound of at least {SHORTEST_SECONDS} s.")
-    check_sample_rate(audio.sample_rate, name)
-    if audio.seconds < SHORTEST_SECONDS:
-        raise MediaError(f"{name} is only {audio.seconds:.3f} s long: at least {SHORTEST_SECONDS} s are needed.")
-    if not math.isfinite(_peak(audio.waveform)):
+    check_sample_rate(sample_rate, name)
+    if samples / sample_rate < SHORTEST_SECONDS:
+        seconds = f"{samples / sample_rate:.3f} s long"
+        raise MediaError(f"{name} is only {seconds}: at least {SHORTEST_SECONDS} s are needed.")
+    if not math.isfinite(peak):
         raise MediaError(f"{name} contains NaN or infinity: export it again.")
+
+
+def scale_of(peak: float, name: str) -> float:
+    """Return what samples with this peak are divided by, with a warning: 1 unless they have the scale of integers."""
+    if peak <= INTEGER_PEAK:
+        return 1.0
+    scale = next((scale for scale in INTEGER_SCALES if peak <= scale), peak)
+    log.warning("The audio of %s has peaks of %.0f instead of 1: it was divided by %.0f.", name, peak, scale)
+    return scale

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,8 +12,10 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from torch import Tensor
 
+from ..errors import MediaError
 from .resample import resample
-from .source import PreSkip, decoded, timeline_start
+from .source import PreSkip, decoded, open_media, sound_stream, timeline_start
+from .tensors import check_sample_rate
 
 # Containers round timestamps (Matroska to 1 ms): only a jump above the jitter is a gap. A jump beyond the longest gap
 # is taken as a broken clock and ignored.
@@ -50,9 +53,14 @@ class _Run:
     def empty(self) -> bool:
         return not self.blocks and not self._small
 
+    def drained(self) -> list[Tensor]:
+        """Return the blocks and forget them."""
+        blocks, self.blocks, self._small = [*self.blocks, *self._small], [], []
+        return blocks
+
     def taken(self) -> Tensor:
         """Return all samples (C, T), and release the blocks one by one meanwhile: long sound is not there twice."""
-        blocks, self.blocks, self._small = [*self.blocks, *self._small], [], []
+        blocks = self.drained()
         whole = blocks[0].new_empty(blocks[0].shape[0], sum(block.shape[1] for block in blocks))
         end = whole.shape[1]
         while blocks:
@@ -111,6 +119,20 @@ class Reading:
             self._append(part)
         return self._position < end
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything was read, and ``continuous``: the file holds exactly these samples."""
+        return self.start == 0 and self.duration is None and self.continuous
+
+    @property
+    def one_format(self) -> bool:
+        """Whether all blocks so far had the same sample rate and number of channels."""
+        return len(self._runs) <= 1
+
+    def drained(self) -> list[Tensor]:
+        """Return the blocks (C, n) that were added since the last call, and forget them; only for ``one_format``."""
+        return self._runs[0].drained() if self._runs else []
+
     def waveform(self) -> Tensor:
         """Return everything that was added (C, T), at ``rate``; it can be taken once."""
         runs = [run for run in self._runs if not run.empty]
@@ -151,6 +173,26 @@ def _with_channels(values: Tensor, channels: int) -> Tensor:
     first = 2 if values.shape[0] == 1 and channels in SURROUND else 0
     whole[first : first + values.shape[0]] = values
     return whole
+
+
+def read_into(reading: Reading, path: Path) -> Iterator[None]:
+    """Decode the audio of a file into a reading; yields after every block, so that the caller may take it out.
+
+    Raises MediaError if the audio is missing or unreadable.
+    """
+    with open_media(path) as container:
+        stream = sound_stream(container, path)
+        rate = getattr(stream.codec_context, "sample_rate", 0)  # there is no context for an unknown codec
+        if rate:  # otherwise known with the first frame
+            check_sample_rate(rate, path.name)
+        try:
+            for begin, block, rate in decoded_blocks(container, stream, reading.start):
+                goes_on = reading.add(begin, block, rate)
+                yield
+                if not goes_on:
+                    return
+        except av.FFmpegError as error:
+            raise MediaError(f"{path.name} is damaged ({error.strerror}): export or copy it again.") from error
 
 
 def decoded_blocks(container: InputContainer, stream: AudioStream, start: float) -> Iterator[tuple[float, Tensor, int]]:

@@ -15,8 +15,8 @@ from av.container import OutputContainer
 from av.filter import Graph
 from av.video.stream import VideoStream
 
-from .audio import Audio
 from .colour import name_colours, to_yuv
+from .sound import Sound
 from .sound_track import CopiedSound, EncodedSound
 from .tags import tag_gif, tag_webp
 
@@ -63,7 +63,7 @@ MOVIES = {
 }
 
 
-def copies_sound(kind: str, audio: Audio | None) -> bool:
+def copies_sound(kind: str, audio: Sound | None) -> bool:
     """Return whether a video of this kind takes the packets of the audio's file unchanged, by trying it out.
 
     Raises MediaError if that file cannot be read any more.
@@ -88,7 +88,7 @@ class MovieWriter:
         kind: str,
         size: tuple[int, int],
         fps: Fraction,
-        audio: Audio | None,
+        audio: Sound | None,
         copied: bool,
         quality: int,
         tags: dict[str, str],
@@ -172,7 +172,7 @@ class MovieWriter:
 
 
 def open_sound(
-    container: OutputContainer, kind: str, audio: Audio | None, copied: bool
+    container: OutputContainer, kind: str, audio: Sound | None, copied: bool
 ) -> CopiedSound | EncodedSound | None:
     """Return the writer of the audio track; None without audio, and for a kind that stores none, with a warning."""
     if audio is None:

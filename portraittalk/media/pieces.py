@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..output_files import atomic_file
-from .audio import Audio
 from .movie import MOVIES, MovieWriter, muxer_options, open_sound
+from .sound import Sound
 
 KINDS = ("mp4", "webm")
 _NAME = re.compile(rf"\d{{8}}\.({'|'.join(KINDS)})")
@@ -65,7 +65,7 @@ class PieceWriter:
         kind: str,
         size: tuple[int, int],
         fps: Fraction,
-        audio: Audio | None,
+        audio: Sound | None,
         copied: bool,
         quality: int,
         tags: dict[str, str],
@@ -118,7 +118,7 @@ def join(
     path: Path,
     kind: str,
     fps: Fraction,
-    audio: Audio | None,
+    audio: Sound | None,
     copied: bool,
     tags: dict[str, str],
 ) -> None:

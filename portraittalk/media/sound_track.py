@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import cast
 
 import av
+import torch
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from torch import Tensor
 
-from .audio import Audio
-from .resample import resample
+from .sound import Sound, resampled
 from .source import first_sound, open_media, sound_stream
 
 log = logging.getLogger(__name__)
@@ -103,26 +104,37 @@ class _Nowhere:
 class EncodedSound:
     """Audio encoded once, at its own sample rate and channel layout where the codec supports them."""
 
-    def __init__(self, output: OutputContainer, audio: Audio, codec: str) -> None:
-        waveform = audio.waveform if audio.waveform.shape[0] in _LAYOUTS else audio.mono()[None]
+    def __init__(self, output: OutputContainer, audio: Sound, codec: str) -> None:
+        self._downmix = None if audio.channels in _LAYOUTS else audio.downmix
+        channels = audio.channels if self._downmix is None else 1
         self._rate = next((rate for rate in _RATES[codec] if rate >= audio.sample_rate), 48000)
-        self._waveform = resample(waveform, audio.sample_rate, self._rate)
-        self._layout = _LAYOUTS[waveform.shape[0]]
+        self._blocks = resampled(audio, self._rate)
+        self._layout = _LAYOUTS[channels]
         self._output = output
         self._stream = cast(AudioStream, output.add_stream(codec, rate=self._rate, layout=self._layout))
-        self._stream.bit_rate = _BITS_PER_CHANNEL[codec] * waveform.shape[0]
-        self._position = 0
+        self._stream.bit_rate = _BITS_PER_CHANNEL[codec] * channels
+        self._block = torch.empty(channels, 0)  # what is left of the last one
+        self._position = 0  # samples written
 
     def advance(self, seconds: float) -> None:
         """Write the audio up to this second of the video."""
-        end = min(self._waveform.shape[1], int(min(seconds, 1e9) * self._rate))
+        end = int(min(seconds, 1e9) * self._rate)
         while self._position < end:
-            block = self._waveform[:, self._position : min(end, self._position + self._rate)]
-            # Interleaved, because PyAV does not accept eight planar channels.
-            frame = av.AudioFrame.from_ndarray(block.T.reshape(1, -1).numpy(), format="flt", layout=self._layout)
-            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._position, Fraction(1, self._rate)
-            self._output.mux(self._stream.encode(frame))
-            self._position += block.shape[1]
+            if not self._block.shape[1]:
+                block = next(self._blocks, None)
+                if block is None:
+                    return
+                self._block = block if self._downmix is None else self._downmix[None] @ block
+            count = min(self._block.shape[1], end - self._position, self._rate)
+            self._write(self._block[:, :count])
+            self._block = self._block[:, count:]
+
+    def _write(self, samples: Tensor) -> None:
+        # Interleaved, because PyAV does not accept eight planar channels.
+        frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).numpy(), format="flt", layout=self._layout)
+        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._position, Fraction(1, self._rate)
+        self._output.mux(self._stream.encode(frame))
+        self._position += samples.shape[1]
 
     def finish(self) -> None:
         """Write the remaining audio and flush the encoder."""
@@ -130,4 +142,5 @@ class EncodedSound:
         self._output.mux(self._stream.encode(None))
 
     def close(self) -> None:
-        """Do nothing: no file is open."""
+        """Close the file that the audio is read from, if it is one."""
+        self._blocks.close()

@@ -27,10 +27,11 @@ from ..output_files import (
     free_space,
 )
 from ..progress import Progress, ProgressCallback, ignore_progress
-from .audio import Audio, check_audio, exact_fps, frame_count
+from .audio import exact_fps, frame_count
 from .movie import MOVIES, MovieWriter, copies_sound
 from .pieces import PieceWriter, check_pieces
 from .sequence import SequenceWriter, frame_name, frames_in, sequence_pattern
+from .sound import Sound, check_sound, source_of
 from .tags import GENERATED
 from .tensors import check_pictures
 
@@ -62,7 +63,7 @@ def write_video(
     frames: Iterable[Tensor],
     path: str | Path,
     fps: float | Fraction,
-    audio: Audio | None = None,
+    audio: Sound | None = None,
     kind: str | None = None,
     quality: int = QUALITY,
     metadata: Mapping[str, str] | None = None,
@@ -89,9 +90,10 @@ def write_video(
     check_whole("The quality, from small file to best,", quality, 0, 100)
     rate = video_rate(fps)
     if audio is not None:
-        check_audio(audio)
+        check_sound(audio)
     tags = {**_checked_tags(metadata), "comment": GENERATED}
-    kind = check_output(path, kind, [] if audio is None or audio.path is None else [audio.path])
+    source = None if audio is None else source_of(audio)
+    kind = check_output(path, kind, [] if source is None else [source])
     if pieces is not None:
         check_pieces(kind)
     copied = copies_sound(kind, audio)
@@ -213,7 +215,7 @@ def _open(
     kind: str,
     size: tuple[int, int],
     rate: Fraction,
-    audio: Audio | None,
+    audio: Sound | None,
     copied: bool,
     quality: int,
     tags: dict[str, str],

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from ..config import PortraitTalkConfig
 from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice
-from ..media.audio import Audio
+from ..media.sound import Sound
 from ..memory.estimate import Estimate
 from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.track import MotionTrack
@@ -86,7 +86,7 @@ class Pipeline(Protocol):
         progress: ProgressCallback = ignore_progress,
     ) -> Identity: ...
 
-    def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech: ...
+    def encode_speech(self, audio: Sound, fps: float, progress: ProgressCallback = ignore_progress) -> Speech: ...
 
     def encode_style(self, prompt: str = "", negative_prompt: str = "") -> Style: ...
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..compositing.compose import crop_data, pasted_crops
 from ..compositing.draw_control import draw_pose, face_box_map
-from ..media.audio import Audio
+from ..media.sound import Sound
 from ..memory.estimate import MeasureStages
 from ..memory.stage_peaks import reference_stages
 from ..models.animate_net import AnimateNet, Conditions
@@ -67,7 +67,7 @@ class ReferencePipeline(DiffusionPipeline):
         tokens = identity.tokens if seen is None else seen[:, 0].float()
         return replace(identity, tokens=tokens, reference=reference)
 
-    def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
+    def encode_speech(self, audio: Sound, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
         """Return Whisper's features, or log-mel patches for a model that follows poses."""
         if self.speech_encoder is None:
             return super().encode_speech(audio, fps, progress)

@@ -20,7 +20,7 @@ from ..errors import FaceError, MotionError, SettingsError
 from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice, choose_face, find_face
-from ..media.audio import Audio
+from ..media.sound import Sound
 from ..media.tensors import check_pictures
 from ..memory.estimate import Estimate, MeasureStages, estimate
 from ..memory.offload import Stage
@@ -146,7 +146,7 @@ class PipelineBase:
         """A network that sees the references; offloaded networks may be on another device than it."""
         raise NotImplementedError  # every kind has its own
 
-    def encode_speech(self, audio: Audio, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
+    def encode_speech(self, audio: Sound, fps: float, progress: ProgressCallback = ignore_progress) -> Speech:
         """Return speech features at the video's frame rate. Raises SettingsError unless fps is above 0."""
         self.place("speech")
         return encode_speech(audio, fps, self.config.speech, progress)

@@ -11,8 +11,9 @@ from ..config import PortraitTalkConfig
 from ..errors import MediaError, SettingsError
 from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice
-from ..media.audio import Audio, check_audio, read_audio
+from ..media.audio import Audio
 from ..media.image import read_image
+from ..media.sound import AudioFile, Sound, check_sound, open_audio
 from ..motion.eyes import BLINKS_PER_MINUTE
 from ..motion.keyframes import MotionEdit
 from ..motion.track import MotionTrack, check_motion
@@ -57,7 +58,7 @@ class TalkingFrames:
 def talk(
     model: AnyPipeline | str,
     portraits: Picture | Sequence[Picture] | Identity,
-    audio: Audio | Path | str | Speech,
+    audio: Sound | Path | str | Speech,
     prompt: str = "",
     motion: MotionTrack | None = None,
     settings: SamplingSettings | None = None,
@@ -99,9 +100,9 @@ def talk(
     if motion is not None:
         check_motion(motion)
     check_inputs(pipeline.config, prompt, negative_prompt, motion is not None or edit is not None)
-    sound = audio if isinstance(audio, (Audio, Speech)) else read_audio(audio)
-    if isinstance(sound, Audio):
-        check_audio(sound)
+    sound = audio if isinstance(audio, (Audio, AudioFile, Speech)) else open_audio(audio)
+    if not isinstance(sound, Speech):
+        check_sound(sound)
     style = Style() if pipeline.makes_motion else pipeline.encode_style(prompt, negative_prompt)
     if isinstance(portraits, Identity):
         identity = portraits

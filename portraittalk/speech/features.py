@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from ..config import SpeechConfig
-from ..media.audio import Audio, frame_count
+from ..media.audio import frame_count
+from ..media.sound import Sound
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Speech
-from .mel import CHUNK_SECONDS, mel_chunks
+from .mel import CHUNK_SECONDS, mel_chunks, mel_frames
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ MAX_BALANCE_DB = 20.0
 
 
 def encode_speech(
-    audio: Audio, fps: float, config: SpeechConfig, progress: ProgressCallback = ignore_progress
+    audio: Sound, fps: float, config: SpeechConfig, progress: ProgressCallback = ignore_progress
 ) -> Speech:
     """Encode audio of any sample rate, channels and length as one log-mel patch per video frame.
 
@@ -47,16 +48,17 @@ def encode_speech(
     """
     count = frame_count(audio.samples, audio.sample_rate, fps)
     total = -(-audio.samples // (CHUNK_SECONDS * audio.sample_rate))
-    chunks = []
-    for power in mel_chunks(audio, config):
-        chunks.append(power)
-        progress(Progress("speech", len(chunks), total))
-    mel = torch.cat(chunks)
-    del chunks, power
+    # The spectrogram is what grows with the length of a speech, so it is there once, and changed in place.
+    padded = silence(mel_frames(audio, config), config)
+    mel, end = padded[config.steps : len(padded) - config.steps], 0
+    for number, power in enumerate(mel_chunks(audio, config), 1):
+        mel[end : end + len(power)] = power
+        end += len(power)
+        progress(Progress("speech", number, total))
     gain = level_gain(mel)
-    for part in mel.split(MEL_FRAMES):  # in place: the spectrogram is what grows with the length of a speech
+    for part in mel.split(MEL_FRAMES):
         part.copy_(log_mel(part, gain))
-    return Speech(patches(mel, count, fps, config), fps, audio.seconds)
+    return Speech(padded_patches(padded, count, fps, config), fps, audio.seconds)
 
 
 def level_gain(power: Tensor) -> float:
@@ -118,14 +120,25 @@ def balance(features: Tensor, change: Tensor) -> Tensor:
     return log_mel(mel_powers(features), gain[..., None, None, :])
 
 
+def silence(frames: int, config: SpeechConfig) -> Tensor:
+    """Return mel frames (steps + frames + steps, dim) of silence, to be filled in between for ``padded_patches``."""
+    return torch.full((frames + 2 * config.steps, config.dim), SILENCE)
+
+
 def patches(mel: Tensor, count: int, fps: float, config: SpeechConfig) -> Tensor:
-    """Return patches (count, steps, dim) of mel frames (J, dim), one per hop, centred on each video frame.
+    """Return patches (count, steps, dim) of mel frames (J, dim), one per hop, centred on each video frame."""
+    padded = silence(len(mel), config).to(mel)
+    padded[config.steps : len(padded) - config.steps] = mel
+    return padded_patches(padded, count, fps, config)
+
+
+def padded_patches(padded: Tensor, count: int, fps: float, config: SpeechConfig) -> Tensor:
+    """Return the ``patches`` of mel frames that lie between silence, (steps + J + steps, dim).
 
     Where they follow each other evenly, as at 25 fps, they are a view in which they overlap: do not write into it. That
     takes a fifth of the memory, which is what long speech needs most of.
     """
     starts = patch_starts(count, fps, config) + config.steps
-    padded = torch.nn.functional.pad(mel, (0, 0, config.steps, config.steps), value=SILENCE)
     first, last = int(starts[0]), int(starts[-1])
     step = (last - first) // max(count - 1, 1)
     even = step > 0 and torch.equal(starts, first + step * torch.arange(count))
@@ -148,9 +161,8 @@ def at_rate(speech: Speech, fps: float, config: SpeechConfig) -> Speech:
     """
     if speech.fps == fps:
         return speech
-    length = round(speech.seconds * config.sample_rate / config.hop) + 1
-    mel = speech.features.new_full((length + 2 * config.steps, config.dim), SILENCE)
+    padded = silence(round(speech.seconds * config.sample_rate / config.hop) + 1, config).to(speech.features)
     indices = patch_starts(len(speech), speech.fps, config)[:, None] + torch.arange(config.steps)
-    mel[(indices + config.steps).clamp(0, len(mel) - 1)] = speech.features
+    padded[(indices + config.steps).clamp(0, len(padded) - 1)] = speech.features
     count = frame_count(round(speech.seconds * config.sample_rate), config.sample_rate, fps)
-    return Speech(patches(mel[config.steps :], count, fps, config), fps, speech.seconds)
+    return Speech(padded_patches(padded, count, fps, config), fps, speech.seconds)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..config import SpeechConfig
-from ..media.audio import Audio
 from ..media.resample import resample
+from ..media.sound import Sound, windows
 
 WINDOW_SECONDS = 0.025
 FFT_SIZE = 512
@@ -66,18 +66,21 @@ def mel_power(sound: Tensor, config: SpeechConfig) -> Tensor:
     return (mel_filters(config.dim, config.sample_rate) @ power).T
 
 
-def mel_chunks(audio: Audio, config: SpeechConfig) -> Iterator[Tensor]:
+def mel_chunks(audio: Sound, config: SpeechConfig) -> Iterator[Tensor]:
     """Yield the ``mel_power`` of audio of any sample rate and channels in chunks (n, dim) of 30 s, to limit memory.
 
-    Chunks start on whole seconds, which are on a sample at every integer rate, and are computed with a margin of a
-    second at both ends, so that together they equal the spectrogram of the whole.
+    They are computed with a margin of a second at both ends, so that together they equal the spectrogram of the whole,
+    (``mel_frames``, dim).
     """
-    rate, total = audio.sample_rate, audio.waveform.shape[1]
     hops_per_second = config.sample_rate // config.hop
-    for start in range(0, total, CHUNK_SECONDS * rate):
-        first = max(start - MARGIN_SECONDS * rate, 0)
-        stop = min(start + CHUNK_SECONDS * rate, total)
-        sound = audio.mono(first, stop + MARGIN_SECONDS * rate)
-        power = mel_power(resample(sound[None], rate, config.sample_rate)[0], config)
-        skip = (start - first) // rate * hops_per_second
+    for window, before in windows(audio, CHUNK_SECONDS, MARGIN_SECONDS):
+        mono = (audio.downmix @ window)[None]
+        power = mel_power(resample(mono, audio.sample_rate, config.sample_rate)[0], config)
+        skip = before * hops_per_second
         yield power[skip : skip + CHUNK_SECONDS * hops_per_second]
+
+
+def mel_frames(audio: Sound, config: SpeechConfig) -> int:
+    """Return the number of frames in the spectrogram of ``audio``."""
+    resampled = -(-audio.samples * config.sample_rate // audio.sample_rate)
+    return -(-resampled // config.hop)

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..config import SpeechConfig
-from ..media.audio import Audio, frame_count
+from ..media.audio import frame_count
 from ..media.resample import resample
+from ..media.sound import Sound
 from ..progress import Progress, ProgressCallback, ignore_progress
 from ..types import Speech
 from .mel import hz_to_mel, mel_filters, mel_to_hz
@@ -19,7 +20,7 @@ STEPS_BEFORE, STEPS_AFTER = 4, 6  # context window in features of 20 ms
 
 @torch.no_grad()
 def encode_speech(
-    audio: Audio, fps: float, encoder: nn.Module, config: SpeechConfig, progress: ProgressCallback = ignore_progress
+    audio: Sound, fps: float, encoder: nn.Module, config: SpeechConfig, progress: ProgressCallback = ignore_progress
 ) -> Speech:
     """Encode audio of any rate, channels and length as tokens (``config.steps``, ``config.dim``) per video frame.
 

@@ -183,7 +183,6 @@ def test_inverted_stereo_is_heard_as_the_mono_original_and_that_is_said(
     audio = Audio(torch.stack([bursts[0], -bursts[0]]) + hiss, 48000)
     with caplog.at_level(logging.WARNING):
         assert (audio.mono() - bursts[0]).abs().max() < 2e-3
-        assert torch.equal(audio.mono(960, 1920), audio.mono()[960:1920])
     assert caplog.text.count("cancel") == 1
 
 
