@@ -2,7 +2,7 @@
 
 python benchmarks/batch_workers.py                    # 1x1, 1x2 and 2x1 processes x threads, the demo, 4 jobs of 4 s
 python benchmarks/batch_workers.py --jobs 8 --places 4x1 2x2 1x4
-python benchmarks/batch_workers.py --places 1x1 2x1 --ray   # on a Ray cluster that it starts here
+python benchmarks/batch_workers.py --places 1x1 2x1 4x1 --ray   # on a Ray cluster that it starts here, a node a worker
 """
 
 import argparse
@@ -24,7 +24,7 @@ parser.add_argument("--places", nargs="+", default=["1x1", "1x2", "2x1"], help="
 parser.add_argument("--jobs", type=int, default=4)
 parser.add_argument("--seconds", type=float, default=4.0, help="of speech in each job")
 parser.add_argument("--repeat", type=int, default=2)
-parser.add_argument("--ray", action="store_true", help="run on a Ray cluster of this machine, of two nodes")
+parser.add_argument("--ray", action="store_true", help="run on a Ray cluster of this machine")
 
 
 def measure(place: str, jobs: int, seconds: float, address: str | None) -> tuple[float, float, float]:
@@ -79,9 +79,10 @@ if arguments.ray:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    cores = {"num_cpus": max((os.cpu_count() or 1) // 2, 1)}
-    cluster = Cluster(initialize_head=True, head_node_args={**cores, "include_dashboard": False})
-    cluster.add_node(**cores)
+    workers, threads = (max(column) for column in zip(*(map(int, place.split("x")) for place in arguments.places)))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": threads, "include_dashboard": False})
+    for _ in range(workers - 1):
+        cluster.add_node(num_cpus=threads)
 print("| processes x threads | clock, s | processor, s | used by others |\n|---|---|---|---|")
 for _ in range(arguments.repeat):
     for place in arguments.places:

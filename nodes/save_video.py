@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..portraittalk.errors import SettingsError
 from ..portraittalk.media.reader import read_video
+from ..portraittalk.media.sound import open_audio
 from ..portraittalk.media.tags import GENERATED
 from ..portraittalk.media.video import write_video
 from ..portraittalk.output_files import atomic_file, explained
@@ -260,7 +261,7 @@ def _encode(
         return
     with files.saved_copy(video) as copy:  # to be read frame by frame
         reader = read_video(copy)
-        sound = reader.audio() if reader.has_audio else None
+        sound = open_audio(copy) if reader.has_audio else None
         count = round(video.get_duration() * reader.fps)
         write_video(
             _with_progress((frame[None] for frame in reader), count, progress), path, reader.fps, sound, **options

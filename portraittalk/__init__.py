@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .media.audio import Audio as Audio
     from .media.audio import read_audio as read_audio
     from .media.image import read_image as read_image
+    from .media.sound import open_audio as open_audio
     from .media.video import write_video as write_video
     from .motion.keyframes import MotionEdit as MotionEdit
     from .motion.track import MotionTrack as MotionTrack
@@ -59,6 +60,7 @@ _HOME = {
     "converse": "pipelines.conversation",
     "dub": "pipelines.dubbing",
     "load_model": "pipelines.load",
+    "open_audio": "media.sound",
     "read_audio": "media.audio",
     "read_image": "media.image",
     "talk": "pipelines.talk",

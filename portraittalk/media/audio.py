@@ -122,7 +122,7 @@ def audio_from_waveform(waveform: Tensor, sample_rate: int, name: str = "The aud
 
 def check_audio(audio: Audio, name: str = "The audio") -> None:
     """Raise MediaError unless ``audio`` holds sound that can be used: see ``audio_from_waveform``."""
-    check_type(name, audio, Audio, "audio of read_audio or an Audio", MediaError)
+    check_type(name, audio, Audio, "audio of read_audio or open_audio, or an Audio", MediaError)
     check_waveform(audio.waveform, name)
     check_usable(audio.waveform.numel() and audio.samples, audio.sample_rate, peak_of(audio.waveform), name)
 

@@ -49,6 +49,7 @@ def test_sound_comes_back_as_it_was(convert):
     audio = {"waveform": torch.rand(1, 2, 4800) * 2 - 1, "sample_rate": 48000}
     back = convert.audio_to_comfy(convert.audio_to_library(audio))
     assert torch.equal(back["waveform"], audio["waveform"]) and back["sample_rate"] == 48000
+    assert back["waveform"].data_ptr() == audio["waveform"].data_ptr()  # long sound is not copied
 
 
 def test_integers_of_other_nodes_become_audio_at_full_scale(convert):
