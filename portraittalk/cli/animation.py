@@ -18,6 +18,7 @@ from ..media.image import read_image
 from ..media.pieces import check_pieces
 from ..media.sound import Sound, open_audio
 from ..media.video import QUALITY, VideoFile, check_output, check_room, write_video
+from ..memory.reuse import return_freed_memory
 from ..metrics.cost import peak_memory_mb
 from ..motion.edit import extend
 from ..motion.keyframes import MotionEdit
@@ -174,6 +175,7 @@ class Animation:
             progress=progress,
             unfinished=unfinished,
         )
+        return_freed_memory()  # of finding the face and of the speech: frames are drawn from here on
         pieces = None if unfinished is None else unfinished.pieces
         video = write_video(frames, options.out, frames.fps, self.audio, pieces=pieces)
         if options.motion_out is not None and frames.motion is not None:

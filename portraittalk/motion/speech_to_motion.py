@@ -51,7 +51,8 @@ def speech_to_motion(
     expression, rest = at_frames(values, len(speech), speech.fps).split((expression.shape[1], 1), dim=1)
     manner = manner or Manner()
     spoken = (manner.mouth * expression).clamp_max(1)
-    speaking = replace(MotionTrack.of_expression(spoken, speech.fps), rest=rest[:, 0])
+    # A view would keep the values of all coefficients alive.
+    speaking = replace(MotionTrack.of_expression(spoken, speech.fps), rest=rest[:, 0].clone())
     prosody = read_prosody(resampled.features, silence, MOTION_FPS)
     alive = add_life(speaking, prosody, seed, liveliness, head_motion, blinks_per_minute, manner)
     return scale(alive, expression=expression_strength)

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..checks import HIGHEST_FPS, LOWEST_FPS, check_path, check_real, check_type, first_line, shown
 from ..errors import MotionError
-from ..output_files import write_text
+from ..output_files import atomic_file, explained
 from ..text_files import parse_json, read_text
 from ..types import Movable
 
@@ -22,6 +22,7 @@ FORMAT = "portraittalk.motion"
 VERSION = 1
 DECIMALS = 5
 MOST_FRAMES = 500_000  # 5.5 hours at 25 fps
+FRAMES_AT_ONCE = 1000  # that are written: as Python's numbers, they take ten times the memory
 LARGEST = 100.0  # largest absolute value of a coefficient, an angle in radians or a distance in eye distances
 _LISTS = {"rotation": 3, "translation": 3, "gaze": 2}
 _NUMBERS = ("blink", "rest")
@@ -76,9 +77,12 @@ class MotionTrack(Movable):
         """
         path = check_path("The file of the motion track", path, MotionError)
         check_motion(self)
-        head = json.dumps(self._head())[1:-1]
-        lines = ",\n".join(json.dumps(frame) for frame in self._frames())
-        write_text(path, f'{{{head},\n"frames": [\n{lines}\n]}}\n')
+        with atomic_file(path) as part, explained(path), part.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(f'{{{json.dumps(self._head())[1:-1]},\n"frames": [')
+            for start in range(0, len(self), FRAMES_AT_ONCE):
+                for number, frame in enumerate(self[start : start + FRAMES_AT_ONCE]._frames(), start):
+                    file.write(f"{',' if number else ''}\n{json.dumps(frame)}")
+            file.write("\n]}\n")
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

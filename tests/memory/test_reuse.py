@@ -40,3 +40,26 @@ def test_freed_blocks_are_used_again():
 
 def test_the_users_own_settings_stand():
     assert faults("keep", MALLOC_TRIM_THRESHOLD_="100000")[0] == "False"
+
+
+# Prints the MB that 64 MB in small blocks leave in the process, of which every tenth stays: kept, and then returned.
+PIECES = """
+import psutil, torch
+from portraittalk.memory.reuse import keep_freed_memory, return_freed_memory
+def held():
+    return psutil.Process().memory_info().rss >> 20
+keep_freed_memory()
+before = held()
+blocks = [torch.ones(1 << 14) for _ in range(1000)]
+blocks = blocks[::10]
+print(held() - before)
+return_freed_memory()
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps blocks that can be returned")
+def test_freed_blocks_between_others_are_returned_when_it_is_said():
+    done = subprocess.run([sys.executable, "-c", PIECES], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 50 and left < 25

@@ -41,6 +41,18 @@ def test_the_file_reads_frame_by_frame(tmp_path):
     assert len(lines) == 6
 
 
+def test_a_long_track_is_written_in_parts(tmp_path):
+    track = MotionTrack.of_expression(torch.rand(5000, 52), 25.0)
+    tracemalloc.start()
+    try:
+        track.save(tmp_path / "long.json")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8e6
+    assert json.loads((tmp_path / "long.json").read_text()) == track.to_dict()
+
+
 def test_a_file_without_rest_speaks_all_the_time(track):
     data = track.to_dict()
     for frame in data["frames"]:
