@@ -79,7 +79,7 @@ if arguments.ray:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    workers, threads = (max(column) for column in zip(*(map(int, place.split("x")) for place in arguments.places)))
+    workers, threads = (max(int(place.split("x")[k]) for place in arguments.places) for k in (0, 1))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": threads, "include_dashboard": False})
     for _ in range(workers - 1):
         cluster.add_node(num_cpus=threads)
