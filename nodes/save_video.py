@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..portraittalk.errors import SettingsError
 from ..portraittalk.media.reader import read_video
-from ..portraittalk.media.sound import open_audio
+from ..portraittalk.media.sound import Sound, open_audio
 from ..portraittalk.media.tags import GENERATED
 from ..portraittalk.media.video import write_video
 from ..portraittalk.output_files import atomic_file, explained
@@ -254,7 +254,7 @@ def _encode(
         options["quality"] = quality
     if isinstance(video, InputImpl.VideoFromComponents):
         parts = video.get_components()
-        sound = None if parts.audio is None else convert.audio_to_library(parts.audio)
+        sound: Sound | None = None if parts.audio is None else convert.audio_to_library(parts.audio)
         write_video(
             _with_progress(_chunks(parts.images), len(parts.images), progress), path, parts.frame_rate, sound, **options
         )
