@@ -17,7 +17,7 @@ from ..smooth import smoothstep
 from ..types import View
 from .draw import mouth_opening
 from .light import skin_colour
-from .openings import height_over
+from .openings import MOUTH, height_over
 from .warp import flow_between, warp
 
 PARTED = 0.03  # increase of the lip aperture at which a portrait's stretched lips are fully replaced
@@ -120,9 +120,10 @@ def fill_mouth(warped: Tensor, source: Tensor, landmarks: Tensor, known: View, s
 def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tensor, Tensor]:
     """Undo the vertical stretch of mouths that were warped from the picture ``known``.
 
-    The upper teeth keep their height below the upper lip, and the content below the dark cavity keeps its height above
-    the lower lip. A mouth that is open no further than in ``known`` is not changed. pictures: (F, 3, S, S). landmarks:
-    (F, 478, 3) in their pixels. Returns the pictures, and a mask (F, 1, S, S) in 0..1 of the known content.
+    The upper teeth keep their height, and the content below the dark cavity keeps its height above the lower lip. A lip
+    that slides over teeth hides them: what it leaves of the known content is not drawn out to fill the mouth. A mouth
+    that shows no more than in ``known`` is not changed. pictures: (F, 3, S, S). landmarks: (F, 478, 3) in their pixels.
+    Returns the pictures, and a mask (F, 1, S, S) in 0..1 of the known content.
     """
     size = pictures.shape[-1]
     centres = torch.arange(size, device=pictures.device) + 0.5
@@ -130,15 +131,19 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     upper, lower = (landmarks[:, edge, :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     top, bottom = (height_over(edge, at)[:, None] for edge in (upper, lower))  # (F, 1, S)
     gap = (bottom - top).clamp_min(1e-3)
-    by = _stretch(landmarks, known.landmarks)
-    by = height_over(torch.stack((upper[..., 0], by), -1), at)[:, None]
+    first, last, ratio = (
+        height_over(torch.stack((upper[..., 0], values), -1), at)[:, None]
+        for values in _visible(landmarks, known.landmarks)
+    )
+    by = (ratio / (last - first).clamp_min(LEAST)).clamp_min(1)  # how far what is visible is stretched
     down = (centres[:, None] - top) / gap  # (F, S, S), 0 at the upper lip, 1 at the lower one
     middle, stands = _dark_row(known)
-    hanging, standing = middle / by, 1 - (1 - middle) / by  # ends of the known content from above and below
+    # Ends of the known content from above and below.
+    hanging, standing = (middle - first) / ratio, 1 - (last - middle) / ratio
     if not stands:  # what is below the dark row is left out, but only of a mouth that opens further
         hanging = (1 / by).lerp(hanging, ((by - 1) / (FURTHER - 1)).clamp(0, 1))
     is_upper = (down < (hanging + standing) / 2) | (not stands)
-    source = torch.where(is_upper, (down * by).clamp_max(1), 1 - (1 - down) * by)
+    source = torch.where(is_upper, (down * by).clamp_max(1), (1 - (1 - down) * by).clamp_min(0))
     beyond = torch.where(is_upper, down - hanging, standing - down) * gap
     inside = (down > 0) & (down < 1)
     y = torch.where(inside, top + source * gap, centres[:, None].expand_as(down))
@@ -186,17 +191,22 @@ def _dark_row(known: View) -> tuple[float, bool]:
     return float(down[darkest]), not bool(is_shadow)
 
 
-def _stretch(landmarks: Tensor, known: Tensor) -> Tensor:
-    """Return the ratio (F, K), at least 1, of lip openings to those of ``known`` (478, 3), at the K points of an edge.
+def _visible(landmarks: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what can be seen of the mouth of ``known`` (478, 3), at the K points of an edge, (F, K) each.
 
-    The corners take the ratio of their neighbours.
+    The upper and the lower end of what lips (F, 478, 3) leave of it, as fractions of its height from its upper lip, and
+    the ratio of the openings. Teeth stand still under the nose. The corners take the values of their neighbours.
     """
-    heights = [
-        (points[..., LIPS_INNER_LOWER, 1] - points[..., LIPS_INNER_UPPER, 1]) / eye_distance(points)[..., None]
-        for points in (landmarks, known)
-    ]
-    by = ((heights[0] + LEAST) / (heights[1].clamp_min(0) + LEAST)).clamp_min(1)
-    return torch.cat((by[:, 1:2], by[:, 1:-1], by[:, -2:-1]), 1)
+
+    def edges(points: Tensor) -> list[Tensor]:
+        nose = points[..., MOUTH.carrier, 1].mean(-1, keepdim=True)
+        return [(points[..., edge, 1] - nose) / eye_distance(points)[..., None] for edge in (MOUTH.upper, MOUTH.lower)]
+
+    (upper, lower), (top, bottom) = edges(landmarks), edges(known)
+    height = (bottom - top).clamp_min(0) + LEAST
+    first, last = (((edge - top) / height).clamp(0, 1) for edge in (upper, lower + LEAST))
+    ratio = ((lower - upper).clamp_min(0) + LEAST) / height
+    return tuple(torch.cat((v[:, 1:2], v[:, 1:-1], v[:, -2:-1]), 1) for v in (first, last, ratio))  # type: ignore[return-value]  # three
 
 
 def _wider(aperture: Tensor, reference: Tensor) -> Tensor:

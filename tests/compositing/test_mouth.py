@@ -178,3 +178,19 @@ def test_what_closed_lips_do_not_show_is_everything_between_them():
     view = View(warped[0], own)
     shown, unknown = unstretched_mouth(warped, opened, view, opening, lip_aperture(own), lip_aperture(opened))
     assert torch.equal(shown, warped) and torch.allclose(unknown, opening)
+
+
+def test_teeth_stand_still_under_a_lip_that_slides_over_them():
+    """The upper lip comes down by 12 of the 20 rows of teeth that are known, while the mouth opens to 40 rows."""
+    known, moved = face(gap=20.0), face(gap=52.0)
+    moved[:, list(LIPS_INNER_UPPER[1:-1]), 1] += 12
+    rows = (torch.arange(SIZE) + 0.5) / SIZE
+    ramp = rows[:, None].expand(3, SIZE, SIZE)
+    warped = warp(ramp, flow_between(known[0], moved, SIZE))
+    teeth = View(mouth_of(dark=False), known[0])
+    shown, kept = unstretched(warped, moved, teeth)
+    torch.testing.assert_close(shown[0, 0, 163:169, 128], rows[163:169], atol=1 / SIZE, rtol=0)
+    assert kept[0, 0, 163:169, 128].min() > 0.99
+    assert kept[0, 0, 174:201, 128].max() < 0.01  # nothing is known there: the last rows are not drawn out
+    moved[:, list(LIPS_INNER_UPPER[1:-1]), 1] = 171.0  # lower than all that is known
+    assert unstretched(warped, moved, teeth)[1][0, 0, 174:201, 128].max() < 0.01
