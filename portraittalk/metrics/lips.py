@@ -13,6 +13,7 @@ from ..speech.phones import Phone
 from ..types import Face
 
 BILABIALS = ("P", "B", "M")
+LEAST_COMPARED = 3  # values of two shifted curves; any two correlate fully
 CLOSED = 0.02  # lip aperture in eye distances below which the mouth counts as closed
 
 
@@ -29,6 +30,7 @@ def best_lag(first: Tensor, second: Tensor, reach: int = 5) -> tuple[int, float]
     The lag is positive if ``second`` is later than ``first``. Returns 0 and NaN if one of them is constant.
     """
     best, highest = 0, float("nan")
+    reach = min(reach, max(len(first) - LEAST_COMPARED, 0))
     for lag in range(-reach, reach + 1):
         early = first[max(0, -lag) : len(first) - max(0, lag)]
         late = second[max(0, lag) : len(second) - max(0, -lag)]

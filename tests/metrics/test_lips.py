@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from portraittalk.face.align import eye_distance
@@ -25,6 +26,13 @@ def test_frames_without_a_face_do_not_count():
     holed = values.clone()
     holed[10:20] = math.nan
     assert math.isclose(correlation(values, holed), 1, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 6])
+def test_a_lag_is_found_in_clips_shorter_than_its_reach(count):
+    values = torch.arange(count) ** 2.0
+    lag, found = best_lag(values, values)
+    assert lag == 0 and (found == pytest.approx(1) if count > 1 else math.isnan(found))
 
 
 def test_best_lag_is_positive_where_the_second_curve_comes_later():
