@@ -22,6 +22,7 @@ from .closer_look import SHUT, look_closer
 from .warp import flow_between, sample, warp
 
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
+SMILING = 0.5  # smallest mean coefficient of a smile whose lips are looked at closer
 ROUNDS = 4  # looks at the closed mouth
 RIDGE = 0.02  # penalty on coefficients, in squared eye distances, that keeps the shape of a mouth
 
@@ -29,18 +30,29 @@ LIPS = tuple(dict.fromkeys(mesh.LIPS_OUTER + mesh.LIPS_INNER))
 LOWER = set(mesh.LIPS_OUTER_LOWER[1:-1] + mesh.LIPS_INNER_LOWER[1:-1])
 # Coefficients of lips on lips, which are read into open mouths now and then; taking them away would bend such a mouth.
 PRESSED = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("mouthPress", "mouthRoll", "mouthClose")))
+SMILES = (ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"])
 MOUTH_SHAPES = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
 
 
 def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return landmarks and coefficients of aligned crops with the lips where a closer look and ``find_lips`` find them.
+    """Return landmarks and coefficients of aligned crops with the lips where ``find_lips`` finds them.
+
+    Smiles that are hardly open are looked at closer before (``look_closer``).
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """
     if lip_aperture(landmarks).max() < SHUT:
         return landmarks, blendshapes
     basis, networks = load_basis().to(landmarks.device), load_face_networks()
-    landmarks = torch.stack([look_closer(*view, networks) for view in zip(pictures, landmarks, strict=True)])
+    smiling = (
+        blendshapes[:, SMILES].mean(1) > SMILING
+    )  # people who speak part their lips, too, without teeth in between
+    landmarks = torch.stack(
+        [
+            look_closer(picture, points, networks) if smiles else points
+            for picture, points, smiles in zip(pictures, landmarks, smiling, strict=True)
+        ]
+    )
     found = [find_lips(*view, basis, networks) for view in zip(pictures, landmarks, blendshapes, strict=True)]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
     return landmarks, blendshapes

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from portraittalk.compositing.closer_look import LIPS, SHUT, VIEWS, look_closer
-from portraittalk.compositing.lips import settle_lips
+from portraittalk.compositing.lips import SMILES, settle_lips
 from portraittalk.face import topology as mesh
 from portraittalk.face.networks import load_face_networks
 from portraittalk.motion.geometry import lip_aperture
@@ -80,9 +80,16 @@ def test_shut_lips_are_not_looked_at_again(smile):
     assert not len(ruler.crops)
 
 
-def test_lips_of_a_portrait_are_looked_at_before_they_are_settled(smile, identity, monkeypatch):
+@pytest.mark.parametrize("smiles", [True, False])
+def test_lips_that_smile_are_looked_at_before_they_are_settled(smile, monkeypatch, smiles):
+    """Those of a person who speaks are not: there the closer views take the shade between lips for more of it."""
     picture, landmarks = smile
+    shapes = torch.zeros(52)
+    shapes[list(SMILES)] = 0.7 if smiles else 0.3
     monkeypatch.setattr("portraittalk.compositing.lips.load_face_networks", Ruler)
     monkeypatch.setattr("portraittalk.compositing.lips.find_lips", lambda _, points, shapes, *others: (points, shapes))
-    settled, _ = settle_lips(picture[None], landmarks[None], identity.blendshapes[None])
-    assert (settled[0, UPPER, 1] - TEETH[0]).abs().max() < 1
+    settled, _ = settle_lips(picture[None], landmarks[None], shapes[None])
+    if smiles:
+        assert (settled[0, UPPER, 1] - TEETH[0]).abs().max() < 1
+    else:
+        assert torch.equal(settled[0], landmarks)
