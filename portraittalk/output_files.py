@@ -103,9 +103,10 @@ def remove_abandoned(path: Path) -> None:
             _remove(folder)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8, atomically. Raises OutputError if it cannot be written."""
-    write_bytes(path, text.encode())
+def write_text(path: str | Path, text: str | Iterable[str]) -> None:
+    """Write a text file in UTF-8, given whole or in parts, atomically. Raises OutputError if it cannot be written."""
+    with atomic_file(path) as part, explained(path), part.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines([text] if isinstance(text, str) else text)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

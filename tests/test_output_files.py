@@ -275,7 +275,6 @@ def test_nothing_else_writes_files() -> None:
         "media/movie.py",  # atomic, in video.py
         "media/pieces.py",  # atomic
         "media/sound_track.py",  # a trial that is written nowhere
-        "motion/track.py",  # a part, within atomic_file
         "media/tags.py",  # atomic
         "training/motion/synthesize.py",  # atomic
         "training/run_log.py",  # a log, to which lines are added

@@ -16,7 +16,7 @@ from ..face.mesh import keypoints_of, mesh_crop
 from ..face.networks import FaceNetworks, load_face_networks
 from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis, load_basis
-from ..motion.geometry import SHOWS_TEETH, lip_aperture, move_landmarks
+from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
 from .closer_look import SHUT, look_closer
 from .warp import flow_between, sample, warp
@@ -31,7 +31,6 @@ LOWER = set(mesh.LIPS_OUTER_LOWER[1:-1] + mesh.LIPS_INNER_LOWER[1:-1])
 # Coefficients of lips on lips, which are read into open mouths now and then; taking them away would bend such a mouth.
 PRESSED = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("mouthPress", "mouthRoll", "mouthClose")))
 SMILES = (ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"])
-MOUTH_SHAPES = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")))
 
 
 def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,9 +43,8 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     if lip_aperture(landmarks).max() < SHUT:
         return landmarks, blendshapes
     basis, networks = load_basis().to(landmarks.device), load_face_networks()
-    smiling = (
-        blendshapes[:, SMILES].mean(1) > SMILING
-    )  # people who speak part their lips, too, without teeth in between
+    # People who speak part their lips, too, without teeth in between.
+    smiling = blendshapes[:, SMILES].mean(1) > SMILING
     landmarks = torch.stack(
         [
             look_closer(picture, points, networks) if smiles else points

@@ -27,10 +27,8 @@ ROWS = 17  # rows of a mouth that are compared for brightness
 UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
 DARK = 0.7  # brightness relative to a mouth's brightest row below which a row is dark cavity
 SHADOW = 0.65  # height in a mouth below which a dark row can be a shadow on the lower lip
-REDDER, JUST_REDDER = (
-    1.5,
-    0.05,
-)  # factor and difference by which lips are redder than teeth, relative to their brightness
+REDDER = 1.5  # factor by which lips are redder than teeth, relative to their brightness
+JUST_REDDER = 0.05  # difference, likewise
 EDGE = 0.04  # fade-out at the ends of known content, in eye distances
 LEAST = 0.005  # eye distances added to openings before their ratio is taken
 LIGHT = (0.5, 2.0)  # range of the gain that matches a reference to the portrait's lighting

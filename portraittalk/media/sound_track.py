@@ -113,7 +113,7 @@ class EncodedSound:
         self._output = output
         self._stream = cast(AudioStream, output.add_stream(codec, rate=self._rate, layout=self._layout))
         self._stream.bit_rate = _BITS_PER_CHANNEL[codec] * channels
-        self._block = torch.empty(channels, 0)  # what is left of the last one
+        self._block = torch.empty(channels, 0)  # the rest of the last block
         self._position = 0  # samples written
 
     def advance(self, seconds: float) -> None:

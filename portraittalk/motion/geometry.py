@@ -41,6 +41,7 @@ ARTICULATION = tuple(
 JAW = ARKIT_INDEX["jawOpen"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
 UNSEEN_JAW = 0.6  # largest opening of a portrait's jaw beyond its coefficient, relative to it
+MOUTH_SHAPES = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth")))
 BROWS = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith("brow"))
 BLINKS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 

@@ -12,9 +12,8 @@ from torch import Tensor
 from ..arkit import ARKIT_NAMES
 from ..face import topology as mesh
 from ..models.face_basis import FaceBasis
-from .geometry import ARTICULATION, LIPS, gap
+from .geometry import ARTICULATION, LIPS, MOUTH_SHAPES, gap
 
-MOUTH = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth")))
 POINTS = mesh.LIPS_OUTER + mesh.LIPS_INNER
 CHIN = mesh.FACE_OVAL[14:23]
 CHIN_WEIGHT = 0.5  # of the chin's points beside those of the lips: an outline is less exact
@@ -38,24 +37,24 @@ def fit_mouth(expression: Tensor, faces: Tensor, basis: FaceBasis) -> Tensor:
     points = list(POINTS + CHIN)
     weight = torch.ones(len(points), 1).to(faces)
     weight[len(POINTS) :] = CHIN_WEIGHT
-    shapes = (basis.expression[list(MOUTH)][:, points, :2] * weight).flatten(1)  # (C, 2 P)
-    read = expression[:, MOUTH]
+    shapes = (basis.expression[list(MOUTH_SHAPES)][:, points, :2] * weight).flatten(1)  # (C, 2 P)
+    read = expression[:, MOUTH_SHAPES]
     opening = gap(faces, LIPS)
     resting = opening <= opening.quantile(CLOSED)
     moved = ((faces - faces[resting].mean(0))[:, points, :2] * weight).flatten(1)
     wanted = moved + AT_REST * read[resting].mean(0) @ shapes  # (F, 2 P)
     quadratic = shapes @ shapes.T + torch.diag(READING + _penalties().to(shapes))
     fitted = expression.clone()
-    fitted[:, MOUTH] = _bounded_minimum(quadratic, wanted @ shapes.T + READING * read, read)
+    fitted[:, MOUTH_SHAPES] = _bounded_minimum(quadratic, wanted @ shapes.T + READING * read, read)
     return fitted
 
 
 def _penalties() -> Tensor:
     """Return the penalty (C,) on each coefficient of the mouth; there is none on smiles, which are relative to rest."""
-    names = [ARKIT_NAMES[index] for index in MOUTH]
+    names = [ARKIT_NAMES[index] for index in MOUTH_SHAPES]
     penalties = [OFTEN if name.startswith(USED_OFTEN) else SELDOM for name in names]
     return torch.tensor(
-        [value if index in ARTICULATION else 0.0 for index, value in zip(MOUTH, penalties, strict=True)]
+        [value if index in ARTICULATION else 0.0 for index, value in zip(MOUTH_SHAPES, penalties, strict=True)]
     )
 
 

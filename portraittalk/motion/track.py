@@ -1,7 +1,7 @@
 """The motion track: per-frame motion of a face, and its human-readable JSON file format."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing_extensions import Self
 from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..checks import HIGHEST_FPS, LOWEST_FPS, check_path, check_real, check_type, first_line, shown
 from ..errors import MotionError
-from ..output_files import atomic_file, explained
+from ..output_files import write_text
 from ..text_files import parse_json, read_text
 from ..types import Movable
 
@@ -77,12 +77,7 @@ class MotionTrack(Movable):
         """
         path = check_path("The file of the motion track", path, MotionError)
         check_motion(self)
-        with atomic_file(path) as part, explained(path), part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(f'{{{json.dumps(self._head())[1:-1]},\n"frames": [')
-            for start in range(0, len(self), FRAMES_AT_ONCE):
-                for number, frame in enumerate(self[start : start + FRAMES_AT_ONCE]._frames(), start):
-                    file.write(f"{',' if number else ''}\n{json.dumps(frame)}")
-            file.write("\n]}\n")
+        write_text(path, self._written())
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -131,6 +126,14 @@ class MotionTrack(Movable):
     def _head(self) -> dict[str, Any]:
         head: dict[str, Any] = {"format": FORMAT, "version": VERSION, "fps": self.fps}
         return {**head, "prompt": self.prompt} if self.prompt else head
+
+    def _written(self) -> Iterator[str]:
+        """Yield the parts of the file: with all frames at once, it takes ten times the track's memory."""
+        yield f'{{{json.dumps(self._head())[1:-1]},\n"frames": ['
+        for start in range(0, len(self), FRAMES_AT_ONCE):
+            for number, frame in enumerate(self[start : start + FRAMES_AT_ONCE]._frames(), start):
+                yield f"{',' if number else ''}\n{json.dumps(frame)}"
+        yield "\n]}\n"
 
     def _frames(self) -> list[dict[str, Any]]:
         def rounded(values: Tensor) -> list[Any]:

@@ -21,7 +21,6 @@ from ..arkit import ARKIT_NAMES
 from ..checks import check_type
 from ..compositing.compose import Compositor
 from ..compositing.draw import blurred, drawn_share, enlarged, fill, mouth_opening
-from ..compositing.lips import MOUTH_SHAPES
 from ..compositing.mouth_window import CORNERS, close_up, mouth_window, warp_window
 from ..compositing.part import Drawn
 from ..compositing.structure import window_structure
@@ -37,7 +36,7 @@ from ..face.topology import LIPS_OUTER
 from ..media.audio import Audio, check_audio, read_audio
 from ..media.reader import VideoReader, read_video
 from ..models.face_basis import FaceBasis
-from ..motion.geometry import lip_aperture, move_landmarks, rotation_angles
+from ..motion.geometry import MOUTH_SHAPES, lip_aperture, move_landmarks, rotation_angles
 from ..motion.track import MotionTrack
 from ..motion.transform import low_pass
 from ..progress import Progress, ProgressCallback, ignore_progress

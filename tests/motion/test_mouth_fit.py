@@ -5,8 +5,8 @@ import torch
 
 from portraittalk.arkit import ARKIT_INDEX, ARKIT_NAMES
 from portraittalk.face.mesh import frontal
-from portraittalk.motion.geometry import asked_aperture, move_landmarks
-from portraittalk.motion.mouth_fit import MOUTH, fit_mouth
+from portraittalk.motion.geometry import MOUTH_SHAPES, asked_aperture, move_landmarks
+from portraittalk.motion.mouth_fit import fit_mouth
 from portraittalk.motion.read import motion_of_faces
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import Face
@@ -65,7 +65,7 @@ def test_a_mouth_that_does_not_move_keeps_most_of_what_is_read_and_other_coeffic
     read = torch.full((FRAMES, len(ARKIT_NAMES)), 0.2)
     faces = frontal(landmarks_of(torch.zeros(FRAMES, 52)), basis.mean)
     fitted = fit_mouth(read, faces, basis)
-    others = [index for index in range(len(ARKIT_NAMES)) if index not in MOUTH]
+    others = [index for index in range(len(ARKIT_NAMES)) if index not in MOUTH_SHAPES]
     assert torch.equal(fitted[:, others], read[:, others])
     torch.testing.assert_close(fitted, fitted[:1].expand_as(fitted), atol=1e-4, rtol=0)
     torch.testing.assert_close(fit_mouth(torch.zeros_like(read), faces, basis), torch.zeros_like(read))

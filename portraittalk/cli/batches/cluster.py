@@ -173,7 +173,7 @@ class Cluster:
         self._idle.append(worker)
 
     def _follow(self, stream: Any) -> Iterator[Event]:
-        """Act on what a busy worker says next, and yield what the user is told of it."""
+        """Handle the next message of a busy worker, and yield what to report."""
         worker = self._busy[stream]
         try:
             message = self._ray.get(next(stream))
@@ -198,7 +198,7 @@ class Cluster:
             yield Report(worker.number, worker.job, message)
 
     def _take_back(self, worker: "_Worker") -> Note | Record:
-        """Give the job of a worker that has ended to another one, or up; return what the user is told of it."""
+        """Give the job of a worker that has ended to another one, or give it up; return what to report."""
         job = worker.job
         remove_unwritten(job)
         self._lost_on[job.name].append(worker.node)
