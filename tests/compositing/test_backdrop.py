@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from portraittalk.compositing.backdrop import Backdrop, continued, filled, with_wisps
+from portraittalk.compositing.backdrop import Backdrop, with_wisps
+from portraittalk.compositing.inpaint import filled
 
 
 def scene(size: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
@@ -14,32 +15,6 @@ def scene(size: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
     return ramp.lerp(torch.full_like(ramp, 0.1), disc), disc
 
 
-def test_known_pixels_stay_and_a_ramp_is_continued():
-    picture, disc = scene()
-    result = filled(picture, 1 - disc)
-    known = disc[0] == 0
-    torch.testing.assert_close(result[:, known], picture[:, known])
-    ramp = filled(picture, 1 - disc)[:, ~known] - picture.new_tensor((0.5, 0.6, 0.5))[:, None]
-    assert ramp.mean(1).abs().max() < 0.01  # the disc is in the middle of the ramp
-    assert result[:, ~known].min() > 0.4  # nothing of the dark disc
-
-
-def test_filling_a_picture_of_which_nothing_is_known_is_finite():
-    picture, disc = scene(24)
-    assert filled(picture, torch.zeros_like(disc)).isfinite().all()
-
-
-def test_texture_is_mirrored_into_the_hidden_part():
-    rows = torch.arange(64).float()
-    stripes = (0.5 + 0.3 * torch.sin(rows * 1.5)).expand(3, 64, 64).clone()  # vertical stripes
-    known = torch.ones(1, 64, 64)
-    known[..., 32:] = 0
-    result = continued(torch.where(known > 0, stripes, torch.tensor(0.5)), known, rim=3)
-    assert torch.equal(result[..., :32], stripes[..., :32])
-    assert result[..., 33:38].std() > 0.6 * stripes[..., 33:38].std()
-    assert result[..., 60:].std() < 0.05  # far inside it is smooth
-
-
 def test_layers_are_the_picture_whatever_the_matte():
     picture, disc = scene()
     for matte in (
@@ -48,14 +23,14 @@ def test_layers_are_the_picture_whatever_the_matte():
         torch.ones_like(disc),
         torch.rand(disc.shape, generator=torch.Generator()),
     ):
-        backdrop = Backdrop(picture, (0, 0, 96, 96), matte, 3)
+        backdrop = Backdrop(picture, (0, 0, 96, 96), matte, 60)
         person, share = backdrop.layers.split((3, 1))
         torch.testing.assert_close(person + share * backdrop.within((0, 0, 96, 96)), picture, atol=1e-6, rtol=0)
 
 
 def test_the_background_holds_nothing_of_the_person():
     picture, disc = scene()
-    background = Backdrop(picture, (0, 0, 96, 96), disc, 3).within((0, 0, 96, 96))
+    background = Backdrop(picture, (0, 0, 96, 96), disc, 60).within((0, 0, 96, 96))
     assert background.min() > 0.25
     assert torch.equal(background[:, :, :20], picture[:, :, :20])
 
@@ -74,7 +49,7 @@ def test_a_thin_hair_belongs_to_the_person_but_a_faint_texture_does_not():
 @pytest.mark.parametrize("box", [(10, 5, 90, 80), (0, 0, 96, 96)])
 def test_distances_are_never_too_large(box):
     picture, disc = scene()
-    backdrop = Backdrop(picture, (0, 0, 96, 96), disc, 2)
+    backdrop = Backdrop(picture, (0, 0, 96, 96), disc, 40)
     x0, y0, x1, y1 = box
     y, x = torch.meshgrid(torch.arange(y0, y1) - 47.5, torch.arange(x0, x1) - 47.5, indexing="ij")
     true = (x.square() + y.square()).sqrt() - 0.4 * 47.5  # from the disc
@@ -87,9 +62,9 @@ def test_large_pictures_are_filled_in_at_a_smaller_size(monkeypatch):
     """The layers still add up to the picture, and the hidden part looks alike."""
     picture, disc = scene(192)
     box = (0, 0, 192, 192)
-    whole = Backdrop(picture, box, disc, 6)
+    whole = Backdrop(picture, box, disc, 120)
     monkeypatch.setattr("portraittalk.compositing.backdrop.LARGEST", 96 * 96)
-    reduced = Backdrop(picture, box, disc, 6)
+    reduced = Backdrop(picture, box, disc, 120)
     person, share = reduced.layers.split((3, 1))
     torch.testing.assert_close(person + share * reduced.within(box), picture, atol=1e-6, rtol=0)
     assert (reduced.within(box) - whole.within(box)).abs().mean() < 0.01
