@@ -16,6 +16,7 @@ from .lids import close_lids
 from .mouth_window import mouth_window
 from .painter import Painter
 from .part import Drawn, Instead
+from .seam import seam_shade
 from .tone import tone_of
 from .warp import warp
 
@@ -40,16 +41,22 @@ class Layers:
         self._size = config.crop_size
         self._portrait = View(identity.references[0], identity.landmarks)
         self._window = mouth_window(identity.landmarks, config.crop_size)
+        self._rest = self._window.to_pixels(identity.landmarks, config.crop_size, config.window_size)
         self._tone = tone_of(identity.references[0])
 
     def __call__(self, structure: Structure, picture: Tensor) -> Shown:
         """Return what is pasted of the network's pictures (F, 3, W, W) of the mouth window."""
         picture = self._tone(picture)
-        residual = picture - structure.warped
         size = picture.shape[-1]
-        opening = mouth_opening(self._window.to_pixels(structure.landmarks, self._size, size), size)
-        share = structure.mask * drawn_share(opening) * (1 - structure.borrowed)
-        drawn = Drawn(self._window, residual * share, picture, structure.borrowed)
+        landmarks = self._window.to_pixels(structure.landmarks, self._size, size)
+        share = structure.mask * drawn_share(mouth_opening(landmarks, size)) * (1 - structure.borrowed)
+        residual = (picture - structure.warped) * share
+        shade = seam_shade(landmarks, self._rest, size)
+        if shade is not None:
+            shown = structure.warped + residual
+            residual = residual + self._tone(shown * shade) - shown
+            picture = self._tone(picture * shade)
+        drawn = Drawn(self._window, residual, picture, structure.borrowed)
         nothing = residual.new_zeros(len(picture), 3, NOTHING, NOTHING)
         if self._painter is None:
             return Shown(nothing, nothing[:, :1], None, drawn)

@@ -8,10 +8,13 @@ import torch
 from torch.nn.functional import interpolate
 
 from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing import window_layers
+from portraittalk.compositing.expressions import with_expressions
 from portraittalk.compositing.mouth_window import mouth_window
 from portraittalk.compositing.structure import build_structure
 from portraittalk.errors import MotionError, SettingsError
-from portraittalk.face.align import from_crop
+from portraittalk.face.align import eye_distance, from_crop
+from portraittalk.face.mesh import MeshProvider
 from portraittalk.motion.track import MotionTrack
 from portraittalk.pipelines.base import Checkpoint
 from portraittalk.types import Face, SamplingSettings, Scales, Style
@@ -142,6 +145,32 @@ def test_a_grey_portrait_speaks_in_grey(tiny_window_model, small_portrait, small
     identity = tiny_window_model.encode_identity([grey], faces=[[small_face]])
     frames = torch.cat(list(tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS)))
     assert (frames.amax(1) - frames.amin(1)).max() < 0.02 and (frames - grey).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_lips_that_stand_apart_in_the_portrait_darken_where_they_meet(
+    tiny_window_model, small_portrait, small_face, basis, noise_speech, grey, monkeypatch
+):
+    jaw = torch.zeros(FRAMES, 52)
+    jaw[:, ARKIT_INDEX["jawOpen"]] = 0.5
+    track = MotionTrack.of_expression(jaw[:1], FPS)
+    picture = small_portrait.mean(0, keepdim=True).expand(3, -1, -1) if grey else small_portrait
+    (opened,) = torch.cat(list(with_expressions(picture, small_face.landmarks, torch.zeros(52), track, basis)))
+    face = MeshProvider()(opened)[0]
+    identity = tiny_window_model.encode_identity([opened], faces=[[face]])
+    closing = MotionTrack.of_expression(torch.zeros(FRAMES, 52), FPS)
+    still = replace(SETTINGS, scales=Scales(0.0, 0.0, 0.0))
+    shut, plain = torch.empty(2, *opened.shape)
+    for result in (shut, plain):
+        result[:] = list(tiny_window_model.animate(identity, noise_speech, Style(), closing, still))[-1][-1]
+        monkeypatch.setattr(window_layers, "seam_shade", lambda *_: None)
+    structure = build_structure(identity, closing[-1:], tiny_window_model.basis, tiny_window_model.config, True)
+    x, y = from_crop(structure.landmarks[0, [13, 14], :2].mean(0), identity.crop).round().int().tolist()
+    unit = float(eye_distance(small_face.landmarks))
+    lips = (slice(None), slice(y - round(0.08 * unit), y + round(0.08 * unit)), x)
+    assert (shut / plain)[lips].mean(0).min() < 0.85
+    if grey:
+        assert (shut.amax(0) - shut.amin(0)).max() < 0.02
 
 
 def test_progress_counts_to_its_total_and_cancelling_ends_the_run(tiny_window_model, identity, speech, motion):
