@@ -30,12 +30,19 @@ class Backdrop:
     """The layers of a part of a picture: a person, and what stands still behind.
 
     portrait: (3, H, W). box: the part, x0, y0, x1, y1 in pixels. matte: (1, h, w) in 0..1, how much of each of its
-    pixels the person covers. eye: the distance of the eyes in pixels.
+    pixels the person covers. eye: the distance of the eyes in pixels. moves: (1, h, w), above 0 where the person may
+    move; elsewhere nothing comes out from behind.
     layers: (4, h, w), the person's part of the picture, and the background's share.
     """
 
     def __init__(
-        self, portrait: Tensor, box: Box, matte: Tensor, eye: float, on_step: Callable[[], None] = lambda: None
+        self,
+        portrait: Tensor,
+        box: Box,
+        matte: Tensor,
+        eye: float,
+        moves: Tensor | None = None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.box = x0, y0, x1, y1 = box
         picture = portrait[:, y0:y1, x0:x1]
@@ -48,7 +55,8 @@ class Backdrop:
         on_step()
         hairy = with_wisps(coarse, small, smooth, reach)
         on_step()
-        hidden = continued(smooth, known, eye / by, FARTHEST, on_step)
+        wanted = torch.ones_like(known) if moves is None else resized(moves, 1 / by)
+        hidden = continued(smooth, known, wanted, eye / by, FARTHEST, on_step)
         on_step()
         seen = _grown(hairy > SEEN, (reach + 1) // 2)
         size = picture.shape[-2:]
@@ -71,7 +79,10 @@ class Backdrop:
         reached = (max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, width), min(y1 + margin, height))
         matte = head.matte(reached, on_step).to(portrait)
         on_step()
-        return cls(portrait, reached, matte, head.farthest / FARTHEST, on_step)
+        moves = torch.zeros_like(matte)
+        rows, columns = (slice(head.box[i] - reached[i], head.box[i + 2] - reached[i]) for i in (1, 0))
+        moves[:, rows, columns] = head.moves()
+        return cls(portrait, reached, matte, head.farthest / FARTHEST, moves, on_step)
 
     def within(self, box: Box) -> Tensor:
         """Return the background (3, h, w) of a box."""

@@ -80,6 +80,11 @@ class Head:
         """Return how much of each pixel of a box of the picture the person covers: (1, h, w) in 0..1."""
         return person_matte(self._photograph, self._in_picture, box, on_step)
 
+    def moves(self) -> Tensor:
+        """Return how far each pixel of ``box`` moves with the head: (1, h, w) in 0..1."""
+        x0, y0, x1, y1 = self.box
+        return F.interpolate(self.share[None, None], (y1 - y0, x1 - x0), mode="bilinear", align_corners=True)[0]
+
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
 

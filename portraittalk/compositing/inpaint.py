@@ -20,7 +20,7 @@ from .planes import dilated, resized, to_nearest
 
 RELAXED = 4  # smoothing steps per level of the smooth filling
 DENSITIES = (24.0, 48.0)  # cells an eye distance of each level
-ROUNDS = (2, 2)  # of searching and averaging at each
+ROUNDS = (2, 1)  # of searching and averaging at each
 REACH = 2  # cells to each side of a patch
 LENDERS = 2.0  # eye distances around hidden cells in which patches are looked for
 EVERY, FEW = 2, 2000  # cells between the patches that the search looks at, if there are more than so many
@@ -61,13 +61,18 @@ def filled(picture: Tensor, known: Tensor) -> Tensor:
 
 
 def continued(
-    picture: Tensor, known: Tensor, eye: float, farthest: float, on_step: Callable[[], None] = lambda: None
+    picture: Tensor,
+    known: Tensor,
+    wanted: Tensor,
+    eye: float,
+    farthest: float,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return a picture (3, H, W) with its known part continued into the rest by patches of itself.
 
-    picture: ``filled`` in smoothly where it is not known. known: (1, H, W), 0 or 1. eye: the distance of the eyes in
-    pixels. farthest: eye distances from the known part over which patches are put, and fade out; beyond, and where
-    nothing can be copied, the picture stays as it is.
+    picture: ``filled`` in smoothly where it is not known. known: (1, H, W), 0 or 1. wanted: (1, H, W), above 0 where
+    patches may be put. eye: the distance of the eyes in pixels. farthest: eye distances from the known part over which
+    patches are put, and fade out; beyond, and where nothing can be copied, the picture stays as it is.
     on_step: called between the parts of the work; it may raise.
     """
     level: Level | None = None
@@ -75,7 +80,7 @@ def continued(
     for density, rounds in zip(DENSITIES, ROUNDS, strict=True):
         if level is not None and density > eye:
             break
-        coarse, level = level, Level.of(picture, known, eye, min(density / eye, 1), farthest)
+        coarse, level = level, Level.of(picture, known, wanted, eye, min(density / eye, 1), farthest)
         if not level.targets.any() or not level.lenders.any():
             return picture
         if coarse is None or offsets is None:
@@ -115,14 +120,14 @@ class Level:
     eye: float
 
     @classmethod
-    def of(cls, picture: Tensor, known: Tensor, eye: float, scale: float, farthest: float) -> "Level":
+    def of(cls, picture: Tensor, known: Tensor, wanted: Tensor, eye: float, scale: float, farthest: float) -> "Level":
         share = resized(known, scale)
         colours = resized(picture, scale)
         border = (REACH,) * 4
         seen = F.pad(share, border)[0] > WHOLE
         inner = F.pad(torch.ones_like(share), border)[0] > 0
         depth = to_nearest(seen).norm(dim=-1)
-        hidden = inner & ~seen & (depth <= farthest * eye * scale)
+        hidden = inner & ~seen & (F.pad(resized(wanted, scale), border)[0] > 0) & (depth <= farthest * eye * scale)
         whole = inner & (dilated(~seen[None], REACH)[0] == 0)
         return cls(
             F.pad(colours[None], border, mode="replicate")[0],
@@ -242,12 +247,12 @@ class Level:
     def _costs(self, guess: Tensor) -> Callable[[Tensor], Tensor]:
         """Return a function that tells of offsets (2, T) of all targets how badly they fit to a guess: (T,)."""
         cells = cells_of(self.targets)
-        wanted, weight = patches(guess, cells), patches(self.trust[None], cells)
+        wanted, weight = patches(guess, cells, 2), patches(self.trust[None], cells, 2)  # as good, in half the time
         weight = weight / weight.sum(2, keepdim=True)
 
         def costs(offsets: Tensor) -> Tensor:
             at = self._within(cells + offsets)
-            difference = (patches(self.colours, at) - wanted).square() * weight
+            difference = (patches(self.colours, at, 2) - wanted).square() * weight
             cost = difference.sum((1, 2)) + NEARNESS * (offsets / self.eye).square().sum(0)
             return torch.where(self.lenders[at[0], at[1]], cost, torch.inf)
 
@@ -270,14 +275,14 @@ def cells_of(mask: Tensor) -> Tensor:
     return mask.nonzero().T
 
 
-def window(like: Tensor) -> Iterator[Tensor]:
-    """Yield the steps (2, 1) from the middle of a patch to its cells, row by row."""
-    for down in range(-REACH, REACH + 1):
-        for across in range(-REACH, REACH + 1):
+def window(like: Tensor, every: int = 1) -> Iterator[Tensor]:
+    """Yield the steps (2, 1) from the middle of a patch to its cells, or to every second one, row by row."""
+    for down in range(-REACH, REACH + 1, every):
+        for across in range(-REACH, REACH + 1, every):
             yield like.new_tensor((down, across))[:, None]
 
 
-def patches(planes: Tensor, cells: Tensor) -> Tensor:
-    """Return the patches (n, C, P) of planes (C, h, w) about cells (2, n)."""
-    rows, columns = cells[:, :, None] + torch.cat(list(window(cells)), 1)[:, None]
+def patches(planes: Tensor, cells: Tensor, every: int = 1) -> Tensor:
+    """Return the patches (n, C, P) of planes (C, h, w) about cells (2, n). every: see ``window``."""
+    rows, columns = cells[:, :, None] + torch.cat(list(window(cells, every)), 1)[:, None]
     return planes[:, rows, columns].movedim(0, 1)

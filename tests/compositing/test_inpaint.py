@@ -24,7 +24,7 @@ def hidden_disc(radius: float = 26) -> Tensor:
 
 
 def hide(picture: Tensor, known: Tensor) -> Tensor:
-    return continued(filled(picture, known), known, EYE, FARTHEST)
+    return continued(filled(picture, known), known, torch.ones_like(known), EYE, FARTHEST)
 
 
 def test_known_pixels_stay_and_a_ramp_is_filled_in_smoothly():
@@ -64,7 +64,7 @@ def test_what_stands_beside_a_person_is_not_mirrored_into_the_hidden_part():
 def test_texture_stays_as_sharp_as_it_is(eye: float):
     noise = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
     known = hidden_disc()
-    result = continued(filled(noise, known), known, eye, FARTHEST)
+    result = continued(filled(noise, known), known, torch.ones_like(known), eye, FARTHEST)
     rim = (known[0] == 0) & (hidden_disc(26 - 0.4 * FARTHEST * eye)[0] > 0)
     assert result[:, rim].std() > 0.6 * noise.std()
     assert filled(noise, known)[:, rim].std() < 0.5 * noise.std()
@@ -79,14 +79,14 @@ def test_the_same_picture_is_always_filled_in_alike():
 @pytest.mark.parametrize("known", [torch.zeros(1, SIZE, SIZE), torch.ones(1, SIZE, SIZE)], ids=["nothing", "all"])
 def test_without_a_border_nothing_is_copied(known: Tensor):
     picture = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
-    assert torch.equal(continued(picture, known, EYE, FARTHEST), picture)
+    assert torch.equal(continued(picture, known, torch.ones_like(known), EYE, FARTHEST), picture)
 
 
 def test_what_is_too_narrow_for_a_patch_is_not_copied():
     known = torch.zeros(1, SIZE, SIZE)
     known[..., :1] = 1
     picture = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
-    assert torch.equal(continued(picture, known, EYE, FARTHEST), picture)
+    assert torch.equal(continued(picture, known, torch.ones_like(known), EYE, FARTHEST), picture)
 
 
 def test_the_work_can_be_stopped_in_between():
@@ -95,4 +95,4 @@ def test_the_work_can_be_stopped_in_between():
 
     picture, known = torch.rand(3, SIZE, SIZE, generator=torch.Generator()), hidden_disc()
     with pytest.raises(KeyboardInterrupt):
-        continued(picture, known, EYE, FARTHEST, stop)
+        continued(picture, known, torch.ones_like(known), EYE, FARTHEST, stop)
