@@ -29,6 +29,7 @@ TRUST = 0.75  # in a cell, relative to that in its neighbour one cell nearer to 
 FITS = 0.75  # quantile of the differences of patches that counts as a good fit
 STEPS = (1, 4, 1, 0)  # cells to the neighbours whose offsets are tried; 0: offsets one cell longer
 TURNS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+NO_LENDER = 10.0  # squared difference of what may not be copied: more than that of any two colours
 AT_ONCE = 2**22  # differences between patches
 FADING = 0.75  # of the way inside, from where on copies fade out
 WHOLE = 0.999  # known share of a cell that counts as known
@@ -201,7 +202,9 @@ class Level:
             at = self._within(middle + offsets[:, rows, columns] + step)
             total += torch.cat((self.colours[:, at[0], at[1]] * weight, weight[None]))
         colours = self.colours.clone()
-        colours[:, self.hidden] = total[:3] / total[3].clamp_min(1e-12)
+        colours[:, self.hidden] = torch.where(
+            total[3] > 0, total[:3] / total[3].clamp_min(1e-12), colours[:, self.hidden]
+        )
         return colours
 
     def copied(self, picture: Tensor, offsets: Tensor) -> Tensor:
@@ -254,7 +257,7 @@ class Level:
             at = self._within(cells + offsets)
             difference = (patches(self.colours, at, 2) - wanted).square() * weight
             cost = difference.sum((1, 2)) + NEARNESS * (offsets / self.eye).square().sum(0)
-            return torch.where(self.lenders[at[0], at[1]], cost, torch.inf)
+            return torch.where(self.lenders[at[0], at[1]], cost, NO_LENDER)
 
         return costs
 

@@ -89,6 +89,16 @@ def test_what_is_too_narrow_for_a_patch_is_not_copied():
     assert torch.equal(continued(picture, known, torch.ones_like(known), EYE, FARTHEST), picture)
 
 
+def test_scattered_patches_leave_no_holes():
+    """On the finer level, most of what is known is no whole patch."""
+    y, x = places()
+    known = hidden_disc() * ((y % 9 != 0) & (x % 9 != 0))
+    known[:, :7, :7] = 1
+    picture = 0.5 + 0.2 * torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
+    result = continued(filled(picture, known), known, torch.ones_like(known), 60.0, FARTHEST)
+    assert result.isfinite().all() and result.min() > 0.45
+
+
 def test_the_work_can_be_stopped_in_between():
     def stop() -> None:
         raise KeyboardInterrupt
