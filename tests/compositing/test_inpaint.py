@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraittalk.compositing.inpaint import continued, filled
+from portraittalk.compositing.inpaint import Level, continued, filled
 
 EYE = 30.0  # pixels
 FARTHEST = 0.6  # eye distances
@@ -89,14 +89,14 @@ def test_what_is_too_narrow_for_a_patch_is_not_copied():
     assert torch.equal(continued(picture, known, torch.ones_like(known), EYE, FARTHEST), picture)
 
 
-def test_scattered_patches_leave_no_holes():
-    """On the finer level, most of what is known is no whole patch."""
-    y, x = places()
-    known = hidden_disc() * ((y % 9 != 0) & (x % 9 != 0))
-    known[:, :7, :7] = 1
-    picture = 0.5 + 0.2 * torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
-    result = continued(filled(picture, known), known, torch.ones_like(known), 60.0, FARTHEST)
-    assert result.isfinite().all() and result.min() > 0.45
+def test_offsets_that_lead_nowhere_leave_no_holes():
+    picture, known = torch.full((3, SIZE, SIZE), 0.5), hidden_disc()
+    level = Level.of(picture, known, torch.ones_like(known), EYE, 0.8, FARTHEST)
+    to_themselves = torch.zeros(2, *level.targets.shape, dtype=torch.long)
+    offsets, misfit = level.improved(level.colours, to_themselves)
+    result = level.averaged(offsets, misfit)
+    assert not level.lenders[level.targets].any() and result.isfinite().all()
+    assert torch.equal(result, level.colours)
 
 
 def test_the_work_can_be_stopped_in_between():
