@@ -15,6 +15,7 @@ with a shift of 0.15 eye distances, and the matte on green. The figures, per por
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -48,7 +49,7 @@ BLOCK, TEXTURE = 16, 1e-6  # pixels of a block, and the least product of its gra
 class Everything(Head):
     """A head whose background moves with it."""
 
-    def matte(self, box: Box) -> Tensor:
+    def matte(self, box: Box, on_step: Callable[[], None] = lambda: None) -> Tensor:
         return torch.ones(1, box[3] - box[1], box[2] - box[0])
 
 

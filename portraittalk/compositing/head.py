@@ -22,6 +22,7 @@ from ..models.face_basis import FaceBasis
 from ..motion.geometry import CAMERA, NECK, rotation_angles, rotation_matrix
 from ..smooth import smoothstep
 from ..types import Crop, Identity
+from .borders import Ellipse, cutting_borders, held_back
 
 CELLS = 64  # of the field, along the longer side of the head's box
 HEAD = 1.35  # half axes of the head's ellipse, relative to those of the face oval
@@ -75,6 +76,12 @@ class Head:
         self._to_grid = 2 * along / along.square().sum(0)
         self._grid_offset = -1 - first @ self._to_grid
         self._pivot = offset + size * (facing @ landmarks.new_tensor(NECK))
+        ellipse = _ellipse(landmarks)
+        around = Ellipse(ellipse.centre, AROUND * ellipse.axes)
+        self._borders = [
+            (_surface(border.at, depth_of(landmarks, border.at[None], float(size))[0]), border)
+            for border in cutting_borders(landmarks, crop, around, float(size))
+        ]
 
     def matte(self, box: Box, on_step: Callable[[], None] = lambda: None) -> Tensor:
         """Return how much of each pixel of a box of the picture the person covers: (1, h, w) in 0..1."""
@@ -88,11 +95,12 @@ class Head:
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.
 
-        pose: (F, 6), rotation and translation of a ``MotionTrack``; ``amplitude`` and ``within_limits`` apply.
+        pose: (F, 6), rotation and translation of a ``MotionTrack``; ``amplitude``, ``within_limits`` and ``held_back``
+        apply.
         """
         pose = self.amplitude * pose
         pose = torch.cat((within_limits(pose[:, :3], self._facing), pose[:, 3:]), 1)
-        motion = self._motion(pose)
+        motion = held_back(self._motion(pose), self._borders)
         # The iteration that inverts the motion begins on every other cell, where it costs a quarter.
         coarse = self.at[::2, ::2]
         found = self._inverted(coarse, torch.zeros_like(coarse).expand(len(pose), -1, -1, -1), motion, COARSE_ROUNDS)
@@ -116,8 +124,7 @@ class Head:
         for _ in range(rounds):
             shown = at + offsets
             share, depth = self.sampled(self._fields.expand(len(shown), -1, -1, -1), shown).unbind(-1)
-            surface = torch.cat((shown, depth[..., None], torch.ones_like(depth)[..., None]), -1)  # (F, h, w, 4)
-            moved = (surface.flatten(1, 2) @ motion).view_as(shown)
+            moved = (_surface(shown, depth).flatten(1, 2) @ motion).view_as(shown)
             offsets = -share[..., None] * moved
         return offsets
 
@@ -199,12 +206,17 @@ def depth_of(landmarks: Tensor, at: Tensor, eye: float) -> Tensor:
     return ellipsoid(at) + correction.view(at.shape[:2])
 
 
-def _ellipse(landmarks: Tensor) -> tuple[Tensor, Tensor]:
-    """Return centre (2,) and half axes (2,) of the head's ellipse."""
+def _surface(at: Tensor, depth: Tensor) -> Tensor:
+    """Return (x, y, depth, 1) at positions (..., 2) with depths (...): (..., 4)."""
+    return torch.cat((at, depth[..., None], torch.ones_like(depth)[..., None]), -1)
+
+
+def _ellipse(landmarks: Tensor) -> Ellipse:
+    """Return the head's ellipse."""
     oval = landmarks[list(mesh.FACE_OVAL), :2]
     low, high = oval.amin(0), oval.amax(0)
     half = (high - low) / 2
-    return (low + high) / 2 - half * half.new_tensor((0.0, RAISED)), HEAD * half
+    return Ellipse((low + high) / 2 - half * half.new_tensor((0.0, RAISED)), HEAD * half)
 
 
 def _share(landmarks: Tensor, at: Tensor) -> Tensor:
