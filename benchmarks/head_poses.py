@@ -9,7 +9,8 @@ with a shift of 0.15 eye distances, and the matte on green. The figures, per por
 - background: motion in pixels of what is seen beside the person, measured in the frames (Lucas and Kanade 1981, blocks
   with texture, 95th percentile), with and without the matte;
 - bent: how far straight lines of half an eye distance in hair, ears and neck leave their chord, in percent of their
-  length (95th percentile and largest);
+  length (95th percentile and largest), and how far they do (95th percentile) if nothing fades: over a head that is not
+  flat, lines do bend when it turns;
 - sure: share of the surroundings in which the matte decides, see ``face.matte``.
 """
 
@@ -28,6 +29,7 @@ from portraittalk.compositing.head import Box, Head
 from portraittalk.compositing.painter import painter_for
 from portraittalk.face.align import eye_distance, from_crop
 from portraittalk.face.topology import FACE_OVAL
+from portraittalk.models.face_basis import FaceBasis
 from portraittalk.text.style import read_style
 from portraittalk.types import Identity
 
@@ -51,6 +53,15 @@ class Everything(Head):
 
     def matte(self, box: Box, on_step: Callable[[], None] = lambda: None) -> Tensor:
         return torch.ones(1, box[3] - box[1], box[2] - box[0])
+
+
+class Rigid(Head):
+    """A head that is one rigid body with everything around it."""
+
+    def __init__(self, identity: Identity, basis: FaceBasis) -> None:
+        super().__init__(identity, basis)
+        self.share = torch.ones_like(self.share)
+        self._fields = torch.stack((self.share, self.depth))
 
 
 def posed(identity: Identity, head: Head, pose: Tensor) -> Tensor:
@@ -139,7 +150,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = load_model()
     pose = torch.tensor([[*map(math.radians, one[:3]), *one[3:], 0.0] for one in POSES])
-    print("portrait\tbackground before\tafter\tbent 95 %\tlargest\tsure")
+    print("portrait\tbackground before\tafter\tbent 95 %\tlargest\trigid\tsure")
     for path in arguments.portraits:
         picture, name = read_image(path).flattened(), path.stem
         if arguments.look:
@@ -155,9 +166,10 @@ def main() -> None:
             for shown in (posed(identity, everything, pose), frames)
         ]
         bent = bent_lines(identity, head, matte, pose)
+        rigid, _ = bent_lines(identity, Rigid(identity, model.basis), matte, pose)
         x0, y0, x1, y1 = head.box
         sure = 1 - float((4 * matte * (1 - matte))[:, y0:y1, x0:x1].mean())
-        print(name, *(f"{value:.2f}" for value in (*motions, *bent, sure)), sep="\t", flush=True)
+        print(name, *(f"{value:.2f}" for value in (*motions, *bent, rigid, sure)), sep="\t", flush=True)
         green = torch.tensor((0.0, 1.0, 0.0))[:, None, None]
         sheet([*frames, green.lerp(identity.portrait, matte)]).save(arguments.out / f"{name}.png")
 

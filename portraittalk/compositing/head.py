@@ -27,7 +27,9 @@ from .borders import Ellipse, cutting_borders, held_back
 CELLS = 64  # of the field, along the longer side of the head's box
 HEAD = 1.35  # half axes of the head's ellipse, relative to those of the face oval
 RAISED = 0.12  # centre of the ellipse above that of the oval, in half heights of the oval
-AROUND, AWAY = 1.2, 1.85  # radii of the ellipse at which the motion begins to fade, and has faded
+AROUND = 1.2  # radius of the ellipse at which the motion begins to fade
+BESIDE, OVER, UNDER = 2.0, 2.1, 1.7  # half axes of the ellipse, beside, above and below it, at which it has faded
+CORNERS = 4  # exponent of the rounded rectangle with these half axes: hair hangs down in its lower corners
 SHOULDERS = 1.15  # heights of the oval below the chin at which the motion has faded
 NECK_WIDTH = 0.6  # half widths of the oval from the middle up to which the neck reaches
 HIGHER = 0.3  # of these heights, by which the motion fades higher beside the neck
@@ -76,7 +78,7 @@ class Head:
         self._to_grid = 2 * along / along.square().sum(0)
         self._grid_offset = -1 - first @ self._to_grid
         self._pivot = offset + size * (facing @ landmarks.new_tensor(NECK))
-        ellipse = _ellipse(landmarks)
+        ellipse = ellipse_of(landmarks)
         around = Ellipse(ellipse.centre, AROUND * ellipse.axes)
         self._borders = [
             (_surface(border.at, depth_of(landmarks, border.at[None], float(size))[0]), border)
@@ -143,7 +145,7 @@ def amplitude_of(landmarks: Tensor, crop: Crop, facing: Tensor) -> float:
     in there is only a mirror image. facing: (3, 3), the portrait's own pose.
     """
     yaw = float(rotation_angles(facing)[1].abs().rad2deg())
-    centre, axes = _ellipse(landmarks)
+    centre, axes = ellipse_of(landmarks)
     along = torch.linspace(-1, 1, 33).to(landmarks)
     grid = torch.stack(torch.meshgrid(along, along, indexing="xy"), -1)
     inside = grid[grid.square().sum(-1) <= 1]
@@ -186,7 +188,7 @@ def depth_of(landmarks: Tensor, at: Tensor, eye: float) -> Tensor:
     The ellipsoid has the mean depth of the oval at the oval. Inside the face it is corrected by what
     the landmarks differ from it, averaged over ``FINE`` and fading out towards the oval.
     """
-    centre, axes = _ellipse(landmarks)
+    centre, axes = ellipse_of(landmarks)
     rim = landmarks[list(mesh.FACE_OVAL), 2].mean()
     at_rim = (1 - 1 / HEAD**2) ** 0.5  # height of the ellipsoid over the oval
 
@@ -211,7 +213,7 @@ def _surface(at: Tensor, depth: Tensor) -> Tensor:
     return torch.cat((at, depth[..., None], torch.ones_like(depth)[..., None]), -1)
 
 
-def _ellipse(landmarks: Tensor) -> Ellipse:
+def ellipse_of(landmarks: Tensor) -> Ellipse:
     """Return the head's ellipse."""
     oval = landmarks[list(mesh.FACE_OVAL), :2]
     low, high = oval.amin(0), oval.amax(0)
@@ -221,11 +223,14 @@ def _ellipse(landmarks: Tensor) -> Ellipse:
 
 def _share(landmarks: Tensor, at: Tensor) -> Tensor:
     """Return how far each cell moves with the head, (h, w) in 0..1."""
-    centre, axes = _ellipse(landmarks)
+    centre, axes = ellipse_of(landmarks)
     oval = landmarks[list(mesh.FACE_OVAL), :2]
     top, chin = oval[:, 1].amin(), oval[:, 1].amax()
-    radius = ((at - centre) / axes).square().sum(-1).sqrt()
-    around = 1 - smoothstep((radius - AROUND) / (AWAY - AROUND))
+    way = (at - centre) / axes
+    radius = way.norm(dim=-1)
+    ends = torch.where(way[..., 1:] < 0, way.new_tensor((BESIDE, OVER)), way.new_tensor((BESIDE, UNDER)))
+    away = radius / (way / ends).norm(CORNERS, dim=-1).clamp_min(1e-6)  # in this direction
+    around = 1 - smoothstep((radius - AROUND) / (away - AROUND).clamp_min(1e-6))
     aside = smoothstep(
         (at[..., 0] - centre[0]).abs() / axes[0] * HEAD - NECK_WIDTH
     )  # shoulders are higher than the chest
@@ -235,8 +240,8 @@ def _share(landmarks: Tensor, at: Tensor) -> Tensor:
 
 def head_box(landmarks: Tensor, crop: Crop) -> Box:
     """Return the pixels of the picture that can move with the head."""
-    centre, axes = _ellipse(landmarks)
-    low, high = centre - AWAY * axes, centre + AWAY * axes
+    centre, axes = ellipse_of(landmarks)
+    low, high = centre - axes * axes.new_tensor((BESIDE, OVER)), centre + axes * axes.new_tensor((BESIDE, UNDER))
     corners = torch.stack((low, torch.stack((high[0], low[1])), torch.stack((low[0], high[1])), high))
     pixels = from_crop(corners.double(), crop)
     height, width = crop.image_size

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_NAMES
-from portraittalk.compositing.borders import AWAY, Border, held_back
-from portraittalk.compositing.head import Head
+from portraittalk.compositing.borders import AWAY, Border, Ellipse, held_back
+from portraittalk.compositing.head import AROUND, Head, ellipse_of
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import aligned_crop, to_crop
 from portraittalk.models.face_basis import load_basis
@@ -39,9 +39,12 @@ def cut(identity: Identity, low: tuple[float, float], high: tuple[float, float])
     return Head(replace(identity, portrait=torch.zeros(3, height, width), crop=crop), load_basis())
 
 
-def beyond(head: Head, rows: slice, columns: slice, inwards: tuple[int, int]) -> torch.Tensor:
-    """Return how far beyond a border those cells there look that move with the head, in eye distances, at each pose."""
-    offsets = head.offsets(POSES)[:, :, rows, columns][:, :, head.share[rows, columns] > 0.9]
+def beyond(head: Head, ellipse: Ellipse, rows: slice, columns: slice, inwards: tuple[int, int]) -> torch.Tensor:
+    """Return how far beyond a border those cells there look that show the head, in eye distances, at each pose."""
+    at = head.at[rows, columns]
+    offsets = head.offsets(POSES)[:, :, rows, columns][
+        :, :, ((at - ellipse.centre) / ellipse.axes).norm(dim=-1) < AROUND
+    ]
     return -torch.einsum("fdk,d->fk", offsets, torch.tensor(inwards).float()).amin(1) / EYE
 
 
@@ -68,16 +71,19 @@ def test_what_lies_beyond_a_border_near_the_face_is_hardly_shown(identity, caplo
         head = cut(identity, low, high)
     for name in ("upper", "lower", "left", "right"):
         assert (f"away from the {name} border" in caplog.text) == (name in names)
-    shown = beyond(head, *where)
+    shown = beyond(head, ellipse_of(identity.landmarks), *where)
     assert shown.max() < AWAY + 0.02
     face = (head.at - identity.landmarks[4, :2]).norm(dim=-1) < 0.7 * EYE
     assert head.offsets(POSES)[:, :, face].norm(dim=1).amax(1).min() > 0.01 * EYE  # and yet every pose moves the face
     head._borders = []
-    assert beyond(head, *where).max() > 2 * shown.max()
+    assert beyond(head, ellipse_of(identity.landmarks), *where).max() > 2 * shown.max()
 
 
 def test_a_border_further_away_lets_more_through(identity):
-    shown = [beyond(cut(identity, (-1, top), (2, 2)), *UPPER).max() for top in (-0.2, -0.3, -0.4)]
+    shown = [
+        beyond(cut(identity, (-1, top), (2, 2)), ellipse_of(identity.landmarks), *UPPER).max()
+        for top in (-0.2, -0.26, -0.32)
+    ]
     assert shown[0] < shown[1] < shown[2]
 
 

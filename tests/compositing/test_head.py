@@ -117,6 +117,23 @@ def test_straight_lines_in_the_hair_stay_nearly_straight(head, identity, axis):
         assert (aside / (0.5 * eye) < 0.03).all()
 
 
+def test_hair_that_hangs_beside_the_chin_bends_little_when_the_head_tilts(head, identity):
+    """Where the motion fades; a rigid head would bend nothing. An elliptic fading bends these lines by up to 2.3 %."""
+    oval = identity.landmarks[list(mesh.FACE_OVAL), :2]
+    middle, half = (oval.amin(0) + oval.amax(0)) / 2, (oval.amax(0) - oval.amin(0)) / 2
+    tilted = torch.zeros(2, 6)
+    tilted[:, 2] = torch.tensor((math.radians(10), -math.radians(10)))
+    bends = []
+    for across in (-2.2, -1.9, 1.9, 2.2):
+        for down in (-0.2, 0.2, 0.6):
+            steps = torch.linspace(-0.25, 0.25, 12)[:, None] * 0.4 * SIZE * torch.tensor((0.0, 1.0))
+            seen = shown_at(head, middle + half * torch.tensor((across, down)) + steps, head.offsets(tilted))
+            chord, relative = seen[:, -1] - seen[:, 0], seen - seen[:, :1]
+            aside = (relative[..., 0] * chord[:, None, 1] - relative[..., 1] * chord[:, None, 0]).abs().amax(1)
+            bends.append(aside / chord.square().sum(-1))
+    assert torch.stack(bends).max() < 0.02
+
+
 def test_no_head_turns_further_than_a_photograph_can_show(head):
     far, limit = torch.zeros(2, 6), torch.zeros(2, 6)
     far[:, 1] = torch.tensor((1.2, -1.2))
