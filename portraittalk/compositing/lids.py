@@ -10,6 +10,7 @@ below the edge stays as it is until it is covered.
 Heights are eye distances above the upper edge in the portrait, positions are fractions of the crop's side.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,12 @@ CONTRAST = 0.06  # difference of these brightnesses below which there are no las
 STROKE = 0.08  # widest lash, or tuft of lashes, that is removed from the skin
 DARKER = 0.12  # by how much a stroke is darker than the skin around it, to be removed fully
 STROKES = (0.06, 0.1)  # heights between which the removal of lashes fades out
+CREASE = 0.08  # widest crease, or shadow of a deep-set eye, that the closing lid unfolds
+TAUT = 0.025  # standard deviation in eye distances, along the edge, over which these are smooth
+SMOOTHED = 0.5  # share of the skin's own structure that the closed lid does not show, because it is stretched
+ABOVE_LASHES = 0.02  # height over the lash line at which the skin is that of the unfolded lid
+HIGHEST = 0.85  # share of that way up to which there are no hairs of the brow
+UNFOLDED = 0.5  # share of the way from lashes to where nothing moves at which this begins to fade out
 CLEAR = 0.4  # closure at which no lashes are left in front of the skin
 BEYOND = 0.3  # eye widths beyond the corners up to which the fold of the upper lid moves
 CORNER = 0.15  # eye widths from the corners over which lashes gradually stay what they are
@@ -215,7 +222,15 @@ def _measured(
     still = torch.maximum(_smoothed(still, SMOOTH), lashes + 0.03).clamp_max(ABOVE)
     clean = _without_strokes(strip, round(float(STROKE * unit * size)))
     fade = smoothstep((STROKES[1] - heights) / (STROKES[1] - STROKES[0]))[:, None]
-    return ends, torch.stack((upper, travel, lashes, still)), torch.cat((strip, strip.lerp(clean, fade)))
+    clean = strip.lerp(clean, fade)
+    lines = _interpolated(
+        torch.stack((lashes, still)), ((torch.arange(columns).to(points) + 0.5) / columns)[None, None]
+    )
+    above, end = heights[:, None] - lines[0, 0], lines[0, 1] - lines[0, 0]
+    other = (above < 0.5 * ABOVE_LASHES) | (above > HIGHEST * end)
+    unfolded = smoothstep(above / ABOVE_LASHES) * smoothstep((1 - above / end) / (1 - UNFOLDED))
+    clean = clean.lerp(_unfolded(clean, other, float(unit * size)), unfolded)
+    return ends, torch.stack((upper, travel, lashes, still)), torch.cat((strip, clean))
 
 
 def _strip(picture: Tensor, ends: Tensor, upper: Tensor, unit: Tensor, rows: int, columns: int) -> Tensor:
@@ -253,6 +268,29 @@ def _without_strokes(strip: Tensor, width: int) -> Tensor:
     smooth = F.avg_pool1d(F.pad(closed, (reach, reach), mode="replicate"), kernel, 1)
     darker = (smooth - strip).mean(0)
     return strip.lerp(smooth, smoothstep(darker / DARKER))
+
+
+def _unfolded(strip: Tensor, other: Tensor, eye: float) -> Tensor:
+    """Return the skin (3, h, w) of a lid without its crease and shadow, which a morphological closing finds.
+
+    other: (h, w), where there is no skin of the lid but lashes or brow. eye: the distance of the eyes in pixels.
+    """
+    smooth = _blurred(strip, TAUT * eye)
+    reach = max(round(0.5 * CREASE * eye), 1)
+    window = (2 * reach + 1, 1)
+    bright = F.max_pool2d(smooth.masked_fill(other, -torch.inf), window, 1, (reach, 0))
+    # Where there is no skin near, nothing is known; what is not skin does not limit the closing either.
+    closed = -F.max_pool2d((-bright).masked_fill(other, -torch.inf), window, 1, (reach, 0))
+    unfolded = closed.where(closed.isfinite(), smooth).maximum(smooth) - smooth
+    return strip.lerp(smooth, SMOOTHED) + _blurred(unfolded, TAUT * eye)
+
+
+def _blurred(strip: Tensor, sigma: float) -> Tensor:
+    """Return pixels (3, h, w) averaged along the rows by a Gaussian of ``sigma`` pixels."""
+    reach = math.ceil(3 * sigma)
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(strip) / max(sigma, 1e-3)).square())
+    padded = F.pad(strip, (reach, reach), mode="replicate")
+    return F.conv2d(padded[:, None], (weights / weights.sum())[None, None, None])[:, 0]
 
 
 def _smoothed(line: Tensor, sigma: float) -> Tensor:

@@ -98,6 +98,18 @@ def test_long_lashes_do_not_stand_on_a_closed_lid(eyes):
     assert steps[0] < 2.5 * steps[1]
 
 
+def test_a_crease_unfolds_and_skin_above_the_lid_stays(eyes):
+    """The dark line of a crease, which a closing lid used to draw out to a band across its middle."""
+    crease = between(eyes, 0.085, 0.0) & ~between(eyes, 0.065, 0.0)
+    creased = View(eyes.picture.where(~crease, 0.4 * eyes.picture), eyes.landmarks)
+    lid = between(eyes, 0.05, -0.02, closed=True)
+    darker = (shown(eyes, SHUT) - shown(creased, SHUT)).mean(0)
+    assert (eyes.picture - creased.picture).mean(0)[crease].mean() > 0.2
+    assert darker[lid].mean() < 0.04 and darker[lid].quantile(0.95) < 0.15
+    still = between(eyes, 0.3, 0.0) & ~between(eyes, 0.18, 0.0)
+    assert torch.equal(shown(creased, SHUT)[:, still], creased.picture[:, still])
+
+
 def test_the_eye_is_covered_row_by_row(eyes):
     painted = eyes.picture.clone()
     opening = between(eyes, 0.0, 0.0, closed=True)
