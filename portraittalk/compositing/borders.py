@@ -17,7 +17,8 @@ from ..face.align import from_crop, to_crop
 from ..types import Crop
 
 AWAY = 0.025  # eye distances that any head may move away from a border
-PLAIN = 0.2  # share of the face's height, or width, beyond its oval that is no more than hair, ear or throat
+PLAIN = 0.2  # share of the face's height, or width, beyond its oval that is forehead, hair or ear
+THROAT = 0.05  # the same below the chin, where only more of the throat comes in
 MIRRORED = 0.5  # share of what lies further out that may be mirrored
 CLOSE = 0.12  # eye distances up to which a warning is worth it
 FREE = 0.6  # eye distances from which a border does not limit anything
@@ -73,10 +74,12 @@ def cutting_borders(landmarks: Tensor, crop: Crop, head: Ellipse, eye: float) ->
         distances = (inner - start) @ normal
         nearest, size = float(distances.amin()), float(distances.amax() - distances.amin())
         scale = eye / float((to_crop(normal, crop) - to_crop(origin, crop)).norm())  # picture pixels
-        allowed = AWAY + MIRRORED * max(nearest - PLAIN * size, 0.0) / scale
+        turned = (to_crop(normal, crop) - to_crop(origin, crop)).to(landmarks)
+        turned = turned / turned.norm()
+        plain = THROAT if turned[1] < -0.7 else PLAIN
+        allowed = AWAY + MIRRORED * max(nearest - plain * size, 0.0) / scale
         if allowed < FREE:
-            turned = (to_crop(normal, crop) - to_crop(origin, crop)).to(landmarks)
-            found.append(Border(name, at, turned / turned.norm(), allowed * eye))
+            found.append(Border(name, at, turned, allowed * eye))
         if allowed < CLOSE:
             logger.warning(
                 "The head does not move away from the %s border of the portrait, which cuts it close to the face: a "
