@@ -4,7 +4,8 @@ The expression basis is fitted to landmarks of filmed faces. Around the brows th
 the forehead slide down when it rises, and corners of the eyes move with it. A warp that meets them folds the forehead
 and draws out the lower edge of the brows. So only the brows themselves are taken from the basis, smoothed along each
 brow. The skin below follows them down to the crease of the lid, which unfolds, the forehead up to the hairline, and
-eyes and nose stay where they are.
+eyes and nose stay where they are. Brows that lie close above the eyes rise less far, because there is less skin below
+them to unfold.
 """
 
 from functools import lru_cache
@@ -25,6 +26,13 @@ FOLLOWING = (
 ALONG = 0.1  # eye distances along a brow over which its motion is smoothed
 NEAR = 0.15  # eye distances between landmarks that drag each other
 CLOSEST = 0.02  # of them, below which they drag each other no more
+# The landmarks of each brow, of its lower edge, and of the middle of the lid below.
+SIDES = (
+    (mesh.BROW_RIGHT_UPPER + mesh.BROW_RIGHT_LOWER, mesh.BROW_RIGHT_LOWER, (160, 159, 158)),
+    (mesh.BROW_LEFT_UPPER + mesh.BROW_LEFT_LOWER, mesh.BROW_LEFT_LOWER, (387, 386, 385)),
+)
+UNFOLDS = 1.0  # of the distance between lid and brow, which a brow rises at most
+FIRMNESS = 4.0  # exponent: how suddenly a brow is held
 
 
 @lru_cache(maxsize=4)
@@ -46,6 +54,21 @@ def skin_followers(basis: FaceBasis) -> Tensor:
     laplacian = (to_free.sum(1) + to_fixed.sum(1)).diag() - to_free
     weights[free] = torch.linalg.solve(laplacian, to_fixed @ weights[fixed])
     return weights
+
+
+def held_brows(displacements: Tensor, face: Tensor) -> Tensor:
+    """Return displacements (F, B, 3) of the brows' landmarks of which none rises far beyond what its lid can unfold.
+
+    Small ones hardly change. face: (478, 3), frontal and in eye distances, as the displacements are.
+    """
+    held = displacements.clone()
+    for brow, edge, lid in SIDES:
+        low = [BROW_LANDMARKS.index(point) for point in edge]
+        rise = -displacements[:, low, 1].mean(1).clamp_max(0)
+        most = UNFOLDS * (face[list(lid), 1].mean() - face[list(edge), 1].mean()).clamp_min(CLOSEST)
+        share = (1 + (rise / most) ** FIRMNESS) ** (-1 / FIRMNESS)
+        held[:, [BROW_LANDMARKS.index(point) for point in brow]] *= share[:, None, None]
+    return held
 
 
 def _along_brows(mean: Tensor, points: tuple[int, ...]) -> Tensor:

@@ -16,7 +16,7 @@ from ..face.align import eye_distance
 from ..face.rigid import rigid_fit, undo_rigid
 from ..models.face_basis import FaceBasis
 from ..smooth import smoothstep
-from .brow_skin import BROW_LANDMARKS, skin_followers
+from .brow_skin import BROW_LANDMARKS, held_brows, skin_followers
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
@@ -143,7 +143,7 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     change[:, BLINKS] = 0  # the lids are set below
     # The portrait as a frontal face, in eye distances.
     face = undo_rigid(landmarks, facing, size, offset)  # (478, 3)
-    moved = face + _displacement(change, basis)
+    moved = face + _displacement(change, basis, face)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
     portrait_gap = gap(face[None], LIPS)[0].clamp(0, RESTS_OPEN)
@@ -157,12 +157,15 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     return size * nearness * (_rotate_head(moved, track) @ facing.T) + offset + shift
 
 
-def _displacement(change: Tensor, basis: FaceBasis) -> Tensor:
-    """Return displacements (F, 478, 3) in eye distances for coefficients (F, 52), with skin that follows the brows."""
+def _displacement(change: Tensor, basis: FaceBasis, face: Tensor) -> Tensor:
+    """Return displacements (F, 478, 3) in eye distances for coefficients (F, 52), with skin that follows the brows.
+
+    face: (478, 3), the portrait as a frontal face in eye distances.
+    """
     raised, others = change[:, BROWS], change.clone()
     others[:, BROWS] = 0
     shapes = basis.expression[list(BROWS)][:, BROW_LANDMARKS]  # (5, B, 3)
-    brows = torch.einsum("fc,cbd->fbd", raised, shapes)
+    brows = held_brows(torch.einsum("fc,cbd->fbd", raised, shapes), face)
     return basis.displacement(others) + torch.einsum("pb,fbd->fpd", skin_followers(basis).to(brows), brows)
 
 

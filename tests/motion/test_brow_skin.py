@@ -1,5 +1,7 @@
 """Skin follows moving brows up to the hairline and down to the eyes, and is nowhere folded."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from portraittalk.arkit import ARKIT_INDEX, ARKIT_NAMES
 from portraittalk.compositing.warp import flow_between
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import eye_distance
-from portraittalk.motion.brow_skin import BROW_LANDMARKS, skin_followers
+from portraittalk.motion.brow_skin import BROW_LANDMARKS, held_brows, skin_followers
 from portraittalk.motion.geometry import move_landmarks
 from portraittalk.motion.track import MotionTrack
 
@@ -71,3 +73,42 @@ def test_each_brow_drags_its_own_side(basis):
 def test_brows_that_do_not_move_move_no_landmark(identity, basis):
     plain = moved(identity, basis, {})
     assert torch.equal(moved(identity, basis, {"browInnerUp": 0.0}), plain)
+
+
+def lowered_brows(identity, by: float):
+    """Return the identity with brows that lie closer to the eyes by a share of the way to the lids."""
+    landmarks = identity.landmarks.clone()
+    lids = landmarks[[159, 386], 1].mean()
+    brows = list(BROW_LANDMARKS)
+    landmarks[brows, 1] += by * (lids - landmarks[brows, 1])
+    return replace(identity, landmarks=landmarks)
+
+
+def rise(identity, basis, value: float) -> float:
+    """Return how far the lower edges of the brows rise, in eye distances."""
+    names = [name for name in ARKIT_NAMES if name.startswith(("browInner", "browOuter"))]
+    still, up = (moved(identity, basis, dict.fromkeys(names, amount)) for amount in (0.0, value))
+    edges = [*mesh.BROW_RIGHT_LOWER, *mesh.BROW_LEFT_LOWER]
+    return float((still - up)[0, edges, 1].mean() / eye_distance(identity.landmarks))
+
+
+def test_brows_close_to_the_eyes_rise_less_far(identity, basis):
+    low = lowered_brows(identity, 0.5)
+    distance = (low.landmarks[[160, 159, 158], 1].mean() - low.landmarks[list(mesh.BROW_RIGHT_LOWER), 1].mean()).item()
+    most = distance / eye_distance(low.landmarks).item()
+    assert 0.6 * most < rise(low, basis, 1.0) < 1.2 * most < rise(identity, basis, 1.0)
+    assert rise(low, basis, 0.15) == pytest.approx(rise(identity, basis, 0.15), rel=0.05)
+    heights = [rise(low, basis, value) for value in (0.2, 0.4, 0.6, 0.8, 1.0)]
+    assert heights == sorted(heights)
+
+
+def test_each_brow_is_held_by_its_own_lid_and_lowered_brows_are_not(basis):
+    face = basis.mean.clone()
+    face[list(mesh.BROW_RIGHT_UPPER + mesh.BROW_RIGHT_LOWER), 1] += 0.08  # the right one lies lower
+    up = torch.zeros(1, len(BROW_LANDMARKS), 3)
+    up[..., 1] = -0.1
+    held = held_brows(up, face)[0, :, 1]
+    right = [BROW_LANDMARKS.index(point) for point in mesh.BROW_RIGHT_LOWER]
+    left = [BROW_LANDMARKS.index(point) for point in mesh.BROW_LEFT_LOWER]
+    assert held[right].min() > 0.6 * held[left].min() and held[left].max() < -0.08
+    assert torch.equal(held_brows(-up, face), -up)
