@@ -19,7 +19,9 @@ from ..models.face_basis import FaceBasis
 BROW_LANDMARKS = mesh.BROW_RIGHT_UPPER + mesh.BROW_RIGHT_LOWER + mesh.BROW_LEFT_UPPER + mesh.BROW_LEFT_LOWER
 # Shares of the motion of the brows that other landmarks follow: just below them, between them, and at the hairline.
 FOLLOWING = (
-    ((225, 224, 223, 222, 221, 445, 444, 443, 442, 441), 0.6),
+    ((224, 223, 444, 443), 0.55),
+    ((222, 442), 0.45),
+    ((225, 221, 445, 441), 0.3),
     ((9,), 0.8),
     ((10, 109, 67, 103, 54, 338, 297, 332, 284), 0.2),
 )
