@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from typing_extensions import Self
 
 
@@ -71,7 +70,7 @@ class Ledger(TorchDispatchMode):
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
             return 0  # Whisper in transformers 4 checks half precision for overflow; a meta tensor has no values
         result = func(*args, **(kwargs or {}))
-        for value in tree_leaves(result):
+        for value in result if isinstance(result, (list, tuple)) else (result,):
             if isinstance(value, Tensor) and value.device.type == self._device:
                 self._add(value)
         return result

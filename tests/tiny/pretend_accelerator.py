@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("meta")
 INDEXING = ("aten::index", "aten::index_put_", "aten::index_put", "aten::_index_put_impl_")
@@ -122,33 +121,50 @@ def plain_attention() -> Iterator[None]:
 
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     name = func._schema.name
-    tensors = [part for part in tree_flatten((args, kwargs))[0] if isinstance(part, Tensor)]
-    there = [tensor for tensor in tensors if isinstance(tensor, Elsewhere)]
-    here = [tensor for tensor in tensors if not isinstance(tensor, Elsewhere) and tensor.dim() > 0]
     if name == "aten::copy_":  # between devices as well
         _inner(args[0]).copy_(_inner(args[1]))
         return args[0]
+    tensors: list[Tensor] = []
+    given, options = _inner(args, tensors), {key: _inner(value, tensors) for key, value in kwargs.items()}
+    there = [tensor for tensor in tensors if isinstance(tensor, Elsewhere)]
+    here = [tensor for tensor in tensors if not isinstance(tensor, Elsewhere) and tensor.dim() > 0]
     indexed_here = name in INDEXING and not isinstance(args[0], Elsewhere)
     if there and here and (name not in INDEXING or indexed_here):
         shapes = [[tuple(tensor.shape) for tensor in side] for side in (there, here)]
         raise DevicesMeet(f"{func}: {shapes[0]} are on the accelerator, {shapes[1]} on the CPU")
-    stays, options = bool(there), dict(kwargs)
+    stays = bool(there)
     if options.get("device") is not None:
         stays = torch.device(options["device"]).type == DEVICE.type
         options["device"] = torch.device("cpu")
     options.pop("pin_memory", None)
-    given, named = tree_map(_inner, (args, options))
-    func = PHYSICAL.get(name, func)
-    result = func(*given, **named)
+    result = PHYSICAL.get(name, func)(*given, **options)
     if name == "aten::_local_scalar_dense":
         return result
     if name.endswith("_") and args and isinstance(args[0], Tensor):
         return args[0]
-    return tree_map(lambda part: Elsewhere(part) if stays and isinstance(part, Tensor) else part, result)
+    return _moved(result) if stays else result
 
 
-def _inner(value: Any) -> Any:
-    return value.inner if isinstance(value, Elsewhere) else value
+def _inner(value: Any, seen: list[Tensor] | None = None) -> Any:
+    """Return an argument with the tensors of the CPU inside of it, and add those that it holds to ``seen``.
+
+    An operator takes tensors and lists of them. torch's functions for trees of any kind would take most of a test's
+    time.
+    """
+    if isinstance(value, Tensor):
+        if seen is not None:
+            seen.append(value)
+        return value.inner if isinstance(value, Elsewhere) else value
+    if isinstance(value, (list, tuple)):
+        return [_inner(part, seen) for part in value]
+    return value
+
+
+def _moved(value: Any) -> Any:
+    """Return what an operator gives, with tensors that say they are on the accelerator."""
+    if isinstance(value, Tensor):
+        return Elsewhere(value)
+    return type(value)(map(_moved, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _lists_moved(index: Any) -> Any:
