@@ -7,6 +7,7 @@ person is ``p`` and ``a`` of where each pixel looks, over ``b`` of where it is.
 """
 
 import math
+import weakref
 from collections.abc import Callable
 
 import torch
@@ -24,6 +25,9 @@ HAIR = (0.25, 0.7)  # share of the person's colour at which a pixel begins to be
 FAINT = 0.02  # squared difference of colours below which hair and background look alike
 SEEN = 0.02  # share of the person up to which a pixel shows its background
 LARGEST = 2**20  # pixels up to which the background is filled in at full size
+
+# The last backdrop of each photograph that is still held, by its ``id``, and what it depends on besides.
+_KEPT: dict[int, "tuple[tuple[object, ...], Backdrop]"] = {}
 
 
 class Backdrop:
@@ -72,17 +76,26 @@ class Backdrop:
     def behind(cls, head: Head, portrait: Tensor, box: Box, on_step: Callable[[], None] = lambda: None) -> "Backdrop":
         """Return the backdrop of everything that can be seen in a box and where a head moves.
 
-        on_step: called between the parts of the work, which takes seconds for a large picture; it may raise.
+        It is kept as long as the photograph, for further videos of the person. on_step: called between the parts of the
+        work, which takes seconds for a large picture; it may raise.
         """
         margin, (height, width) = round(head.farthest), portrait.shape[-2:]
         x0, y0, x1, y1 = joined(box, head.box)
         reached = (max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, width), min(y1 + margin, height))
+        number, depends_on = id(portrait), head.fingerprint(portrait)
+        if depends_on is not None and _KEPT.get(number, (None,))[0] == (reached, depends_on):
+            return _KEPT[number][1]
         matte = head.matte(reached, on_step).to(portrait)
         on_step()
         moves = torch.zeros_like(matte)
         rows, columns = (slice(head.box[i] - reached[i], head.box[i + 2] - reached[i]) for i in (1, 0))
         moves[:, rows, columns] = head.moves()
-        return cls(portrait, reached, matte, head.farthest / FARTHEST, moves, on_step)
+        backdrop = cls(portrait, reached, matte, head.farthest / FARTHEST, moves, on_step)
+        if depends_on is not None:
+            if number not in _KEPT:
+                weakref.finalize(portrait, _KEPT.pop, number, None)
+            _KEPT[number] = (reached, depends_on), backdrop
+        return backdrop
 
     def within(self, box: Box) -> Tensor:
         """Return the background (3, h, w) of a box."""

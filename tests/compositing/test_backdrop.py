@@ -1,10 +1,16 @@
 """A person in front of a background that stands still."""
 
+import gc
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
 
-from portraittalk.compositing.backdrop import Backdrop, with_wisps
+from portraittalk.compositing.backdrop import _KEPT, Backdrop, with_wisps
+from portraittalk.compositing.head import Head
 from portraittalk.compositing.inpaint import filled
+from portraittalk.face.align import aligned_crop, from_crop
 
 
 def scene(size: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,3 +76,34 @@ def test_large_pictures_are_filled_in_at_a_smaller_size(monkeypatch):
     assert (reduced.within(box) - whole.within(box)).abs().mean() < 0.01
     assert (reduced.layers[3] - whole.layers[3]).abs().mean() < 0.01
     assert (reduced.distance(box) <= whole.distance(box) + 4).all()
+
+
+def test_further_videos_of_a_person_use_the_same_backdrop(identity, basis):
+    """As long as the photograph is held, and nobody changes it."""
+    steps = []
+
+    def behind(identity, box=(0, 0, 40, 40)):
+        steps.clear()
+        return Backdrop.behind(Head(identity, basis), identity.portrait, box, lambda: steps.append(1))
+
+    size = len(_KEPT)
+    small = F.interpolate(identity.portrait[None], (128, 128), mode="area")[0]
+    crop = aligned_crop(from_crop(identity.landmarks, identity.crop) / 6, (128, 128), 64)
+    person = replace(identity, portrait=small, crop=crop, landmarks=identity.landmarks / 4)
+    first = behind(person)
+    assert steps and behind(person) is first and not steps
+    assert behind(replace(person, landmarks=person.landmarks + 1)) is not first and steps
+    again = behind(person)
+    assert steps and torch.equal(again.layers, first.layers)
+    assert behind(replace(person, portrait=small.clone())) is not again and steps
+    small[:, 3, 3] = 1
+    changed = behind(person)
+    assert steps and not torch.equal(changed.layers, first.layers)
+    with torch.inference_mode():  # in which ComfyUI runs nodes
+        other = replace(person, portrait=small * 0.9)
+        assert behind(other) is behind(other) and not steps
+    painted = small.clone()
+    assert Backdrop.behind(Head(person, basis), painted, (0, 0, 40, 40)) is not changed
+    del person, small, other
+    gc.collect()
+    assert len(_KEPT) == size
