@@ -44,7 +44,7 @@ def face(repository, tmp_path_factory):
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory):
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
-    write_speech(path, 1.0)
+    write_speech(path, 0.6)
     return str(path)
 
 
@@ -72,9 +72,9 @@ def test_animate_writes_a_video_and_sums_up(run, face, speech, tmp_path):
     )
     assert code == 0
     video = read_video(out)
-    assert sum(1 for _ in video) == 25 and video.size == (256, 256) and video.has_audio
-    assert "25 frames, 1.00 s at 25 fps" in printed and "s per second of video" in printed and "MB" in printed
-    assert len(MotionTrack.load(motion)) == 25
+    assert sum(1 for _ in video) == 15 and video.size == (256, 256) and video.has_audio
+    assert "15 frames, 0.60 s at 25 fps" in printed and "s per second of video" in printed and "MB" in printed
+    assert len(MotionTrack.load(motion)) == 15
     assert sorted(path.name for path in tmp_path.iterdir()) == ["motion.json", "out.mp4"]
 
 
@@ -105,7 +105,7 @@ def test_liveliness_and_blinks_act_on_the_motion(run, face, speech, tmp_path):
     for number, options in enumerate(((), ("--liveliness", 0), ("--blinks", 0))):
         motion = tmp_path / f"{number}.json"
         usual = ("animate", face, "--audio", speech, "--model", "tiny", "--no-paste-back", "--out", tmp_path / "a.mp4")
-        assert run(*usual, "--motion-out", motion, *options)[0] == 0
+        assert run(*usual, "--steps", 1, "--motion-out", motion, *options)[0] == 0
         tracks.append(MotionTrack.load(motion))
     usual, still, awake = tracks
     assert usual.rotation.any() and not still.rotation.any()
@@ -115,16 +115,16 @@ def test_liveliness_and_blinks_act_on_the_motion(run, face, speech, tmp_path):
 def test_an_edit_acts_on_motion_from_speech_and_from_a_file(run, face, speech, tmp_path):
     def track(name, *options):
         usual = ("animate", face, "--audio", speech, "--model", "tiny", "--no-paste-back", "--out", tmp_path / "a.mp4")
-        assert run(*usual, "--motion-out", tmp_path / name, *options)[0] == 0
+        assert run(*usual, "--steps", 1, "--motion-out", tmp_path / name, *options)[0] == 0
         return MotionTrack.load(tmp_path / name)
 
-    (tmp_path / "edit.json").write_text('{"head_roll": [{"time": 0.4, "value": 0}, {"time": 0.8, "value": 9}]}')
+    (tmp_path / "edit.json").write_text('{"head_roll": [{"time": 0.2, "value": 0}, {"time": 0.5, "value": 9}]}')
     edit = ("--motion-edit", tmp_path / "edit.json")
     plain, edited = track("plain.json"), track("edited.json", *edit)
     again = track("again.json", "--motion-in", tmp_path / "plain.json", *edit)
     for motion in (edited, again):
         added = (motion.rotation - plain.rotation)[:, 2]
-        assert added[:10].abs().max() < 2e-5 and added[-1].item() == pytest.approx(math.radians(9), abs=2e-5)
+        assert added[:5].abs().max() < 2e-5 and added[-1].item() == pytest.approx(math.radians(9), abs=2e-5)
         assert torch.allclose(motion.expression, plain.expression, atol=2e-5)
 
 
@@ -350,13 +350,13 @@ def test_resume_goes_on_after_what_is_finished(run, face, speech, tmp_path, monk
 def test_a_run_tells_what_it_costs_and_remembers_it(run, face, speech, tmp_path, monkeypatch):
     monkeypatch.setenv("PORTRAITTALK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("portraittalk.cli.run_costs.SHORTEST", 1)
-    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--preview", 0.5, "--out", tmp_path / "a.mp4")
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--preview", 0.2, "--out", tmp_path / "a.mp4")
     _, _, told = run(*usual, "--max-size", 256)
-    assert "13 frames of 256x256\n" in told
+    assert "5 frames of 256x256\n" in told
     _, _, told = run(*usual, "--max-size", 256)
-    assert "13 frames of 256x256: about " in told and "judging by the last run" in told
+    assert "5 frames of 256x256: about " in told and "judging by the last run" in told
     _, _, told = run(*usual, "--max-size", 200)
-    assert "13 frames of 200x200: roughly " in told
+    assert "5 frames of 200x200: roughly " in told
     monkeypatch.setattr("portraittalk.cli.machine.free_memory", lambda device: 10_000_000)
     code, _, told = run(*usual, "--max-size", 256)
     assert code == 2 and "10.0 GB" not in told and "0.0 GB are free here" in " ".join(told.split())
@@ -364,9 +364,9 @@ def test_a_run_tells_what_it_costs_and_remembers_it(run, face, speech, tmp_path,
 
 def test_a_disk_that_cannot_hold_the_video_and_its_pieces_is_refused(run, face, speech, tmp_path, monkeypatch):
     usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--out", tmp_path / "a.mp4")
-    monkeypatch.setattr("portraittalk.media.video.free_space", lambda path: 3000)
-    monkeypatch.setattr("portraittalk.output_files.free_space", lambda path: 3000)
+    monkeypatch.setattr("portraittalk.media.video.free_space", lambda path: 1800)
+    monkeypatch.setattr("portraittalk.output_files.free_space", lambda path: 1800)
     code, _, told = run(*usual, "--resume")
     assert code == 2 and "needs about" in told and "are free on its disk" in " ".join(told.split())
     assert not (tmp_path / "a.mp4.unfinished").exists() and not (tmp_path / "a.mp4").exists()
-    assert run(*usual, "--preview", 0.5)[0] == 0
+    assert run(*usual, "--preview", 0.3)[0] == 0
