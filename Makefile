@@ -105,7 +105,8 @@ lint: $(TEST_READY)
 	MYPYPATH=.cache/types $(CLI)/bin/mypy -p pack.portraittalk -p pack.nodes
 
 test-quick: $(TEST_READY)
-	OMP_NUM_THREADS=1 $(CLI)/bin/python -m pytest $(LIBRARY_TESTS) $(addprefix --ignore tests/,$(LONG_TESTS))
+	OMP_NUM_THREADS=1 $(CLI)/bin/python -m pytest --numprocesses auto --maxprocesses 8 $(LIBRARY_TESTS) \
+		$(addprefix --ignore tests/,$(LONG_TESTS))
 
 test-library: $(TEST_READY)
 	$(CLI)/bin/python -m pytest $(LIBRARY_TESTS)
