@@ -88,6 +88,11 @@ def warp_window(image: Tensor, covers: MouthWindow, flow: Tensor, window: MouthW
     return warped
 
 
+def blur_of(shown: CloseUp) -> float:
+    """Return the standard deviation in pixels of the blur that makes a sharp window no sharper than the photograph."""
+    return PIXEL_BLUR * math.sqrt(max(shown.density**-2 - 1, 0.0))
+
+
 def window_of(shown: CloseUp, window: MouthWindow, size: int) -> Tensor:
     """Sample a window of ``size`` pixels a side from a close-up: (3, size, size)."""
     return cut_window(shown.picture[None], window.within(shown.covers), size)[0]
@@ -135,8 +140,9 @@ def moving_mouth(
         rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
         painted = mouth_interior(dentition, rest, moved, portrait.skin, size, basis_mean)
-        if portrait.density < 1:  # not sharper than the photograph around it
-            painted = blurred(painted, PIXEL_BLUR * math.sqrt(portrait.density**-2 - 1))
+        blur = blur_of(portrait)
+        if blur > 0:  # not sharper than the photograph around it
+            painted = blurred(painted, blur)
         shown = shown.lerp(painted, unknown)
     if known is not portrait and share.any():
         shown, borrowed = fill_mouth(shown, warped(known), moved, view, share)

@@ -5,6 +5,8 @@ touch like two cut-out papers. The line is that of portraits with closed lips (1
 0.36 times as bright along it as around it).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,24 +21,31 @@ BELOW, BELOW_REACH = 0.35, 0.012  # on the lower lip, likewise
 WARMTH = (0.75, 1.0, 1.05)  # exponents of the shade per channel: light between lips is red
 
 
-def seam_shade(landmarks: Tensor, rest: Tensor, size: int) -> Tensor | None:
-    """Return the factors (F, 3, size, size) in 0..1 by which lips that stand apart at rest darken where they meet.
+class Seam:
+    """The shade of lips that stand apart in a portrait; what does not depend on the frame is computed once.
 
-    landmarks: (F, 478, 3), rest: (478, 3), those of the portrait, both in pixels of the picture. None where nothing
-    darkens.
+    rest: (478, 3) landmarks of the portrait in pixels of a picture of ``size`` pixels a side. blur: standard deviation
+    in these pixels by which the photograph is less sharp than the picture.
     """
-    upper, lower = list(MOUTH.upper), list(MOUTH.lower)
-    unit, units = eye_distance(rest), eye_distance(landmarks)[:, None]
-    before, after = (rest[lower, 1] - rest[upper, 1]) / unit, (landmarks[:, lower, 1] - landmarks[:, upper, 1]) / units
-    parted = smoothstep((before - PARTED[0]) / (PARTED[1] - PARTED[0]))
-    closed = parted * smoothstep(1 - after / before.clamp(PARTED[0], MEET))  # (F, K)
-    if not closed.any():
-        return None
-    at = (torch.arange(size, device=landmarks.device) + 0.5).expand(len(landmarks), -1)
-    middle = (landmarks[:, upper, :2] + landmarks[:, lower, :2]) / 2
-    share = height_over(torch.stack((middle[..., 0], closed), -1), at)[:, None]
-    down = (at[0, :, None] - height_over(middle, at)[:, None]) / units[..., None]  # (F, size, size)
-    line = LINE * torch.exp(-0.5 * (down / LINE_WIDTH).square())
-    beside = torch.where(down < 0, ABOVE * torch.exp(down / ABOVE_REACH), BELOW * torch.exp(-down / BELOW_REACH))
-    shade = (1 - share * line) * (1 - share * beside)
-    return shade[:, None] ** shade.new_tensor(WARMTH)[:, None, None]
+
+    def __init__(self, rest: Tensor, size: int, blur: float = 0.0) -> None:
+        self._size, unit = size, eye_distance(rest)
+        self._width = math.hypot(LINE_WIDTH, blur / float(unit))
+        self._gap = (rest[list(MOUTH.lower), 1] - rest[list(MOUTH.upper), 1]) / unit  # (K,)
+        self._parted = smoothstep((self._gap - PARTED[0]) / (PARTED[1] - PARTED[0]))
+        self.shows = bool(self._parted.any())
+
+    def __call__(self, landmarks: Tensor) -> Tensor:
+        """Return the factors (F, 3, size, size) in 0..1 by which lips darken. landmarks: (F, 478, 3)."""
+        unit = eye_distance(landmarks)[:, None]
+        upper, lower = (landmarks[:, list(edge), :2] for edge in (MOUTH.upper, MOUTH.lower))
+        gap = (lower[..., 1] - upper[..., 1]) / unit
+        closed = self._parted * smoothstep(1 - gap / self._gap.clamp(PARTED[0], MEET))  # (F, K)
+        at = (torch.arange(self._size, device=landmarks.device) + 0.5).expand(len(landmarks), -1)
+        middle = (upper + lower) / 2
+        share = height_over(torch.stack((middle[..., 0], closed), -1), at)[:, None]
+        down = (at[0, :, None] - height_over(middle, at)[:, None]) / unit[..., None]  # (F, size, size)
+        line = LINE * LINE_WIDTH / self._width * torch.exp(-0.5 * (down / self._width).square())
+        beside = torch.where(down < 0, ABOVE * torch.exp(down / ABOVE_REACH), BELOW * torch.exp(-down / BELOW_REACH))
+        shade = (1 - share * line) * (1 - share * beside)
+        return shade[:, None] ** shade.new_tensor(WARMTH)[:, None, None]
