@@ -117,9 +117,10 @@ def frames_of(path: Path, seconds: float) -> tuple[list[Tensor], list[Tensor], T
     first, last, steps = list(islice(video, count)), deque[Tensor](maxlen=count), []
     for frame in video:
         if last:
-            steps.append((frame - last[-1]).abs().mean())
+            # As a number: a small tensor per frame would keep the memory of all frames before it from being used again.
+            steps.append(float((frame - last[-1]).abs().mean()))
         last.append(frame)
-    return first, list(last), torch.stack(steps)
+    return first, list(last), torch.tensor(steps)
 
 
 def judged(name: str, value: float, limit: float, unit: str = "") -> bool:
