@@ -13,10 +13,10 @@ from ..config import PortraitTalkConfig
 from ..types import Identity, MouthWindow, Structure, View
 from .draw import drawn_share, motion_mask, mouth_opening
 from .lids import close_lids
+from .lip_shade import LipShade
 from .mouth_window import blur_of, mouth_window
 from .painter import Painter
 from .part import Drawn, Instead
-from .seam import Seam
 from .tone import tone_of
 from .warp import warp
 
@@ -42,7 +42,7 @@ class Layers:
         self._portrait = View(identity.references[0], identity.landmarks)
         self._window = mouth_window(identity.landmarks, config.crop_size)
         rest = self._window.to_pixels(identity.landmarks, config.crop_size, config.window_size)
-        self._seam = Seam(rest, config.window_size, blur_of(identity.close_ups[0]))
+        self._lip_shade = LipShade(rest, config.window_size, blur_of(identity.close_ups[0]))
         self._tone = tone_of(identity.references[0])
 
     def __call__(self, structure: Structure, picture: Tensor) -> Shown:
@@ -52,8 +52,8 @@ class Layers:
         landmarks = self._window.to_pixels(structure.landmarks, self._size, size)
         share = structure.mask * drawn_share(mouth_opening(landmarks, size)) * (1 - structure.borrowed)
         residual = (picture - structure.warped) * share
-        if self._seam.shows:
-            shade, shown = self._seam(landmarks), structure.warped + residual
+        if self._lip_shade.shows:
+            shade, shown = self._lip_shade(landmarks), structure.warped + residual
             residual = residual + self._tone(shown * shade) - self._tone(shown)
             picture = self._tone(picture * shade)
         drawn = Drawn(self._window, residual, picture, structure.borrowed)

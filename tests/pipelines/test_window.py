@@ -9,8 +9,8 @@ from torch.nn.functional import interpolate
 
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.expressions import with_expressions
+from portraittalk.compositing.lip_shade import LipShade
 from portraittalk.compositing.mouth_window import mouth_window
-from portraittalk.compositing.seam import Seam
 from portraittalk.compositing.structure import build_structure
 from portraittalk.errors import MotionError, SettingsError
 from portraittalk.face.align import eye_distance, from_crop
@@ -163,7 +163,7 @@ def test_lips_that_stand_apart_in_the_portrait_darken_where_they_meet(
     shut, plain = torch.empty(2, *opened.shape)
     for result in (shut, plain):
         result[:] = list(tiny_window_model.animate(identity, noise_speech, Style(), closing, still))[-1][-1]
-        monkeypatch.setattr(Seam, "__call__", lambda self, landmarks: torch.ones(()))
+        monkeypatch.setattr(LipShade, "__call__", lambda self, landmarks: torch.ones(()))
     structure = build_structure(identity, closing[-1:], tiny_window_model.basis, tiny_window_model.config, True)
     x, y = from_crop(structure.landmarks[0, [13, 14], :2].mean(0), identity.crop).round().int().tolist()
     unit = float(eye_distance(small_face.landmarks))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraittalk.compositing.seam import Seam
+from portraittalk.compositing.lip_shade import LipShade
 from portraittalk.face import topology as mesh
 from portraittalk.models.face_basis import load_basis
 
@@ -31,18 +31,18 @@ def parted(points: Tensor, gap: float) -> Tensor:
 
 
 def test_lips_that_are_shut_in_the_portrait_have_a_line_of_their_own(shut):
-    assert not Seam(shut, SIZE).shows and Seam(parted(shut, 0.1), SIZE).shows
-    assert (Seam(shut, SIZE)(torch.stack((shut, parted(shut, 0.1)))) == 1).all()
+    assert not LipShade(shut, SIZE).shows and LipShade(parted(shut, 0.1), SIZE).shows
+    assert (LipShade(shut, SIZE)(torch.stack((shut, parted(shut, 0.1)))) == 1).all()
 
 
 @pytest.mark.parametrize("gap", [0.015, 0.025, 0.04, 0.2])
 def test_a_mouth_at_rest_is_not_darkened(shut, gap):
     rest = parted(shut, gap)
-    assert (Seam(rest, SIZE)(rest[None]) == 1).all()
+    assert (LipShade(rest, SIZE)(rest[None]) == 1).all()
 
 
 def test_lips_that_meet_darken_along_their_line_alone(shut):
-    shade = Seam(parted(shut, 0.1), SIZE)(shut[None])
+    shade = LipShade(parted(shut, 0.1), SIZE)(shut[None])
     assert shade.shape == (1, 3, SIZE, SIZE) and shade.min() > 0.2 and shade.max() <= 1
     column = shade[0, 1, :, SIZE // 2]
     assert abs(int(column.argmin()) - SIZE // 2) <= 1 and column.min() < 0.5
@@ -57,14 +57,14 @@ def test_lips_that_meet_darken_along_their_line_alone(shut):
 def test_the_line_comes_as_the_gap_closes(shut):
     gaps = (0.0, 0.01, 0.02, 0.03, 0.1, 0.15)
     frames = torch.stack([parted(shut, gap) for gap in gaps])
-    shade = Seam(parted(shut, 0.1), SIZE)(frames)
+    shade = LipShade(parted(shut, 0.1), SIZE)(frames)
     darkest = shade.amin((1, 2, 3))
     assert (darkest[:3].diff() > 0.05).all() and (darkest[3:] > 0.99).all()
 
 
 def test_the_line_is_as_soft_as_the_photograph(shut):
     rest = parted(shut, 0.1)
-    sharp, soft = (Seam(rest, SIZE, blur)(shut[None]) for blur in (0.0, 3.0))
+    sharp, soft = (LipShade(rest, SIZE, blur)(shut[None]) for blur in (0.0, 3.0))
     column = SIZE // 2
     assert soft[..., column].min() > sharp[..., column].min() + 0.1
     away = SIZE // 2 - 5  # pixels; on the upper lip

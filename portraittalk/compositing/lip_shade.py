@@ -21,7 +21,7 @@ BELOW, BELOW_REACH = 0.35, 0.012  # on the lower lip, likewise
 WARMTH = (0.75, 1.0, 1.05)  # exponents of the shade per channel: light between lips is red
 
 
-class Seam:
+class LipShade:
     """The shade of lips that stand apart in a portrait; what does not depend on the frame is computed once.
 
     rest: (478, 3) landmarks of the portrait in pixels of a picture of ``size`` pixels a side. blur: standard deviation
