@@ -18,7 +18,8 @@ from portraittalk.pipelines.window import WindowPipeline
 from portraittalk.sampling.settings import usual_settings
 
 DEMO = Path(__file__).parent.parent / "portraittalk" / "assets" / "demo"
-GROUPS = (("identity_net",), ("autoencoder", "animate_net"), ("identity_net", "autoencoder", "animate_net"))
+DRAWING = ("autoencoder", "animate_net", "difference_decoder")
+GROUPS = (("identity_net",), DRAWING, ("identity_net", *DRAWING))
 FPS, CHUNK = 25.0, 4
 
 

@@ -109,11 +109,13 @@ def stages() -> list[tuple[str, float]]:
         picture = model.draw(identity, geometry, features, noise, settings)
         shown = layers(geometry, picture)
         latents = model.autoencoder.encode(geometry.warped.to(model.dtype))
+        assert model.difference_decoder is not None
+        decoder = model.difference_decoder
         return [
             ("structure: landmarks, flow, warped and painted window", fastest(structure)),
             ("networks", fastest(lambda: model.draw(identity, geometry, features, noise, settings))),
             ("of which encoding", fastest(lambda: model.autoencoder.encode(geometry.warped.to(model.dtype)))),
-            ("of which decoding twice", fastest(lambda: model.autoencoder.decode(torch.cat((latents, latents))))),
+            ("of which decoding", fastest(lambda: decoder(latents, latents))),
             (
                 "turning the head, pasting back",
                 fastest(

@@ -33,6 +33,17 @@ class AutoencoderConfig:
 
 
 @dataclass(frozen=True)
+class DifferenceDecoderConfig:
+    """A decoder of the difference that changed latents make: channels at the resolution of the latents and at twice
+    that, gated blocks at the former."""
+
+    coarse_channels: int = 48
+    fine_channels: int = 32
+    coarse_blocks: int = 2
+    norm_num_groups: int = 16
+
+
+@dataclass(frozen=True)
 class IdentityNetConfig:
     """Reference crop -> frozen identity features -> ``tokens`` identity tokens of width
     ``AnimateNetConfig.token_dim``."""
@@ -197,6 +208,7 @@ class PortraitTalkConfig:
     1.5, which reads prompts itself, or a model that encodes the person with CLIP's image encoder; None for all others.
     face_embedding: width of the (ArcFace) face embedding that identity tokens are made from; 0 for none. liveportrait:
     for a model that draws the face from implicit keypoints, without autoencoder and AnimateNet; None for all others.
+    difference_decoder: for a model of mouth windows that decodes once instead of twice; None for all others.
     """
 
     name: str = "mini"
@@ -213,6 +225,7 @@ class PortraitTalkConfig:
     clip: ClipConfig | None = None
     face_embedding: int = 0
     liveportrait: LivePortraitConfig | None = None
+    difference_decoder: DifferenceDecoderConfig | None = None
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     identity_net: IdentityNetConfig = field(default_factory=IdentityNetConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
@@ -250,7 +263,7 @@ class PortraitTalkConfig:
         if not isinstance(values, dict):
             raise TypeError(f"the configuration is {shown(values)}")
         parts = {name: kind for name, kind in _PARTS.items() if name in values}
-        for optional in ("clip", "liveportrait"):
+        for optional in ("clip", "liveportrait", "difference_decoder"):
             if values.get(optional) is None:
                 parts.pop(optional, None)
         built: dict[str, Any] = {name: rebuilt(kind, values[name]) for name, kind in parts.items()}
@@ -264,6 +277,7 @@ _PARTS: dict[str, type] = {
     "motion_net": MotionNetConfig,
     "structure": StructureConfig,
     "animate_net": AnimateNetConfig,
+    "difference_decoder": DifferenceDecoderConfig,
     "clip": ClipConfig,
     "liveportrait": LivePortraitConfig,
 }
@@ -271,7 +285,15 @@ _PARTS: dict[str, type] = {
 
 # Limits of what a file may ask for: networks are built before their weights are compared with the file's.
 LARGEST_SIZE, MOST_LAYERS, MOST_WIDTHS = 2**16, 64, 8
-_COUNTS_LAYERS = ("layers_per_block", "depth", "layers", "text_layers", "image_layers", "motion_depths")
+_COUNTS_LAYERS = (
+    "layers_per_block",
+    "depth",
+    "layers",
+    "coarse_blocks",
+    "text_layers",
+    "image_layers",
+    "motion_depths",
+)
 
 
 def rebuilt(kind: type[T], values: dict[str, Any]) -> T:
@@ -312,6 +334,7 @@ MINI = replace(
     name="mini",
     window_size=128,
     painted_mouth=0.0,
+    difference_decoder=DifferenceDecoderConfig(),
     autoencoder=AutoencoderConfig(latent_channels=16, block_out_channels=(64, 96), scaling_factor=0.3875),
     animate_net=AnimateNetConfig(
         branches=("identity", "speech", "structure"), motion_modules=False, residual_scale=1.5

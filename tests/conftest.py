@@ -106,10 +106,13 @@ def tiny_model() -> CropPipeline:
 @pytest.fixture(scope="session")
 def tiny_window_model() -> WindowPipeline:
     """As ``tiny_model``, drawing only a mouth window, as mini does."""
+    from portraittalk.config import DifferenceDecoderConfig
+
     model = _tiny(
         name="tiny-window",
         window_size=32,
         painted_mouth=0.0,
+        difference_decoder=DifferenceDecoderConfig(16, 16, 1, 8),
         animate_net={"motion_modules": False, "branches": ("identity", "speech", "structure"), "residual_scale": 2.0},
     )
     return cast("WindowPipeline", model)

@@ -1,6 +1,8 @@
 """``portraittalk train window``: train the autoencoder of mouth windows, then AnimateNet on such windows.
 
 The order is mouths, driven, autoencoder, pairs, animate; the two trainings each once more with their discriminator.
+Then `weights pack` makes a model, which can be made faster: differences, difference, `weights pack
+--difference-decoder`.
 """
 
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import SettingsError
+from ..weights.files import BUILT_IN
 from .options import Landmarker
 from .train import Config, LeaveOut, Minutes, Out, Pairs, Seed, Set, Start, Steps, clips_of, configured, ends, files_of
 
@@ -136,3 +139,51 @@ def animate(
     files = clips_of(run.pairs, run.leave_out)
     held_out = [path for path in clip_files(run.pairs) if path not in files]
     train_windows(files, model, run.network, run.training, out, held_out)
+
+
+@app.command()
+def differences(
+    portraits: Annotated[Path, typer.Argument(help="Folder of portraits, and of videos, of which one frame is used.")],
+    speech: Annotated[Path, typer.Option(help="Folder of sound files with speech.")],
+    out: OutFolder,
+    model: Annotated[str, typer.Option(help="Name or file of a model that draws mouth windows.")] = BUILT_IN,
+    frames: Annotated[int, typer.Option(min=1, max=100, help="Frames of each portrait.")] = 40,
+    leave_out: LeaveOut = None,
+    seed: RandomSeed = 0,
+) -> None:
+    """Let portraits speak, and keep what AnimateNet changes in them: the examples of `difference`."""
+    from ..media.source import PICTURES, SOUNDS, VIDEOS
+    from ..training.animate.difference import load_window_model, write_differences
+
+    names = tuple(leave_out or [])
+    sources = [path for path in files_of(portraits) if not (names and path.stem.startswith(names))]
+    pictures = [path for path in sources if path.suffix.lower() in (*PICTURES, *VIDEOS)]
+    sounds = [path for path in files_of(speech) if path.suffix.lower() in SOUNDS]
+    for found, folder, kind in ((pictures, portraits, "pictures or videos"), (sounds, speech, "sound files")):
+        if not found:
+            raise SettingsError(f"{folder} contains no {kind}: give another folder.")
+    write_differences(load_window_model(model), pictures, sounds, frames, seed, out)
+
+
+@app.command()
+def difference(
+    out: Out,
+    config: Config = None,
+    differences: Annotated[Path | None, typer.Option(help="Output folder of `differences`.")] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    start: Start = None,
+    leave_out: LeaveOut = None,
+    seed: Seed = None,
+    set_: Set = None,
+) -> None:
+    """Train a small network that decodes once, in place of the autoencoder's decoder, which is needed twice."""
+    from ..training.animate.difference import train_difference_decoder
+    from ..training.data.prepare import clip_files
+    from ..training.runs import DifferenceRun
+
+    options: dict[str, Any] = {"differences": differences, "start": start, "leave_out": leave_out}
+    run = configured(DifferenceRun, "window difference", out, config, {**options, **ends(minutes, steps, seed)}, set_)
+    files = clips_of(run.differences, run.leave_out)
+    held_out = [path for path in clip_files(run.differences) if path not in files]
+    train_difference_decoder(files, run.network, run.autoencoder_config, run.training, out, run.start, held_out)

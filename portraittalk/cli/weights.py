@@ -207,6 +207,10 @@ def pack_weights(
     basis: Annotated[
         Path, typer.Option(help="Fitted expression basis; default: the one in the package.")
     ] = SHIPPED_BASIS,
+    difference_decoder: Annotated[
+        Path | None,
+        typer.Option(help="Trained weights of the difference decoder; without it, mouth windows are decoded twice."),
+    ] = None,
     scaling_factor: Annotated[
         float | None, typer.Option(min=1e-3, help="Of the autoencoder's latents; default: that of the shipped one.")
     ] = None,
@@ -225,7 +229,11 @@ def pack_weights(
         "motion_net": motion_net,
         "basis": basis,
     }
-    config = SMALL if whole_crop else MINI
+    config = SMALL if whole_crop else replace(MINI, difference_decoder=None)
+    if difference_decoder is not None:
+        if whole_crop:
+            raise SettingsError("Networks that draw whole crops have no difference decoder: leave one option out.")
+        files["difference_decoder"], config = difference_decoder, MINI
     if scaling_factor is not None:
         config = replace(config, autoencoder=replace(config.autoencoder, scaling_factor=scaling_factor))
     pack(out, config, files)

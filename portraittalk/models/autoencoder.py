@@ -4,6 +4,7 @@ Folding 4x4 pixels into channels before the first convolution leaves no layer at
 affordable on a CPU. With a patch size of 1 this is Stable Diffusion's autoencoder, with the same state dict keys.
 """
 
+import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
@@ -44,6 +45,12 @@ class Autoencoder(nn.Module):
         """Return the unscaled posterior distribution, for training."""
         patches = F.pixel_unshuffle(images * 2 - 1, self.config.patch_size)
         return self.kl.encode(patches).latent_dist
+
+
+def decoded_difference(autoencoder: Autoencoder, latents: Tensor, base: Tensor) -> Tensor:
+    """Return ``decode(latents) - decode(base)`` in single precision, (N, 3, S, S), of latents (N, C, h, w)."""
+    made, plain = autoencoder.decode(torch.cat((latents, base))).float().chunk(2)
+    return made - plain
 
 
 class FastDecoder(nn.Module):

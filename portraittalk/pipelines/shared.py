@@ -252,11 +252,15 @@ class PipelineBase:
         device = self.device
         identity = identity.to(device)
 
-        @torch.no_grad()
         def structure_of(frames: slice) -> Structure:
-            return build_structure(identity, track[frames].to(device), basis, self.config, self.turns_head)
+            return self.structure(identity, track[frames].to(device), basis)
 
         return self.render(identity, speech, style, structure_of, settings, output, progress, checkpoint)
+
+    @torch.no_grad()
+    def structure(self, identity: Identity, motion: MotionTrack, basis: FaceBasis) -> Structure:
+        """Return what geometry says of the frames of a motion track, all on one device."""
+        return build_structure(identity, motion, basis, self.config, self.turns_head)
 
     def _complete_style(self, style: Style | None) -> Style:
         """Return the style, or one that asks for nothing, with all that the networks of this kind need."""

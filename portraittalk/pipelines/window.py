@@ -17,6 +17,8 @@ from ..compositing.mouth import light_gain, widest_mouth
 from ..compositing.mouth_window import close_up, mouth_window, window_of
 from ..compositing.window_layers import Layers
 from ..models.animate_net import Conditions
+from ..models.autoencoder import decoded_difference
+from ..models.difference_decoder import DifferenceDecoder
 from ..progress import ProgressCallback, ignore_progress
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
@@ -31,7 +33,9 @@ from .streaming import Counter
 
 @dataclass(frozen=True)
 class WindowPipeline(OwnPipeline):
-    """The pipeline of ``mini``."""
+    """The pipeline of ``mini``. difference_decoder: None for models whose autoencoder decodes twice instead."""
+
+    difference_decoder: DifferenceDecoder | None = None
 
     def _complete_person(
         self, identity: Identity, images: list[Tensor], crops: list[Crop], cropped: Tensor, landmarks: Tensor
@@ -128,6 +132,24 @@ class WindowPipeline(OwnPipeline):
         speech: (F, S, M), the features of these frames. noise: see ``noise``. on_step: called after every denoising
         step; it may raise.
         """
+        latents, base = self.latents(identity, structure, speech, noise, settings, on_step)
+        if self.difference_decoder is not None:
+            difference = self.difference_decoder(latents.to(self.dtype), base.to(self.dtype)).float()
+        else:
+            difference = decoded_difference(self.autoencoder, latents.to(self.dtype), base.to(self.dtype))
+        return check_finite(structure.warped + difference, self.config)
+
+    @torch.no_grad()
+    def latents(
+        self,
+        identity: Identity,
+        structure: Structure,
+        speech: Tensor,
+        noise: Tensor,
+        settings: SamplingSettings,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the latents that AnimateNet draws and those of its input, (F, C, h, w). Arguments as of ``draw``."""
         net, count = self.animate_net, len(structure)
         base = self.autoencoder.encode(structure.warped.to(self.dtype)).float()
         conditions = Conditions(
@@ -142,6 +164,4 @@ class WindowPipeline(OwnPipeline):
         start = noise.expand(count, -1, -1, -1)[:, :, None]
         steps = velocity_steps(settings.steps)
         sampled = denoise(net, start, start, steps, lambda frames: prepared, on_step=lambda sample: on_step())
-        latents = base + sampled[:, :, 0] / self.config.animate_net.residual_scale
-        made, plain = self.autoencoder.decode(torch.cat((latents, base)).to(self.dtype)).float().chunk(2)
-        return check_finite(structure.warped + made - plain, self.config)
+        return base + sampled[:, :, 0] / self.config.animate_net.residual_scale, base

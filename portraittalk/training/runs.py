@@ -14,6 +14,7 @@ from ..config import (
     MINI,
     SMALL,
     AutoencoderConfig,
+    DifferenceDecoderConfig,
     FaceDetectorConfig,
     FaceMeshConfig,
     PortraitTalkConfig,
@@ -21,6 +22,7 @@ from ..config import (
 )
 from ..models.face_basis import SHIPPED as SHIPPED_BASIS
 from .animate.autoencoder import AutoencoderTraining
+from .animate.difference import DifferenceTraining
 from .animate.distil import DistilTraining
 from .animate.pairs import PairSettings
 from .animate.stages import AnimateTraining
@@ -112,6 +114,19 @@ class WindowAnimateRun:
     start: Path | None = None
     network: PortraitTalkConfig = MINI
     training: WindowAnimateTraining = field(default_factory=WindowAnimateTraining)
+
+
+@dataclass(frozen=True)
+class DifferenceRun:
+    """differences: output folder of ``window differences``. autoencoder_config: of the model that made them. start:
+    initial weights. leave_out: as in AutoencoderRun."""
+
+    differences: Path
+    leave_out: tuple[str, ...] = ()
+    start: Path | None = None
+    network: DifferenceDecoderConfig = field(default_factory=DifferenceDecoderConfig)
+    autoencoder_config: AutoencoderConfig = MINI.autoencoder
+    training: DifferenceTraining = field(default_factory=DifferenceTraining)
 
 
 @dataclass(frozen=True)

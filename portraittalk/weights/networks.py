@@ -14,7 +14,7 @@ from ..precision import computes_bf16
 FACE_MOTION = ("motion_net", "basis")  # networks that generate motion and move landmarks
 KEYPOINTS = ("motion_extractor", "retargeting")  # LivePortrait's networks whose results are places
 SINGLE = (*FACE_MOTION, *KEYPOINTS)  # that always run in single precision, in models of public weights
-DRAWING = ("autoencoder", "animate_net")
+DRAWING = ("autoencoder", "animate_net", "difference_decoder")
 
 
 def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
@@ -47,6 +47,10 @@ def _add_own(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None
     from ..models.identity_net import IdentityNet
 
     networks["identity_net"] = IdentityNet(config.identity_net, config.animate_net.token_dim)
+    if config.difference_decoder is not None:
+        from ..models.difference_decoder import DifferenceDecoder
+
+        networks["difference_decoder"] = DifferenceDecoder(config.difference_decoder, config.autoencoder)
     _add_motion(networks, config)
 
 

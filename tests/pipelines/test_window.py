@@ -17,6 +17,7 @@ from portraittalk.face.align import eye_distance, from_crop
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.motion.track import MotionTrack
 from portraittalk.pipelines.base import Checkpoint
+from portraittalk.pipelines.load import load_model
 from portraittalk.types import Face, SamplingSettings, Scales, Style
 
 FRAMES = 6
@@ -54,6 +55,21 @@ def box_of_window(identity, crop_size):
     corners = torch.stack((window.corner, window.corner + window.side)) * crop_size
     low, high = from_crop(corners, identity.crop)
     return (*(low - 2).int().tolist(), *(high + 3).int().tolist())
+
+
+def test_the_shipped_decoder_draws_what_decoding_twice_does(portrait, noise_speech, opening):
+    """On a portrait as coarse as a film, in which AnimateNet changes more than in a sharp one."""
+    model = load_model(dtype=torch.float32)
+    (coarse,) = interpolate(portrait[None], (192, 192), mode="area")
+    identity = model.encode_identity([coarse])
+    noise, features = model.noise(0), noise_speech.features
+    structure = model.structure(identity, opening, model.basis)
+    once = model.draw(identity, structure, features, noise, SETTINGS) - structure.warped
+    twice = replace(model, difference_decoder=None).draw(identity, structure, features, noise, SETTINGS)
+    twice -= structure.warped
+    assert twice.abs().mean() > 0.5 / 255, "AnimateNet changes nothing, so nothing is tested"
+    assert (once - twice).abs().mean() < 0.3 * twice.abs().mean()
+    assert (once - twice).abs().amax() < 20 / 255
 
 
 def test_a_person_is_known_by_mouths_alone(tiny_window_model, small_portrait, small_face, identity):

@@ -17,6 +17,7 @@ from portraittalk.training.runs import (
     AutoencoderRun,
     DetectorRun,
     DictionaryRun,
+    DifferenceRun,
     DistilRun,
     EncoderRun,
     ExpressionRun,
@@ -47,10 +48,11 @@ RUNS = {
     "look reader": LookReaderRun,
     "window autoencoder": WindowAutoencoderRun,
     "window animate": WindowAnimateRun,
+    "window difference": DifferenceRun,
 }
 NEEDED = (
     "teacher", "clips", "sounds", "pairs", "tracks", "phones", "basis", "pictures", "wordnet", "encoder", "file",
-    "portraits", "net", "mouths", "autoencoder",
+    "portraits", "net", "mouths", "autoencoder", "differences",
 )  # fmt: skip
 
 
