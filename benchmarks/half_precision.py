@@ -14,6 +14,7 @@ import torch
 
 from portraittalk import load_model, read_audio, read_image
 from portraittalk.compositing.structure import build_structure
+from portraittalk.errors import WeightsError
 from portraittalk.pipelines.window import WindowPipeline
 from portraittalk.sampling.settings import usual_settings
 
@@ -49,8 +50,12 @@ def main() -> None:
         cells = []
         for dtype in (torch.bfloat16, torch.float16):
             halves = {name: copy.deepcopy(getattr(model, name)).to(dtype) for name in names}
-            difference = 255 * (drawn(replace(model, **halves), seconds) - exact).abs()
-            cells.append(f"{difference.mean():.2f}, {difference.max():.1f}")
+            try:
+                difference = 255 * (drawn(replace(model, **halves), seconds) - exact).abs()
+            except WeightsError:
+                cells.append("not finite")
+            else:
+                cells.append(f"{difference.mean():.2f}, {difference.max():.1f}")
         print(f"| {', '.join(names)} | {' | '.join(cells)} |", flush=True)
 
 
