@@ -215,6 +215,9 @@ class Structure(Movable):
     def __len__(self) -> int:
         return self.landmarks.shape[0]
 
+    def __getitem__(self, frames: slice) -> Self:
+        return type(self)(**{field.name: getattr(self, field.name)[frames] for field in fields(self)})
+
 
 @dataclass(frozen=True)
 class Scales:

@@ -1,14 +1,14 @@
 """Several stages of a run at the same time, each on its share of the processor's cores.
 
 Drawing and pasting a few small frames consists of many short operations, which several threads speed up little. So on
-a processor with several cores, one chunk of frames is warped while the chunk before is drawn and the one before that is
-pasted. All stages run in threads of their own, whose number of threads for single operations is limited; that of the
-caller's thread is left alone, and all callbacks are called there.
+a processor with several cores, some frames are warped while the frames before are drawn and those before that are
+pasted, the latter in smaller parts. All stages run in threads of their own, whose number of threads for single
+operations is limited; that of the caller's thread is left alone, and all callbacks are called there.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Generic, TypeVar
@@ -18,6 +18,7 @@ import torch
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
+P = TypeVar("P")
 R = TypeVar("R")
 
 
@@ -25,54 +26,59 @@ class Stopped(Exception):
     """Raised in a stage whose run has ended, to end it early."""
 
 
-class Stages(Generic[T, A, B, R]):
-    """``third(second(first(item)))`` of each item.
+class Stages(Generic[T, A, B, P, R]):
+    """``third(second(first(item)), part)`` of each part of each item.
 
     The functions must not need anything of the calling thread, such as its gradient mode. stop: raises ``Stopped``
     once the run has ended; to be called by long stages between steps.
     """
 
-    def __init__(self, first: Callable[[T], A], second: Callable[[A], B], third: Callable[[B], R]) -> None:
-        self._functions: tuple[Callable[[Any], Any], ...] = (first, second, third)
+    def __init__(self, first: Callable[[T], A], second: Callable[[A], B], third: Callable[[B, P], R]) -> None:
+        self._whole: tuple[Callable[[Any], Any], ...] = (first, second)
+        self._third = third
         self._ended = threading.Event()
 
     def stop(self) -> None:
         if self._ended.is_set():
             raise Stopped
 
-    def __call__(self, items: Sequence[T], together: bool) -> Iterator[R]:
-        """Yield the results in order. together: whether the stages run at the same time, each with an item."""
-        return self._overlapping(items) if together else map(self._one_after_the_other, items)
+    def __call__(self, items: Iterable[tuple[T, Sequence[P]]], together: bool) -> Iterator[R]:
+        """Yield the results in order. items: with their parts. together: whether the stages run at the same time."""
+        return self._overlapping(items) if together else self._one_after_the_other(items)
 
-    def _one_after_the_other(self, item: Any) -> Any:
-        for function in self._functions:
-            item = function(item)
-        return item
+    def _one_after_the_other(self, items: Iterable[tuple[T, Sequence[P]]]) -> Iterator[R]:
+        for item, parts in items:
+            made: Any = item
+            for function in self._whole:
+                made = function(made)
+            for part in parts:
+                yield self._third(made, part)
 
-    def _overlapping(self, items: Sequence[T]) -> Iterator[R]:
+    def _overlapping(self, items: Iterable[tuple[T, Sequence[P]]]) -> Iterator[R]:
         threads = max(torch.get_num_threads() // 2, 1)  # one stage takes about half of the time
         with ExitStack() as running:
-            executors = [running.enter_context(_one_thread(threads)) for _ in self._functions]
-            begun: deque[Future[Any]] = deque()
+            executors = [running.enter_context(_one_thread(threads)) for _ in range(len(self._whole) + 1)]
+            begun: deque[deque[Future[R]]] = deque()
             try:
-                for item in items:
-                    begun.append(self._begin(item, executors))
+                for item, parts in items:
+                    begun.append(self._begin(item, parts, executors))
                     if len(begun) == len(executors):
-                        yield begun.popleft().result()
+                        yield from _taken(begun.popleft())
                 while begun:
-                    yield begun.popleft().result()
+                    yield from _taken(begun.popleft())
             finally:
                 self._ended.set()
                 for executor in executors:
                     executor.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, item: Any, executors: list[ThreadPoolExecutor]) -> Future[Any]:
+    def _begin(self, item: Any, parts: Sequence[P], executors: list[ThreadPoolExecutor]) -> deque[Future[R]]:
         """Queue an item in all stages; each waits for the one before, whose result is freed when it has been used."""
         made: Future[Any] = Future()
         made.set_result(item)
-        for function, executor in zip(self._functions, executors, strict=True):
+        *whole, last = executors
+        for function, executor in zip(self._whole, whole, strict=True):
             made = executor.submit(_after, made, function)
-        return made
+        return deque(last.submit(_after, made, self._third, part) for part in parts)
 
 
 def runs_together(device: torch.device) -> bool:
@@ -80,8 +86,14 @@ def runs_together(device: torch.device) -> bool:
     return device.type == "cpu" and torch.get_num_threads() > 1
 
 
-def _after(made: Future[Any], function: Callable[[Any], Any]) -> Any:
-    return function(made.result())
+def _after(made: Future[Any], function: Callable[..., Any], *part: Any) -> Any:
+    return function(made.result(), *part)
+
+
+def _taken(results: deque[Future[R]]) -> Iterator[R]:
+    """Yield the results, each of which is freed when the caller is done with it."""
+    while results:
+        yield results.popleft().result()
 
 
 def _one_thread(threads: int) -> ThreadPoolExecutor:

@@ -30,6 +30,20 @@ from .overlap import Stages, runs_together
 from .own import OwnPipeline
 from .streaming import Counter
 
+DRAWN_TOGETHER = 2  # chunks that are warped and drawn at once: of few small pictures, most time goes into the calls
+LARGEST_KEPT = 30 << 20  # bytes of pasted frames: the C library clears larger blocks anew for every chunk
+
+
+def drawn_together(count: int, chunk: int) -> list[slice]:
+    """Return the frames that are warped and drawn at once. The first are fewer, so that they come soon."""
+    starts = [0, *range(chunk, count, DRAWN_TOGETHER * chunk)]
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
+
+
+def parts_of(frames: slice, size: int) -> list[slice]:
+    """Return parts of at most ``size`` frames."""
+    return [slice(start, min(start + size, frames.stop)) for start in range(frames.start, frames.stop, size)]
+
 
 @dataclass(frozen=True)
 class WindowPipeline(OwnPipeline):
@@ -69,10 +83,10 @@ class WindowPipeline(OwnPipeline):
         checkpoint: Checkpoint = FROM_THE_START,
     ) -> Iterator[Tensor]:
         """See ``PipelineBase.render``. Nothing is computed before the first frames are asked for."""
-        count, size = len(speech), settings.chunk
-        chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-        tick = Counter(progress, len(chunks))
-        chunks = [frames for frames in chunks if frames.start >= checkpoint.start]
+        count = len(speech)
+        pasted_at_once = min(settings.chunk, max(LARGEST_KEPT // (4 * identity.portrait.numel()), 1))
+        work = [(frames, parts_of(frames, pasted_at_once)) for frames in drawn_together(count, settings.chunk)]
+        tick = Counter(progress, sum(len(parts) for _, parts in work))
         tick.skip(checkpoint.start / count)
         tick.again()
         painter = self._painter(identity, style, settings.scales.text)
@@ -84,17 +98,19 @@ class WindowPipeline(OwnPipeline):
         if not checkpoint.start:
             checkpoint.save(0, noise)  # no frame needs another, so the run can be taken up after any of them
 
-        def warped(frames: slice) -> tuple[Structure, Tensor]:
-            return structure_of(frames), speech.features[frames].to(self.device)
+        def warped(frames: slice) -> tuple[int, Structure, Tensor]:
+            return frames.start, structure_of(frames), speech.features[frames].to(self.device)
 
-        def drawn(made: tuple[Structure, Tensor]) -> tuple[Structure, Tensor]:
-            structure, features = made
-            return structure, self.draw(identity, structure, features, noise, settings, stages.stop)
+        def drawn(made: tuple[int, Structure, Tensor]) -> tuple[int, Structure, Tensor]:
+            start, structure, features = made
+            return start, structure, self.draw(identity, structure, features, noise, settings, stages.stop)
 
         @torch.no_grad()
-        def pasted(made: tuple[Structure, Tensor]) -> Tensor:
-            structure, picture = made
-            shown = layers(structure, picture)
+        def pasted(made: tuple[int, Structure, Tensor], frames: slice) -> Tensor:
+            start, structure, picture = made
+            some = slice(frames.start - start, frames.stop - start)
+            structure = structure[some]
+            shown = layers(structure, picture[some])
             return paste(
                 structure.flow,
                 shown.residual,
@@ -106,11 +122,14 @@ class WindowPipeline(OwnPipeline):
             ).cpu()
 
         stages = Stages(warped, drawn, pasted)
-        for frames, finished in zip(chunks, stages(chunks, runs_together(self.device)), strict=True):
+        left = [(frames, [part for part in parts if part.start >= checkpoint.start]) for frames, parts in work]
+        left = [(frames, parts) for frames, parts in left if parts]
+        ends = [part.stop for _, parts in left for part in parts]
+        for end, finished in zip(ends, stages(left, runs_together(self.device)), strict=True):
             tick(finished[-1])
             yield finished
-            if frames.stop < count:
-                checkpoint.save(frames.stop, None)
+            if end < count:
+                checkpoint.save(end, None)
 
     def noise(self, seed: int) -> Tensor:
         """Draw the initial noise (1, C, h, w), which is the same for all frames, so that nothing flickers."""

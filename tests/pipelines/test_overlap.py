@@ -8,15 +8,22 @@ import torch
 from portraittalk.pipelines.overlap import Stages, Stopped
 
 
-def same(item):
+def same(item, part=None):
     return item
+
+
+def whole(items):
+    """Items of one part each."""
+    return [(item, [None]) for item in items]
 
 
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
 def test_results_come_in_order(together, count):
-    stages = Stages(lambda item: item + 1, lambda item: item * 10, str)
-    assert list(stages(range(count), together)) == [str((item + 1) * 10) for item in range(count)]
+    stages = Stages(lambda item: item + 1, lambda item: item * 10, lambda item, part: f"{item}{part}")
+    items = [(item, "ab" if item % 2 else "c") for item in range(count)]
+    expected = [f"{(item + 1) * 10}{part}" for item, parts in items for part in parts]
+    assert list(stages(items, together)) == expected
 
 
 def test_every_stage_has_an_item_at_the_same_time():
@@ -25,7 +32,7 @@ def test_every_stage_has_an_item_at_the_same_time():
     met = []
 
     def stage(least, most):
-        def function(item):
+        def function(item, part=None):
             if least <= item <= most:
                 meeting.wait()
                 met.append(item)
@@ -34,12 +41,12 @@ def test_every_stage_has_an_item_at_the_same_time():
         return function
 
     stages = Stages(stage(2, 4), stage(1, 3), stage(0, 2))
-    assert list(stages(range(5), True)) == [0, 1, 2, 3, 4] and len(met) == 9
+    assert list(stages(whole(range(5)), True)) == [0, 1, 2, 3, 4] and len(met) == 9
 
 
 def test_no_more_than_one_item_a_stage_is_ahead():
     begun = []
-    results = Stages(lambda item: begun.append(item) or item, same, same)(range(100), True)
+    results = Stages(lambda item: begun.append(item) or item, same, same)(whole(range(100)), True)
     for taken in range(10):
         next(results)
         assert len(begun) <= taken + 3
@@ -55,21 +62,21 @@ def test_a_finished_item_is_not_kept():
         made.append(weakref.ref(item))
         return len(made)
 
-    results = Stages(lambda item: Item(), second, same)(range(3), True)
+    results = Stages(lambda item: Item(), second, same)(whole(range(3)), True)
     assert list(results) == [1, 2, 3]
     assert [item() for item in made] == [None] * 3
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_an_error_of_a_stage_reaches_the_caller(stage):
-    def fails(item):
+    def fails(item, part=None):
         if item == 2:
             raise ValueError("the third")
         return item
 
     functions = [same] * 3
     functions[stage] = fails
-    results = Stages(*functions)(range(5), True)
+    results = Stages(*functions)(whole(range(5)), True)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="the third"):
         next(results)
@@ -79,7 +86,7 @@ def test_an_error_of_a_stage_reaches_the_caller(stage):
 def test_a_run_that_is_closed_ends_a_long_stage(long_stage):
     entered = threading.Event()
 
-    def long(item):
+    def long(item, part=None):
         if item:
             entered.set()
             for _ in range(1000):
@@ -91,7 +98,7 @@ def test_a_run_that_is_closed_ends_a_long_stage(long_stage):
     functions[long_stage] = long
     stages = Stages(*functions)
     before = set(threading.enumerate())
-    results = stages(range(9), True)
+    results = stages(whole(range(9)), True)
     assert next(results) == 0
     assert entered.wait(5)
     began = time.monotonic()
@@ -107,7 +114,7 @@ def test_a_stage_that_is_stopped_says_so():
 
     stages = Stages(first, same, same)
     with pytest.raises(Stopped):
-        list(stages(range(3), True))
+        list(stages(whole(range(3)), True))
 
 
 def test_only_the_stages_have_fewer_threads_for_an_operation():
@@ -115,10 +122,10 @@ def test_only_the_stages_have_fewer_threads_for_an_operation():
     torch.set_num_threads(4)
     try:
 
-        def add(seen):
+        def add(seen, part=None):
             return [*seen, torch.get_num_threads()]
 
-        seen = list(Stages(add, add, add)([[]], True))
+        seen = list(Stages(add, add, add)(whole([[]]), True))
         assert seen == [[2, 2, 2]] and torch.get_num_threads() == 4
         fresh = []
         thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))

@@ -16,6 +16,7 @@ from portraittalk.errors import MotionError, SettingsError
 from portraittalk.face.align import eye_distance, from_crop
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.motion.track import MotionTrack
+from portraittalk.pipelines import window
 from portraittalk.pipelines.base import Checkpoint
 from portraittalk.pipelines.load import load_model
 from portraittalk.types import Face, SamplingSettings, Scales, Style
@@ -217,10 +218,19 @@ def test_progress_counts_to_its_total_and_cancelling_ends_the_run(tiny_window_mo
 
 
 def test_a_run_can_be_taken_up_after_every_chunk(animate):
-    saved = []
-    whole = animate(checkpoint=Checkpoint(save=lambda frames, latents: saved.append(frames)))
-    assert saved == [0, SETTINGS.chunk]
-    assert torch.equal(animate(checkpoint=Checkpoint(start=SETTINGS.chunk)), whole[SETTINGS.chunk :])
+    """The last four frames are drawn together, and pasted two by two."""
+    saved, settings = [], replace(SETTINGS, chunk=2)
+    whole = animate(settings, checkpoint=Checkpoint(save=lambda frames, latents: saved.append(frames)))
+    assert saved == [0, 2, 4]
+    for start in saved[1:]:
+        assert torch.equal(animate(settings, checkpoint=Checkpoint(start=start)), whole[start:])
+
+
+def test_large_pictures_are_pasted_in_smaller_parts(animate, identity, tiny_window_model, speech, motion, monkeypatch):
+    frames = animate()
+    monkeypatch.setattr(window, "LARGEST_KEPT", 4 * identity.portrait.numel() * 3)
+    parts = list(tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS))
+    assert [len(part) for part in parts] == [3, 1, 2] and torch.equal(torch.cat(parts), frames)
 
 
 def test_what_does_not_fit_is_refused_before_any_work(animate, identity, motion, tiny_model, speech):
