@@ -160,15 +160,19 @@ def enlarged(polygon: Tensor, factor: float) -> Tensor:
     return centre + factor * (polygon - centre)
 
 
-def blurred(image: Tensor, sigma: float) -> Tensor:
-    """Apply a Gaussian blur with zero padding to (F, C, H, W)."""
+def blurred(image: Tensor, sigma: float, axes: tuple[int, ...] = (-1, -2), padding: str = "constant") -> Tensor:
+    """Apply a Gaussian blur along some of the last two axes to (F, C, H, W).
+
+    padding: what lies outside, as ``torch.nn.functional.pad`` calls it; zeros by default.
+    """
     reach = round(3 * sigma)
     steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
+    kernel = torch.exp(-0.5 * (steps / max(sigma, 1e-3)) ** 2)
     weights = (kernel / kernel.sum()).tolist()
-    for axis, margin in ((-1, (reach, reach)), (-2, (0, 0, reach, reach))):
+    for axis in axes:
+        margin = (reach, reach, 0, 0) if axis == -1 else (0, 0, reach, reach)
         # A sum of shifted images: for a single channel, several times faster than a convolution.
-        padded, size = F.pad(image, margin), image.shape[axis]
+        padded, size = F.pad(image, margin, padding), image.shape[axis]
         image = padded.narrow(axis, reach, size) * weights[reach]
         for away in range(1, reach + 1):
             for start in (reach - away, reach + away):

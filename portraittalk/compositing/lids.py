@@ -10,7 +10,6 @@ below the edge stays as it is until it is covered.
 Heights are eye distances above the upper edge in the portrait, positions are fractions of the crop's side.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..face.align import eye_distance
 from ..motion.geometry import EYE_LEFT, EYE_RIGHT, Seam, seam_followers
 from ..smooth import smoothstep
 from ..types import View
+from .draw import blurred
 from .openings import LEFT, RIGHT, Opening, height_over
 
 BELOW, ABOVE = 0.02, 0.14  # range of heights that is taken from the portrait
@@ -202,35 +202,33 @@ def _measured(
     picture: Tensor, points: Tensor, unit: Tensor, opening: Opening, brow: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return ends (2,), profiles (4, COLUMNS) and skin (6, h, w) of one eye."""
-    size = picture.shape[-1]
-    corners = points[0, [opening.upper[0], opening.upper[-1]], 0]
-    reach = BEYOND * (corners[1] - corners[0]).clamp_min(1e-4)
-    ends = torch.stack((corners[0] - reach, torch.maximum(corners[0], corners[1]) + reach))
-    width = ends[1] - ends[0]
-    along = torch.linspace(0, 1, COLUMNS).to(points)
-    x = (ends[0] + along * width)[None]
-    upper, lower, brows = (height_over(points[:, edge], x)[0] for edge in (opening.upper, opening.lower, brow))
-    upper, lower = _smoothed(upper, 0.03), _smoothed(lower, 0.03)
-    travel = 1.1 * _smoothed((lower - upper).clamp_min(0), SMOOTH)
-    travel = travel + OVERLAP * unit * travel / travel.amax().clamp_min(1e-4)
-    rows = max(round(float((ABOVE + BELOW) * unit * size)), 8)
-    columns = max(round(float(width * size)), 8)
+    eye = float(unit * picture.shape[-1])  # eye distance in pixels
+    ends, upper, travel, brows = _edges(points, unit, opening, brow)
+    rows = max(round((ABOVE + BELOW) * eye), 8)
+    columns = max(round(float((ends[1] - ends[0]) * picture.shape[-1])), 8)
     strip = _strip(picture, ends, upper, unit, rows, columns)
     heights = ABOVE - (torch.arange(rows).to(points) + 0.5) / rows * (ABOVE + BELOW)
     lashes = _lash_line(strip, heights)
     still = ((upper - brows) / unit * BROW).clamp(max=ABOVE)
     still = torch.maximum(_smoothed(still, SMOOTH), lashes + 0.03).clamp_max(ABOVE)
-    clean = _without_strokes(strip, round(float(STROKE * unit * size)))
-    fade = smoothstep((STROKES[1] - heights) / (STROKES[1] - STROKES[0]))[:, None]
-    clean = strip.lerp(clean, fade)
-    lines = _interpolated(
-        torch.stack((lashes, still)), ((torch.arange(columns).to(points) + 0.5) / columns)[None, None]
-    )
-    above, end = heights[:, None] - lines[0, 0], lines[0, 1] - lines[0, 0]
-    other = (above < 0.5 * ABOVE_LASHES) | (above > HIGHEST * end)
-    unfolded = smoothstep(above / ABOVE_LASHES) * smoothstep((1 - above / end) / (1 - UNFOLDED))
-    clean = clean.lerp(_unfolded(clean, other, float(unit * size)), unfolded)
-    return ends, torch.stack((upper, travel, lashes, still)), torch.cat((strip, clean))
+    bare = _unfolded(_without_lashes(strip, heights, eye), heights, lashes, still, eye)
+    return ends, torch.stack((upper, travel, lashes, still)), torch.cat((strip, bare))
+
+
+def _edges(
+    points: Tensor, unit: Tensor, opening: Opening, brow: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the ends (2,) of a lid and, at each of its columns, the height y of the upper edge, how far it moves until
+    closed, and the height y of the brow: (COLUMNS,) each."""
+    corners = points[0, [opening.upper[0], opening.upper[-1]], 0]
+    reach = BEYOND * (corners[1] - corners[0]).clamp_min(1e-4)
+    ends = torch.stack((corners[0] - reach, torch.maximum(corners[0], corners[1]) + reach))
+    x = (ends[0] + torch.linspace(0, 1, COLUMNS).to(points) * (ends[1] - ends[0]))[None]
+    upper, lower, brows = (height_over(points[:, edge], x)[0] for edge in (opening.upper, opening.lower, brow))
+    upper, lower = _smoothed(upper, 0.03), _smoothed(lower, 0.03)
+    travel = 1.1 * _smoothed((lower - upper).clamp_min(0), SMOOTH)
+    travel = travel + OVERLAP * unit * travel / travel.amax().clamp_min(1e-4)
+    return ends, upper, travel, brows
 
 
 def _strip(picture: Tensor, ends: Tensor, upper: Tensor, unit: Tensor, rows: int, columns: int) -> Tensor:
@@ -270,27 +268,44 @@ def _without_strokes(strip: Tensor, width: int) -> Tensor:
     return strip.lerp(smooth, smoothstep(darker / DARKER))
 
 
-def _unfolded(strip: Tensor, other: Tensor, eye: float) -> Tensor:
-    """Return the skin (3, h, w) of a lid without its crease and shadow, which a morphological closing finds.
+def _without_lashes(strip: Tensor, heights: Tensor, eye: float) -> Tensor:
+    """Return pixels (3, h, w) without the lashes that stand on the lid. heights: (h,). eye: eye distance in pixels."""
+    fade = smoothstep((STROKES[1] - heights) / (STROKES[1] - STROKES[0]))[:, None]
+    return strip.lerp(_without_strokes(strip, round(STROKE * eye)), fade)
+
+
+def _unfolded(strip: Tensor, heights: Tensor, lashes: Tensor, still: Tensor, eye: float) -> Tensor:
+    """Return the pixels (3, h, w) of a lid without its crease and shadow.
+
+    heights: (h,) of the rows. lashes, still: (COLUMNS,), the heights between which the skin is stretched. eye: eye
+    distance in pixels.
+    """
+    at = (torch.arange(strip.shape[-1]).to(strip) + 0.5) / strip.shape[-1]
+    low, high = _interpolated(torch.stack((lashes, still)), at[None, None])[0, :, 0]
+    above, end = heights[:, None] - low, high - low
+    other = (above < 0.5 * ABOVE_LASHES) | (above > HIGHEST * end)
+    share = smoothstep(above / ABOVE_LASHES) * smoothstep((1 - above / end) / (1 - UNFOLDED))
+    return strip.lerp(_without_shadow(strip, other, eye), share)
+
+
+def _without_shadow(strip: Tensor, other: Tensor, eye: float) -> Tensor:
+    """Return pixels (3, h, w) of skin without its crease and shadow, which a morphological closing finds.
 
     other: (h, w), where there is no skin of the lid but lashes or brow. eye: the distance of the eyes in pixels.
     """
-    smooth = _blurred(strip, TAUT * eye)
+    smooth = _taut(strip, eye)
     reach = max(round(0.5 * CREASE * eye), 1)
     window = (2 * reach + 1, 1)
     bright = F.max_pool2d(smooth.masked_fill(other, -torch.inf), window, 1, (reach, 0))
     # Where there is no skin near, nothing is known; what is not skin does not limit the closing either.
     closed = -F.max_pool2d((-bright).masked_fill(other, -torch.inf), window, 1, (reach, 0))
-    unfolded = closed.where(closed.isfinite(), smooth).maximum(smooth) - smooth
-    return strip.lerp(smooth, SMOOTHED) + _blurred(unfolded, TAUT * eye)
+    shadow = closed.where(closed.isfinite(), smooth).maximum(smooth) - smooth
+    return strip.lerp(smooth, SMOOTHED) + _taut(shadow, eye)
 
 
-def _blurred(strip: Tensor, sigma: float) -> Tensor:
-    """Return pixels (3, h, w) averaged along the rows by a Gaussian of ``sigma`` pixels."""
-    reach = math.ceil(3 * sigma)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(strip) / max(sigma, 1e-3)).square())
-    padded = F.pad(strip, (reach, reach), mode="replicate")
-    return F.conv2d(padded[:, None], (weights / weights.sum())[None, None, None])[:, 0]
+def _taut(strip: Tensor, eye: float) -> Tensor:
+    """Return pixels (3, h, w) smoothed along the edge. eye: the distance of the eyes in pixels."""
+    return blurred(strip[None], TAUT * eye, axes=(-1,), padding="replicate")[0]
 
 
 def _smoothed(line: Tensor, sigma: float) -> Tensor:
