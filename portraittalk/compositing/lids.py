@@ -4,8 +4,8 @@ Stretching the photograph over a closing eye drags the lashes that stand on the 
 black streaks. What a lid needs is therefore taken from the portrait once, in coordinates that follow the eye's upper
 edge: its skin without the lashes in front of it, how high the lash line is at each point, and the line at which the
 lids meet. In a frame the edge moves down column by column. The lash line keeps its pixels and is foreshortened to a
-thin line, as lashes that swing towards the camera are; the skin between it and the brow is stretched evenly; what lies
-below the edge stays as it is until it is covered.
+thin line, as lashes that swing towards the camera are; the skin between it and the brow is stretched, and given the
+fine structure of the skin below the eye; what lies below the edge stays as it is until it is covered.
 
 Heights are eye distances above the upper edge in the portrait, positions are fractions of the crop's side.
 """
@@ -29,6 +29,7 @@ from .openings import LEFT, RIGHT, Opening, height_over
 BELOW, ABOVE = 0.02, 0.14  # range of heights that is taken from the portrait
 COLUMNS = 48  # points along an edge at which heights are known
 OVERLAP = 0.014  # by how much the closed lid covers the lower one's edge, where the white still shows
+FOLDED = 0.04  # the same for an eye from the side, whose lower edge is not known well
 SMOOTH = 0.11  # standard deviation in eye widths to which the closed line is smoothed
 LINE = 0.02  # height of the lash line of a closed eye
 LASHES = (0.012, 0.05)  # smallest and largest height of the lash line of an open eye
@@ -44,8 +45,14 @@ SMOOTHED = 0.5  # share of the skin's own structure that the closed lid does not
 ABOVE_LASHES = 0.02  # height over the lash line at which the skin is that of the unfolded lid
 HIGHEST = 0.85  # share of that way up to which there are no hairs of the brow
 UNFOLDED = 0.5  # share of the way from lashes to where nothing moves at which this begins to fade out
+TALL = 0.3  # height over the lash line for which there is texture
+BAG = (0.08, 0.2)  # eye distances below the lower edge between which skin shows its texture
+FINE = 0.012  # standard deviation in eye distances of what is coarser than the texture of skin
+STRONGEST = 0.06  # largest difference in brightness that is texture
 CLEAR = 0.4  # closure at which no lashes are left in front of the skin
 BEYOND = 0.3  # eye widths beyond the corners up to which the fold of the upper lid moves
+TEMPLE = 0.15  # eye distances above and below an eye at which the outline of the face is looked for
+RIM = 0.02  # how far the face may reach beyond the outline that is found
 CORNER = 0.15  # eye widths from the corners over which lashes gradually stay what they are
 BROW = 0.75  # share of the way from lid to brow that is stretched
 UNSURE = 0.1  # closure that may as well be a head that nods
@@ -63,13 +70,15 @@ class Lids:
     unit: () the eye distance. ends: (2, 2) x of the left and the right corner. profiles: (2, 4, COLUMNS) at each point
     along the edge: the height y of the upper edge, how far it moves until closed, the height of the lash line, and the
     height above which the skin does not move. skin: (2, 6, h, w) in 0..1: the lid as it is and without lashes; its
-    columns lie between the corners, its rows between ``ABOVE`` and ``-BELOW``.
+    columns lie between the ends, its rows between ``ABOVE`` and ``-BELOW``. texture: (2, 1, m, w), the fine structure
+    of skin above the lash line, up to ``TALL``; it is added to what is stretched.
     """
 
     unit: Tensor
     ends: Tensor
     profiles: Tensor
     skin: Tensor
+    texture: Tensor
 
     def close(self, pictures: Tensor, at: Tensor, closure: Tensor) -> Tensor:
         """Close the lids in pictures (F, 3, h, w) in place.
@@ -125,7 +134,14 @@ class Lids:
         grid = torch.stack((2 * along - 1, rows), -1)
         skin = self.skin[eye].expand(len(at), -1, -1, -1)
         whole, clean = F.grid_sample(skin, grid, padding_mode="border", align_corners=False).chunk(2, 1)
-        lid = whole.lerp(clean, (share * smoothstep(closed / CLEAR))[:, None])
+        bare = share * smoothstep(closed / CLEAR)
+        lid = whole.lerp(clean, bare[:, None])
+        # Stretched skin has lost its fine structure; it is laid over it as it is.
+        grid = torch.stack((2 * along - 1, 1 - 2 * (up - line) / TALL), -1)
+        texture = self.texture[eye].expand(len(at), -1, -1, -1)
+        fine = F.grid_sample(texture, grid, padding_mode="border", align_corners=False)
+        lost = bare * smoothstep((up - line) / ABOVE_LASHES) * smoothstep((1 - way) / (1 - UNFOLDED))
+        lid = (lid + fine * lost[:, None]).clamp(0, 1)
         inside = ((along > 0) & (along < 1) & (up < still + fallen)).to(at)
         covered = inside * (up * self.unit * per_pixel + 0.5).clamp(0, 1)
         return lid, covered[:, None]
@@ -135,11 +151,14 @@ def lids_of(picture: Tensor, landmarks: Tensor) -> Lids:
     """Return the lids of an aligned crop (3, S, S) of any resolution. landmarks: (478, 3) in its pixels."""
     size = picture.shape[-1]
     unit = eye_distance(landmarks) / size
-    points = landmarks[None, :, :2] / size
-    ends, profiles, skin = zip(*(_measured(picture, points, unit, *eye) for eye in EYES), strict=True)
-    rows, columns = skin[0].shape[-2], max(part.shape[-1] for part in skin)
-    alike = [F.interpolate(part[None], (rows, columns), mode="bilinear", align_corners=False) for part in skin]
-    return Lids(unit, torch.stack(ends), torch.stack(profiles), torch.cat(alike))
+    points = landmarks[:, :2] / size
+    ends, profiles, *strips = zip(*(_measured(picture, points, unit, *eye) for eye in EYES), strict=True)
+    columns = max(part.shape[-1] for part in strips[0])
+    skin, texture = (
+        torch.cat([F.interpolate(part[None], (part.shape[-2], columns), mode="bilinear") for part in parts])
+        for parts in strips
+    )
+    return Lids(unit, torch.stack(ends), torch.stack(profiles), skin, texture)
 
 
 def close_lids(pictures: Tensor, flow: Tensor, portrait: View, closure: Tensor) -> Tensor:
@@ -200,50 +219,97 @@ def _between(points: Tensor, seam: Seam) -> Tensor:
 
 def _measured(
     picture: Tensor, points: Tensor, unit: Tensor, opening: Opening, brow: tuple[int, ...]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ends (2,), profiles (4, COLUMNS) and skin (6, h, w) of one eye."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return ends (2,), profiles (4, COLUMNS), skin (6, h, w) and texture (1, m, w) of one eye."""
     eye = float(unit * picture.shape[-1])  # eye distance in pixels
-    ends, upper, travel, brows = _edges(points, unit, opening, brow)
+    ends, upper, lower, travel, brows = _edges(points, unit, opening, brow)
     rows = max(round((ABOVE + BELOW) * eye), 8)
     columns = max(round(float((ends[1] - ends[0]) * picture.shape[-1])), 8)
-    strip = _strip(picture, ends, upper, unit, rows, columns)
     heights = ABOVE - (torch.arange(rows).to(points) + 0.5) / rows * (ABOVE + BELOW)
-    lashes = _lash_line(strip, heights)
+    strip = _straightened(picture, ends, upper, -heights[:, None] * unit, columns)
+    lashes, shadowed = _lash_line(strip, heights)
     still = ((upper - brows) / unit * BROW).clamp(max=ABOVE)
     still = torch.maximum(_smoothed(still, SMOOTH), lashes + 0.03).clamp_max(ABOVE)
-    bare = _unfolded(_without_lashes(strip, heights, eye), heights, lashes, still, eye)
-    return ends, torch.stack((upper, travel, lashes, still)), torch.cat((strip, bare))
+    bare = strip.clone()
+    face = _on_face(points, unit, ends, upper, columns)
+    at = (torch.arange(columns).to(points) + 0.5) / columns
+    lines = _interpolated(torch.stack((lashes, still, shadowed)), at[None, None])[0, :, 0]
+    clean = _without_lashes(strip[..., face], heights, eye)
+    bare[..., face] = _unfolded(clean, heights, lines[:, face], eye)
+    texture = _texture(picture, ends, lower, unit, columns)
+    return ends, torch.stack((upper, travel, lashes, still)), torch.cat((strip, bare)), texture
 
 
 def _edges(
     points: Tensor, unit: Tensor, opening: Opening, brow: tuple[int, ...]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the ends (2,) of a lid and, at each of its columns, the height y of the upper edge, how far it moves until
-    closed, and the height y of the brow: (COLUMNS,) each."""
-    corners = points[0, [opening.upper[0], opening.upper[-1]], 0]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the ends (2,) of a lid and, at each of its columns, the heights y of the upper and the lower edge, how far
+    the upper one moves until closed, and the height y of the brow: (COLUMNS,) each."""
+    outline, folded = _outline(points, opening)
+    corners = outline[0][[0, -1], 0]
     reach = BEYOND * (corners[1] - corners[0]).clamp_min(1e-4)
-    ends = torch.stack((corners[0] - reach, torch.maximum(corners[0], corners[1]) + reach))
+    ends = torch.stack((corners[0] - reach, corners[1] + reach))
     x = (ends[0] + torch.linspace(0, 1, COLUMNS).to(points) * (ends[1] - ends[0]))[None]
-    upper, lower, brows = (height_over(points[:, edge], x)[0] for edge in (opening.upper, opening.lower, brow))
+    upper, lower, brows = (height_over(edge[None], x)[0] for edge in (*outline, points[list(brow)]))
     upper, lower = _smoothed(upper, 0.03), _smoothed(lower, 0.03)
     travel = 1.1 * _smoothed((lower - upper).clamp_min(0), SMOOTH)
-    travel = travel + OVERLAP * unit * travel / travel.amax().clamp_min(1e-4)
-    return ends, upper, travel, brows
+    travel = travel + (FOLDED if folded else OVERLAP) * unit * travel / travel.amax().clamp_min(1e-4)
+    return ends, upper, lower, travel, brows
 
 
-def _strip(picture: Tensor, ends: Tensor, upper: Tensor, unit: Tensor, rows: int, columns: int) -> Tensor:
-    """Return the pixels (3, rows, columns) around an upper edge, straightened along it."""
+def _on_face(points: Tensor, unit: Tensor, ends: Tensor, upper: Tensor, columns: int) -> slice:
+    """Return which columns of a lid lie on the face: from the side, it ends just beyond the far eye."""
+    oval = points[list(mesh.FACE_OVAL)]
+    near = (oval[:, 1] - upper[[0, -1]].mean()).abs() < TEMPLE * unit
+    sides = torch.stack((oval[:, 0].where(near, torch.inf).min(), oval[:, 0].where(near, -torch.inf).max()))
+    sides = sides + RIM * unit * sides.new_tensor((-1.0, 1.0))
+    share = ((sides - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
+    first, last = (share * columns).round().int().tolist()
+    return slice(first, last) if last - first > columns // 2 else slice(0, columns)
+
+
+def _outline(points: Tensor, opening: Opening) -> tuple[tuple[Tensor, Tensor], bool]:
+    """Return the points (K, 2) of the upper and the lower edge of an eye from left to right, and whether it is folded.
+
+    points: (478, 2). From the side, landmarks of the far corner lie behind those of the lids, and the edges run back
+    and forth: the eye is folded. They are then those of the smallest convex outline around it.
+    """
+    upper, lower = points[list(opening.upper)], points[list(opening.lower)]
+    if all((edge.diff(dim=0)[:, 0] > 0).all() for edge in (upper, lower)):
+        return (upper, lower), False
+    ordered = sorted(torch.cat((upper, lower)).tolist())
+    hulls = [points.new_tensor(_convex(ordered, sign)) for sign in (1, -1)]
+    return (hulls[0], hulls[1]), True
+
+
+def _convex(points: list[list[float]], sign: int) -> list[list[float]]:
+    """Return the upper (sign 1) or lower (-1) part of the convex hull of points [x, y] that are sorted by x."""
+    chain: list[list[float]] = []
+    for x, y in points:
+        while len(chain) > 1:
+            (x0, y0), (x1, y1) = chain[-2:]
+            if sign * ((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)) > 0:
+                break  # the corner sticks out of the line from the one before to this point
+            chain.pop()
+        chain.append([x, y])
+    return chain
+
+
+def _straightened(picture: Tensor, ends: Tensor, edge: Tensor, down: Tensor, columns: int) -> Tensor:
+    """Return the pixels (3, rows, columns) of rows that follow an edge (COLUMNS,). down: (rows, 1) below it."""
     along = (torch.arange(columns).to(picture) + 0.5) / columns
-    down = (torch.arange(rows).to(picture) + 0.5) / rows * (ABOVE + BELOW) - ABOVE
-    edge = _interpolated(upper[None], along[None, None])[0, 0, 0]
-    y = edge + down[:, None] * unit
+    y = _interpolated(edge[None], along[None, None])[0, 0, 0] + down
     x = (ends[0] + along * (ends[1] - ends[0])).expand_as(y)
     grid = torch.stack((x, y), -1)[None] * 2 - 1
     return F.grid_sample(picture[None], grid, "bicubic", padding_mode="border", align_corners=False)[0].clamp(0, 1)
 
 
-def _lash_line(strip: Tensor, heights: Tensor) -> Tensor:
-    """Return the height (COLUMNS,) at which the dark line of lashes above the edge ends. strip: (3, h, w)."""
+def _lash_line(strip: Tensor, heights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the height at which the dark line of lashes above the edge ends, and whether shadow lies above it.
+
+    strip: (3, h, w). heights: (h,) of its rows. Both are (COLUMNS,), the latter is a share in 0..1: how far no skin was
+    found below the largest height of a lash line.
+    """
     luma = torch.einsum("chw,c->hw", strip, strip.new_tensor(LUMA))
     luma = F.interpolate(luma[None, None], (len(heights), COLUMNS), mode="bilinear", antialias=True)[0, 0]
     is_skin = (heights > SKIN[0]) & (heights < SKIN[1])
@@ -251,9 +317,11 @@ def _lash_line(strip: Tensor, heights: Tensor) -> Tensor:
     near = (heights < LASHES[1]) & (heights > -BELOW / 2)
     dark, row = luma.where(near[:, None], luma.new_tensor(2.0)).min(0)
     bright = (luma > dark + BRIGHT * (skin - dark)) & (heights[:, None] > heights[row])
-    line = heights[:, None].where(bright, heights.new_tensor(LASHES[1])).amin(0)
-    line = line.where(skin - dark > CONTRAST, line.new_tensor(LASHES[0]))
-    return _smoothed(line.clamp(*LASHES), 0.15)
+    seen = skin - dark > CONTRAST
+    line = heights[:, None].where(bright, torch.inf).amin(0)
+    shadowed = (seen & (line > LASHES[1])).to(strip)
+    line = line.where(seen, LASHES[0]).clamp(*LASHES)
+    return _smoothed(line, 0.15), _smoothed(shadowed, SMOOTH).clamp(0, 1)
 
 
 def _without_strokes(strip: Tensor, width: int) -> Tensor:
@@ -274,18 +342,32 @@ def _without_lashes(strip: Tensor, heights: Tensor, eye: float) -> Tensor:
     return strip.lerp(_without_strokes(strip, round(STROKE * eye)), fade)
 
 
-def _unfolded(strip: Tensor, heights: Tensor, lashes: Tensor, still: Tensor, eye: float) -> Tensor:
+def _unfolded(strip: Tensor, heights: Tensor, lines: Tensor, eye: float) -> Tensor:
     """Return the pixels (3, h, w) of a lid without its crease and shadow.
 
-    heights: (h,) of the rows. lashes, still: (COLUMNS,), the heights between which the skin is stretched. eye: eye
-    distance in pixels.
+    heights: (h,) of the rows. lines: (3, w), the heights between which the skin is stretched, and the share in 0..1 of
+    shadow just above the lower one. eye: eye distance in pixels.
     """
-    at = (torch.arange(strip.shape[-1]).to(strip) + 0.5) / strip.shape[-1]
-    low, high = _interpolated(torch.stack((lashes, still)), at[None, None])[0, :, 0]
-    above, end = heights[:, None] - low, high - low
+    lashes, still, shadowed = lines
+    above, end = heights[:, None] - lashes, still - lashes
     other = (above < 0.5 * ABOVE_LASHES) | (above > HIGHEST * end)
-    share = smoothstep(above / ABOVE_LASHES) * smoothstep((1 - above / end) / (1 - UNFOLDED))
+    share = smoothstep(above / ABOVE_LASHES + shadowed) * smoothstep((1 - above / end) / (1 - UNFOLDED))
     return strip.lerp(_without_shadow(strip, other, eye), share)
+
+
+def _texture(picture: Tensor, ends: Tensor, lower: Tensor, unit: Tensor, columns: int) -> Tensor:
+    """Return the fine structure (1, m, columns) of the skin below an eye, as high as ``TALL``.
+
+    lower: (COLUMNS,), the height y of the lower edge. The skin of the lid itself has creases, lashes and brows.
+    """
+    eye = float(unit * picture.shape[-1])
+    rows = max(round(TALL * eye), 1)
+    up = (TALL * (1 - (torch.arange(rows).to(picture) + 0.5) / rows))[:, None]
+    turn = up / (BAG[1] - BAG[0]) % 2
+    below = BAG[1] - (BAG[1] - BAG[0]) * torch.minimum(turn, 2 - turn)  # up, down, and up again
+    skin = _straightened(picture, ends, lower, below * unit, columns)
+    light = torch.einsum("chw,c->hw", skin, skin.new_tensor(LUMA))[None, None]
+    return (light - blurred(light, FINE * eye, padding="replicate"))[0].clamp(-STRONGEST, STRONGEST)
 
 
 def _without_shadow(strip: Tensor, other: Tensor, eye: float) -> Tensor:

@@ -105,9 +105,49 @@ def test_a_crease_unfolds_and_skin_above_the_lid_stays(eyes):
     lid = between(eyes, 0.05, -0.02, closed=True)
     darker = (shown(eyes, SHUT) - shown(creased, SHUT)).mean(0)
     assert (eyes.picture - creased.picture).mean(0)[crease].mean() > 0.2
-    assert darker[lid].mean() < 0.04 and darker[lid].quantile(0.95) < 0.15
+    assert darker[lid].mean() < 0.045 and darker[lid].quantile(0.95) < 0.15
     still = between(eyes, 0.3, 0.0) & ~between(eyes, 0.18, 0.0)
     assert torch.equal(shown(creased, SHUT)[:, still], creased.picture[:, still])
+
+
+def test_a_shadow_that_begins_in_the_lashes_is_unfolded(eyes):
+    """Deep-set eyes: as dark as the lashes up to a crease far above them, which was drawn out to a dark band."""
+    deep = View(eyes.picture.where(~between(eyes, 0.075, -0.01), 0.35 * eyes.picture), eyes.landmarks)
+    lid = between(eyes, 0.05, -0.03, closed=True)
+    skin = deep.picture.mean(0)[between(eyes, 0.13, -0.08)].median()
+    assert shown(deep, SHUT).mean(0)[lid].quantile(0.2) > 0.8 * skin
+
+
+def test_closed_lids_have_the_texture_of_skin(eyes):
+    """Pores are not stretched with the lid, which would smooth them down the columns."""
+    noise = 0.04 * torch.randn(SIZE // 2, SIZE // 2, generator=torch.Generator().manual_seed(0))
+    pores = noise.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    rough = View((eyes.picture + pores).clamp(0, 1), eyes.landmarks)
+    lid = between(eyes, -0.01, -0.04, closed=True) & between(eyes, 0.0, 0.09)
+    closed, plain = shown(rough, SHUT).mean(0), shown(eyes, SHUT).mean(0)
+    steps = [(picture - plain_picture).diff(dim=0)[lid[1:]].square().mean() for picture, plain_picture in
+             ((closed, plain), (rough.picture.mean(0), eyes.picture.mean(0)))]  # fmt: skip
+    assert 0.4 < (steps[0] / steps[1]).sqrt() < 1.2
+
+
+def test_an_eye_seen_from_the_side_closes(eyes):
+    """Its outer corner is hidden, and its landmarks lie between those of the edges."""
+    left = EYES[1][0]
+    folded = eyes.landmarks.clone()
+    x = folded[list(left.upper + left.lower), 0]
+    end = x.min() + 0.6 * (x.max() - x.min())
+    edges = (left.upper, left.lower)
+    for edge in edges:
+        beyond = [point for point in edge if folded[point, 0] > end]
+        folded[beyond, 0] = 2 * end - folded[beyond, 0]
+    painted = eyes.picture.clone()
+    visible = torch.zeros(SIZE, SIZE)
+    upper, lower = (eyes.landmarks[[point for point in edge if eyes.landmarks[point, 0] <= end], :2] for edge in edges)
+    visible = fill(torch.cat((upper, lower.flip(0)))[None], SIZE)[0] > 0.5
+    painted[:, visible] = GREEN[:, None]
+    closed = shown(View(painted, folded), SHUT)
+    still_green = ((closed - GREEN[:, None, None]).abs().amax(0) < 0.05) & visible
+    assert still_green.sum() < 0.1 * visible.sum()
 
 
 def test_the_eye_is_covered_row_by_row(eyes):
