@@ -1,8 +1,11 @@
-"""A closer look at lips that are hardly parted, as in a smile that shows a narrow strip of teeth.
+"""Closer and sharper looks at lips that are hardly parted, as in a smile that shows a narrow strip of teeth.
 
 At the size at which a face is searched, such a strip is a few pixels high, and the edge of the upper lip is often seen
 half way down the teeth. The upper half of the teeth would then move with the lip, and the lower half stay. In crops in
 which the mouth is larger and sharper, the strip is seen as high as it is.
+
+A dark moustache over bright lower teeth is seen as lips that are shut, and all the more so the closer one looks. Wider
+crops, sharpened, show that they are not.
 """
 
 import torch
@@ -18,6 +21,7 @@ from ..types import Crop
 
 SHUT = 0.016  # lip aperture up to which lips are together, and a closer look would only see more of their shadow
 VIEWS = ((1.2, 0.0), (1.3, 0.08), (1.4, 0.1))  # enlargement of the usual crop, about a point below its middle in sides
+WIDE_VIEWS = ((0.85, 0.05), (0.95, 0.05))
 SHARPER, ABOUT = 2.0, 9  # strength of the sharpening, and the side in pixels of what a pixel is compared with
 WIDER, WIDEST = 1.1, 3.0  # ratios of lip apertures from which a closer look has seen more, and up to which it is right
 AGREE = 1.6  # largest ratio of the lip apertures of the views, above which none can be trusted
@@ -25,7 +29,6 @@ AGREE = 1.6  # largest ratio of the lip apertures of the views, above which none
 LIPS = tuple(dict.fromkeys(mesh.LIPS_OUTER + mesh.LIPS_INNER + mesh.LIPS_BETWEEN))
 
 
-@torch.no_grad()
 def look_closer(picture: Tensor, landmarks: Tensor, networks: FaceNetworks) -> Tensor:
     """Return landmarks (478, 3) of a face with its lips where closer views show them further apart.
 
@@ -35,11 +38,7 @@ def look_closer(picture: Tensor, landmarks: Tensor, networks: FaceNetworks) -> T
     aperture = lip_aperture(landmarks)
     if aperture < SHUT:
         return landmarks
-    crop = mesh_crop(keypoints_of(landmarks), (picture.shape[-2], picture.shape[-1]), networks.mesh.config.input_size)
-    crops = [_enlarged(crop, *view) for view in VIEWS]
-    views = torch.stack([_sharpened(extract_crop(picture, view)) for view in crops])
-    in_crops, _ = networks.mesh(views.to(networks.device))
-    seen = torch.stack([from_crop(points, view) for points, view in zip(in_crops.to(landmarks), crops, strict=True)])
+    seen = _seen(picture, landmarks, VIEWS, networks)
     apertures = lip_aperture(seen)
     least, mean, most = apertures.min(), apertures.mean(), apertures.max()
     if least < WIDER * aperture or mean > WIDEST * aperture or most > AGREE * least:
@@ -47,6 +46,21 @@ def look_closer(picture: Tensor, landmarks: Tensor, networks: FaceNetworks) -> T
     found = landmarks.clone()
     found[list(LIPS)] = seen[:, list(LIPS)].mean(0)
     return found
+
+
+def look_sharper(picture: Tensor, landmarks: Tensor, networks: FaceNetworks) -> Tensor:
+    """Return the landmarks (478, 3) that wider and sharper views show. picture: (3, H, W). landmarks: (478, 3)."""
+    return _seen(picture, landmarks, WIDE_VIEWS, networks).mean(0)
+
+
+@torch.no_grad()
+def _seen(picture: Tensor, landmarks: Tensor, views: tuple[tuple[float, float], ...], networks: FaceNetworks) -> Tensor:
+    """Return the landmarks (V, 478, 3) that sharpened views show of a face with known landmarks (478, 3)."""
+    crop = mesh_crop(keypoints_of(landmarks), (picture.shape[-2], picture.shape[-1]), networks.mesh.config.input_size)
+    crops = [_enlarged(crop, *view) for view in views]
+    sharp = torch.stack([_sharpened(extract_crop(picture, view)) for view in crops])
+    in_crops, _ = networks.mesh(sharp.to(networks.device))
+    return torch.stack([from_crop(points, view) for points, view in zip(in_crops.to(landmarks), crops, strict=True)])
 
 
 def _enlarged(crop: Crop, factor: float, below: float) -> Crop:

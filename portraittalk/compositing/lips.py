@@ -4,6 +4,9 @@ Landmarkers see fewer wide open mouths than closed ones, and report their lips t
 lips found and the real ones, teeth mostly, then counts as lip and keeps the mouth open for ever. On a closed mouth they
 are sure. So the portrait's mouth is closed by the warp, the lips that are seen in the result are carried back into the
 portrait by the same warp, and that is repeated until they meet.
+
+Open lips below a dark moustache may be taken for shut ones. If sharper views show them open, the same is done with what
+such views see. In a closing mouth these see the upper lip too high, so it stays where they saw it in the portrait.
 """
 
 import torch
@@ -18,12 +21,15 @@ from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
-from .closer_look import SHUT, look_closer
+from .closer_look import SHUT, look_closer, look_sharper
 from .warp import flow_between, sample, warp
 
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
 SMILING = 0.5  # smallest mean coefficient of a smile whose lips are looked at closer
 ROUNDS = 4  # looks at the closed mouth
+OPENED, FURTHER = 0.08, 2.5  # lip aperture, and its ratio to that first seen, from which sharper views are followed
+SHARP_ROUNDS = 8  # looks at a mouth that was taken for closed
+FITS = 3  # times that a face is moved to where its lips are
 RIDGE = 0.02  # penalty on coefficients, in squared eye distances, that keeps the shape of a mouth
 
 LIPS = tuple(dict.fromkeys(mesh.LIPS_OUTER + mesh.LIPS_INNER))
@@ -51,7 +57,8 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
             for picture, points, smiles in zip(pictures, landmarks, smiling, strict=True)
         ]
     )
-    found = [find_lips(*view, basis, networks) for view in zip(pictures, landmarks, blendshapes, strict=True)]
+    views = zip(pictures, landmarks, blendshapes, strict=True)
+    found = [find_hidden_lips(*view, basis, networks) or find_lips(*view, basis, networks) for view in views]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
     return landmarks, blendshapes
 
@@ -69,11 +76,9 @@ def find_lips(
     points, shapes, best = landmarks, blendshapes, (torch.tensor(NEAR), landmarks, blendshapes)
     shapes = shapes.clone()
     shapes[list(PRESSED)] = 0
-    silent = MotionTrack.of_expression(torch.zeros(1, len(ARKIT_NAMES)).to(points), 25.0)
     for _ in range(ROUNDS):
-        closed = move_landmarks(points, shapes, silent, basis)
-        flow = flow_between(points, closed, picture.shape[-1])
-        seen = _landmarks_near(warp(picture, flow)[0], closed[0], networks)
+        shut, closed, flow = _closed(picture, points, shapes, basis)
+        seen = _landmarks_near(shut, closed, networks)
         apart = lip_aperture(seen)
         if apart < best[0]:
             best = (apart, points, shapes)
@@ -83,12 +88,54 @@ def find_lips(
     return best[1:]
 
 
+def find_hidden_lips(
+    picture: Tensor, landmarks: Tensor, blendshapes: Tensor, basis: FaceBasis, networks: FaceNetworks
+) -> tuple[Tensor, Tensor] | None:
+    """Return landmarks (478, 3) and coefficients (52,) of an aligned crop with open lips that were taken for shut ones.
+
+    picture: (3, S, S) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,). None if sharper views do not show
+    the lips much further apart, or these cannot be brought together.
+    """
+    seen = look_sharper(picture, landmarks, networks)
+    if lip_aperture(seen) < max(OPENED, FURTHER * float(lip_aperture(landmarks))):
+        return None
+    lips = seen[list(LIPS), :2]
+    points, shapes = _corrected(landmarks, blendshapes, lips, basis)
+    shapes[list(PRESSED)] = 0
+    for _ in range(SHARP_ROUNDS):
+        shut, closed, flow = _closed(picture, points, shapes, basis)
+        seen = look_sharper(shut, closed, networks)
+        if lip_aperture(seen) < NEAR:
+            break
+        points, shapes = _corrected(points, shapes, _carried_back(seen, flow, picture.shape[-1]), basis)
+    else:
+        return None
+    lips = torch.where(_is_lower(lips), points[list(LIPS), :2], lips)
+    points, shapes = landmarks, blendshapes.clone()
+    shapes[list(PRESSED)] = 0
+    for _ in range(FITS):
+        points, shapes = _corrected(points, shapes, lips, basis)
+    return points, shapes
+
+
+def _closed(picture: Tensor, points: Tensor, shapes: Tensor, basis: FaceBasis) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a picture (3, S, S) with its mouth closed, its landmarks (478, 3), and the flow from them."""
+    silent = MotionTrack.of_expression(torch.zeros(1, len(ARKIT_NAMES)).to(points), 25.0)
+    closed = move_landmarks(points, shapes, silent, basis)
+    flow = flow_between(points, closed, picture.shape[-1])
+    return warp(picture, flow)[0], closed[0], flow
+
+
+def _is_lower(lips: Tensor) -> Tensor:
+    """Return whether each of ``LIPS`` belongs to the lower lip: (L, 1), on the device of lips."""
+    return torch.tensor([index in LOWER for index in LIPS], device=lips.device)[:, None]
+
+
 def _carried_back(seen: Tensor, flow: Tensor, size: int) -> Tensor:
     """Return where the lips seen in a warped picture lie in the picture: (L, 2), by the sheet of their side."""
     lips = seen[list(LIPS), :2]
     above, below = sample(flow[:, :4], lips[None] / size)[0].split(2, -1)
-    is_lower = torch.tensor([index in LOWER for index in LIPS], device=seen.device)
-    return lips + size * torch.where(is_lower[:, None], below, above)
+    return lips + size * torch.where(_is_lower(lips), below, above)
 
 
 def _corrected(points: Tensor, shapes: Tensor, lips: Tensor, basis: FaceBasis) -> tuple[Tensor, Tensor]:

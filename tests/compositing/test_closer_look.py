@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from portraittalk.compositing.closer_look import LIPS, SHUT, VIEWS, look_closer
+from portraittalk.compositing.closer_look import LIPS, SHUT, VIEWS, WIDE_VIEWS, look_closer, look_sharper
 from portraittalk.compositing.lips import SMILES, settle_lips
 from portraittalk.face import topology as mesh
 from portraittalk.face.networks import load_face_networks
@@ -72,6 +72,17 @@ def test_landmarks_stay_where_closer_views_show_nothing_new_or_cannot_be_believe
     assert torch.equal(look_closer(picture, landmarks, Ruler(wrong)), landmarks)
 
 
+def test_sharper_looks_are_wider_and_average(smile):
+    picture, landmarks = smile
+    rulers = Ruler(), Ruler((0.8, 1.2))
+    look_closer(picture, landmarks, rulers[0])
+    found = look_sharper(picture, landmarks, rulers[1])
+    assert (found[UPPER, 1] - TEETH[0]).abs().max() < 1
+    assert len(rulers[1].crops) == len(WIDE_VIEWS)
+    heights = [(ruler.crops[0, 2, :, 96] > 0.5).sum() for ruler in rulers]
+    assert heights[1] < heights[0]
+
+
 def test_shut_lips_are_not_looked_at_again(smile):
     picture, landmarks = smile
     landmarks[UPPER, 1] = landmarks[LOWER, 1] - 1
@@ -87,6 +98,7 @@ def test_lips_that_smile_are_looked_at_before_they_are_settled(smile, monkeypatc
     shapes = torch.zeros(52)
     shapes[list(SMILES)] = 0.7 if smiles else 0.3
     monkeypatch.setattr("portraittalk.compositing.lips.load_face_networks", Ruler)
+    monkeypatch.setattr("portraittalk.compositing.lips.find_hidden_lips", lambda *view: None)
     monkeypatch.setattr("portraittalk.compositing.lips.find_lips", lambda _, points, shapes, *others: (points, shapes))
     settled, _ = settle_lips(picture[None], landmarks[None], shapes[None])
     if smiles:

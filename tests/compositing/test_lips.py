@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_INDEX
-from portraittalk.compositing.draw import mouth_opening
-from portraittalk.compositing.lips import LIPS, find_lips, settle_lips
+from portraittalk.compositing import lips
+from portraittalk.compositing.draw import fill, mouth_opening
+from portraittalk.compositing.lips import LIPS, find_hidden_lips, find_lips, settle_lips
 from portraittalk.compositing.teeth import painted_mouth
 from portraittalk.compositing.warp import flow_between, warp
+from portraittalk.face import topology as mesh
 from portraittalk.face.align import eye_distance
 from portraittalk.face.mesh import MeshProvider
 from portraittalk.face.networks import load_face_networks
@@ -61,3 +63,49 @@ def test_lips_that_cannot_be_brought_together_stay_where_they_were_found(gape, b
     noise = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     landmarks, _ = find_lips(noise, seen.landmarks, seen.blendshapes, basis, load_face_networks())
     assert torch.equal(landmarks, seen.landmarks) or lip_aperture(landmarks) < 2 * lip_aperture(seen.landmarks)
+
+
+UPPER, LOWER = list(mesh.LIPS_INNER_UPPER[1:-1]), list(mesh.LIPS_INNER_LOWER[1:-1])
+BLUE = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
+
+
+@pytest.fixture
+def hidden(gape):
+    """A mouth whose inside is blue, and its landmarks with the lips nearly shut; the true ones."""
+    picture, true, _ = gape
+    inside = fill(true[None, list(mesh.LIPS_INNER), :2], SIZE)
+    taken = true.clone()
+    taken[LOWER, :2] = true[UPPER, :2] + 0.1 * (true[LOWER, :2] - true[UPPER, :2])
+    return picture.lerp(BLUE, inside), taken, true
+
+
+def seen_in_part(picture, landmarks, networks):
+    """Stands in for sharper looks: sees the lower lip half way down what is blue, and blue where it ends as shut."""
+    seen = landmarks.clone()
+    rows = ((picture - BLUE).abs().amax(0) < 0.4)[:, int(landmarks[UPPER, 0].mean())].nonzero()[:, 0].float()
+    if len(rows):
+        top, bottom = rows[0], rows[-1] + 1
+        seen[UPPER, 1], seen[LOWER, 1] = top, top + 0.5 * (bottom - top)
+    else:
+        seen[LOWER, 1] = seen[UPPER, 1]
+    return seen
+
+
+def test_open_lips_that_are_taken_for_shut_are_found(hidden, basis, monkeypatch):
+    picture, taken, true = hidden
+    monkeypatch.setattr(lips, "look_sharper", seen_in_part)
+    found = find_hidden_lips(picture, taken, torch.zeros(52), basis, None)
+    assert found is not None
+    landmarks, shapes = found
+    assert lip_aperture(taken) < 0.3 * lip_aperture(true)
+    assert 0.7 * lip_aperture(true) < lip_aperture(landmarks) < 1.3 * lip_aperture(true)
+    assert (landmarks - true)[UPPER, 1].abs().mean() < 0.04 * eye_distance(true)
+    assert shapes[ARKIT_INDEX["jawOpen"]] > 0.3
+
+
+def test_lips_stay_shut_where_sharper_looks_see_no_more_or_never_an_end(hidden, basis, monkeypatch):
+    picture, taken, true = hidden
+    monkeypatch.setattr(lips, "look_sharper", lambda picture, landmarks, networks: landmarks)
+    assert find_hidden_lips(picture, taken, torch.zeros(52), basis, None) is None
+    monkeypatch.setattr(lips, "look_sharper", lambda picture, landmarks, networks: true)
+    assert find_hidden_lips(picture, taken, torch.zeros(52), basis, None) is None
