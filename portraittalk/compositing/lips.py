@@ -27,7 +27,8 @@ from .warp import flow_between, sample, warp
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
 SMILING = 0.5  # smallest mean coefficient of a smile whose lips are looked at closer
 ROUNDS = 4  # looks at the closed mouth
-OPENED, FURTHER = 0.08, 2.5  # lip aperture, and its ratio to that first seen, from which sharper views are followed
+OPENED, FURTHER = 0.08, 1.8  # lip aperture, and its ratio to that of shut lips, from which sharper views are followed
+GAPING = 1.8  # ratio of the apertures found and first seen from which a moustache may have been taken for the mouth
 SHARP_ROUNDS = 8  # looks at a mouth that was taken for closed
 FITS = 3  # times that a face is moved to where its lips are
 RIDGE = 0.02  # penalty on coefficients, in squared eye distances, that keeps the shape of a mouth
@@ -40,9 +41,10 @@ SMILES = (ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"])
 
 
 def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return landmarks and coefficients of aligned crops with the lips where ``find_lips`` finds them.
+    """Return landmarks and coefficients of aligned crops with the lips where they are found.
 
-    Smiles that are hardly open are looked at closer before (``look_closer``).
+    Smiles that are hardly open are looked at closer before (``look_closer``). Lips that stay apart are looked for in
+    sharper views (``find_hidden_lips``).
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """
@@ -58,38 +60,57 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
         ]
     )
     views = zip(pictures, landmarks, blendshapes, strict=True)
-    found = [find_hidden_lips(*view, basis, networks) or find_lips(*view, basis, networks) for view in views]
+    found = [_settled(*view, basis, networks) for view in views]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
     return landmarks, blendshapes
 
 
-def find_lips(
+def _settled(
     picture: Tensor, landmarks: Tensor, blendshapes: Tensor, basis: FaceBasis, networks: FaceNetworks
 ) -> tuple[Tensor, Tensor]:
-    """Return landmarks (478, 3) and coefficients (52,) of an aligned crop with the lips where they are.
+    """Return landmarks (478, 3) and coefficients (52,) of one aligned crop with the lips where they are.
 
-    picture: (3, S, S) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,). A mouth that is closed, or whose
-    lips cannot be brought together, is returned as it is.
+    A mouth that is closed, or whose lips cannot be brought together, is returned as it is.
     """
-    if lip_aperture(landmarks) < SHOWS_TEETH:
-        return landmarks, blendshapes
-    points, shapes, best = landmarks, blendshapes, (torch.tensor(NEAR), landmarks, blendshapes)
+    face, aperture = (picture, landmarks, blendshapes), float(lip_aperture(landmarks))
+    if aperture < SHOWS_TEETH:
+        return find_hidden_lips(*face, FURTHER * aperture, basis, networks) or face[1:]
+    found = find_lips(*face, basis, networks)
+    if found is None or lip_aperture(found[0]) > GAPING * aperture:
+        found = find_hidden_lips(*face, aperture, basis, networks) or found
+    return found or face[1:]
+
+
+def find_lips(
+    picture: Tensor, landmarks: Tensor, blendshapes: Tensor, basis: FaceBasis, networks: FaceNetworks
+) -> tuple[Tensor, Tensor] | None:
+    """Return landmarks (478, 3) and coefficients (52,) of an open mouth in a crop with the lips where they are.
+
+    picture: (3, S, S) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,). None if the lips cannot be
+    brought together.
+    """
+    points, shapes, least, best = landmarks, blendshapes, torch.tensor(NEAR), None
     shapes = shapes.clone()
     shapes[list(PRESSED)] = 0
     for _ in range(ROUNDS):
         shut, closed, flow = _closed(picture, points, shapes, basis)
         seen = _landmarks_near(shut, closed, networks)
         apart = lip_aperture(seen)
-        if apart < best[0]:
-            best = (apart, points, shapes)
+        if apart < least:
+            least, best = apart, (points, shapes)
         if apart < MET:
             break
         points, shapes = _corrected(points, shapes, _carried_back(seen, flow, picture.shape[-1]), basis)
-    return best[1:]
+    return best
 
 
 def find_hidden_lips(
-    picture: Tensor, landmarks: Tensor, blendshapes: Tensor, basis: FaceBasis, networks: FaceNetworks
+    picture: Tensor,
+    landmarks: Tensor,
+    blendshapes: Tensor,
+    least: float,
+    basis: FaceBasis,
+    networks: FaceNetworks,
 ) -> tuple[Tensor, Tensor] | None:
     """Return landmarks (478, 3) and coefficients (52,) of an aligned crop with open lips that were taken for shut ones.
 
@@ -97,7 +118,7 @@ def find_hidden_lips(
     the lips much further apart, or these cannot be brought together.
     """
     seen = look_sharper(picture, landmarks, networks)
-    if lip_aperture(seen) < max(OPENED, FURTHER * float(lip_aperture(landmarks))):
+    if lip_aperture(seen) < max(OPENED, least):
         return None
     lips = seen[list(LIPS), :2]
     points, shapes = _corrected(landmarks, blendshapes, lips, basis)

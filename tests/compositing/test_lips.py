@@ -37,7 +37,9 @@ def apart(points, true) -> float:
 
 def test_a_gaping_mouth_is_seen_as_wide_as_it_is(gape, basis):
     picture, true, seen = gape
-    landmarks, shapes = find_lips(picture, seen.landmarks, seen.blendshapes, basis, load_face_networks())
+    found = find_lips(picture, seen.landmarks, seen.blendshapes, basis, load_face_networks())
+    assert found is not None
+    landmarks, shapes = found
     assert lip_aperture(seen.landmarks) < 0.8 * lip_aperture(true)
     assert lip_aperture(landmarks) > 0.9 * lip_aperture(true)
     assert apart(landmarks, true) < 0.6 * apart(seen.landmarks, true)
@@ -57,12 +59,12 @@ def test_wide_open_mouths_are_settled_and_closed_ones_left_alone(gape, identity)
     assert torch.equal(settled[0][1], identity.landmarks)
 
 
-def test_lips_that_cannot_be_brought_together_stay_where_they_were_found(gape, basis):
+def test_lips_that_cannot_be_brought_together_stay_where_they_were_found(gape):
     """A picture without a face."""
     _, _, seen = gape
     noise = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    landmarks, _ = find_lips(noise, seen.landmarks, seen.blendshapes, basis, load_face_networks())
-    assert torch.equal(landmarks, seen.landmarks) or lip_aperture(landmarks) < 2 * lip_aperture(seen.landmarks)
+    landmarks, _ = settle_lips(noise[None], seen.landmarks[None], seen.blendshapes[None])
+    assert torch.equal(landmarks[0], seen.landmarks) or lip_aperture(landmarks[0]) < 2 * lip_aperture(seen.landmarks)
 
 
 UPPER, LOWER = list(mesh.LIPS_INNER_UPPER[1:-1]), list(mesh.LIPS_INNER_LOWER[1:-1])
@@ -94,7 +96,7 @@ def seen_in_part(picture, landmarks, networks):
 def test_open_lips_that_are_taken_for_shut_are_found(hidden, basis, monkeypatch):
     picture, taken, true = hidden
     monkeypatch.setattr(lips, "look_sharper", seen_in_part)
-    found = find_hidden_lips(picture, taken, torch.zeros(52), basis, None)
+    found = find_hidden_lips(picture, taken, torch.zeros(52), 0.0, basis, None)
     assert found is not None
     landmarks, shapes = found
     assert lip_aperture(taken) < 0.3 * lip_aperture(true)
@@ -106,6 +108,21 @@ def test_open_lips_that_are_taken_for_shut_are_found(hidden, basis, monkeypatch)
 def test_lips_stay_shut_where_sharper_looks_see_no_more_or_never_an_end(hidden, basis, monkeypatch):
     picture, taken, true = hidden
     monkeypatch.setattr(lips, "look_sharper", lambda picture, landmarks, networks: landmarks)
-    assert find_hidden_lips(picture, taken, torch.zeros(52), basis, None) is None
+    assert find_hidden_lips(picture, taken, torch.zeros(52), 0.0, basis, None) is None
     monkeypatch.setattr(lips, "look_sharper", lambda picture, landmarks, networks: true)
-    assert find_hidden_lips(picture, taken, torch.zeros(52), basis, None) is None
+    assert find_hidden_lips(picture, taken, torch.zeros(52), 0.0, basis, None) is None
+    monkeypatch.setattr(lips, "look_sharper", seen_in_part)
+    assert find_hidden_lips(picture, taken, torch.zeros(52), 1.0, basis, None) is None
+
+
+@pytest.mark.parametrize("seen", ["nothing", "a moustache as mouth"])
+def test_sharper_looks_settle_what_the_others_miss(hidden, basis, monkeypatch, seen):
+    """The lips of a mouth that is open are never brought together, or far above where they are."""
+    picture, taken, true = hidden
+    taken[LOWER, :2] = true[UPPER, :2] + 0.4 * (true[LOWER, :2] - true[UPPER, :2])
+    far = true.clone()
+    far[UPPER, 1] -= 1.0 * eye_distance(true)
+    monkeypatch.setattr(lips, "find_lips", lambda *view: None if seen == "nothing" else (far, torch.zeros(52)))
+    monkeypatch.setattr(lips, "look_sharper", seen_in_part)
+    landmarks, _ = settle_lips(picture[None], taken[None], torch.zeros(1, 52))
+    assert 0.7 * lip_aperture(true) < lip_aperture(landmarks[0]) < 1.3 * lip_aperture(true)
