@@ -23,6 +23,7 @@ from .planes import dilated, resized, to_nearest
 RIM = 0.05  # eye distances around the matte in which hair may still show
 HAIR = (0.25, 0.7)  # share of the person's colour at which a pixel begins to be hair, and is hair
 FAINT = 0.02  # squared difference of colours below which hair and background look alike
+UNCOVERED = 0.05  # difference of a colour from the background that needs nothing to cover it
 SEEN = 0.02  # share of the person up to which a pixel shows its background
 LARGEST = 2**20  # pixels up to which the background is filled in at full size
 
@@ -69,7 +70,8 @@ class Backdrop:
         )
         self._distance = (by * (away - 1) if by > 1 else away)[0]
         self._background = picture.lerp(hidden, seen)
-        share = 1 - (matte + hairs).clamp_max(1)
+        cover = torch.maximum(matte + hairs, least_cover(picture, self._background)).clamp_max(1)
+        share = 1 - cover
         self.layers = torch.cat((picture - share * self._background, share))
 
     @classmethod
@@ -119,6 +121,17 @@ def with_wisps(matte: Tensor, picture: Tensor, background: Tensor, rim: int) -> 
     line = filled(picture, (matte > 0.95).to(matte)) - background
     way = ((picture - background) * line).sum(0, keepdim=True) / (line.square().sum(0, keepdim=True) + FAINT)
     return torch.maximum(matte, _grown(matte > 0.1, rim) * smoothstep((way - HAIR[0]) / (HAIR[1] - HAIR[0])))
+
+
+def least_cover(picture: Tensor, background: Tensor) -> Tensor:
+    """Return the least share (1, h, w) with which something covers a background so that a picture (3, h, w) is seen.
+
+    With less, it would have to be brighter than white or darker than black, and show over other backgrounds as a spark
+    of colours that are nowhere in the picture. Faint differences need not cover anything.
+    """
+    change = picture - background
+    room = torch.where(change > 0, 1 - background, background)
+    return ((change.abs() - UNCOVERED) / room.clamp_min(2 * UNCOVERED)).amax(0, keepdim=True).clamp(0, 1)
 
 
 def _grown(mask: Tensor, reach: int) -> Tensor:

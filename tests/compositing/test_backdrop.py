@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from portraittalk.compositing.backdrop import _KEPT, Backdrop, with_wisps
+from portraittalk.compositing.backdrop import _KEPT, UNCOVERED, Backdrop, least_cover, with_wisps
 from portraittalk.compositing.head import Head
 from portraittalk.compositing.inpaint import filled
 from portraittalk.face.align import aligned_crop, from_crop
@@ -32,6 +32,23 @@ def test_layers_are_the_picture_whatever_the_matte():
         backdrop = Backdrop(picture, (0, 0, 96, 96), matte, 60)
         person, share = backdrop.layers.split((3, 1))
         torch.testing.assert_close(person + share * backdrop.within((0, 0, 96, 96)), picture, atol=1e-6, rtol=0)
+
+
+def test_nothing_becomes_a_spark_of_colours_over_another_background():
+    """What a filling does not explain, such as the corner of a frame beside the head, is no light that is added."""
+    picture, background, other = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    share = 1 - least_cover(picture, background)
+    moved = picture - share * background + share * other
+    assert moved.min() > -2 * UNCOVERED and moved.max() < 1 + 2 * UNCOVERED
+    assert torch.equal(least_cover(picture, picture), torch.zeros(1, 64, 64))
+
+    striped, disc = scene()
+    striped[:, 20:40] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
+    backdrop = Backdrop(striped, (0, 0, 96, 96), disc, 60)
+    person, share = backdrop.layers.split((3, 1))
+    for behind in (0.0, 1.0):
+        assert (person + share * behind).min() > -2 * UNCOVERED
+        assert (person + share * behind).max() < 1 + 2 * UNCOVERED
 
 
 def test_the_background_holds_nothing_of_the_person():
