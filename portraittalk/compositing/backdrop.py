@@ -7,12 +7,12 @@ person is ``p`` and ``a`` of where each pixel looks, over ``b`` of where it is.
 """
 
 import math
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..face.guided import box_mean
 from ..smooth import smoothstep
@@ -27,8 +27,8 @@ UNCOVERED = 0.05  # difference of a colour from the background that needs nothin
 SEEN = 0.02  # share of the person up to which a pixel shows its background
 LARGEST = 2**20  # pixels up to which the background is filled in at full size
 
-# The last backdrop of each photograph that is still held, by its ``id``, and what it depends on besides.
-_KEPT: dict[int, "tuple[tuple[object, ...], Backdrop]"] = {}
+# The last backdrop of each photograph that is still held, and what it depends on besides.
+_KEPT: MutableMapping[Tensor, "tuple[tuple[object, ...], Backdrop]"] = WeakTensorKeyDictionary()
 
 
 class Backdrop:
@@ -84,9 +84,11 @@ class Backdrop:
         margin, (height, width) = round(head.farthest), portrait.shape[-2:]
         x0, y0, x1, y1 = joined(box, head.box)
         reached = (max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, width), min(y1 + margin, height))
-        number, depends_on = id(portrait), head.fingerprint(portrait)
-        if depends_on is not None and _KEPT.get(number, (None,))[0] == (reached, depends_on):
-            return _KEPT[number][1]
+        depends_on = head.fingerprint(portrait)
+        if depends_on is not None:
+            kept_for, kept = _KEPT.get(portrait, (None, None))
+            if kept is not None and kept_for == (reached, depends_on):
+                return kept
         matte = head.matte(reached, on_step).to(portrait)
         on_step()
         moves = torch.zeros_like(matte)
@@ -94,9 +96,7 @@ class Backdrop:
         moves[:, rows, columns] = head.moves()
         backdrop = cls(portrait, reached, matte, head.farthest / FARTHEST, moves, on_step)
         if depends_on is not None:
-            if number not in _KEPT:
-                weakref.finalize(portrait, _KEPT.pop, number, None)
-            _KEPT[number] = (reached, depends_on), backdrop
+            _KEPT[portrait] = (reached, depends_on), backdrop
         return backdrop
 
     def within(self, box: Box) -> Tensor:

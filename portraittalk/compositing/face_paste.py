@@ -13,6 +13,7 @@ from ..face.matte import person_matte
 from ..types import Crop
 from .compose import CropData
 from .placement import Placement, sampled
+from .planes import dilated
 
 REACH, SOFT = 0.4, 0.3  # eye distances around the matte that are replaced, and over which that then fades
 CELLS = 16  # per eye distance, in which the rim is worked out
@@ -57,6 +58,6 @@ def rim_around(matte: Tensor, unit: float) -> Tensor:
     size = [max(round(side * CELLS / unit), 1) for side in matte.shape[-2:]]
     grown = F.interpolate(matte[None], size, mode="area")
     reach, soft = round((REACH + SOFT / 2) * CELLS), round(SOFT * CELLS / 2)
-    grown = F.max_pool2d(grown, 2 * reach + 1, 1, reach)
+    grown = dilated(grown, reach)
     grown = F.avg_pool2d(F.pad(grown, [soft] * 4, mode="replicate"), 2 * soft + 1, 1)
     return F.interpolate(grown, matte.shape[-2:], mode="bilinear")[0]

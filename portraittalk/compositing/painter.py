@@ -17,6 +17,7 @@ from ..face.align import extract_crop, scale_of
 from ..models.look_net import LookNet, colour_maps, recoloured
 from ..text.networks import load_look_networks
 from ..types import Crop, Structure
+from .planes import dilated
 from .warp import warp
 
 STRONGEST = 1.5  # largest strength of a look; stronger ones clip colours
@@ -61,8 +62,8 @@ class Painter:
         shown = torch.lerp(plain + residual * structure.mask, drawn, stretched.expand_as(drawn))
         both = torch.cat((plain, shown.clamp(0, 1)))
         before, after = self._painted(both, [self.size, self.size], torch.cat((paper, paper))).chunk(2)
-        reach = 2 * round(BLEED * self.crop_size / self.size) + 1
-        return after - before, F.max_pool2d(structure.mask, reach, stride=1, padding=reach // 2), after
+        reach = round(BLEED * self.crop_size / self.size)
+        return after - before, dilated(structure.mask, reach), after
 
     def _painted(self, pictures: Tensor, size: list[int], paper: Tensor) -> Tensor:
         """Apply the look to pictures (B, 3, H, W). size: of LookNet's input. paper: (B, 3, *size)."""

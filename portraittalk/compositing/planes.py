@@ -10,7 +10,7 @@ JUMPS = tuple((down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if 
 
 
 def dilated(mask: Tensor, reach: int) -> Tensor:
-    """Return a mask (1, h, w) grown by a number of pixels, as 0 and 1."""
+    """Return a mask (..., h, w) grown by a number of pixels: the largest value of the square around each, as float."""
     across = F.max_pool2d(mask.float(), (1, 2 * reach + 1), 1, (0, reach))
     return F.max_pool2d(across, (2 * reach + 1, 1), 1, (reach, 0))
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from ..face.topology import FACE_OVAL, IRIS_RIGHT
 from ..smooth import smoothstep
 from .openings import behind_openings, nearness, one_sided, sides, tucked_lips
+from .planes import dilated
 
 COARSE_SIGMAS = (0.16, 0.08)  # one per level, as fractions of the crop's side; the sheets share these levels
 FINE_SIGMAS = (0.04, 0.02, 0.012, 0.009)
@@ -105,7 +106,7 @@ def where_sheets_differ(flow: Tensor) -> list[Span]:
     """
     above, others = flow[:, None, :2], flow[:, 2 : 2 * SHEETS].unflatten(1, (SHEETS - 1, 2))
     up, down = flow[:, 6:].unbind(1)
-    opened = F.max_pool2d((up + down < -SAME).to(flow)[:, None], 3, 1, 1)[:, 0] > 0  # not beside the corners
+    opened = dilated(up + down < -SAME, 1) > 0  # not beside the corners
     inside = opened & (torch.maximum(up, down) < INSIDE / flow.shape[-1])
     separate = ((above - others[:, :1]).abs().amax((1, 2)) > SAME) | (
         inside & ((above - others[:, 1:]).abs().amax((1, 2)) > SAME)

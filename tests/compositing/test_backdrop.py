@@ -103,6 +103,7 @@ def test_further_videos_of_a_person_use_the_same_backdrop(identity, basis):
         steps.clear()
         return Backdrop.behind(Head(identity, basis), identity.portrait, box, lambda: steps.append(1))
 
+    gc.collect()
     size = len(_KEPT)
     small = F.interpolate(identity.portrait[None], (128, 128), mode="area")[0]
     crop = aligned_crop(from_crop(identity.landmarks, identity.crop) / 6, (128, 128), 64)
