@@ -8,7 +8,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
+
+from portraittalk.media.reader import read_video
 
 Encode = Callable[..., Path]
 
@@ -76,3 +79,20 @@ def clip() -> Callable[..., Iterator[Tensor]]:
             yield frames
 
     return clip
+
+
+@pytest.fixture
+def frames_of() -> Callable[[Path], Tensor]:
+    """Reads the frames (F, 3, H, W) of any file that was written."""
+
+    def frames_of(path: Path) -> Tensor:
+        if "%" in path.name:
+            images = [Image.open(file) for file in sorted(path.parent.glob("*.png"))]
+        elif path.suffix in (".gif", ".webp"):
+            image = Image.open(path)
+            images = [image.seek(k) or image.convert("RGB") for k in range(image.n_frames)]  # type: ignore[func-returns-value]
+        else:
+            return torch.stack(list(read_video(path)))
+        return torch.stack([torch.tensor(np.asarray(image)).permute(2, 0, 1) / 255 for image in images])
+
+    return frames_of
