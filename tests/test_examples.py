@@ -34,10 +34,10 @@ def example(repository, tmp_path, monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, repository):
-    """The demo portrait at half its size, and the demo speech."""
+    """The demo portrait at a third of its size, and the demo speech."""
     demo = repository / "portraittalk" / "assets" / "demo"
     path = tmp_path_factory.mktemp("small") / "portrait.png"
-    Image.open(demo / "portrait.jpg").resize((384, 384)).save(path)
+    Image.open(demo / "portrait.jpg").resize((256, 256)).save(path)
     return path, demo / "speech.wav"
 
 
@@ -83,14 +83,14 @@ def test_batch_goes_on_after_a_file_that_cannot_be_used(example, small, tmp_path
 
 def test_two_people_talk_one_after_the_other(example, small, tmp_path):
     portrait = Image.open(small[0])
-    pair = Image.new("RGB", (672, 384), "white")
-    pair.paste(portrait, (288, 0))
-    pair.paste(portrait.resize((288, 288)), (0, 48))
+    pair = Image.new("RGB", (448, 256), "white")
+    pair.paste(portrait, (192, 0))
+    pair.paste(portrait.resize((192, 192)), (0, 32))
     pair.save(tmp_path / "pair.png")
     printed = example("conversation", tmp_path / "pair.png", small[1], small[1], "pair.mp4", "--faces", 1, 0)
     assert "18 frames" in printed.out  # twice 0.2 s, and 0.3 s between them
     video = read_video(tmp_path / "pair.mp4")
-    assert video.size == (384, 672) and video.has_audio
+    assert video.size == (256, 448) and video.has_audio
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")

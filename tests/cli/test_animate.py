@@ -1,68 +1,20 @@
+"""``portraittalk animate`` from files to a video file, and what it refuses."""
+
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from speech_files import write_speech
 
-from portraittalk import cli
 from portraittalk.media.reader import read_video
 from portraittalk.media.video import write_video
 from portraittalk.motion.track import MotionTrack
-from portraittalk.weights.load import save_weights
-
-ASSETS = "portraittalk/assets/demo"
-
-
-@pytest.fixture(scope="module")
-def models(tiny_model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    parts = {name: module.state_dict() for name, module in tiny_model.modules().items()}
-    save_weights(folder / "tiny.safetensors", tiny_model.config, parts)
-    save_file({"weight": torch.zeros(1)}, folder / "foreign.safetensors")
-    (folder / "corrupt.safetensors").write_bytes((folder / "tiny.safetensors").read_bytes()[:5000])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def face(repository, tmp_path_factory):
-    """The demo portrait at a third of its size, with which everything is done sooner."""
-    path = tmp_path_factory.mktemp("face") / "portrait.png"
-    with Image.open(repository / ASSETS / "portrait.jpg") as image:
-        image.resize((256, 256)).save(path)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def speech(tmp_path_factory):
-    path = tmp_path_factory.mktemp("speech") / "speech.wav"
-    write_speech(path, 0.6)
-    return str(path)
-
-
-@pytest.fixture
-def run(models, monkeypatch, capfd):
-    """run(*arguments) -> exit code, stdout, stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["portraittalk", *map(str, arguments)])
-        monkeypatch.setenv("PORTRAITTALK_MODELS", str(models))
-        try:
-            cli.run()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capfd.readouterr()
-
-    return call
 
 
 def test_animate_writes_a_video_and_sums_up(run, face, speech, tmp_path):
@@ -72,7 +24,7 @@ def test_animate_writes_a_video_and_sums_up(run, face, speech, tmp_path):
     )
     assert code == 0
     video = read_video(out)
-    assert sum(1 for _ in video) == 15 and video.size == (256, 256) and video.has_audio
+    assert sum(1 for _ in video) == 15 and video.size == (192, 192) and video.has_audio
     assert "15 frames, 0.60 s at 25 fps" in printed and "s per second of video" in printed and "MB" in printed
     assert len(MotionTrack.load(motion)) == 15
     assert sorted(path.name for path in tmp_path.iterdir()) == ["motion.json", "out.mp4"]
@@ -88,12 +40,12 @@ def test_a_preview_is_short_and_crops_and_saved_motion_can_be_had(run, face, spe
     )
     assert code == 0 and printed.startswith(f"{out}: 6 frames")
     height, width = read_video(out).size
-    assert height == width != 256
+    assert height == width != 192
 
 
 def test_motion_saved_at_another_frame_rate_is_as_long_as_the_speech(run, face, tmp_path):
     write_speech(tmp_path / "speech.wav", 0.521)
-    usual = ("animate", face, "--audio", tmp_path / "speech.wav", "--model", "tiny", "--max-size", 256)
+    usual = ("animate", face, "--audio", tmp_path / "speech.wav", "--model", "tiny")
     motion, out = tmp_path / "motion.json", tmp_path / "out.mp4"
     assert run(*usual, "--out", out, "--fps", 25, "--motion-out", motion)[0] == 0
     code, printed, _ = run(*usual, "--out", out, "--fps", 24, "--motion-in", motion)
@@ -105,7 +57,7 @@ def test_liveliness_and_blinks_act_on_the_motion(run, face, speech, tmp_path):
     for number, options in enumerate(((), ("--liveliness", 0), ("--blinks", 0))):
         motion = tmp_path / f"{number}.json"
         usual = ("animate", face, "--audio", speech, "--model", "tiny", "--no-paste-back", "--out", tmp_path / "a.mp4")
-        assert run(*usual, "--steps", 1, "--motion-out", motion, *options)[0] == 0
+        assert run(*usual, "--steps", 1, "--preview", 0.24, "--motion-out", motion, *options)[0] == 0
         tracks.append(MotionTrack.load(motion))
     usual, still, awake = tracks
     assert usual.rotation.any() and not still.rotation.any()
@@ -115,21 +67,21 @@ def test_liveliness_and_blinks_act_on_the_motion(run, face, speech, tmp_path):
 def test_an_edit_acts_on_motion_from_speech_and_from_a_file(run, face, speech, tmp_path):
     def track(name, *options):
         usual = ("animate", face, "--audio", speech, "--model", "tiny", "--no-paste-back", "--out", tmp_path / "a.mp4")
-        assert run(*usual, "--steps", 1, "--motion-out", tmp_path / name, *options)[0] == 0
+        assert run(*usual, "--preview", 0.28, "--motion-out", tmp_path / name, *options)[0] == 0
         return MotionTrack.load(tmp_path / name)
 
-    (tmp_path / "edit.json").write_text('{"head_roll": [{"time": 0.2, "value": 0}, {"time": 0.5, "value": 9}]}')
+    (tmp_path / "edit.json").write_text('{"head_roll": [{"time": 0.12, "value": 0}, {"time": 0.24, "value": 9}]}')
     edit = ("--motion-edit", tmp_path / "edit.json")
     plain, edited = track("plain.json"), track("edited.json", *edit)
     again = track("again.json", "--motion-in", tmp_path / "plain.json", *edit)
     for motion in (edited, again):
         added = (motion.rotation - plain.rotation)[:, 2]
-        assert added[:5].abs().max() < 2e-5 and added[-1].item() == pytest.approx(math.radians(9), abs=2e-5)
+        assert added[:3].abs().max() < 2e-5 and added[-1].item() == pytest.approx(math.radians(9), abs=2e-5)
         assert torch.allclose(motion.expression, plain.expression, atol=2e-5)
 
 
 def test_scales_and_windows_have_options_as_the_node_has_and_old_names_work(run, face, speech, tmp_path):
-    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--preview", 0.2)
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--preview", 0.2)
 
     def frames(name, *options):
         (tmp_path / name).mkdir()
@@ -147,9 +99,9 @@ def test_scales_and_windows_have_options_as_the_node_has_and_old_names_work(run,
 
 def test_several_faces_are_told_and_one_is_chosen(run, face, speech, tmp_path):
     picture = Image.open(face)
-    both = Image.new("RGB", (400, 256), "white")
+    both = Image.new("RGB", (336, 192), "white")
     both.paste(picture, (0, 0))
-    both.paste(picture.resize((144, 144)), (256, 0))
+    both.paste(picture.resize((144, 144)), (192, 0))
     both.save(tmp_path / "both.png")
     arguments = ("--audio", speech, "--model", "tiny", "--steps", 1, "--preview", 0.1)
     code, _, told = run("animate", tmp_path / "both.png", "--out", tmp_path / "a.mp4", *arguments)
@@ -240,80 +192,13 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, repository, tmp_p
         _, told = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130 and "Traceback" not in told
+    assert process.returncode == 130 and "Traceback" not in told, told
     assert not os.listdir(out)
-
-
-def test_a_folder_is_measured_and_what_fails_is_told(run, face, speech, tmp_path):
-    folder, report = tmp_path / "folder", tmp_path / "report"
-    folder.mkdir()
-    shutil.copy(face, folder / "one.jpg")
-    shutil.copy(speech, folder / "one.wav")
-    shutil.copy(face, folder / "two.jpg")
-    code, printed, _ = run("benchmark", folder, "--out", report, "--model", "tiny")
-    assert code == 0 and "| lips_asked |" in printed and "- two: " in printed
-    names = sorted(path.name for path in report.iterdir())
-    assert names == ["report.html", "report.json", "report.md", "report.tsv", "videos"]
-    (folder / "one.wav").unlink()
-    code, _, told = run("benchmark", folder, "--out", report, "--model", "tiny")
-    assert code == 2 and "Every subject" in told
-    code, _, told = run("benchmark", tmp_path / "none", "--out", report, "--model", "tiny")
-    assert code == 2 and told.count("Error: ") == 1
-    code, _, told = run("benchmark", folder, "--out", report, "--model", "tiny", "--metric-weights", folder)
-    assert code == 2 and "no metric weights" in told
-
-
-def test_weights_are_listed(run, models):
-    code, printed, _ = run("weights", "list")
-    assert code == 0 and "tiny" in printed and str(models) in printed
-
-
-def test_two_people_of_one_picture_talk(run, face, speech, tmp_path):
-    picture = Image.open(face)
-    both = Image.new("RGB", (336, 192), "white")
-    both.paste(picture.resize((144, 144)), (0, 24))
-    both.paste(picture.resize((192, 192)), (144, 0))
-    both.save(tmp_path / "both.png")
-    usual = ("converse", tmp_path / "both.png", "--audio", speech, "--model", "tiny", "--preview", 0.2)
-    out = tmp_path / "a.mp4"
-    code, printed, _ = run(*usual, "--audio", speech, "--prompt", "a smile", "--prompt", "", "--out", out)
-    assert code == 0 and "5 frames" in printed
-    video = read_video(out)
-    frames = torch.stack(list(video))
-    moved = (frames[1:] - frames[0]).abs().amax((0, 1, 2))
-    assert video.has_audio and moved[:130].max() > 0.1 and moved[160:].max() > 0.1
-    for wrong, words in (
-        ((), "shows 2 faces for 3 speeches"),
-        (("--face-index", 0, "--face-index", 0, "--face-index", 1), "have the same face"),
-        (("--face-index", 0), "--face-index is given 1 times for 3 speeches"),
-        (("--prompt", "a smile"), "--prompt is given 1 times for 3 speeches"),
-    ):
-        code, _, told = run(*usual, "--audio", speech, "--audio", speech, "--out", tmp_path / "b.mp4", *wrong)
-        assert code == 2 and words in " ".join(told.split()) and not (tmp_path / "b.mp4").exists()
-
-
-def test_a_film_speaks_another_sound(run, face, speech, repository, tmp_path):
-    picture = torch.from_numpy(np.array(Image.open(face).convert("RGB").resize((256, 256)))).permute(2, 0, 1)
-    film, out = tmp_path / "film.mp4", tmp_path / "out.mp4"
-    write_video([(picture / 255).expand(12, -1, -1, -1)], film, 25)
-    demo = repository / "portraittalk/assets/demo/speech.wav"
-    code, printed, _ = run("dub", film, "--audio", demo, "--out", out)
-    assert code == 0 and "12 frames" in printed
-    video = read_video(out)
-    change = (torch.stack(list(video)) - torch.stack(list(read_video(film)))).abs().amax((0, 1))
-    assert video.has_audio and change[130:].max() > 0.1 and change[:80].max() < 0.1
-    for given, words in (
-        (("--model", "tiny"), "cannot dub a film"),
-        (("--audio", tmp_path / "none.wav"), "none.wav does not exist"),
-        (("--out", film), "film.mp4"),
-    ):
-        code, _, told = run("dub", film, "--audio", speech, "--out", tmp_path / "b.mp4", *given)
-        assert code == 2 and words in " ".join(told.split()) and not (tmp_path / "b.mp4").exists()
 
 
 def test_resume_goes_on_after_what_is_finished(run, face, speech, tmp_path, monkeypatch):
     monkeypatch.setattr("portraittalk.pipelines.unfinished.PIECE_FRAMES", 3)
-    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--no-paste-back", "--resume")
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--no-paste-back", "--resume")
     usual = (*usual, "--window", 4, "--overlap", 1, "--preview", 0.6, "--out")
     out, kept = tmp_path / "a.mp4", tmp_path / "a.mp4.unfinished"
 
@@ -351,21 +236,21 @@ def test_a_run_tells_what_it_costs_and_remembers_it(run, face, speech, tmp_path,
     monkeypatch.setenv("PORTRAITTALK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("portraittalk.cli.run_costs.SHORTEST", 1)
     usual = ("animate", face, "--audio", speech, "--model", "tiny", "--preview", 0.2, "--out", tmp_path / "a.mp4")
-    _, _, told = run(*usual, "--max-size", 256)
-    assert "5 frames of 256x256\n" in told
-    _, _, told = run(*usual, "--max-size", 256)
-    assert "5 frames of 256x256: about " in told and "judging by the last run" in told
-    _, _, told = run(*usual, "--max-size", 200)
-    assert "5 frames of 200x200: roughly " in told
+    _, _, told = run(*usual, "--max-size", 192)
+    assert "5 frames of 192x192\n" in told
+    _, _, told = run(*usual, "--max-size", 192)
+    assert "5 frames of 192x192: about " in told and "judging by the last run" in told
+    _, _, told = run(*usual, "--max-size", 160)
+    assert "5 frames of 160x160: roughly " in told
     monkeypatch.setattr("portraittalk.cli.machine.free_memory", lambda device: 10_000_000)
-    code, _, told = run(*usual, "--max-size", 256)
+    code, _, told = run(*usual, "--max-size", 192)
     assert code == 2 and "10.0 GB" not in told and "0.0 GB are free here" in " ".join(told.split())
 
 
 def test_a_disk_that_cannot_hold_the_video_and_its_pieces_is_refused(run, face, speech, tmp_path, monkeypatch):
-    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--max-size", 256, "--out", tmp_path / "a.mp4")
-    monkeypatch.setattr("portraittalk.media.video.free_space", lambda path: 1800)
-    monkeypatch.setattr("portraittalk.output_files.free_space", lambda path: 1800)
+    usual = ("animate", face, "--audio", speech, "--model", "tiny", "--out", tmp_path / "a.mp4")
+    monkeypatch.setattr("portraittalk.media.video.free_space", lambda path: 1400)
+    monkeypatch.setattr("portraittalk.output_files.free_space", lambda path: 1400)
     code, _, told = run(*usual, "--resume")
     assert code == 2 and "needs about" in told and "are free on its disk" in " ".join(told.split())
     assert not (tmp_path / "a.mp4.unfinished").exists() and not (tmp_path / "a.mp4").exists()

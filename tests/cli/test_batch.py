@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 import wave
@@ -11,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
+from warm_processes import start
 
 from portraittalk import cli
 from portraittalk.cli import batch as command
@@ -31,7 +31,7 @@ def folder(tiny_window_model, repository, tmp_path, monkeypatch):
     parts = {name: module.state_dict() for name, module in tiny_window_model.modules().items()}
     save_weights(tmp_path / "m" / "tiny.safetensors", tiny_window_model.config, parts)
     with Image.open(repository / "portraittalk/assets/demo/portrait.jpg") as image:
-        image.resize((256, 256)).save(tmp_path / "p" / "a.png")
+        image.resize((192, 192)).save(tmp_path / "p" / "a.png")
     Image.new("RGB", (300, 300)).save(tmp_path / "p" / "grey.png")
     for name, seconds in (("x", 0.2), ("y", 2.0)):
         with wave.open(str(tmp_path / "s" / f"{name}.wav"), "wb") as file:
@@ -107,7 +107,7 @@ def test_a_dry_run_tells_what_there_is_to_do_and_writes_nothing(folder, monkeypa
     (folder / "p" / "grey.png").unlink()
     before = files(folder)
     result = run("p", "s", "--out", "out", "--workers", 2, "--threads", 1, "--dry-run")
-    assert result.exit_code == 0 and "a_y.mp4: 50 frames of 256x256" in result.output
+    assert result.exit_code == 0 and "a_y.mp4: 50 frames of 192x192" in result.output
     assert "2 videos to make, 55 frames, 2 processes of 1 threads." in result.output
     (folder / "s" / "z.wav").write_text("no sound")
     result = run("p", "s", "--out", "out", "--dry-run")
@@ -140,7 +140,7 @@ def test_mistakes_are_told_before_any_work(folder, monkeypatch, line):
 def test_a_batch_that_does_not_fit_on_the_disk_is_refused_as_a_whole(folder, monkeypatch):
     monkeypatch.setattr("portraittalk.cli.batch._run", lambda *arguments: pytest.fail("a process was started"))
     monkeypatch.setenv("PORTRAITTALK_CACHE", str(folder / "cache"))
-    work = Work("tiny", "cpu", 1, 1, 1, "auto", False, False, True, "mp4", 256 * 256)
+    work = Work("tiny", "cpu", 1, 1, 1, "auto", False, False, True, "mp4", 192 * 192)
     RunCosts(folder / "cache").remember(work, Cost(1.0, 1.0, 1e9, 1e13))
     result = run("jobs.jsonl", "--out", "out")
     assert isinstance(result.exception, PortraitTalkError) and "out needs about 50000.0 GB" in str(result.exception)
@@ -208,31 +208,22 @@ def test_a_record_is_written_as_soon_as_its_job_has_ended(folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_batch_that_is_stopped_leaves_nothing_half_written_and_is_taken_up(folder, repository, one_process, number):
+def test_a_batch_that_is_stopped_leaves_nothing_half_written_and_is_taken_up(folder, one_process, number):
     (folder / "p" / "grey.png").unlink()
     line = ["batch", "p", "s", "--out", "out", "--workers", "1", "--threads", "1", "--no-paste-back", *TINY]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "portraittalk", *line],
-        env={**os.environ, "PYTHONPATH": str(repository)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = start(line, folder / "said")
     out = folder / "out"
     try:
         deadline = time.monotonic() + 120
-        while (
-            not list(out.glob("a_y.mp4.unfinished/*.part")) and process.poll() is None and time.monotonic() < deadline
-        ):
+        while not list(out.glob("a_y.mp4.unfinished/*.part")) and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
         # As a terminal does: Ctrl-C is sent to all processes.
-        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-        told = process.communicate(timeout=60)[0]
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        process.join(60)
     finally:
         process.kill()
-    assert process.returncode == 128 + number and "Traceback" not in told, told
+    told = (folder / "said").read_text()
+    assert process.exitcode == 128 + number and "Traceback" not in told, told
     left = [name for name in files(out) if ".unfinished/" not in name]
     assert left == ["a_x.mp4", NAME, "thumbnails/a_x.mp4.jpg"] and not list(out.rglob("*.part"))
     before = (out / "a_x.mp4").stat().st_mtime_ns

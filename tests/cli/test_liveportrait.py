@@ -53,7 +53,7 @@ def test_from_the_hub_to_a_video_with_a_prompt(run, repository, tmp_path):
         file.writeframes(bytes(2 * 16000 * 4 // 25))
     portrait = repository / "portraittalk" / "assets" / "demo" / "portrait.jpg"
     usual = ("animate", portrait, "--audio", tmp_path / "speech.wav")
-    model = ("--models-dir", folder, "--model", "liveportrait", "--max-size", 256, "--low-memory")
+    model = ("--models-dir", folder, "--model", "liveportrait", "--max-size", 192, "--low-memory")
     out, motion = tmp_path / "out.mp4", tmp_path / "motion.json"
     run(*usual, *model, "--prompt", "smiling", "--out", out, "--motion-out", motion, "--resume")
     assert len(list(read_video(out))) == 4 and len(MotionTrack.load(motion)) == 4

@@ -121,7 +121,7 @@ def folder(repository, tmp_path_factory):
     (folder / "folder").mkdir()
     (folder / "clips").mkdir()
     with Image.open(repository / "portraittalk/assets/demo/portrait.jpg") as image:
-        image.resize((256, 256)).save(folder / "face.jpg")
+        image.resize((192, 192)).save(folder / "face.jpg")
     shutil.copy(folder / "face.jpg", folder / "copy")
     with wave.open(str(folder / "s.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))

@@ -68,15 +68,15 @@ def test_mistakes_are_named_and_nothing_is_left(run, video, tmp_path):
 def test_a_short_motion_is_made_as_long_as_the_speech(run, repository, tmp_path, ending):
     with wave.open(str(tmp_path / "speech.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(b"\0\0" * 4800)
+        file.writeframes(b"\0\0" * 3200)
     expression = torch.zeros(5, 52)
     expression[:, ARKIT_INDEX["jawOpen"]] = 0.5
     MotionTrack.of_expression(expression, 25.0).save(tmp_path / "short.json")
     face = repository / "portraittalk" / "assets" / "demo" / "portrait.jpg"
-    usual = ("animate", face, "--audio", "speech.wav", "--max-size", 256, "--motion-in", "short.json")
+    usual = ("animate", face, "--audio", "speech.wav", "--max-size", 192, "--motion-in", "short.json")
     code, _, told = run(*usual, "--out", "refused.mp4")
     assert code == 2 and "at least as long" in " ".join(told.split()) and not (tmp_path / "refused.mp4").exists()
     code, _, _ = run(*usual, "--out", "out.mp4", "--motion-end", ending, "--motion-out", "used.json")
-    assert code == 0 and sum(1 for _ in read_video(tmp_path / "out.mp4")) == 15
+    assert code == 0 and sum(1 for _ in read_video(tmp_path / "out.mp4")) == 10
     jaw = MotionTrack.load(tmp_path / "used.json").expression[:, ARKIT_INDEX["jawOpen"]]
-    assert len(jaw) == 15 and (jaw[-1] < 0.45) == (ending == "fade")
+    assert len(jaw) == 10 and (jaw[-1] < 0.45) == (ending == "fade")

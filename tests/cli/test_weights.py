@@ -63,6 +63,12 @@ def test_a_model_is_downloaded_made_and_listed(run, tiny, tmp_path):
     assert not [path for path in (folder / "public").iterdir() if path.suffix in (".pth", ".safetensors")]
 
 
+def test_models_in_the_folder_of_the_environment_are_listed(run, models, monkeypatch):
+    monkeypatch.setenv("PORTRAITTALK_MODELS", str(models))
+    told = run("list")
+    assert "tiny" in told and str(models) in told
+
+
 def test_what_is_broken_is_found(run, tiny, tmp_path):
     files = catalogue().files
     for name in ("echomimic_face_locator.pth", "sd-vae-ft-mse.safetensors", "whisper-tiny.safetensors"):

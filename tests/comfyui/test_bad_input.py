@@ -35,7 +35,7 @@ def write_nan_wave(path: Path) -> None:
 
 
 FILES: dict[str, Callable[[Path], Any]] = {
-    "input/wall.png": lambda path: Image.new("RGB", (512, 512), (120, 130, 140)).save(path),
+    "input/wall.png": lambda path: Image.new("RGB", (256, 256), (120, 130, 140)).save(path),
     "input/tiny.png": lambda path: Image.new("RGB", (16, 16)).save(path),
     "input/cut.jpg": lambda path: path.write_bytes((DEMO / "portrait.jpg").read_bytes()[:5000]),
     "input/text.png": lambda path: path.write_text("This is no picture.\n"),

@@ -15,7 +15,7 @@ from portraittalk.media.video import write_video
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "portraittalk" / "assets" / "demo"
 FILM = DEMO / "film.mp4"
-FRAMES, FPS = 36, 25  # of the beginning of the film: it opens its mouth and turns its head
+FRAMES, FPS = 30, 25  # of the beginning of the film: it opens its mouth and turns its head
 MOUTH = np.s_[:, 280:350, 190:310]  # in all frames of the film
 CORNERS = np.s_[:, :60, (*range(60), *range(452, 512))]
 

@@ -21,9 +21,9 @@ def identity(tiny_model, small_portrait, small_face):
 
 @pytest.fixture(scope="module")
 def animate(tiny_model, identity):
-    expression = torch.zeros(4, 52)
-    expression[:, ARKIT_INDEX["jawOpen"]] = torch.linspace(0, 0.8, 4)
-    motion, speech = MotionTrack.of_expression(expression, 25.0), Speech(torch.zeros(4, 20, 80), 25.0, 4 / 25)
+    expression = torch.zeros(2, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = torch.tensor((0.0, 0.8))
+    motion, speech = MotionTrack.of_expression(expression, 25.0), Speech(torch.zeros(2, 20, 80), 25.0, 2 / 25)
 
     def run(style, settings=SETTINGS, output="full"):
         return torch.cat(list(tiny_model.animate(identity, speech, style, motion, settings, output)))
@@ -38,13 +38,23 @@ def style_of(name: str, weight: float = 1.0) -> Style:
     return Style(name, look=look)
 
 
-def test_without_text_a_look_changes_nothing(animate):
+@pytest.fixture(scope="module")
+def plain(animate):
+    return animate(Style())
+
+
+@pytest.fixture(scope="module")
+def black_and_white(animate):
+    return animate(style_of("black and white photograph"))
+
+
+def test_without_text_a_look_changes_nothing(animate, plain):
     off = replace(SETTINGS, scales=Scales(text=0))
-    assert torch.equal(animate(style_of("oil painting"), off), animate(Style()))
+    assert torch.equal(animate(style_of("oil painting"), off), plain)
 
 
-def test_a_look_is_steady_where_nothing_moves(animate, identity):
-    plain, shown = animate(Style()), animate(style_of("black and white photograph"))
+def test_a_look_is_steady_where_nothing_moves(plain, black_and_white, identity):
+    shown = black_and_white
     x0, y0, x1, y1 = CropData(identity.portrait, identity.crop).box
     still = (plain == plain[:1]).all(0).all(0)
     still[y0:y1, x0:x1] = False
@@ -52,13 +62,13 @@ def test_a_look_is_steady_where_nothing_moves(animate, identity):
     assert (shown.amax(1) - shown.amin(1)).mean() < 0.25 * (plain.amax(1) - plain.amin(1)).mean(), "grey all over"
 
 
-def test_strength_and_what_is_taken_away(animate):
+def test_strength_and_what_is_taken_away(animate, black_and_white):
     def colour(frames):
         return (frames.amax(1) - frames.amin(1)).mean()
 
     name = "black and white photograph"
-    full, half, none, away = (colour(animate(style_of(name, w))) for w in (1.0, 0.5, 0.0, -1.0))
-    assert full < half < none < away
+    half, none, away = (colour(animate(style_of(name, w))) for w in (0.5, 0.0, -1.0))
+    assert colour(black_and_white) < half < none < away
 
 
 def test_crops_are_pasted_back_in_the_look(tiny_model, animate, identity):

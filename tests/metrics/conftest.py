@@ -16,7 +16,7 @@ from portraittalk.media.video import write_video
 from portraittalk.metrics.metric_nets import load_metric_nets
 from portraittalk.motion.track import MotionTrack
 
-FRAMES = 10
+FRAMES = 6
 
 
 @pytest.fixture(scope="module")

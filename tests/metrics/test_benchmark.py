@@ -45,7 +45,7 @@ def test_files_of_one_name_belong_together(folder, repository):
 
 
 def test_a_report_is_written_and_failures_are_sentences(tiny_model, folder, tmp_path, metric_nets):
-    provider, settings = MeshProvider(), SamplingSettings(steps=1, window=8, overlap=2)
+    provider, settings = MeshProvider(), SamplingSettings(steps=1, window=4, overlap=2)
     nets = MetricNets(inception=metric_nets.inception)
 
     def measure(subject, video):
@@ -55,12 +55,12 @@ def test_a_report_is_written_and_failures_are_sentences(tiny_model, folder, tmp_
     results = benchmark(subjects_in(folder), measure, out, "A <test>")
     assert [isinstance(result, Failure) for result in results] == [True, True, False]
     report = json.loads((out / "report.json").read_text())
-    assert set(report["failures"]) == {"broken", "mute"} and len(report["curves"]["talks"]["found"]) == 10
+    assert set(report["failures"]) == {"broken", "mute"} and len(report["curves"]["talks"]["found"]) == 6
     assert report["medians"]["lips_asked"] == report["subjects"][0]["lips_asked"]
     assert len((out / "report.tsv").read_text().splitlines()) == 2
     assert "broken:" in (out / "report.md").read_text() and "| talks |" in (out / "report.md").read_text()
-    sets = "FID -: 10 made and 10 real frames; at least 100 of each are needed"
-    assert report["sets"] == {"fid": None, "fvd": None, "fid_frames": [10, 10], "fvd_clips": [0, 0]}
+    sets = "FID -: 6 made and 6 real frames; at least 100 of each are needed"
+    assert report["sets"] == {"fid": None, "fvd": None, "fid_frames": [6, 6], "fvd_clips": [0, 0]}
     assert 0 <= report["naturalness"]["mean"] <= 1
     assert "Motion compared with the real speakers'" in (out / "report.md").read_text()
     html = (out / "report.html").read_text()

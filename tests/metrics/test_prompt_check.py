@@ -31,7 +31,7 @@ def test_readings_of_a_turned_head_and_of_irises(portrait_face):
 def test_a_smile_moves_and_its_opposite_does_not(half_portrait, repository):
     smile = PROMPTS[0]
     opposite = dataclasses.replace(smile, signs={name: -1 for name in smile.signs})
-    audio = read_audio(repository / "portraittalk/assets/demo/speech.wav", duration=0.6)
+    audio = read_audio(repository / "portraittalk/assets/demo/speech.wav", duration=0.4)
     provider = MeshProvider()
     results = check_prompts(load_model("mini"), half_portrait, audio, provider, provider, (smile, opposite))
     assert [result.moved for result in results] == [True, False]

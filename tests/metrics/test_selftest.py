@@ -14,19 +14,19 @@ from portraittalk.weights.public import convert
 
 
 @pytest.fixture(scope="module")
-def half_demo(tmp_path_factory):
-    """A folder as that of the demo, whose portrait has half the size: faces are looked for in all frames, and longest
+def small_demo(tmp_path_factory):
+    """A folder as that of the demo, whose portrait is smaller: faces are looked for in all frames, and longest
     where there is none."""
     folder = tmp_path_factory.mktemp("demo")
     with Image.open(selftests.DEMO / "portrait.jpg") as portrait:
-        portrait.resize((384, 384)).save(folder / "portrait.jpg", quality=95)
+        portrait.resize((288, 288)).save(folder / "portrait.jpg", quality=95)
     shutil.copy(selftests.DEMO / "speech.wav", folder)
     return folder
 
 
 @pytest.fixture(autouse=True)
-def smaller(half_demo, monkeypatch):
-    monkeypatch.setattr(selftests, "DEMO", half_demo)
+def smaller(small_demo, monkeypatch):
+    monkeypatch.setattr(selftests, "DEMO", small_demo)
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def test_mini_passes(run):
 
 
 def test_networks_that_draw_no_face_are_reported_as_such(run, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(selftests, "SHORTEST", 0.1)
+    monkeypatch.setattr(selftests, "SHORTEST", 0.05)
     convert(checkpoint[0], checkpoint[2], tmp_path / "tiny.safetensors")
-    told, report = run("tiny", "--models-dir", tmp_path, "--seconds", 0.2, "--steps", 2)
-    assert report["model"] == "echomimic" and report["frames"] == 5 and report["settings"]["steps"] == 2
+    told, report = run("tiny", "--models-dir", tmp_path, "--seconds", 0.08, "--steps", 2)
+    assert report["model"] == "echomimic" and report["frames"] == 2 and report["settings"]["steps"] == 2
     assert report["finite"] and report["adfd"] is None  # less than a second
     assert torch.isfinite(torch.tensor(report["seconds_per_frame"])) and "echomimic" in told
 

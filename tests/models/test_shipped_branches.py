@@ -46,7 +46,7 @@ def demo(repository: Path) -> Demo:
     data = pytest.importorskip("skimage.data")
     model = load_model()
     folder = repository / "portraittalk" / "assets" / "demo"
-    identity = model.encode_identity([read_image(folder / "portrait.jpg").flattened()])
+    identity = model.encode_identity([read_image(folder / "portrait.jpg", 384).flattened()])
     astronaut = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
     tokens = model.encode_identity([astronaut]).tokens
     speech = encode_speech(read_audio(folder / "speech.wav"), 25, model.config.speech)

@@ -92,11 +92,10 @@ def untrained(library, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def model(run, folders, untrained: Path) -> Any:
-    """That model, loaded by its node from the model folder."""
-    (folders["models"] / untrained.name).symlink_to(untrained)
-    return run("PortraitTalkModelLoader", model=untrained.name)[0]
+@pytest.fixture(scope="session")
+def model(host, untrained: Path) -> Any:
+    """That model, as its node loads it. No test changes it."""
+    return host.models.load(untrained)
 
 
 def demo_portrait(library, repository: Path, side: int) -> torch.Tensor:
@@ -130,10 +129,26 @@ def face_landmarks(library, portrait: torch.Tensor) -> dict[str, Any]:
     return {"frames": [[found]], "image_size": (height, width), "connection_sets": {}}
 
 
-@pytest.fixture
-def identity(run, model, portrait, face_landmarks) -> Any:
+@pytest.fixture(scope="session")
+def encode_portrait(nodes, portrait, face_landmarks, tmp_path_factory):
+    """encode_portrait(model) -> the identity of ``portrait``; the preview goes into a folder of its own."""
+    import folder_paths
+
+    node = nodes["PortraitTalkIdentityEncode"].PREPARE_CLASS_CLONE(None)
     face = {"face": "face landmarks", "landmarks": face_landmarks, "index": 0}
-    return run("PortraitTalkIdentityEncode", model=model, references={"reference0": portrait}, face=face, max_side=0)[0]
+
+    def encode(model):
+        with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+            patch.setattr(folder_paths, "temp_directory", str(tmp_path_factory.mktemp("temp")))
+            return node.execute(model=model, references={"reference0": portrait}, face=face, max_side=0)[0]
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def identity(encode_portrait, model) -> Any:
+    """The person of ``portrait``, whose background is then filled in once for all tests."""
+    return encode_portrait(model)
 
 
 @pytest.fixture
@@ -150,8 +165,8 @@ def encode_half(run, half_portrait: torch.Tensor):
 
 @pytest.fixture(scope="session")
 def speech() -> dict[str, Any]:
-    """0.5 s of a voice-like sound in stereo, as AUDIO."""
-    time = torch.arange(22050) / 44100
+    """0.32 s of a voice-like sound in stereo, as AUDIO: 8 frames at 25 fps."""
+    time = torch.arange(14112) / 44100
     wave = 0.2 * torch.sin(2 * torch.pi * 140 * time) * (1 + torch.sin(2 * torch.pi * 5 * time))
     return {"waveform": torch.stack((wave, 0.5 * wave))[None], "sample_rate": 44100}
 

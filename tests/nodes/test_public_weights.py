@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-FRAMES = 5
+FRAMES = 3
 TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 TALKING = dict(seed=1, steps=0, fps=25.0, window=12, overlap=-1)
 SCALES = dict(identity_scale=1.0, audio_scale=1.0, structure_scale=1.0)
@@ -24,18 +24,15 @@ def converted(checkpoint, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def public(run, folders, converted):
-    """The converted model, by its loader."""
-    shutil.copy(converted, folders["models"])
-    return run("PortraitTalkModelLoader", model=converted.name)[0]
+@pytest.fixture(scope="module")
+def public(host, converted):
+    """The converted model, as its node loads it."""
+    return host.models.load(converted)
 
 
-@pytest.fixture
-def public_identity(run, public, portrait, face_landmarks):
-    face = {"face": "face landmarks", "landmarks": face_landmarks, "index": 0}
-    inputs = dict(references={"reference0": portrait}, face=face, max_side=0)
-    return run("PortraitTalkIdentityEncode", model=public, **inputs)[0]
+@pytest.fixture(scope="module")
+def public_identity(encode_portrait, public):
+    return encode_portrait(public)
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ def frames() -> torch.Tensor:
 
 
 @pytest.fixture
+def speech(speech):
+    """As long as the frames: 0.5 s."""
+    return speech | {"waveform": speech["waveform"].repeat(1, 1, 2)[..., :22050]}
+
+
+@pytest.fixture
 def save(run, frames, speech):
     """save(kind, **source): runs the node, by default on the frames with 0.5 s of sound at 20 fps."""
 

@@ -51,6 +51,12 @@ def animate(tiny_model, identity, speech, motion):
     return run
 
 
+@pytest.fixture(scope="module")
+def usual(tiny_model, identity, speech, motion):
+    """The frames without any changes."""
+    return torch.cat(list(tiny_model.animate(identity, speech, Style(), motion, SETTINGS)))
+
+
 class Stop(BaseException):
     """As ComfyUI's interrupt: not an Exception."""
 
@@ -71,12 +77,11 @@ def test_no_picture_and_no_face_are_refused(tiny_model, portrait):
         tiny_model.encode_identity([portrait], faces=[[]])
 
 
-def test_there_is_one_frame_for_each_of_the_speech_and_only_the_face_differs(animate, identity, portrait):
-    frames = torch.cat(list(animate()))
-    assert frames.shape == (FRAMES, *portrait.shape)
-    assert frames.amin() >= 0 and frames.amax() <= 1
+def test_there_is_one_frame_for_each_of_the_speech_and_only_the_face_differs(usual, identity, portrait):
+    assert usual.shape == (FRAMES, *portrait.shape)
+    assert usual.amin() >= 0 and usual.amax() <= 1
     x0, y0, x1, y1 = CropData(portrait, identity.crop).box
-    changed = (frames != portrait).any(0).any(0)
+    changed = (usual != portrait).any(0).any(0)
     assert changed[y0:y1, x0:x1].any()
     changed[y0:y1, x0:x1] = False
     assert not changed.any()
@@ -93,10 +98,9 @@ def test_a_window_as_long_as_the_speech_is_no_windows(animate):
     assert torch.equal(exact, longer)
 
 
-def test_a_preview_shows_the_first_frames_of_the_whole(animate, speech):
-    whole = torch.cat(list(animate()))
+def test_a_preview_shows_the_first_frames_of_the_whole(animate, usual, speech):
     start = replace(speech, features=speech.features[:6], seconds=6 / FPS)
-    assert torch.allclose(torch.cat(list(animate(speech=start)))[:4], whole[:4], atol=1e-5)
+    assert torch.allclose(torch.cat(list(animate(speech=start)))[:4], usual[:4], atol=1e-5)
 
 
 def test_a_still_face_has_no_seams(animate, speech, identity):
@@ -115,7 +119,7 @@ def test_crops_are_square_and_hold_as_many_pixels_as_the_picture(animate, identi
     assert crops.shape == (FRAMES, 3, side, side)
 
 
-def test_frames_come_window_by_window(animate):
+def test_frames_come_window_by_window(animate, usual):
     seen = []
     frames = animate(progress=seen.append)
     assert not seen
@@ -124,7 +128,7 @@ def test_frames_come_window_by_window(animate):
     list(frames)
     done = [p.done for p in seen]
     assert done == sorted(done) and set(done) == set(range(seen[-1].total + 1))
-    assert torch.equal(seen[-1].preview, torch.cat(list(animate()))[-1])
+    assert torch.equal(seen[-1].preview, usual[-1])
 
 
 def test_cancelling_at_any_step_ends_the_run(animate):
@@ -165,11 +169,11 @@ def test_a_black_and_white_portrait_speaks_in_black_and_white(tiny_model, portra
     assert (frames - grey).abs().max() > 0.1
 
 
-def test_speech_scaled_to_zero_is_not_heard(animate, speech):
+def test_speech_scaled_to_zero_is_not_heard(animate, usual, speech):
     silent = replace(speech, features=torch.zeros_like(speech.features))
     deaf = replace(SETTINGS, scales=Scales(speech=0))
     assert torch.equal(torch.cat(list(animate(deaf))), torch.cat(list(animate(deaf, speech=silent))))
-    assert not torch.equal(torch.cat(list(animate())), torch.cat(list(animate(speech=silent))))
+    assert not torch.equal(usual, torch.cat(list(animate(speech=silent))))
 
 
 def test_what_does_not_fit_is_refused_before_any_work(animate, identity, motion):

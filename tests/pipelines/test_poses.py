@@ -19,9 +19,9 @@ from portraittalk.weights.public import convert
 
 pytest.importorskip("transformers")
 
-FPS, FRAMES = 25.0, 5
-SETTINGS = SamplingSettings(steps=2, window=4, overlap=1, guidance_scale=2.0)  # two windows
-QUICK = SamplingSettings(steps=1, window=FRAMES)
+FPS, FRAMES = 25.0, 4
+SETTINGS = SamplingSettings(steps=2, window=3, overlap=1, guidance_scale=2.0)  # two windows
+QUICK = SamplingSettings(steps=1, window=FRAMES, overlap=1)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_what_it_cannot_do_is_said(model, scene):
 def test_the_command_line_makes_a_video(models, repository, tmp_path):
     demo = repository / "portraittalk" / "assets" / "demo"
     arguments = ("animate", demo / "portrait.jpg", "--audio", demo / "speech.wav", "--models-dir", models)
-    asked = ("--model", "aniportrait", "--preview", 0.12, "--max-size", 256, "--prompt", "a smile")
+    asked = ("--model", "aniportrait", "--preview", 0.12, "--max-size", 192, "--prompt", "a smile")
     out = tmp_path / "out.mp4"
     result = CliRunner().invoke(
         cli.app, [str(part) for part in (*arguments, *asked, "--out", out)], catch_exceptions=False

@@ -57,6 +57,12 @@ def animate(model, identity, speech):
     return run
 
 
+@pytest.fixture(scope="module")
+def usual(animate):
+    """The frames without any changes."""
+    return animate()
+
+
 def test_there_is_one_frame_for_each_of_the_speech_and_only_the_crop_differs(animate, identity, small_portrait):
     frames = animate(output="full")
     assert frames.shape == (FRAMES, *small_portrait.shape) and frames.isfinite().all()
@@ -106,16 +112,15 @@ def test_raising_in_progress_ends_the_run(animate):
 @pytest.mark.parametrize(
     "change", [{"identity": 0.0}, {"text": 0.0}, {"structure": 0.0}], ids=["identity", "text", "control"]
 )
-def test_each_scale_reaches_the_frames(animate, change):
-    assert not torch.allclose(animate(), animate(replace(SETTINGS, scales=Scales(**change))), atol=1e-3)
+def test_each_scale_reaches_the_frames(animate, usual, change):
+    assert not torch.allclose(usual, animate(replace(SETTINGS, scales=Scales(**change))), atol=1e-3)
 
 
-def test_the_prompt_acts_inside_of_the_denoiser_and_on_the_face(animate, model):
+def test_the_prompt_acts_inside_of_the_denoiser_and_on_the_face(animate, usual, model):
     style, without = model.encode_style("old woman"), model.encode_style()
     assert style.tokens.shape == (77, 32) and not torch.equal(style.tokens, without.tokens)
     assert torch.equal(style.negative_tokens, without.tokens)
-    frames, plain = animate(style=replace(style, expression=None)), animate()
-    assert not torch.allclose(frames, plain, atol=1e-3)
+    assert not torch.allclose(animate(style=replace(style, expression=None)), usual, atol=1e-3)
     assert model.encode_style("smiling").expression.abs().max() > 0.1
 
 
@@ -171,14 +176,13 @@ def test_an_edit_with_motion_modules_is_that_of_the_image_model(model, identity)
     torch.testing.assert_close(*pictures, atol=1e-5, rtol=0)
 
 
-def test_half_precision_gives_about_the_same_frames(animate, model, identity):
+def test_half_precision_gives_about_the_same_frames(animate, usual, model, identity):
     from copy import deepcopy
 
-    exact = animate()
     halves = {n: deepcopy(m).bfloat16() for n, m in model.modules().items() if n not in ("motion_net", "basis")}
     frames = animate(model=replace(model, **halves))
     assert frames.dtype == torch.float32
-    assert (frames - exact).abs().mean() < 0.05
+    assert (frames - usual).abs().mean() < 0.05
 
 
 def test_what_cannot_work_is_said_in_a_sentence(model, identity, speech, tmp_path):

@@ -18,7 +18,7 @@ from portraittalk.pipelines.talk import talk
 from portraittalk.pipelines.unfinished import Unfinished, digest
 from portraittalk.types import SamplingSettings
 
-FRAMES, FPS = 22, 25.0
+FRAMES, FPS = 14, 25.0
 SOUND = Audio(0.3 * torch.sin(900 * torch.arange(16000 * FRAMES // 25) / 16000)[None], 16000)
 SETTINGS = SamplingSettings(window=6, overlap=2, chunk=2, seed=2)
 
@@ -74,7 +74,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_file(make, tmp_path, wind
         assert out.read_bytes() == whole.read_bytes()
         assert not os.path.exists(f"{out}.unfinished")
     assert max(computed) == FRAMES
-    assert min(computed) < FRAMES / 2
+    assert min(computed) <= FRAMES - 4  # a piece and more is not computed again
 
 
 def test_a_clip_that_is_sampled_at_once_is_not_sampled_again(make, golden_echomimic, small_portrait, tmp_path):

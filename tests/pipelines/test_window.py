@@ -50,6 +50,12 @@ def animate(tiny_window_model, identity, speech, motion):
     return run
 
 
+@pytest.fixture(scope="module")
+def usual(tiny_window_model, identity, speech, motion):
+    """The frames without any changes."""
+    return torch.cat(list(tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS)))
+
+
 def box_of_window(identity, crop_size):
     """(x0, y0, x1, y1) in pixels of the portrait, a little larger than the window."""
     window = mouth_window(identity.landmarks, crop_size)
@@ -84,14 +90,13 @@ def test_a_person_is_known_by_mouths_alone(tiny_window_model, small_portrait, sm
     assert torch.equal(tiny_window_model.encode_identity([eyes_hidden], faces=[[small_face]]).tokens, identity.tokens)
 
 
-def test_frames_lie_in_the_range_of_pictures(animate, small_portrait):
-    frames = animate()
-    assert frames.shape == (FRAMES, *small_portrait.shape) and frames.amin() >= 0 and frames.amax() <= 1
+def test_frames_lie_in_the_range_of_pictures(usual, small_portrait):
+    assert usual.shape == (FRAMES, *small_portrait.shape) and usual.amin() >= 0 and usual.amax() <= 1
 
 
-def test_a_motion_may_be_longer_than_the_speech(animate, motion):
+def test_a_motion_may_be_longer_than_the_speech(animate, usual, motion):
     longer = MotionTrack.of_expression(torch.cat((motion.expression, motion.expression)), FPS)
-    assert torch.equal(animate(motion=longer), animate())
+    assert torch.equal(animate(motion=longer), usual)
 
 
 def test_another_seed_changes_the_window_alone(animate, identity, tiny_window_model):
@@ -117,8 +122,8 @@ def test_frames_of_equal_speech_and_motion_are_equal(animate, speech):
 
 
 @pytest.mark.parametrize("branch", ["identity", "speech", "structure"])
-def test_every_branch_acts_and_is_switched_off_by_its_scale(animate, branch):
-    assert (animate() - animate(replace(SETTINGS, scales=Scales(**{branch: 0.0})))).abs().max() > 1e-4
+def test_every_branch_acts_and_is_switched_off_by_its_scale(animate, usual, branch):
+    assert (usual - animate(replace(SETTINGS, scales=Scales(**{branch: 0.0})))).abs().max() > 1e-4
 
 
 def test_between_opening_lips_a_mouth_is_painted_before_the_network_draws(tiny_window_model, identity, motion):

@@ -129,11 +129,13 @@ def test_what_cannot_be_read_is_reported_and_nothing_is_written(tmp_path):
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
-def test_the_command_prepares_in_parallel_and_takes_up_again(video, tmp_path):
+def test_the_command_prepares_in_parallel_and_takes_up_again(video, tmp_path, monkeypatch):
     from typer.testing import CliRunner
+    from warm_processes import WARM
 
     from portraittalk.cli import app
 
+    monkeypatch.setattr("portraittalk.training.data.prepare.get_context", lambda method: WARM)
     (video.parent / "two.jpg").write_bytes((ASSETS / "portrait.jpg").read_bytes())
     arguments = ["prepare", str(tmp_path / "videos"), "--out", str(tmp_path / "set"), "--workers", "2"]
     arguments += ["--shortest", "0.2", "--longest", "0.8"]

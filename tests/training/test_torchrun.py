@@ -1,6 +1,7 @@
 """Two processes train one set of weights, each on data of its own; one of them writes. One launch does both runs."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from warm_processes import start
 
 import portraittalk
 from portraittalk.models.autoencoder import Autoencoder
@@ -79,22 +81,39 @@ runpy.run_module("portraittalk", run_name="__main__")  # the other arguments are
 """
 
 
-@pytest.fixture(scope="module")
-def launched(pairs, tiny, tmp_path_factory):
-    """(folder, what was written on stderr): two processes on the CPU run PROCESS, then a stage of the command line."""
+@pytest.fixture(scope="module", params=["processes", pytest.param("torchrun", marks=pytest.mark.slow)])
+def launched(request, pairs, tiny, tmp_path_factory):
+    """(folder, what was printed): two processes on the CPU run PROCESS, then a stage of the command line.
+
+    torchrun starts them with the same variables, and needs seconds to import torch thrice.
+    """
     folder = tmp_path_factory.mktemp("torchrun")
     config = folder / "my.toml"
     config.write_text(f'pairs = "{pairs[0].parent}"\n{SMALL}{STAGE}{TRAINER}', encoding="utf-8")
     save_file(Autoencoder(tiny.autoencoder).state_dict(), folder / "decoder.safetensors")
     (folder / "process.py").write_text(PROCESS, encoding="utf-8")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", folder / "process.py", folder)
     train = ("train", "animate", "--config", config, "--out", folder / "run", "--stage", 1, "--steps", 20)
-    command = [sys.executable, *launcher, *train, "--decoder", folder / "decoder.safetensors"]
-    root = str(Path(portraittalk.__file__).parents[1])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": root}
-    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    return folder, done.stderr
+    script = (folder / "process.py", folder, *train, "--decoder", folder / "decoder.safetensors")
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    if request.param == "torchrun":
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+        command = [str(part) for part in (sys.executable, *launcher, *script)]
+        environment = os.environ | environment | {"PYTHONPATH": str(Path(portraittalk.__file__).parents[1])}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        return folder, done.stderr
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [environment | shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
+    processes = [start(script, folder / "said", **one) for one in ranks]
+    for process in processes:
+        process.join(200)
+        process.kill()
+    told = (folder / "said").read_text(encoding="utf-8")
+    assert [process.exitcode for process in processes] == [0, 0], told
+    return folder, told
 
 
 def test_a_stage_learns_on_two_processes_of_which_one_writes(launched, losses):

@@ -23,7 +23,7 @@ def place(tiny_window_model, repository, tmp_path, monkeypatch):
     parts = {name: module.state_dict() for name, module in tiny_window_model.modules().items()}
     save_weights(place.models / "tiny.safetensors", tiny_window_model.config, parts)
     with Image.open(repository / "portraittalk/assets/demo/portrait.jpg") as image:
-        image.resize((256, 256)).save(place.portraits / "a.png")
+        image.resize((192, 192)).save(place.portraits / "a.png")
     for name, seconds in (("x", 0.3), ("y", 0.4)):
         write_speech(place.speeches / f"{name}.wav", seconds)
     place.settings = AnimationSettings(model="tiny", models_dir=place.models, no_paste_back=True)

@@ -1,11 +1,13 @@
 """Processes side by side: one that dies fails its job only, and all end when they are stopped."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import time
 
 import pytest
+from warm_processes import WARM
 
 from portraittalk.cli.batches.manifest import DONE, FAILED, Record
 from portraittalk.cli.batches.pool import Place, Pool, Report
@@ -14,8 +16,12 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such 
 
 
 @posix
-def test_a_process_that_dies_fails_its_job_alone_and_stopped_ones_end_at_once_and_leave_nothing(place):
-    """Both in one pool, since each process needs seconds to start: one dies, the next makes a video and is stopped."""
+def test_a_process_that_dies_fails_its_job_alone_and_stopped_ones_end_at_once_and_leave_nothing(place, monkeypatch):
+    """Both in one pool, since each process needs time to start: one dies, the next makes a video and is stopped.
+
+    test_batch.py has a pool of spawned processes.
+    """
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: WARM)
     for name in ("y", "z"):
         place.write_speech(place.speeches / f"{name}.wav", 0.3)
     jobs = place.jobs()

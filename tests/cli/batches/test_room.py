@@ -36,8 +36,8 @@ def needed(jobs, place, costs, monkeypatch):
 def test_what_all_videos_need(place, costs, monkeypatch):
     jobs = place.jobs()  # 0.3 s and 0.4 s
     assert needed(jobs, place, costs, monkeypatch) == pytest.approx(0.7 * 25 * 1000)
-    whole = [replace(job, options=replace(job.options, no_paste_back=False)) for job in jobs]  # 256x256
-    assert needed(whole, place, costs, monkeypatch) == pytest.approx(0.7 * 25 * 8000)
+    whole = [replace(job, options=replace(job.options, no_paste_back=False)) for job in jobs]  # 192x192
+    assert needed(whole, place, costs, monkeypatch) == pytest.approx(0.7 * 25 * 4500)
     small = [replace(job, options=replace(job.options, max_size=128, preview=0.1)) for job in whole]
     assert needed(small, place, costs, monkeypatch) == pytest.approx(0.2 * 25 * 2000)
     assert needed(jobs, place, RunCosts(None), monkeypatch) == 0

@@ -100,4 +100,4 @@ def test_warnings_go_into_the_record(place, runner):
         two.save(place.portraits / "a.png")
     first, second = place.jobs()[:2]
     assert any("largest" in line for line in runner.run(first, ignore_progress).warnings)
-    assert runner.run(second, ignore_progress).warnings == ()  # the person is known
+    assert not any("largest" in line for line in runner.run(second, ignore_progress).warnings)  # the person is known
