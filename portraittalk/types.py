@@ -68,10 +68,14 @@ class Crop(Movable):
 
 @dataclass(frozen=True)
 class View(Movable):
-    """An aligned reference crop: picture (3, S, S), landmarks (478, 3) in its pixels."""
+    """An aligned reference crop: picture (3, S, S), landmarks (478, 3) in its pixels.
+
+    dark_row: what ``compositing.mouth.dark_row`` finds in it, if that is known already.
+    """
 
     picture: Tensor
     landmarks: Tensor
+    dark_row: tuple[float, bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class CloseUp(Movable):
 
     picture: (3, P, P), the part of the crop that ``covers`` describes. landmarks: (478, 3) in crop pixels. skin:
     (3, 1, 1), the mean colour of cheeks and chin. density: pixels of the photograph per pixel of ``picture``, at most
-    1: below that, ``picture`` is enlarged and has no finer detail.
+    1: below that, ``picture`` is enlarged and has no finer detail. dark_row: as in ``View``.
     """
 
     picture: Tensor
@@ -111,6 +115,7 @@ class CloseUp(Movable):
     covers: MouthWindow
     skin: Tensor
     density: float = 1.0
+    dark_row: tuple[float, bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     )
     by = (ratio / (last - first).clamp_min(LEAST)).clamp_min(1)  # how far what is visible is stretched
     down = (centres[:, None] - top) / gap  # (F, S, S), 0 at the upper lip, 1 at the lower one
-    middle, stands = _dark_row(known)
+    middle, stands = known.dark_row or dark_row(known)
     # Ends of the known content from above and below.
     hanging, standing = (middle - first) / ratio, 1 - (last - middle) / ratio
     if not stands:  # what is below the dark row is left out, but only of a mouth that opens further
@@ -167,7 +167,7 @@ def unstretched_mouth(
     return warped.lerp(source, opening * shows), opening * parted.lerp(1 - kept, shows)
 
 
-def _dark_row(known: View) -> tuple[float, bool]:
+def dark_row(known: View) -> tuple[float, bool]:
     """Return the darkest height in a mouth, as a fraction from the upper lip, and whether teeth or a tongue are below.
 
     Where teeth fill the mouth, that height is 1. A dark row far below, with the colour of lips under it, is the shadow

@@ -88,6 +88,12 @@ def warp_window(image: Tensor, covers: MouthWindow, flow: Tensor, window: MouthW
     return warped
 
 
+def view_of(shown: CloseUp, crop_size: float) -> View:
+    """Return a close-up of a part of a crop of ``crop_size`` pixels with its landmarks in its own pixels."""
+    points = shown.covers.to_pixels(shown.landmarks, crop_size, shown.picture.shape[-1])
+    return View(shown.picture, points, shown.dark_row)
+
+
 def blur_of(shown: CloseUp) -> float:
     """Return the standard deviation in pixels of the blur that makes a sharp window no sharper than the photograph."""
     return PIXEL_BLUR * math.sqrt(max(shown.density**-2 - 1, 0.0))
@@ -127,8 +133,7 @@ def moving_mouth(
     own, aperture = lip_aperture(portrait.landmarks), lip_aperture(landmarks)
     plain, moved = warped(portrait, flow), window.to_pixels(landmarks, crop_size, size)
     opening = mouth_opening(moved, size)
-    points = known.covers.to_pixels(known.landmarks, crop_size, known.picture.shape[-1])
-    view = View(known.picture, points)
+    view = view_of(known, crop_size)
     share = borrowed_share(aperture, own, known is not portrait)
     if known is portrait:
         shown, unknown = unstretched_mouth(plain, moved, view, opening, own, aperture)

@@ -1,5 +1,7 @@
 """What shows between opening lips: the portrait's own mouth, another reference's, or nothing but stretched lip."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from portraittalk.compositing.mouth import (
     FURTHER,
     PARTED,
     borrow_mouth,
+    dark_row,
     open_mouth,
     stretched_mouth,
     unstretched,
@@ -125,6 +128,9 @@ def test_the_shadow_of_teeth_on_the_lower_lip_is_no_lower_teeth():
     smile = View(seen, known)
     warped = warp(seen, flow_between(known, opened, SIZE))
     kept = unstretched(warped, opened, smile)[1]
+    same, other = (replace(smile, dark_row=found) for found in (dark_row(smile), (0.5, True)))
+    assert torch.equal(unstretched(warped, opened, same)[1], kept)
+    assert not torch.equal(unstretched(warped, opened, other)[1], kept)  # what is known is not looked for again
     assert kept[0, 0, 152:160, 128].min() > 0.99
     assert kept[0, 0, 180:196, 128].max() == 0  # unknown down to the lower lip: something is painted there
     still, whole = unstretched(seen[None], known[None], smile)
