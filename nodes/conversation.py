@@ -29,8 +29,8 @@ class Conversation(io.ComfyNode):
             display_name="PortraitTalk Conversation",
             category=CATEGORY,
             description=(
-                "Several people of one picture talk to each other, each with a speech of their own. Who does not speak "
-                "listens: blinks, looks at the speaker and nods now and then. The voices are mixed."
+                "Lets several people in one picture talk to each other, each with their own speech. Whoever is not "
+                "speaking listens: blinks, looks at the speaker and nods now and then. The voices are mixed."
             ),
             search_aliases=["several people", "multi person", "two speakers", "dialogue", "podcast", "multitalk"],
             inputs=[
@@ -46,8 +46,8 @@ class Conversation(io.ComfyNode):
                     options=[TURNS, TOGETHER],
                     default=TURNS,
                     tooltip=(
-                        f"'{TURNS}': each speech begins after the one before. '{TOGETHER}': all begin with the video "
-                        "and hold silence where others speak, as recordings of one microphone for each do."
+                        f"'{TURNS}': each speech begins after the one before. '{TOGETHER}': all start with the video, "
+                        "and each is silent while others speak, as in recordings with one microphone per person."
                     ),
                 ),
                 io.DynamicCombo.Input(
@@ -62,14 +62,14 @@ class Conversation(io.ComfyNode):
                                     "numbers",
                                     default="0, 1",
                                     tooltip=(
-                                        "Number of the face of each speech, with commas; 0 is the largest, 1 the next. "
-                                        "The preview of PortraitTalk Identity Encode shows them."
+                                        "Face number for each speech, separated by commas; 0 is the largest face, 1 "
+                                        "the next. The preview of PortraitTalk Identity Encode shows the numbers."
                                     ),
                                 )
                             ],
                         ),
                     ],
-                    tooltip=f"Which face says which speech. '{FROM_LEFT}': the left one says the first.",
+                    tooltip=f"Which face speaks which speech. '{FROM_LEFT}': the leftmost face speaks the first.",
                 ),
                 io.String.Input(
                     "prompts",

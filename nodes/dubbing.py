@@ -25,18 +25,20 @@ class Dub(io.ComfyNode):
             display_name="PortraitTalk Dub Video",
             category=CATEGORY,
             description=(
-                "The face of a video speaks another sound: its mouth is drawn anew, while head, eyes and background "
+                "Makes the face in a video speak other audio: its mouth is redrawn, while head, eyes and background "
                 "stay as they are."
             ),
             search_aliases=["dubbing", "lip sync", "wav2lip", "latentsync", "video to video", "translate video"],
             inputs=[
                 ModelSocket.Input("model", tooltip="The loaded model: mini."),
                 io.Video.Input(
-                    "video", tooltip="Video with a face; the largest one is followed. Its sound is left out."
+                    "video", tooltip="Video with a face; the largest one is followed. Its own sound is dropped."
                 ),
                 io.Audio.Input(
                     "audio",
-                    tooltip="What the face says. Longer than the video, it is cut; shorter, silence follows.",
+                    tooltip=(
+                        "What the face says. It is cut to the length of the video; if it is shorter, silence follows."
+                    ),
                 ),
                 widgets.seed("Seed of motion and sampling; the same seed gives the same frames."),
                 widgets.amount("expression_strength", "Amplitude of the mouth's motion: 1 is natural."),

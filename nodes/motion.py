@@ -181,7 +181,7 @@ class CombineMotion(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Takes the mouth from one motion track, the head from a second and the eyes from a third, scales them, "
-                "and makes a short track as long as the speech."
+                "and extends a short track to the length of the speech."
             ),
             search_aliases=["edit motion", "merge motion", "retarget", "head motion", "loop motion"],
             inputs=[
@@ -191,7 +191,7 @@ class CombineMotion(io.ComfyNode):
                 io.Audio.Input(
                     "audio",
                     optional=True,
-                    tooltip="The speech: a shorter track is made as long, as the widget 'ending' says.",
+                    tooltip="The speech: a shorter track is extended to its length, in the way that 'ending' says.",
                 ),
                 widgets.amount(
                     "expression", "Amplitude of mouth and face: 1 leaves them as they are, 0 switches them off."

@@ -106,7 +106,7 @@ class VideoCombine(io.ComfyNode):
             node_id="PortraitTalkVideoCombine",
             display_name="PortraitTalk Video Combine",
             category=CATEGORY,
-            description="The former PortraitTalk Save Video, which has plain inputs: use that one in new workflows.",
+            description="Kept for old workflows. In new ones use PortraitTalk Save Video, whose inputs are plain.",
             search_aliases=["video combine"],
             inputs=[
                 io.DynamicCombo.Input(

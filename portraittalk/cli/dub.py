@@ -1,4 +1,4 @@
-"""``portraittalk dub``: make the face of a film speak another sound."""
+"""``portraittalk dub``: make the face in a film speak other audio."""
 
 import time
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class DubOptions:
 
 @command(app, DubOptions)
 def dub(options: DubOptions) -> None:
-    """Make the face of a film speak another sound; head, eyes and background stay the film's."""
+    """Make the face in a film speak other audio; head, eyes and background stay as they are."""
     from ..face.providers import provider_named
     from ..media.audio import read_audio
     from ..media.reader import read_video

@@ -84,7 +84,7 @@ def converse(
 ) -> Conversation:
     """Make several people of one picture talk to each other.
 
-    Who does not speak listens: blinks, looks at the speaker and nods now and then. picture: a file, or a tensor
+    Whoever is not speaking listens: blinks, looks at the speaker and nods now and then. picture: a file, or a tensor
     (3, H, W) in 0..1. The video is as long as the longest audio. The other parameters are those of ``talk``; seeds are
     counted up from ``settings.seed``, one per person. A look applies to the whole picture and is the first speaker's.
 

@@ -1,4 +1,4 @@
-"""``dub``: the face of a film speaks another sound; everything else of the film stays as it is.
+"""``dub``: the face in a film speaks other audio; everything else in the film stays as it is.
 
 Every frame of the film is its own portrait: its lips, cheeks and chin are moved to where the new speech wants them in
 the head's pose of that frame, and the network draws the mouth window. Head, eyes, brows and background are the film's.
