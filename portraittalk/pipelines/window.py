@@ -16,6 +16,7 @@ from ..compositing.head import Head
 from ..compositing.mouth import dark_row, light_gain, widest_mouth
 from ..compositing.mouth_window import close_up, mouth_window, view_of, window_of
 from ..compositing.window_layers import Layers
+from ..memory.shortage import is_shortage, release
 from ..models.animate_net import Conditions
 from ..models.autoencoder import decoded_difference
 from ..models.difference_decoder import DifferenceDecoder
@@ -105,7 +106,19 @@ class WindowPipeline(OwnPipeline):
 
         def drawn(made: tuple[int, Structure, Tensor]) -> tuple[int, Structure, Tensor]:
             start, structure, features = made
-            return start, structure, self.draw(identity, structure, features, noise, settings, stages.stop)
+            whole = slice(0, len(structure))
+
+            def pictures(some: slice) -> Tensor:
+                return self.draw(identity, structure[some], features[some], noise, settings, stages.stop)
+
+            try:
+                return start, structure, pictures(whole)
+            except Exception as error:
+                if len(structure) <= settings.chunk or not is_shortage(error):
+                    raise
+            # Outside of the handler, whose error holds what has been computed.
+            release()
+            return start, structure, torch.cat([pictures(some) for some in parts_of(whole, settings.chunk)])
 
         @torch.no_grad()
         def pasted(made: tuple[int, Structure, Tensor], frames: slice) -> Tensor:

@@ -223,6 +223,20 @@ def test_progress_counts_to_its_total_and_cancelling_ends_the_run(tiny_window_mo
             list(run(cancel))
 
 
+def test_frames_are_drawn_in_smaller_parts_where_memory_runs_out(animate, usual, tiny_window_model, monkeypatch):
+    draw, sizes = type(tiny_window_model).draw, []
+
+    def full(self, identity, structure, *rest):
+        sizes.append(len(structure))
+        if len(structure) > 2:
+            raise torch.OutOfMemoryError("Allocation on device")
+        return draw(self, identity, structure, *rest)
+
+    monkeypatch.setattr(type(tiny_window_model), "draw", full)
+    assert torch.allclose(animate(replace(SETTINGS, chunk=2)), usual, atol=1e-4)
+    assert sizes == [2, 4, 2, 2]
+
+
 def test_a_run_can_be_taken_up_after_every_chunk(animate):
     """The last four frames are drawn together, and pasted two by two."""
     saved, settings = [], replace(SETTINGS, chunk=2)
