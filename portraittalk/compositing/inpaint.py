@@ -4,7 +4,7 @@ For the patches, the picture is looked at from coarse to fine. Every hidden cell
 background that fits best to what is around it (PatchMatch; Barnes et al. 2009), and the mean of the colours that the
 patches over it propose (Wexler et al. 2007). The coarsest level is filled from the border inwards, so walls, horizons
 and door frames are continued. At the end the picture itself is copied by the offsets that were found, which keeps its
-texture and sharpness. Nothing is random.
+texture and sharpness; where no patch fits, the smooth filling shows. Nothing is random.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,6 +26,8 @@ LENDERS = 1.5  # eye distances around hidden cells in which patches are looked f
 EVERY, FEW = 2, 2000  # cells between the patches that the search looks at, if there are more than so many
 NEARNESS = 0.001  # squared difference of colours that weighs as much as one eye distance to a patch
 TRUST = 0.75  # in a cell, relative to that in its neighbour one cell nearer to the border
+MISFIT = 0.0015  # squared difference of colours at which half of a copy is shown: worse ones are shards
+ROUGH = 4.0  # what is added to that, relative to the squared fine structure of the background
 FITS = 0.75  # quantile of the differences of patches that counts as a good fit
 STEPS = (1, 4, 1, 0)  # cells to the neighbours whose offsets are tried; 0: offsets one cell longer
 TURNS = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -78,6 +80,7 @@ def continued(
     """
     level: Level | None = None
     offsets: Tensor | None = None
+    misfit = picture.new_zeros(())
     for density, rounds in zip(DENSITIES, ROUNDS, strict=True):
         if level is not None and density > eye:
             break
@@ -96,7 +99,7 @@ def continued(
             colours = level.averaged(offsets, misfit)
     if level is None or offsets is None:
         return picture
-    return torch.where(known > 0, picture, level.copied(picture, offsets))
+    return torch.where(known > 0, picture, level.copied(picture, offsets, level.fit(misfit)))
 
 
 @dataclass(frozen=True)
@@ -207,11 +210,26 @@ class Level:
         )
         return colours
 
-    def copied(self, picture: Tensor, offsets: Tensor) -> Tensor:
-        """Return a picture (3, H, W) with copies of the places that offsets lead to, mixed between four cells."""
+    def fit(self, misfit: Tensor) -> Tensor:
+        """Return how well the patches about each cell fit, (h, w) in 0..1, from the misfit of each patch.
+
+        Where the background has fine structure, as leaves have, no patch fits closely, and none has to.
+        """
+        fine = (self.colours - box_mean(self.colours, 1)).square().sum(0, keepdim=True)
+        seen = (box_mean(self.known.float()[None], 1) > WHOLE).float()
+        allowed = MISFIT + ROUGH * filled(fine, seen)[0]
+        share = 1 / (1 + (misfit / allowed) ** 2)
+        weight = box_mean(self.targets.float()[None], REACH)
+        return (box_mean((share * self.targets)[None], REACH) / weight.clamp_min(1e-6))[0]
+
+    def copied(self, picture: Tensor, offsets: Tensor, fit: Tensor) -> Tensor:
+        """Return a picture (3, H, W) with copies of the places that offsets lead to, mixed between four cells.
+
+        fit: (h, w) in 0..1, how much of a copy is shown, beside that it fades out.
+        """
         size, inner = picture.shape[-2:], [n - 2 * REACH for n in self.targets.shape]
         scales = [n / full for n, full in zip(inner, size, strict=True)]
-        weights = F.pad(self.fading * self.targets, (-REACH,) * 4)
+        weights = F.pad(self.fading * fit * self.targets, (-REACH,) * 4)
         steps = (F.pad(offsets, (-REACH,) * 4) / picture.new_tensor(scales)[:, None, None]).round()
         lines = [torch.arange(n, device=picture.device) + 0.5 for n in size]
         rows, columns = (line * scale - 0.5 for line, scale in zip(lines, scales, strict=True))

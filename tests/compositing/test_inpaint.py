@@ -106,3 +106,18 @@ def test_the_work_can_be_stopped_in_between():
     picture, known = torch.rand(3, SIZE, SIZE, generator=torch.Generator()), hidden_disc()
     with pytest.raises(KeyboardInterrupt):
         continued(picture, known, torch.ones_like(known), EYE, FARTHEST, stop)
+
+
+def test_copies_that_fit_badly_are_shown_where_the_background_has_fine_structure_only():
+    y, x = places()
+    known = hidden_disc(20)
+
+    def shown(background: Tensor, misfit: float) -> float:
+        picture = background.expand(3, -1, -1)
+        level = Level.of(filled(picture, known), known, torch.ones_like(known), EYE, 1.0, FARTHEST)
+        return float(level.fit(torch.full_like(level.trust, misfit))[level.targets].mean())
+
+    ramp, dots = 0.2 + 0.6 * x / SIZE, 0.5 + 0.4 * ((x + y) % 2)
+    assert shown(ramp, 0.0) > 0.99
+    assert shown(ramp, 0.01) < 0.1
+    assert shown(dots, 0.01) > 0.9
