@@ -15,7 +15,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "speech": ("speech_encoder", "motion_net"),
     "denoise": (
-        *("animate_net", "autoencoder", "fast_decoder", "difference_decoder", "basis"),
+        *("animate_net", "autoencoder", "fast_decoder", "basis"),
         *("appearance", "warping", "generator", "retargeting"),
     ),
 }
@@ -59,9 +59,6 @@ def _drawing(networks: dict[str, Any]) -> list[Any]:
     """Return the networks, and parts of networks, that run for every frame."""
     if "generator" in networks:
         return [networks["warping"], networks["generator"]]
-    decoders = [networks["autoencoder"].kl.decoder]
-    if "fast_decoder" in networks:
-        decoders.append(networks["fast_decoder"].tiny.decoder)
-    if "difference_decoder" in networks:
-        decoders.append(networks["difference_decoder"].net)
+    fast = networks.get("fast_decoder")
+    decoders = [networks["autoencoder"].kl.decoder, *([] if fast is None else [fast.tiny.decoder])]
     return [networks["animate_net"].unet, *decoders]
