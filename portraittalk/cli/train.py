@@ -107,6 +107,19 @@ def files_of(folder: Path | None) -> list[Path]:
     return [] if folder is None else sorted(path for path in folder.iterdir() if path.is_file())
 
 
+def media_of(folder: Path, suffixes: tuple[str, ...], kind: str, left_out: Iterable[str] = ()) -> list[Path]:
+    """Return the files of a folder with one of these suffixes, except those left out, sorted.
+
+    kind: what they are called. Raises SettingsError if there are none.
+    """
+    names = tuple(left_out)
+    found = [path for path in files_of(folder) if path.suffix.lower() in suffixes]
+    found = [path for path in found if not (names and path.stem.startswith(names))]
+    if not found:
+        raise SettingsError(f"{folder} contains no {kind}: give another folder.")
+    return found
+
+
 def ends(minutes: float | None, steps: int | None, seed: int | None) -> dict[str, Any]:
     """Return the options shared by all trainers, by setting key."""
     return {"training.trainer.minutes": minutes, "training.trainer.steps": steps, "training.seed": seed}
@@ -157,9 +170,7 @@ def tracks(
     from ..media.source import PICTURES, VIDEOS
     from ..training.data.tracks import write_tracks
 
-    files = [path for path in files_of(sources) if path.suffix.lower() in (*PICTURES, *VIDEOS)]
-    if not files:
-        raise SettingsError(f"{sources} contains no videos or pictures: give another folder.")
+    files = media_of(sources, (*PICTURES, *VIDEOS), "videos or pictures")
     write_tracks(files, out, provider_named(landmarker))
 
 

@@ -13,7 +13,22 @@ import typer
 from ..errors import SettingsError
 from ..weights.files import BUILT_IN
 from .options import Landmarker
-from .train import Config, LeaveOut, Minutes, Out, Pairs, Seed, Set, Start, Steps, clips_of, configured, ends, files_of
+from .train import (
+    Config,
+    LeaveOut,
+    Minutes,
+    Out,
+    Pairs,
+    Seed,
+    Set,
+    Start,
+    Steps,
+    clips_of,
+    configured,
+    ends,
+    files_of,
+    media_of,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks that draw a window about the mouth.")
 
@@ -37,11 +52,9 @@ def mouths(
     from ..media.source import PICTURES, VIDEOS
     from ..training.data.mouths import write_mouths
 
-    files = files_of(sources)
+    files = media_of(sources, (*PICTURES, *VIDEOS), "videos or pictures")
     videos = {path: frames for path in files if path.suffix.lower() in VIDEOS}
-    portraits = [path for path in files if path.suffix.lower() in PICTURES]
-    if not videos and not portraits:
-        raise SettingsError(f"{sources} contains no videos or pictures: give another folder.")
+    portraits = [path for path in files if path not in videos]
     write_mouths(videos, portraits, tracks, provider_named(landmarker), MINI.speech, out)
 
 
@@ -155,13 +168,8 @@ def differences(
     from ..media.source import PICTURES, SOUNDS, VIDEOS
     from ..training.animate.difference import load_window_model, write_differences
 
-    names = tuple(leave_out or [])
-    sources = [path for path in files_of(portraits) if not (names and path.stem.startswith(names))]
-    pictures = [path for path in sources if path.suffix.lower() in (*PICTURES, *VIDEOS)]
-    sounds = [path for path in files_of(speech) if path.suffix.lower() in SOUNDS]
-    for found, folder, kind in ((pictures, portraits, "pictures or videos"), (sounds, speech, "sound files")):
-        if not found:
-            raise SettingsError(f"{folder} contains no {kind}: give another folder.")
+    pictures = media_of(portraits, (*PICTURES, *VIDEOS), "pictures or videos", leave_out or [])
+    sounds = media_of(speech, SOUNDS, "sound files")
     write_differences(load_window_model(model), pictures, sounds, frames, seed, out)
 
 
