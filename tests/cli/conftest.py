@@ -54,12 +54,11 @@ def speech(tmp_path_factory):
 
 
 @pytest.fixture
-def run(models, monkeypatch, capfd):
-    """run(*arguments) -> exit code, stdout, stderr."""
+def run_command(monkeypatch, capfd):
+    """run_command(*arguments) -> exit code, stdout, stderr."""
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["portraittalk", *map(str, arguments)])
-        monkeypatch.setenv("PORTRAITTALK_MODELS", str(models))
         try:
             cli.run()
             code = 0
@@ -68,3 +67,10 @@ def run(models, monkeypatch, capfd):
         return code, *capfd.readouterr()
 
     return call
+
+
+@pytest.fixture
+def run(run_command, models, monkeypatch):
+    """As ``run_command``, with the folder of ``models``."""
+    monkeypatch.setenv("PORTRAITTALK_MODELS", str(models))
+    return run_command

@@ -1,12 +1,10 @@
 """Motion from a driving video, and what happens where it is shorter than the speech."""
 
-import sys
 import wave
 
 import pytest
 import torch
 
-from portraittalk import cli
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.media.image import read_image
 from portraittalk.media.reader import read_video
@@ -17,20 +15,10 @@ FRAMES = 6
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
-    """run(arguments...) -> exit code, stdout, stderr."""
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["portraittalk", *map(str, arguments)])
-        try:
-            cli.run()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capfd.readouterr()
-
-    return call
+def run(run_command, monkeypatch, tmp_path):
+    """As ``run_command``, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return run_command
 
 
 @pytest.fixture(scope="module")
