@@ -102,18 +102,31 @@ class MouthWindow(Movable):
 
 
 @dataclass(frozen=True)
+class FaceLight(Movable):
+    """How a face is lit, see ``compositing.light``.
+
+    skin: (3, 1, 1) mean colour of cheeks and chin. eye_white: () green of the whites of the eyes. colour: (3, 1, 1) of
+    the light relative to its green; 1 for white light.
+    """
+
+    skin: Tensor
+    eye_white: Tensor
+    colour: Tensor
+
+
+@dataclass(frozen=True)
 class CloseUp(Movable):
     """The mouth of a reference at a higher pixel density than its crop.
 
-    picture: (3, P, P), the part of the crop that ``covers`` describes. landmarks: (478, 3) in crop pixels. skin:
-    (3, 1, 1), the mean colour of cheeks and chin. density: pixels of the photograph per pixel of ``picture``, at most
-    1: below that, ``picture`` is enlarged and has no finer detail. dark_row: as in ``View``.
+    picture: (3, P, P), the part of the crop that ``covers`` describes. landmarks: (478, 3) in crop pixels. light: on
+    the face. density: pixels of the photograph per pixel of ``picture``, at most 1: below that, ``picture`` is enlarged
+    and has no finer detail. dark_row: as in ``View``.
     """
 
     picture: Tensor
     landmarks: Tensor
     covers: MouthWindow
-    skin: Tensor
+    light: FaceLight
     density: float = 1.0
     dark_row: tuple[float, bool] | None = None
 

@@ -13,9 +13,9 @@ from torch.nn.functional import grid_sample, interpolate
 from ..face.align import extract_crop, eye_distance, scale_of
 from ..face.topology import LIPS_INNER
 from ..motion.geometry import lip_aperture
-from ..types import CloseUp, Crop, MouthWindow, View
+from ..types import CloseUp, Crop, FaceLight, MouthWindow, View
 from .draw import blurred, enlarged, fill, mouth_opening
-from .light import skin_colour
+from .light import light_on, skin_colour
 from .mouth import borrowed_share, fill_mouth, stretched_mouth, unstretched_mouth
 from .teeth import load_dentition, mouth_interior
 from .warp import flow_between, show_sheets
@@ -38,10 +38,10 @@ def mouth_window(landmarks: Tensor, crop_size: float) -> MouthWindow:
     return MouthWindow((middle / crop_size - SIDE / 2).clamp(0, 1 - SIDE), SIDE)
 
 
-def close_up(image: Tensor, crop: Crop, landmarks: Tensor, size: int) -> CloseUp:
+def close_up(image: Tensor, crop: Crop, landmarks: Tensor, size: int, light: FaceLight | None = None) -> CloseUp:
     """Return the mouth of a picture (3, H, W), twice as far as the window of ``size`` pixels reaches, at its density.
 
-    crop: the picture's aligned crop. landmarks: (478, 3) in its pixels.
+    crop: the picture's aligned crop. landmarks: (478, 3) in its pixels. light: see ``close_up_of``.
     """
     window, side = mouth_window(landmarks, crop.size), AROUND * SIDE
     covers = MouthWindow((window.corner + (SIDE - side) / 2).clamp(0, 1 - side), side)
@@ -50,15 +50,25 @@ def close_up(image: Tensor, crop: Crop, landmarks: Tensor, size: int) -> CloseUp
     matrix[:, 2] -= covers.corner.to(matrix) * (pixels / side)
     part = Crop(matrix, pixels, crop.image_size)
     density = min(1 / scale_of(part), 1.0)
-    return close_up_of(extract_crop(image, part), landmarks, covers, crop.size, density)
+    return close_up_of(extract_crop(image, part), landmarks, covers, crop.size, density, light)
 
 
 def close_up_of(
-    picture: Tensor, landmarks: Tensor, covers: MouthWindow, crop_size: float, density: float = 1.0
+    picture: Tensor,
+    landmarks: Tensor,
+    covers: MouthWindow,
+    crop_size: float,
+    density: float = 1.0,
+    light: FaceLight | None = None,
 ) -> CloseUp:
-    """Return the close-up of a picture (3, P, P) that shows a part of a crop of ``crop_size`` pixels."""
-    points = covers.to_pixels(landmarks, crop_size, picture.shape[-1])
-    return CloseUp(picture, landmarks, covers, skin_colour(picture[None], points[None])[0], density)
+    """Return the close-up of a picture (3, P, P) that shows a part of a crop of ``crop_size`` pixels.
+
+    light: on the face; by default it is taken for white light on the skin that is seen.
+    """
+    if light is None:
+        points = covers.to_pixels(landmarks, crop_size, picture.shape[-1])
+        light = light_on(skin_colour(picture[None], points[None])[0])
+    return CloseUp(picture, landmarks, covers, light, density)
 
 
 def cut_window(image: Tensor, window: MouthWindow, size: int) -> Tensor:
@@ -144,7 +154,7 @@ def moving_mouth(
     if unknown.any():
         rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
-        painted = mouth_interior(dentition, rest, moved, portrait.skin, size, basis_mean)
+        painted = mouth_interior(dentition, rest, moved, portrait.light, size, basis_mean)
         blur = blur_of(portrait)
         if blur > 0:  # not sharper than the photograph around it
             painted = blurred(painted, blur)

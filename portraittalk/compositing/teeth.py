@@ -22,8 +22,8 @@ from ..face.topology import LIPS_INNER, LIPS_INNER_UPPER
 from ..models.face_basis import FaceBasis
 from ..motion.geometry import CENTRAL_LIPS, lip_aperture
 from ..smooth import smoothstep
-from ..types import Identity, Movable
-from .light import skin_colour
+from ..types import FaceLight, Identity, Movable
+from .light import face_light
 from .openings import height_over
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "teeth.safetensors"
@@ -38,10 +38,12 @@ SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow end
 MARGIN = 3  # pixels painted around the lips
 LOWER_LIGHT = 0.8  # light on the lower teeth relative to the upper ones
 
-# Colours in 0..1 for white skin. The light exponents scale how far they darken with the skin: never fully, teeth least.
-TEETH, TEETH_LIGHT = (0.88, 0.86, 0.85), 0.28
+# Colours in 0..1 for white skin. The exponents say how far they darken with the skin, or with the whites of the eyes.
+TEETH, TEETH_SKIN, TEETH_EYES = (1.23, 1.17, 1.11), 0.4, 0.4
+TEETH_HUE = 0.28  # how far the hue of teeth follows that of the skin
+BRIGHTEST = 0.97
 GUMS = (0.72, 0.46, 0.45)
-WARMTH = (0.8, 1.0, 1.05)  # exponents of the light per channel: dim light is reddened by the lips
+WARMTH = (0.8, 1.0, 1.05)  # exponents of the shadow per channel: dim light is reddened by the lips
 TONGUE = (0.55, 0.32, 0.30)
 CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
 FLESH_LIGHT = 0.6
@@ -93,26 +95,25 @@ def painted_mouth(identity: Identity, landmarks: Tensor, basis: FaceBasis) -> Te
     landmarks: (F, 478, 3) of the frames, in crop pixels.
     """
     portrait = identity.references[:1]
-    skin = skin_colour(portrait, identity.landmarks[None])[0]
+    light = face_light(portrait[0], identity.landmarks)
     dentition = load_dentition(device=landmarks.device)
-    return mouth_interior(dentition, identity.landmarks, landmarks, skin, portrait.shape[-1], basis.mean)
+    return mouth_interior(dentition, identity.landmarks, landmarks, light, portrait.shape[-1], basis.mean)
 
 
 def mouth_interior(
     dentition: Dentition,
     rest: Tensor,
     moved: Tensor,
-    skin: Tensor,
+    light: FaceLight,
     size: int,
     basis_mean: Tensor,
     look: MouthLook = AVERAGE_MOUTH,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
-    rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. skin: (3,) mean
-    colour of its cheeks in 0..1. basis_mean: (478, 3) the average frontal face in eye distances.
+    rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. light: on its
+    face. basis_mean: (478, 3) the average frontal face in eye distances.
     """
-    skin = skin.reshape(3).clamp(0.02, 1)
     facing, unit, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, unit, offset)
     detail = 2 * float(unit) * look.size  # painted pixels per eye distance of the teeth
@@ -124,7 +125,8 @@ def mouth_interior(
     lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # the line at which they would meet
 
-    flesh_light = skin**FLESH_LIGHT
+    skin = (light.skin / light.colour).flatten()  # as it would be in white light
+    flesh_light = skin**FLESH_LIGHT * light.colour.flatten()
     cavity = flesh_light * skin.new_tensor(CAVITY) * look.dark
     canvas = cavity[:, None, None].expand(len(moved), -1, size, size).clone()
     lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
@@ -137,19 +139,28 @@ def mouth_interior(
         _drawn(picture, x / look.size, (y - below) / look.size, detail)
         for picture, below in ((dentition.upper, look.upper), (dentition.lower, look.lower + jaw[:, None, None]))
     )
-    teeth = (skin**TEETH_LIGHT * skin.new_tensor(TEETH) * skin.new_tensor(look.white))[:, None, None]
+    teeth = teeth_colour(light) * skin.new_tensor(look.white)[:, None, None]
     gums = (flesh_light * skin.new_tensor(GUMS))[:, None, None]
     below = y - look.lower - jaw[:, None, None]
     tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * look.flesh
     picture = cavity[:, None, None].lerp((flesh_light * skin.new_tensor(TONGUE))[:, None, None], tongue)
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
-    light = (corners * _lip_shadow(moved, rows, columns, pixels, look.shade)) ** skin.new_tensor(WARMTH)[:, None, None]
+    shadow = corners * _lip_shadow(moved, rows, columns, pixels, look.shade)
+    shadow = shadow ** skin.new_tensor(WARMTH)[:, None, None]
     for layer, share in ((lower, LOWER_LIGHT), (upper, 1.0)):
         lit = layer[:, 0:1] * teeth * share + layer[:, 1:2] * gums
-        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * light
+        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * shadow
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
     return canvas.clamp(0, 1)
+
+
+def teeth_colour(light: FaceLight) -> Tensor:
+    """Return the colour (3, 1, 1) in 0..1 of front teeth on which no shadow falls."""
+    skin = light.skin / light.colour
+    brightness = skin[1] ** TEETH_SKIN * light.eye_white**TEETH_EYES
+    hue = (skin / skin[1]) ** TEETH_HUE * light.colour
+    return (brightness * hue * skin.new_tensor(TEETH)[:, None, None]).clamp_max(BRIGHTEST)
 
 
 def _on_teeth(

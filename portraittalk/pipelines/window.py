@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from ..compositing.compose import Compositor
 from ..compositing.head import Head
+from ..compositing.light import face_light
 from ..compositing.mouth import dark_row, light_gain, widest_mouth
 from ..compositing.mouth_window import close_up, mouth_window, view_of, window_of
 from ..compositing.window_layers import Layers
@@ -58,7 +59,8 @@ class WindowPipeline(OwnPipeline):
         """Add close-ups of the mouth, and the identity tokens of all references."""
         size = self.config.window_size
         shown = [
-            close_up(image, crop, points, size) for image, crop, points in zip(images, crops, landmarks, strict=True)
+            close_up(image, crop, points, size, face_light(aligned, points))
+            for image, crop, aligned, points in zip(images, crops, cropped, landmarks, strict=True)
         ]
         windows = [window_of(one, mouth_window(one.landmarks, self.config.crop_size), size) for one in shown]
         tokens = self.identity_net(torch.stack(windows).to(next(self.identity_net.parameters()))).float()

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
 from ...compositing.draw import fill
-from ...compositing.light import skin_colour
+from ...compositing.light import face_light
 from ...compositing.teeth import AVERAGE_MOUTH, Dentition, MouthLook, mouth_interior
 from ...compositing.warp import flow_between, warp
 from ...config import PortraitTalkConfig
@@ -109,8 +109,8 @@ def drive_portrait(
     moved = set_lips(move_landmarks(landmarks, blendshapes, track, basis), apertures, basis)
     target = warp(image, flow_between(landmarks, moved, size, cells))
     if not has_teeth:
-        skin = skin_colour(image[None], landmarks[None])[0]
-        interior = mouth_interior(dentition, landmarks, moved, skin, size, basis.mean, look)
+        light = face_light(image, landmarks)
+        interior = mouth_interior(dentition, landmarks, moved, light, size, basis.mean, look)
         opening = avg_pool2d(fill(moved[:, LIPS_INNER, :2], size)[:, None], 3, stride=1, padding=1)
         target = target.lerp(interior, opening)
     expression = shown_expression(track, blendshapes)

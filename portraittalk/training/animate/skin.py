@@ -9,10 +9,10 @@ from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from ...compositing.draw import MAP_CHANNELS, landmark_map
-from ...compositing.teeth import TEETH_LIGHT
 from ..data.clips import uniform
 
 DARKER = (1.4, 2.6)  # range of the tone curve's exponent
+SPARED = 0.28  # share of the darkening that teeth and whites of eyes get
 HUE = 0.1  # relative standard deviation of the exponents of red, green and blue
 UNCOVERED = [MAP_CHANNELS.index(name) for name in ("open mouth", "open eyes")]
 
@@ -24,4 +24,4 @@ def darken_skin(images: Tensor, landmarks: Tensor, generator: Generator, map_siz
     exponent = uniform(*DARKER, generator) * (1 + hue_shift)
     spared = landmark_map(landmarks, size, map_size)[:, UNCOVERED].amax(1, keepdim=True)
     spared = interpolate(avg_pool2d(spared, 3, 1, 1), (size, size), mode="bilinear", align_corners=False)
-    return images.clamp(1e-4, 1) ** exponent.lerp(1 + TEETH_LIGHT * (exponent - 1), spared)
+    return images.clamp(1e-4, 1) ** exponent.lerp(1 + SPARED * (exponent - 1), spared)
