@@ -18,7 +18,7 @@ SPOKEN_NAMES = (
 """Coefficients that speech drives. A name without a side stands for both sides, which speech does not distinguish."""
 
 BILABIALS = [PHONES.index(phone) for phone in "PBM"]
-MEETING = (0.05, 0.2)  # probability of a p, b or m at which the lips begin to close, and at which they are closed
+MEETING = (0.02, 0.08)  # probability of a p, b or m at which the lips begin to close, and at which they are closed
 
 # Threshold, gain and largest value of each coefficient while speaking, see ``full_amplitude``.
 AMPLITUDE = {

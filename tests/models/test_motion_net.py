@@ -82,7 +82,7 @@ def test_lips_meet_for_p_b_and_m_and_the_jaw_does_not_shut():
     basis = load_basis()
     phones = torch.zeros(4, len(PHONES))
     phones[0, PHONES.index("AA")] = 1
-    phones[1, BILABIALS[0]] = 0.12
+    phones[1, BILABIALS[0]] = 0.05
     phones[2, BILABIALS] = 0.3
     phones[3, PHONES.index("F")] = 1
     spoken = torch.zeros(4, len(SPOKEN_NAMES))
