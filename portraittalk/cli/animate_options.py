@@ -9,7 +9,7 @@ import typer
 from typing_extensions import Self
 
 from ..errors import SettingsError
-from .options import Device, FaceIndex, GuidanceScale, Landmarker, Model, ModelsDir, Steps, Strength
+from .options import Device, FaceIndex, GuidanceScale, Landmarker, Liveliness, Model, ModelsDir, Steps, Strength
 
 if TYPE_CHECKING:
     from ..config import PortraitTalkConfig
@@ -35,10 +35,7 @@ class AnimationSettings:
     face_index: FaceIndex = None
     head_motion: Annotated[float, typer.Option(help="Strength of head motion; 0 keeps the head still.")] = 1.0
     expression_strength: Annotated[float, typer.Option(help="Strength of expressions.")] = 1.0
-    liveliness: Annotated[
-        float,
-        typer.Option(help="How lively head, brows and gaze are: 0 still, 1 a natural speaker, 2 a lively one."),
-    ] = 1.0
+    liveliness: Liveliness = 1.0
     blinks: Annotated[float, typer.Option(help="Blinks per minute on average; 0 for none.")] = 16.0
     identity_scale: Annotated[
         float, typer.Option(help="Scale of the identity branch's cross-attention; 0 switches it off.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import SettingsError
-from .options import Device, Landmarker, Model, ModelsDir, Steps, check_exist
+from .options import Device, Landmarker, Liveliness, Model, ModelsDir, Steps, check_exist
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,7 @@ def evaluate(
         typer.Option(min=1, help="Reference pictures: the first frame of a clip, then those with the widest mouth."),
     ] = 1,
     seed: Seed = 0,
+    liveliness: Liveliness = 1.0,
     steps: Steps = None,
     model: Model = "mini",
     models_dir: ModelsDir = None,
@@ -58,10 +59,11 @@ def evaluate(
     from ..metrics.recognition import FaceRecognition
     from ..output_files import check_names, check_outputs, make_folder
     from ..pipelines.load import load_model
-    from ..sampling.settings import chosen_settings
+    from ..sampling.settings import check_strengths, chosen_settings
     from ..weights.files import model_folders
     from .terminal import choose_device
 
+    check_strengths(liveliness=liveliness)
     check_exist([*subjects, *([audio] if audio else [])])
     if phones is not None and not phones.is_dir():
         raise SettingsError(f"There is no folder {phones}: give the folder of the phone files with --phones.")
@@ -83,7 +85,7 @@ def evaluate(
     recognition = FaceRecognition() if FaceRecognition.installed() else None
     settings, provider = chosen_settings(networks.config, seed=seed, steps=steps), provider_named(landmarker)
     rows = [
-        measuring.evaluate(networks, subject, out, provider, recognition, settings, nets).figures
+        measuring.evaluate(networks, subject, out, provider, recognition, settings, nets, liveliness=liveliness).figures
         for subject, out in zip(chosen, outs, strict=True)
     ]
     typer.echo(to_json(rows) if as_json else table(rows))
@@ -96,6 +98,7 @@ def benchmark(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the report (report.html, .json, .tsv and .md) and the videos.")],
     seed: Seed = 0,
+    liveliness: Liveliness = 1.0,
     steps: Steps = None,
     model: Model = "mini",
     models_dir: ModelsDir = None,
@@ -111,10 +114,11 @@ def benchmark(
     from ..metrics.evaluate import evaluate as measure
     from ..metrics.recognition import FaceRecognition
     from ..pipelines.load import load_model
-    from ..sampling.settings import chosen_settings
+    from ..sampling.settings import check_strengths, chosen_settings
     from ..weights.files import model_folders
     from .terminal import ProgressBars, choose_device
 
+    check_strengths(liveliness=liveliness)
     subjects = subjects_in(folder)
     prepare_output(subjects, out)
     nets = _nets(metric_weights, choose_device(device), ("syncnet", "lpips", "inception", "i3d"))
@@ -123,7 +127,7 @@ def benchmark(
     settings, provider = chosen_settings(networks.config, seed=seed, steps=steps), provider_named(landmarker)
 
     def measure_subject(subject: Subject, video: Path) -> Evaluation:
-        return measure(networks, subject, video, provider, recognition, settings, nets)
+        return measure(networks, subject, video, provider, recognition, settings, nets, liveliness=liveliness)
 
     with ProgressBars() as progress:
         results = run(subjects, measure_subject, out, f"PortraitTalk {model}: {folder.resolve().name}", progress)

@@ -26,6 +26,10 @@ Landmarker = Annotated[str, typer.Option(help="Face landmarker: own, or mediapip
 FaceIndex = Annotated[
     int | None, typer.Option(help="Face to use if the portrait has several; 0 is the largest, 1 the next.")
 ]
+Liveliness = Annotated[
+    float,
+    typer.Option(help="How lively head, brows and gaze are: 0 still, 1 a natural speaker, 2 a lively one."),
+]
 Steps = Annotated[
     int | None,
     typer.Option(help="Denoising steps; default: the model's own value (mini: 1, and more do not improve it)."),

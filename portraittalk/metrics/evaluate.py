@@ -95,8 +95,13 @@ def evaluate(
     recognition: FaceRecognition | None = None,
     settings: SamplingSettings | None = None,
     nets: MetricNets | None = None,
+    *,
+    liveliness: float = 1.0,
 ) -> Evaluation:
-    """Generate the subject's video ``out`` and measure it. Raises PortraitTalkError if a file cannot be used."""
+    """Generate the subject's video ``out`` and measure it. Raises PortraitTalkError if a file cannot be used.
+
+    liveliness: see ``talk``; speakers differ by factors, so scores of motion depend on it.
+    """
     check_output(out, inputs=subject.files)
     settings, nets = settings or usual_settings(model.config), nets or MetricNets()
     generated_features, real_features = (FeatureReader(nets.inception, nets.i3d) for _ in range(2))
@@ -118,7 +123,7 @@ def evaluate(
             pictures = [frame.clone() for number, frame in enumerate(clip) if number in chosen]
             identity = model.encode_identity([portrait, *pictures], provider=provider)
     started = time.perf_counter()
-    frames = talk(model, identity, sound, settings=settings, fps=FPS)
+    frames = talk(model, identity, sound, settings=settings, fps=FPS, liveliness=liveliness)
     write_video(frames, out, FPS, sound)
     elapsed = time.perf_counter() - started
     asked = _asked_aperture(model, frames)

@@ -80,7 +80,7 @@ def check_number(name: str, value: float, highest: float = LARGEST_SCALE) -> Non
 
 
 def check_strengths(
-    head_motion: float, expression_strength: float, liveliness: float, blinks_per_minute: float
+    head_motion: float = 1.0, expression_strength: float = 1.0, liveliness: float = 1.0, blinks_per_minute: float = 0.0
 ) -> None:
     """Raise SettingsError unless each is in a range within which a face keeps its shape."""
     check_number("head motion", head_motion, 10)

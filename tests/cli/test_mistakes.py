@@ -56,6 +56,8 @@ MISTAKES = {
     "evaluate face.jpg --audio s.wav --out-dir out --phones text.png": "There is no folder text.png",
     "evaluate face.jpg --audio s.wav --out-dir out --metric-weights nodir": "nodir has no metric weights: add",
     "evaluate face.jpg --audio s.wav --out-dir out --model nope": "no model named 'nope'",
+    "evaluate face.jpg --audio s.wav --out-dir out --liveliness 11": "The liveliness must be a number between 0 and 10",
+    "benchmark folder --out out --liveliness nan": "The liveliness must be a number between 0 and 10",
     "benchmark nodir --out b": "There is no folder nodir",
     "benchmark folder --out b": "folder contains no pictures or videos",
     "check-prompts missing.png --audio s.wav": "missing.png does not exist",

@@ -42,6 +42,22 @@ def test_a_clip_is_played_again_and_measured(tiny_model, clip, tmp_path):
     assert len(names.split("\t")) == len(row.split("\t"))
 
 
+def test_liveliness_moves_the_head_that_is_measured(tiny_model, clip, tmp_path):
+    still, lively = (
+        evaluate(
+            tiny_model,
+            replayed(clip),
+            tmp_path / f"{level:g}.mp4",
+            MeshProvider(),
+            settings=SETTINGS,
+            liveliness=level,
+        ).figures.head_motion
+        for level in (0.0, 8.0)
+    )
+    assert still is not None and lively is not None
+    assert lively > 2 * still
+
+
 def test_with_metric_weights_lips_and_looks_are_judged_as_published(tiny_model, clip, tmp_path, metric_nets):
     source = read_video(clip)
     frames = torch.stack(list(source)).repeat(5, 1, 1, 1)[:26]
