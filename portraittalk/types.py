@@ -67,15 +67,30 @@ class Crop(Movable):
 
 
 @dataclass(frozen=True)
+class MouthInside(Movable):
+    """What a mouth shows between its lips, see ``compositing.mouth_inside``.
+
+    ends: (K,) heights at which what hangs from the upper lip ends, at the points of ``LIPS_INNER_UPPER``, as fractions
+    of the distance to the lower lip. stands: whether teeth or a tongue stand on the lower lip below that. exact:
+    whether the ends are those of the teeth. teeth: (3, 1, 1) their colour, None if no teeth are seen.
+    """
+
+    ends: Tensor
+    stands: bool
+    exact: bool
+    teeth: Tensor | None
+
+
+@dataclass(frozen=True)
 class View(Movable):
     """An aligned reference crop: picture (3, S, S), landmarks (478, 3) in its pixels.
 
-    dark_row: what ``compositing.mouth.dark_row`` finds in it, if that is known already.
+    inside: of its mouth, if that is known already.
     """
 
     picture: Tensor
     landmarks: Tensor
-    dark_row: tuple[float, bool] | None = None
+    inside: MouthInside | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,7 @@ class CloseUp(Movable):
 
     picture: (3, P, P), the part of the crop that ``covers`` describes. landmarks: (478, 3) in crop pixels. light: on
     the face. density: pixels of the photograph per pixel of ``picture``, at most 1: below that, ``picture`` is enlarged
-    and has no finer detail. dark_row: as in ``View``.
+    and has no finer detail. inside: as in ``View``.
     """
 
     picture: Tensor
@@ -128,7 +143,7 @@ class CloseUp(Movable):
     covers: MouthWindow
     light: FaceLight
     density: float = 1.0
-    dark_row: tuple[float, bool] | None = None
+    inside: MouthInside | None = None
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,15 @@ from ..smooth import smoothstep
 from ..types import View
 from .draw import mouth_opening
 from .light import skin_colour
+from .mouth_inside import mouth_inside
 from .openings import MOUTH, height_over
 from .warp import flow_between, warp
 
 PARTED = 0.03  # increase of the lip aperture at which a portrait's stretched lips are fully replaced
 MIN_BORROW_APERTURE = 0.08  # smallest lip aperture to borrow from: the teeth of a smile are only a few pixels high
 FURTHER = 1.1  # ratio of lip apertures from which a mouth counts as over-stretched
-ROWS = 17  # rows of a mouth that are compared for brightness
-UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
-DARK = 0.7  # brightness relative to a mouth's brightest row below which a row is dark cavity
-SHADOW = 0.65  # height in a mouth below which a dark row can be a shadow on the lower lip
-REDDER = 1.5  # factor by which lips are redder than teeth, relative to their brightness
-JUST_REDDER = 0.05  # difference, likewise
 EDGE = 0.04  # fade-out at the ends of known content, in eye distances
+EXACT_EDGE = 0.012  # likewise, within the content, where it is known exactly where teeth end
 LEAST = 0.005  # eye distances added to openings before their ratio is taken
 LIGHT = (0.5, 2.0)  # range of the gain that matches a reference to the portrait's lighting
 
@@ -135,18 +131,21 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     )
     by = (ratio / (last - first).clamp_min(LEAST)).clamp_min(1)  # how far what is visible is stretched
     down = (centres[:, None] - top) / gap  # (F, S, S), 0 at the upper lip, 1 at the lower one
-    middle, stands = known.dark_row or dark_row(known)
+    inside = known.inside or mouth_inside(known)
+    middle = height_over(torch.stack((upper[..., 0], inside.ends.expand(len(at), -1)), -1), at)[:, None]
     # Ends of the known content from above and below.
     hanging, standing = (middle - first) / ratio, 1 - (last - middle) / ratio
-    if not stands:  # what is below the dark row is left out, but only of a mouth that opens further
-        hanging = (1 / by).lerp(hanging, ((by - 1) / (FURTHER - 1)).clamp(0, 1))
-    is_upper = (down < (hanging + standing) / 2) | (not stands)
+    further = ((by - 1) / (FURTHER - 1)).clamp(0, 1)
+    if not inside.stands:  # what is below the dark row is left out, but only of a mouth that opens further
+        hanging = (1 / by).lerp(hanging, further)
+    is_upper = (down < (hanging + standing) / 2) | (not inside.stands)
     source = torch.where(is_upper, (down * by).clamp_max(1), (1 - (1 - down) * by).clamp_min(0))
     beyond = torch.where(is_upper, down - hanging, standing - down) * gap
-    inside = (down > 0) & (down < 1)
-    y = torch.where(inside, top + source * gap, centres[:, None].expand_as(down))
+    between = (down > 0) & (down < 1)
+    y = torch.where(between, top + source * gap, centres[:, None].expand_as(down))
     grid = torch.stack((centres.expand_as(y), y), -1) * (2 / size) - 1
-    kept = 1 - smoothstep(beyond / (EDGE * eye_distance(landmarks)[:, None, None]))
+    beyond = beyond / eye_distance(landmarks)[:, None, None]
+    kept = 1 - smoothstep(further + beyond / EXACT_EDGE if inside.exact else beyond / EDGE)
     return grid_sample(pictures, grid, padding_mode="border", align_corners=False), kept[:, None]
 
 
@@ -165,28 +164,6 @@ def unstretched_mouth(
         return warped, opening * parted
     source, kept = unstretched(warped, landmarks, known)
     return warped.lerp(source, opening * shows), opening * parted.lerp(1 - kept, shows)
-
-
-def dark_row(known: View) -> tuple[float, bool]:
-    """Return the darkest height in a mouth, as a fraction from the upper lip, and whether teeth or a tongue are below.
-
-    Where teeth fill the mouth, that height is 1. A dark row far below, with the colour of lips under it, is the shadow
-    of the teeth on the lower lip.
-    """
-    upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
-    down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
-    at = upper + (lower - upper) * down  # (R, K, 2)
-    sampled = grid_sample(known.picture[None], at[None] * (2 / known.picture.shape[-1]) - 1, align_corners=False)
-    red, green, blue = sampled[0].mean(2)  # (R,) each
-    rows = (red + green + blue) / 3
-    within = rows.where(down[:, 0, 0] > UPPER[0], rows.max())
-    darkest = int(within.argmin())
-    if within[darkest] >= DARK * rows.max():
-        return UPPER[1], False
-    redness = (red - green) / rows.clamp_min(1e-3)
-    teeth, under = redness[rows[: darkest + 1].argmax()], redness[darkest + int(rows[darkest:].argmax())]
-    is_shadow = down[darkest] > SHADOW and under > REDDER * teeth.clamp_min(0) + JUST_REDDER
-    return float(down[darkest]), not bool(is_shadow)
 
 
 def _visible(landmarks: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -101,7 +101,7 @@ def warp_window(image: Tensor, covers: MouthWindow, flow: Tensor, window: MouthW
 def view_of(shown: CloseUp, crop_size: float) -> View:
     """Return a close-up of a part of a crop of ``crop_size`` pixels with its landmarks in its own pixels."""
     points = shown.covers.to_pixels(shown.landmarks, crop_size, shown.picture.shape[-1])
-    return View(shown.picture, points, shown.dark_row)
+    return View(shown.picture, points, shown.inside)
 
 
 def blur_of(shown: CloseUp) -> float:
@@ -154,7 +154,8 @@ def moving_mouth(
     if unknown.any():
         rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
-        painted = mouth_interior(dentition, rest, moved, portrait.light, size, basis_mean)
+        teeth = None if known.inside is None else known.inside.teeth
+        painted = mouth_interior(dentition, rest, moved, portrait.light, size, basis_mean, teeth=teeth)
         blur = blur_of(portrait)
         if blur > 0:  # not sharper than the photograph around it
             painted = blurred(painted, blur)

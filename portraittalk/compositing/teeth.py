@@ -36,14 +36,15 @@ BEND = 3.0  # curvature of the row of teeth: its depth over the square of the di
 SOFT_STOP = 0.005  # softness in eye distances of the clamp that stops the jaw from rising above its rest
 SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
-LOWER_LIGHT = 0.8  # light on the lower teeth relative to the upper ones
+LOWER_LIGHT = 0.85  # light on the lower teeth relative to the upper ones
 
 # Colours in 0..1 for white skin. The exponents say how far they darken with the skin, or with the whites of the eyes.
 TEETH, TEETH_SKIN, TEETH_EYES = (1.23, 1.17, 1.11), 0.4, 0.4
 TEETH_HUE = 0.28  # how far the hue of teeth follows that of the skin
 BRIGHTEST = 0.97
+SEEN_LIGHT = 0.9  # light on those painted teeth that are as bright as the ones seen in a portrait
 GUMS = (0.72, 0.46, 0.45)
-WARMTH = (0.8, 1.0, 1.05)  # exponents of the shadow per channel: dim light is reddened by the lips
+WARMTH = (0.7, 1.0, 1.15)  # exponents of the shadow per channel: dim light is reddened by the lips
 TONGUE = (0.55, 0.32, 0.30)
 CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
 FLESH_LIGHT = 0.6
@@ -108,11 +109,13 @@ def mouth_interior(
     size: int,
     basis_mean: Tensor,
     look: MouthLook = AVERAGE_MOUTH,
+    teeth: Tensor | None = None,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
     rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. light: on its
-    face. basis_mean: (478, 3) the average frontal face in eye distances.
+    face. basis_mean: (478, 3) the average frontal face in eye distances. teeth: (3, 1, 1) colour of
+    the portrait's own, where it shows some.
     """
     facing, unit, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, unit, offset)
@@ -139,7 +142,10 @@ def mouth_interior(
         _drawn(picture, x / look.size, (y - below) / look.size, detail)
         for picture, below in ((dentition.upper, look.upper), (dentition.lower, look.lower + jaw[:, None, None]))
     )
-    teeth = teeth_colour(light) * skin.new_tensor(look.white)[:, None, None]
+    if teeth is None:
+        teeth = teeth_colour(light) * skin.new_tensor(look.white)[:, None, None]
+    else:
+        teeth = teeth / torch.maximum(teeth.amax() / BRIGHTEST, teeth.new_tensor(SEEN_LIGHT))
     gums = (flesh_light * skin.new_tensor(GUMS))[:, None, None]
     below = y - look.lower - jaw[:, None, None]
     tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * look.flesh
@@ -147,10 +153,10 @@ def mouth_interior(
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
     shadow = corners * _lip_shadow(moved, rows, columns, pixels, look.shade)
-    shadow = shadow ** skin.new_tensor(WARMTH)[:, None, None]
+    warmth = skin.new_tensor(WARMTH)[:, None, None]
     for layer, share in ((lower, LOWER_LIGHT), (upper, 1.0)):
-        lit = layer[:, 0:1] * teeth * share + layer[:, 1:2] * gums
-        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * shadow
+        lit = layer[:, 0:1] * teeth + layer[:, 1:2] * gums
+        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * (share * shadow) ** warmth
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
     return canvas.clamp(0, 1)
 

@@ -14,7 +14,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ..compositing.compose import Compositor
 from ..compositing.head import Head
 from ..compositing.light import face_light
-from ..compositing.mouth import dark_row, light_gain, widest_mouth
+from ..compositing.mouth import light_gain, widest_mouth
+from ..compositing.mouth_inside import mouth_inside
 from ..compositing.mouth_window import close_up, mouth_window, view_of, window_of
 from ..compositing.window_layers import Layers
 from ..memory.shortage import is_shortage, release
@@ -70,7 +71,7 @@ class WindowPipeline(OwnPipeline):
             gain = light_gain(cropped, landmarks, widest)
             close_ups.append(replace(shown[widest], picture=(shown[widest].picture * gain).clamp(0, 1)))
         # Looked for once, because it waits for the device several times.
-        known = replace(close_ups[-1], dark_row=dark_row(view_of(close_ups[-1], self.config.crop_size)))
+        known = replace(close_ups[-1], inside=mouth_inside(view_of(close_ups[-1], self.config.crop_size)))
         return replace(identity, tokens=tokens, close_ups=(*close_ups[:-1], known))
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:

@@ -11,12 +11,12 @@ from portraittalk.compositing.mouth import (
     FURTHER,
     PARTED,
     borrow_mouth,
-    dark_row,
     open_mouth,
     stretched_mouth,
     unstretched,
     unstretched_mouth,
 )
+from portraittalk.compositing.mouth_inside import mouth_inside
 from portraittalk.compositing.warp import flow_between, warp
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
@@ -128,7 +128,8 @@ def test_the_shadow_of_teeth_on_the_lower_lip_is_no_lower_teeth():
     smile = View(seen, known)
     warped = warp(seen, flow_between(known, opened, SIZE))
     kept = unstretched(warped, opened, smile)[1]
-    same, other = (replace(smile, dark_row=found) for found in (dark_row(smile), (0.5, True)))
+    found = mouth_inside(smile)
+    same, other = (replace(smile, inside=inside) for inside in (found, replace(found, ends=found.ends / 2)))
     assert torch.equal(unstretched(warped, opened, same)[1], kept)
     assert not torch.equal(unstretched(warped, opened, other)[1], kept)  # what is known is not looked for again
     assert kept[0, 0, 152:160, 128].min() > 0.99

@@ -82,7 +82,7 @@ def test_the_shipped_decoder_draws_what_decoding_twice_does(portrait, noise_spee
 def test_a_person_is_known_by_mouths_alone(tiny_window_model, small_portrait, small_face, identity):
     assert identity.tokens.shape == (4, 32) and len(identity.close_ups) == 1
     assert identity.close_ups[0].picture.shape == (3, 64, 64)  # twice as far as the window reaches
-    assert identity.close_ups[0].dark_row is not None  # known before the first frame
+    assert identity.close_ups[0].inside is not None  # known before the first frame
     other = tiny_window_model.encode_identity([small_portrait, small_portrait], faces=[[small_face]] * 2)
     assert other.tokens.shape == (8, 32) and torch.allclose(other.tokens[:4], identity.tokens, atol=1e-5)
     eyes_hidden = small_portrait.clone()

@@ -1,0 +1,69 @@
+"""What a mouth shows, on drawn mouths of 20 rows whose teeth end where the lip begins, or do not."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from portraittalk.compositing.mouth_inside import dark_row, mouth_inside
+from portraittalk.face.manual import face_in_box
+from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER
+from portraittalk.types import View
+
+SIZE, TOP, HEIGHT = 256, 150, 20
+TEETH, LIP = (0.85, 0.8, 0.72), (0.7, 0.35, 0.33)
+
+
+def smile(end: float, teeth=TEETH, lip=LIP) -> View:
+    """A mouth whose teeth end at a fraction of the height between the lips; below that there is lip."""
+    points = face_in_box((48.0, 48.0, 208.0, 208.0)).landmarks
+    for edge, y in ((LIPS_INNER_UPPER, TOP), (LIPS_INNER_LOWER, TOP + HEIGHT), (LIPS_OUTER_LOWER, TOP + 2 * HEIGHT)):
+        points[list(edge), 1] = float(y)
+    picture = torch.tensor(lip)[:, None, None].repeat(1, SIZE, SIZE)
+    picture[:, TOP : TOP + round(end * HEIGHT)] = torch.tensor(teeth)[:, None, None]
+    return View(picture, points)
+
+
+@pytest.mark.parametrize("end", [0.7, 0.8, 0.95])
+def test_the_lower_end_of_the_teeth_is_found(end):
+    inside = mouth_inside(smile(end))
+    assert inside.exact and not inside.stands
+    assert (inside.ends[1:-1] - end).abs().max() < 0.06
+
+
+def test_a_highlight_on_the_lip_is_no_tooth():
+    view = smile(0.7)
+    view.picture[:, TOP + 17 : TOP + 19] = 0.95
+    assert (mouth_inside(view).ends[1:-1] - 0.7).abs().max() < 0.06
+
+
+def test_teeth_that_reach_the_landmarks_of_the_lip_are_whole():
+    assert mouth_inside(smile(1.0)).ends.min() > 0.97
+
+
+def test_the_colour_is_that_of_the_teeth():
+    teeth = mouth_inside(smile(0.8)).teeth
+    assert teeth is not None
+    torch.testing.assert_close(teeth.flatten(), torch.tensor(TEETH), atol=0.01, rtol=0)
+
+
+def grey(colour) -> tuple[float, ...]:
+    return (sum(colour) / 3,) * 3
+
+
+def test_without_colour_teeth_are_taken_to_fill_the_mouth():
+    inside = mouth_inside(smile(0.9, grey(TEETH), grey((0.7, 0.6, 0.6))))
+    assert not inside.exact
+    assert inside.ends.min() == 1
+
+
+def test_a_mouth_without_teeth_has_no_colour_of_teeth():
+    assert mouth_inside(smile(0.0)).teeth is None
+
+
+def test_what_stands_below_a_dark_gap_keeps_standing():
+    view = smile(1.0)
+    view.picture[:, TOP + 10 : TOP + 14] = 0.05
+    end, stands = dark_row(view)
+    inside = mouth_inside(view)
+    assert stands and inside.stands and not inside.exact
+    assert isinstance(inside.ends, Tensor) and (inside.ends == end).all()
