@@ -24,6 +24,8 @@ SIDE = 0.3  # of the crop's side: 0.75 eye distances, so that all but the widest
 CORNERS = (61, 291)  # of the mouth
 BELOW_CORNERS = 0.105  # eye distances from the corners of the mouth down to the middle of the window: jaws drop
 AROUND = 2  # sides of the window that close-ups of references show, so that a warp finds what it needs
+SHARPER = (1.0, 1.5, 2.0)  # sides of the pictures of a window, relative to the network's
+SLACK = 1.2  # how much denser than a window's pictures a photograph may be
 PIXEL_BLUR = 0.5  # standard deviation of the blur of a camera, in its pixels
 FEATHER = 0.06  # of the window's side, over which what is drawn fades out at its border
 ABOUT_LIPS = 1.25  # enlargement of the opening of the mouth to the region that may be drawn
@@ -36,6 +38,21 @@ def mouth_window(landmarks: Tensor, crop_size: float) -> MouthWindow:
     middle = landmarks[list(CORNERS), :2].mean(0)
     middle = middle + unit * middle.new_tensor((0.0, BELOW_CORNERS))
     return MouthWindow((middle / crop_size - SIDE / 2).clamp(0, 1 - SIDE), SIDE)
+
+
+def shown_size(crop: Crop, size: int) -> int:
+    """Return the side in pixels at which the windows of a photograph are shown, at least the network's ``size``.
+
+    A face may be larger in a photograph than the network draws it. What geometry makes of the window keeps such detail,
+    up to twice the density. crop: the photograph's aligned crop.
+    """
+    dense = SIDE * crop.size / (scale_of(crop) * size * SLACK)
+    return round(size * next((factor for factor in SHARPER if factor >= dense), SHARPER[-1]))
+
+
+def shown_pixels(shown: CloseUp) -> int:
+    """Return the side in pixels of a window at a close-up's density."""
+    return shown.picture.shape[-1] // AROUND
 
 
 def close_up(image: Tensor, crop: Crop, landmarks: Tensor, size: int, light: FaceLight | None = None) -> CloseUp:

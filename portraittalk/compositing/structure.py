@@ -14,7 +14,7 @@ from .draw import landmark_map, motion_mask
 from .draw_control import draw_control
 from .lids import close_lids, opened_eyes
 from .mouth import borrow_mouth
-from .mouth_window import drawn_region, mouth_window, moving_mouth
+from .mouth_window import drawn_region, mouth_window, moving_mouth, shown_pixels
 from .warp import flow_between, warp
 
 # Factors that bring all coefficients to a magnitude of about one.
@@ -98,10 +98,10 @@ def window_structure(
 ) -> Structure:
     """Build the structure of a mouth window of faces with landmarks (F, 478, 3) in crop pixels, without a flow.
 
-    close_ups, flow: as in ``moving_mouth``. expression: (F, 52). Pose and gaze are left out of the coefficients,
-    because the window shows neither head nor eyes.
+    The pictures have the density of the close-ups. close_ups, flow: as in ``moving_mouth``. expression: (F, 52). Pose
+    and gaze are left out of the coefficients, because the window shows neither head nor eyes.
     """
-    size, cells, maps = config.window_size, config.structure.flow_size, config.structure.map_size
+    size, cells, maps = shown_pixels(close_ups[0]), config.structure.flow_size, config.structure.map_size
     moved = window.to_pixels(landmarks, config.crop_size, size)
     shown, weight = moving_mouth(close_ups, landmarks, flow, window, size, config.crop_size, cells, basis.mean)
     still = MotionTrack.of_expression(expression, fps=25.0)

@@ -14,7 +14,7 @@ from ..types import Identity, MouthWindow, Structure, View
 from .draw import drawn_share, motion_mask, mouth_opening
 from .lids import close_lids
 from .lip_shade import LipShade
-from .mouth_window import blur_of, mouth_window
+from .mouth_window import blur_of, mouth_window, shown_pixels
 from .painter import Painter
 from .part import Drawn, Instead
 from .tone import tone_of
@@ -41,8 +41,9 @@ class Layers:
         self._size = config.crop_size
         self._portrait = View(identity.references[0], identity.landmarks)
         self._window = mouth_window(identity.landmarks, config.crop_size)
-        rest = self._window.to_pixels(identity.landmarks, config.crop_size, config.window_size)
-        self._lip_shade = LipShade(rest, config.window_size, blur_of(identity.close_ups[0]))
+        pixels = shown_pixels(identity.close_ups[0])
+        rest = self._window.to_pixels(identity.landmarks, config.crop_size, pixels)
+        self._lip_shade = LipShade(rest, pixels, blur_of(identity.close_ups[0]))
         self._tone = tone_of(identity.references[0])
 
     def __call__(self, structure: Structure, picture: Tensor) -> Shown:

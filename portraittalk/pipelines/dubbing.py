@@ -294,11 +294,10 @@ def _dubbed(
             drawn = pipeline.draw(identity, structure, features, noise, settings)
             flow = flow_between(own, target[None], config.crop_size, config.structure.flow_size)
             picture = frame.to(device)
-            film_mouth = close_up(picture, crop, own, config.window_size)
-            moved = warp_window(film_mouth.picture, film_mouth.covers, flow, window, config.window_size)
-            new = _new_mouth(
-                structure, drawn, moved, window.to_pixels(target[None], config.crop_size, config.window_size)
-            )
+            size = drawn.shape[-1]
+            film_mouth = close_up(picture, crop, own, size)
+            moved = warp_window(film_mouth.picture, film_mouth.covers, flow, window, size)
+            new = _new_mouth(structure, drawn, moved, window.to_pixels(target[None], config.crop_size, size))
             nothing = drawn.new_zeros(1, 3, 8, 8)
             pasted = Compositor(picture, crop)(flow, nothing, nothing[:, :1], drawn=Drawn(window, *new))
             frame = frame.lerp(pasted[0].cpu(), float(faces.presence[number]))

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ..compositing.compose import Compositor
 from ..compositing.head import Head
 from ..compositing.light import face_light
 from ..compositing.mouth import light_gain, widest_mouth
 from ..compositing.mouth_inside import mouth_inside
-from ..compositing.mouth_window import close_up, mouth_window, view_of, window_of
+from ..compositing.mouth_window import close_up, mouth_window, shown_size, view_of, window_of
 from ..compositing.window_layers import Layers
 from ..memory.shortage import is_shortage, release
 from ..models.animate_net import Conditions
@@ -58,13 +58,20 @@ class WindowPipeline(OwnPipeline):
         self, identity: Identity, images: list[Tensor], crops: list[Crop], cropped: Tensor, landmarks: Tensor
     ) -> Identity:
         """Add close-ups of the mouth, and the identity tokens of all references."""
-        size = self.config.window_size
+        size, crop_size = self.config.window_size, self.config.crop_size
+        pictures = list(zip(images, crops, landmarks, strict=True))
+        windows = torch.stack(
+            [
+                window_of(close_up(image, crop, points, size), mouth_window(points, crop_size), size)
+                for image, crop, points in pictures
+            ]
+        )
+        tokens = self.identity_net(windows.to(next(self.identity_net.parameters()))).float()
+        pixels = shown_size(crops[0], size)
         shown = [
-            close_up(image, crop, points, size, face_light(aligned, points))
-            for image, crop, aligned, points in zip(images, crops, cropped, landmarks, strict=True)
+            close_up(*picture, pixels, face_light(aligned, picture[-1]))
+            for picture, aligned in zip(pictures, cropped, strict=True)
         ]
-        windows = [window_of(one, mouth_window(one.landmarks, self.config.crop_size), size) for one in shown]
-        tokens = self.identity_net(torch.stack(windows).to(next(self.identity_net.parameters()))).float()
         widest = widest_mouth(landmarks)
         close_ups = shown[:1]
         if widest is not None:
@@ -166,6 +173,8 @@ class WindowPipeline(OwnPipeline):
     ) -> Tensor:
         """Return the network's pictures of the windows of F frames, (F, 3, W, W), not clamped.
 
+        They have the density of ``structure``: the network adds its difference to what geometry shows.
+
         speech: (F, S, M), the features of these frames. noise: see ``noise``. on_step: called after every denoising
         step; it may raise.
         """
@@ -174,6 +183,9 @@ class WindowPipeline(OwnPipeline):
             difference = self.difference_decoder(latents.to(self.dtype), base.to(self.dtype)).float()
         else:
             difference = decoded_difference(self.autoencoder, latents.to(self.dtype), base.to(self.dtype))
+        size = structure.warped.shape[-1]
+        if difference.shape[-1] != size:
+            difference = interpolate(difference, (size, size), mode="bicubic")
         return check_finite(structure.warped + difference, self.config)
 
     @torch.no_grad()
@@ -188,7 +200,10 @@ class WindowPipeline(OwnPipeline):
     ) -> tuple[Tensor, Tensor]:
         """Return the latents that AnimateNet draws and those of its input, (F, C, h, w). Arguments as of ``draw``."""
         net, count = self.animate_net, len(structure)
-        base = self.autoencoder.encode(structure.warped.to(self.dtype)).float()
+        seen, size = structure.warped, self.config.window_size
+        if seen.shape[-1] != size:
+            seen = interpolate(seen, (size, size), mode="bilinear", antialias=True)
+        base = self.autoencoder.encode(seen.to(self.dtype)).float()
         conditions = Conditions(
             warped=base[:, :, None],
             mask=adaptive_avg_pool2d(structure.mask, self.config.latent_size)[:, :, None],

@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_INDEX
-from portraittalk.compositing.mouth_window import SIDE, MouthWindow, cut_window, drawn_region, mouth_window, warp_window
+from portraittalk.compositing.mouth_window import (
+    SIDE,
+    MouthWindow,
+    close_up,
+    cut_window,
+    drawn_region,
+    mouth_window,
+    shown_pixels,
+    shown_size,
+    warp_window,
+)
 from portraittalk.compositing.warp import flow_between, warp
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.rigid import rigid_fit
@@ -47,6 +57,21 @@ def test_the_window_holds_the_lips_shut_and_wide_open(landmarks, opened, window)
     for points in (landmarks, opened[0]):
         lips = window.to_pixels(points, SIZE, WINDOW)[list(LIPS_OUTER), :2]
         assert lips.min() > 0 and lips.max() < WINDOW
+
+
+@pytest.mark.parametrize(
+    ("enlarged", "times"), [(0.5, 1.0), (1.0, 1.0), (1.3, 1.5), (1.7, 1.5), (2.2, 2.0), (9.0, 2.0)]
+)
+def test_windows_have_the_density_of_the_photograph_up_to_twice_the_networks(portrait_face, enlarged, times):
+    """A photograph in which the window is ``enlarged`` times as large as the network draws it."""
+    side = WINDOW * enlarged
+    unit = float((portrait_face.landmarks[33, :2] - portrait_face.landmarks[263, :2]).norm())
+    points = portrait_face.landmarks * (side / (0.75 * unit))
+    size = round(4 * side)
+    crop = aligned_crop(points, (size, size), SIZE)
+    assert shown_size(crop, WINDOW) == times * WINDOW
+    shown = close_up(torch.zeros(3, size, size), crop, to_crop(points, crop), shown_size(crop, WINDOW))
+    assert shown_pixels(shown) == times * WINDOW
 
 
 def test_a_window_at_the_border_stays_inside():

@@ -91,6 +91,24 @@ def test_a_person_is_known_by_mouths_alone(tiny_window_model, small_portrait, sm
     assert torch.equal(tiny_window_model.encode_identity([eyes_hidden], faces=[[small_face]]).tokens, identity.tokens)
 
 
+def test_large_faces_keep_their_detail_between_the_lips(tiny_window_model, small_portrait, small_face, motion, speech):
+    """The network adds its difference at its own density to a window of twice that."""
+    (large,) = interpolate(small_portrait[None], scale_factor=3, mode="bilinear")
+    face = replace(small_face, landmarks=small_face.landmarks * 3)
+    pipeline, size = tiny_window_model, tiny_window_model.config.window_size
+    identity = pipeline.encode_identity([large], faces=[[face]])
+    structure = pipeline.structure(identity, motion, pipeline.basis)
+    assert structure.warped.shape[-1] == 2 * size
+    noise, features = pipeline.noise(0), speech.features[: len(structure)]
+    drawn = pipeline.draw(identity, structure, features, noise, SETTINGS)
+    coarse = replace(structure, warped=interpolate(structure.warped, (size, size), mode="bilinear", antialias=True))
+    difference = pipeline.draw(identity, coarse, features, noise, SETTINGS) - coarse.warped
+    expected = structure.warped + interpolate(difference, (2 * size, 2 * size), mode="bicubic")
+    torch.testing.assert_close(drawn, expected, atol=1e-4, rtol=0)
+    frames = torch.cat(list(pipeline.animate(identity, speech, Style(), motion, SETTINGS)))
+    assert frames.shape[1:] == large.shape
+
+
 def test_frames_lie_in_the_range_of_pictures(usual, small_portrait):
     assert usual.shape == (FRAMES, *small_portrait.shape) and usual.amin() >= 0 and usual.amax() <= 1
 
