@@ -39,7 +39,7 @@ MARGIN = 3  # pixels painted around the lips
 LOWER_LIGHT = 0.85  # light on the lower teeth relative to the upper ones
 
 # Colours in 0..1 for white skin. The exponents say how far they darken with the skin, or with the whites of the eyes.
-TEETH, TEETH_SKIN, TEETH_EYES = (1.23, 1.17, 1.11), 0.4, 0.4
+TEETH, TEETH_SKIN, TEETH_EYES = (1.31, 1.25, 1.19), 0.4, 0.4
 TEETH_HUE = 0.28  # how far the hue of teeth follows that of the skin
 BRIGHTEST = 0.97
 SEEN_LIGHT = 0.9  # light on those painted teeth that are as bright as the ones seen in a portrait
