@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
     from portraittalk.weights.layouts import Layout
 
 gc.set_threshold(50_000, 20, 50)  # see pytest_collection_finish; while these libraries are imported, too
-pytest_plugins = ["disk_fixture", "hub_fixture", "portrait_fixtures"]
+pytest_plugins = ["disk_fixture", "hub_fixture", "portrait_fixtures", "seen_once"]
 
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI_PATH = Path(os.environ.get("COMFYUI_PATH", ROOT / ".cache" / "comfyui" / "ComfyUI")).resolve()
@@ -136,6 +136,7 @@ def _tiny(animate_net: dict[str, Any] | None = None, **settings: Any) -> AnyPipe
         autoencoder=config.AutoencoderConfig(latent_channels=4, block_out_channels=(16, 32)),
         identity_net=config.IdentityNetConfig(input_size=32, widths=(16, 24, 32), embedding_dim=8, tokens=4, depth=1),
         motion_net=config.MotionNetConfig(width=16, layers=2),
+        structure=config.StructureConfig(flow_size=32),
         animate_net=config.AnimateNetConfig(
             block_out_channels=(16, 32),
             attention_head_dim=2,

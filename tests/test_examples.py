@@ -14,6 +14,8 @@ from portraittalk import cli
 from portraittalk.media.reader import read_video
 from portraittalk.motion.track import MotionTrack
 
+pytestmark = pytest.mark.usefixtures("pictures_seen_once")
+
 SECONDS = ("--seconds", "0.2")
 FRAMES = 5
 

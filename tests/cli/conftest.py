@@ -15,6 +15,11 @@ from portraittalk import cli
 from portraittalk.weights.load import save_weights
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _pictures_seen_once(pictures_seen_once):
+    """Most tests here look at the same few pictures."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def commands_are_built_once():
     """Typer builds all commands anew, in 0.02 s, whenever one is run."""

@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from speech_files import write_speech
+from warm_processes import start
 
 from portraittalk.media.reader import read_video
 from portraittalk.media.video import write_video
@@ -172,27 +172,22 @@ def test_mistakes_end_with_one_sentence_and_code_2_and_leave_nothing(run, face, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, repository, tmp_path):
+def test_ctrl_c_ends_with_130_and_leaves_nothing(models, face, tmp_path):
     speech, out = tmp_path / "speech.wav", tmp_path / "out"
     write_speech(speech, 60)
     out.mkdir()
     command = ["animate", face, "--audio", speech, "--out", out / "out.mp4", "--models-dir", models, "--model", "tiny"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "portraittalk", *map(str, command)],
-        cwd=repository,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
-    )
+    process = start(command, tmp_path / "said")
     try:
         deadline = time.monotonic() + 120
-        while not os.listdir(out) and process.poll() is None and time.monotonic() < deadline:
+        while not os.listdir(out) and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
     finally:
         process.kill()
-    assert process.returncode == 130 and "Traceback" not in told, told
+    told = (tmp_path / "said").read_text()
+    assert process.exitcode == 130 and "Traceback" not in told, told
     assert not os.listdir(out)
 
 

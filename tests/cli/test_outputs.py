@@ -4,7 +4,6 @@ command that is stopped leaves nothing behind."""
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import wave
@@ -13,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
+from warm_processes import start
 
 from portraittalk import cli
 from portraittalk.cli.stopping import Stopped, stoppable
@@ -129,34 +129,26 @@ def test_the_settings_of_a_run_are_not_overwritten_by_its_record(folder):
     assert (folder / "run" / "run.toml").read_bytes() == record
 
 
-def started(repository, code, *arguments):
-    """A Python process that says "ready" when it has begun."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=repository,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Tests that run under nohup ignore it, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    )
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    return process
-
-
 def stopped(process, number):
-    """Send a signal; return the exit code, what was said, and the seconds until the end."""
+    """Send a signal; return the exit code and the seconds until the end."""
     begun = time.monotonic()
-    process.send_signal(number)
+    os.kill(process.pid, number)
     try:
-        said = process.communicate(timeout=60)[1]
+        process.join(60)
     finally:
         process.kill()
-    return process.returncode, said, time.monotonic() - begun
+    return process.exitcode, time.monotonic() - begun
+
+
+def wait_for(found, process):
+    """Wait until ``found()``, at most two minutes, and not longer than the process runs."""
+    deadline = time.monotonic() + 120
+    while not found() and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 WRITING = """
-import hashlib, sys, time
+import hashlib, signal, sys, time
 from pathlib import Path
 from portraittalk import cli
 from portraittalk.output_files import atomic_file, atomic_folder
@@ -165,10 +157,11 @@ def write():
     with atomic_file(out / "a.txt") as part, atomic_folder(out / "frames") as frames:
         part.write_text("half")
         (frames / "1.png").write_text("half")
-        print("ready", flush=True)
+        (out / "ready").touch()
         if sys.argv[2] == "busy":  # with one operation that Python cannot interrupt
             hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)
         time.sleep(60)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that run under nohup ignore it, and so would their children
 cli.app = write
 cli.main()
 """
@@ -177,13 +170,19 @@ cli.main()
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", None)])
 @pytest.mark.parametrize("doing", ["busy", "waiting"])
-def test_a_stopped_command_ends_at_once_with_a_sentence_and_leaves_nothing(repository, tmp_path, number, doing):
-    process = started(repository, WRITING, tmp_path, doing)
-    assert len(os.listdir(tmp_path)) == 2
-    code, said, seconds = stopped(process, number)
+def test_a_stopped_command_ends_at_once_with_a_sentence_and_leaves_nothing(tmp_path, number, doing):
+    script, out, ready = tmp_path / "write.py", tmp_path / "out", tmp_path / "out" / "ready"
+    script.write_text(WRITING)
+    out.mkdir()
+    process = start([script, out, doing], tmp_path / "said")
+    wait_for(ready.exists, process)
+    ready.unlink()
+    assert len(os.listdir(out)) == 2
+    code, seconds = stopped(process, number)
     assert code == 128 + number and seconds < 5  # half a second on a machine that has nothing else to do
+    said = (tmp_path / "said").read_text()
     assert said.strip() == f"Error: Stopped by {number.name}: what was not finished has been removed."
-    assert not os.listdir(tmp_path)
+    assert not os.listdir(out)
 
 
 @posix
@@ -212,15 +211,9 @@ def test_sigterm_to_animate_leaves_nothing(repository, tmp_path):
         file.writeframes(bytes(2 * 8000 * 300))
     face = repository / "portraittalk/assets/demo/portrait.jpg"
     options = [face, "--audio", speech, "--out", out / "a.mp4", "--motion-out", out / "a.json", "--max-size", 256]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "portraittalk", "animate", *map(str, options)],
-        cwd=repository,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.glob("*/a.mp4")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    code, said, seconds = stopped(process, signal.SIGTERM)
+    process = start(["animate", *options], tmp_path / "said")
+    wait_for(lambda: list(out.glob("*/a.mp4")), process)
+    code, seconds = stopped(process, signal.SIGTERM)
+    said = (tmp_path / "said").read_text()
     assert code == 143 and "Stopped by SIGTERM" in said and "Traceback" not in said and seconds < 5
     assert not os.listdir(out)

@@ -11,6 +11,8 @@ from portraittalk.motion.track import MotionTrack
 from portraittalk.text.networks import load_look_networks
 from portraittalk.types import SamplingSettings, Scales, Speech, Style
 
+pytestmark = pytest.mark.usefixtures("pictures_seen_once")
+
 SETTINGS = SamplingSettings(window=4, overlap=0)
 
 

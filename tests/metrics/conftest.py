@@ -19,6 +19,11 @@ from portraittalk.motion.track import MotionTrack
 FRAMES = 6
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _pictures_seen_once(pictures_seen_once):
+    """Most tests here look at the same few pictures."""
+
+
 @pytest.fixture(scope="module")
 def clip(tiny_model, portrait, portrait_face, tmp_path_factory):
     """A talking clip whose every frame is the demo portrait, warped to a jaw that opens and closes."""

@@ -10,6 +10,11 @@ from portraittalk.types import Speech
 FPS = 25.0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _pictures_seen_once(pictures_seen_once):
+    """Most tests here look at the same few pictures."""
+
+
 @pytest.fixture(scope="module")
 def length(request) -> int:
     """The number of frames: FRAMES of the test's file."""
