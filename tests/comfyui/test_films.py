@@ -15,7 +15,7 @@ from portraittalk.media.video import write_video
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "portraittalk" / "assets" / "demo"
 FILM = DEMO / "film.mp4"
-FRAMES, FPS = 30, 25  # of the beginning of the film: it opens its mouth and turns its head
+FRAMES, FPS = 20, 25  # of the beginning of the film: it opens its mouth and turns its head
 MOUTH = np.s_[:, 280:350, 190:310]  # in all frames of the film
 CORNERS = np.s_[:, :60, (*range(60), *range(452, 512))]
 
@@ -42,7 +42,7 @@ def saved(server: ComfyServer, prompt: Prompt) -> Movie:
 
 def says(movie: Movie, source: Path) -> bool:
     """Whether the sound is the beginning of this one, and in step with it."""
-    speech = read_audio(source, duration=1.2)
+    speech = read_audio(source, duration=FRAMES / FPS)
     wanted = resample(speech.mono()[None], speech.sample_rate, movie.sample_rate)[0].numpy()
     late = delay(movie.sound[: len(wanted)], wanted, movie.sample_rate) + movie.sound_start - movie.picture_start
     length = min(len(wanted), len(movie.sound))

@@ -30,7 +30,7 @@ ALL = {path.stem for path in (ROOT / "example_workflows").glob("*.json")}
 WORKFLOWS = sorted(ALL - PUBLIC - FILMS - WITH_OWN_TESTS)
 SAVERS = ("PortraitTalkSaveVideo", "SaveVideo")
 OLD = sorted((ROOT / "tests" / "comfyui" / "old_workflows").glob("*.json"))
-SECONDS = 1.2  # of the demo speech, whose whole length `make demo` renders
+SECONDS = 0.8  # of the demo speech, whose whole length `make demo` renders
 MOUTH = (61, 291, 0, 17)  # corners of the lips, top and bottom, among the 478 landmarks
 
 
@@ -84,12 +84,12 @@ def test_two_people_talk_one_after_the_other(server: ComfyServer) -> None:
 
 def test_a_report_stands_on_the_node(server: ComfyServer) -> None:
     prompt = load_prompt(ROOT / "example_workflows" / "evaluate.json", server.object_info)
-    prompt[only(prompt, "PortraitTalkLoadAudio")]["inputs"]["duration"] = 1.6
+    prompt[only(prompt, "PortraitTalkLoadAudio")]["inputs"]["duration"] = 1.2
     run = server.run(prompt)
     (report,) = run.outputs[only(prompt, "PortraitTalkEvaluate")]["text"]
     assert report.startswith("ADFD 0.") and "in 100 % of the frames" in report
     (path,) = run.shown(only(prompt, "PortraitTalkSaveVideo"), server.output)
-    assert len(read_movie(path).frames) == 40
+    assert len(read_movie(path).frames) == 30
 
 
 def test_a_speech_that_is_joined_from_parts(server: ComfyServer) -> None:

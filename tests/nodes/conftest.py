@@ -3,12 +3,14 @@
 import asyncio
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from seen_once import see_pictures_once
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +73,14 @@ def folders(comfyui_in_process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def library(pack: ModuleType, nodes):
     """library("motion.track"): a module of the library as the pack imports it, whose classes are those of its nodes."""
     return lambda name: importlib.import_module(f"{pack.__name__}.portraittalk.{name}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pictures_seen_once(library, pack: ModuleType) -> Iterator[None]:
+    """Most tests here look at the same few pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        see_pictures_once(patch, f"{pack.__name__}.portraittalk")
+        yield
 
 
 @pytest.fixture(scope="session")

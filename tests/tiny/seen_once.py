@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def pictures_seen_once() -> Iterator[None]:
     """Faces, mattes and backgrounds of a picture are worked out once for all tests that use this fixture."""
-    from portraittalk.face.mesh import MeshProvider
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MeshProvider, "__call__", _faces_once())
-        for module, name in (("head", "person_matte"), ("backdrop", "continued")):
-            patch.setattr(f"portraittalk.compositing.{module}.{name}", _once(module, name))
+        see_pictures_once(patch, "portraittalk")
         yield
 
 
-@cache
-def _faces_once() -> Callable[[MeshProvider, Tensor], list[Face]]:
-    from portraittalk.face.mesh import MeshProvider
-    from portraittalk.face.networks import load_face_networks
-    from portraittalk.pipelines.unfinished import digest
+def see_pictures_once(patch: pytest.MonkeyPatch, library: str) -> None:
+    """Let the library, by the name of its package, remember what it has found in pictures."""
+    patch.setattr(import_module(f"{library}.face.mesh").MeshProvider, "__call__", _faces_once(library))
+    for module, name in (("head", "person_matte"), ("backdrop", "continued")):
+        patch.setattr(import_module(f"{library}.compositing.{module}"), name, _once(library, module, name))
 
-    find = MeshProvider.__call__
+
+@cache
+def _faces_once(library: str) -> Callable[[MeshProvider, Tensor], list[Face]]:
+    digest = import_module(f"{library}.pipelines.unfinished").digest
+    networks = import_module(f"{library}.face.networks").load_face_networks
+    find = import_module(f"{library}.face.mesh").MeshProvider.__call__
     known: dict[str, list[Face]] = {}
 
     def faces(provider: MeshProvider, image: Tensor) -> list[Face]:
-        if provider._networks is not load_face_networks():
+        if provider._networks is not networks():
             return find(provider, image)
         key = digest(image, provider._max_faces)
         if key not in known:
@@ -53,10 +54,9 @@ def _faces_once() -> Callable[[MeshProvider, Tensor], list[Face]]:
 
 
 @cache
-def _once(module: str, name: str) -> Callable[..., Tensor]:
-    from portraittalk.pipelines.unfinished import digest
-
-    work = getattr(import_module(f"portraittalk.compositing.{module}"), name)
+def _once(library: str, module: str, name: str) -> Callable[..., Tensor]:
+    digest = import_module(f"{library}.pipelines.unfinished").digest
+    work = getattr(import_module(f"{library}.compositing.{module}"), name)
     known: dict[str, Tensor] = {}
 
     def remembered(*arguments: Any) -> Tensor:
