@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another n
     from portraittalk.pipelines.load import AnyPipeline
     from portraittalk.pipelines.reference import ReferencePipeline
     from portraittalk.pipelines.window import WindowPipeline
-    from portraittalk.types import Face
+    from portraittalk.types import Face, Identity
     from portraittalk.weights.layouts import Layout
 
 gc.set_threshold(50_000, 20, 50)  # see pytest_collection_finish; while these libraries are imported, too
@@ -124,6 +124,12 @@ def tiny_keypoint_model() -> KeypointPipeline:
     from liveportrait_networks import random_liveportrait
 
     return random_liveportrait()
+
+
+@pytest.fixture(scope="session")
+def keypoint_identity(tiny_keypoint_model: KeypointPipeline, small_portrait: Tensor, small_face: Face) -> Identity:
+    """The person of ``small_portrait`` for ``tiny_keypoint_model``, which reads 70 pictures to know one."""
+    return tiny_keypoint_model.encode_identity([small_portrait], faces=[[small_face]])
 
 
 def _tiny(animate_net: dict[str, Any] | None = None, **settings: Any) -> AnyPipeline:

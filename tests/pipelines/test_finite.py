@@ -18,11 +18,12 @@ SETTINGS = SamplingSettings(steps=1, window=4, overlap=1)
 
 @pytest.fixture
 def speak(small_portrait, small_face):
-    """speak(model): talk with a moment of a tone, on a known face."""
+    """speak(model): talk with a moment of a tone, on a known face or for a person that is encoded already."""
     tone = torch.sin(torch.arange(2560) / 16).mul(0.3)[None]
 
-    def run(model):
-        identity = model.encode_identity([small_portrait], faces=[[small_face]])
+    def run(model, identity=None):
+        if identity is None:
+            identity = model.encode_identity([small_portrait], faces=[[small_face]])
         return talk(model, identity, Audio(tone, 16000), settings=SETTINGS, output="crop")
 
     return run
@@ -50,9 +51,9 @@ def test_pictures_of_crops(tiny_model, speak, name):
 
 
 @pytest.mark.parametrize("name", ["warping", "generator"])
-def test_pictures_of_keypoints(tiny_keypoint_model, speak, name):
+def test_pictures_of_keypoints(tiny_keypoint_model, keypoint_identity, speak, name):
     with pytest.raises(WeightsError, match="returned pictures"):
-        list(speak(broken(tiny_keypoint_model, name)))
+        list(speak(broken(tiny_keypoint_model, name), keypoint_identity))
 
 
 @pytest.mark.parametrize("name", ["animate_net", "autoencoder", "speech_encoder"])

@@ -24,8 +24,8 @@ SETTINGS = SamplingSettings(chunk=2)
 
 
 @pytest.fixture(scope="module")
-def identity(tiny_keypoint_model, small_portrait, small_face):
-    return tiny_keypoint_model.encode_identity([small_portrait], faces=[[small_face]])
+def identity(keypoint_identity):
+    return keypoint_identity
 
 
 @pytest.fixture(scope="module")
