@@ -12,7 +12,7 @@ from ..checks import first_line
 from ..config import PortraitTalkConfig
 from ..errors import WeightsError
 from ..tensor_files import check_tensor_file, check_tensors, fill, listed, read_shapes, read_tensors, write_tensors
-from .networks import build_networks
+from .networks import build_networks, empty_networks
 
 FORMAT = "portraittalk"
 
@@ -73,8 +73,7 @@ def save_weights(path: Path, config: PortraitTalkConfig, parts: Mapping[str, Map
 
     Raises WeightsError if a network is missing or does not fit ``config``, OutputError if the file cannot be written.
     """
-    with torch.device("meta"):
-        networks = build_networks(config)
+    networks = empty_networks(config)
     if set(parts) != set(networks):
         raise WeightsError(
             f"A model consists of the parts {', '.join(networks)}; these were given: {', '.join(parts)}."
@@ -93,8 +92,7 @@ def pack(path: Path, config: PortraitTalkConfig, files: Mapping[str, Path]) -> N
     Raises WeightsError for files that do not fit, OutputError if ``path`` cannot be written or is one of them.
     """
     check_tensor_file(path, files.values())
-    with torch.device("meta"):
-        networks = build_networks(config)
+    networks = empty_networks(config)
     parts = {}
     for name, file in files.items():
         tensors = read_tensors(file)[1]

@@ -4,6 +4,7 @@ The networks are imported where they are built, because most are made of diffuse
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -34,6 +35,16 @@ def build_networks(config: PortraitTalkConfig) -> dict[str, nn.Module]:
     }[config.kind]
     add(networks, config)
     return networks
+
+
+@lru_cache(maxsize=8)
+def empty_networks(config: PortraitTalkConfig) -> Mapping[str, nn.Module]:
+    """Return the networks on the meta device, for the keys and shapes of their tensors.
+
+    Building them takes a second at full size, so that they are kept: they must not be changed.
+    """
+    with torch.device("meta"):
+        return build_networks(config)
 
 
 def _add_diffusion(networks: dict[str, nn.Module], config: PortraitTalkConfig) -> None:

@@ -26,7 +26,7 @@ from .layout import SHIPPED, Layout, Rule, Source
 from .layouts import FAST_DECODER, LAYOUTS, LCM_LORA, with_fast_decoder, with_few_steps
 from .load import save_weights
 from .lora import merged
-from .networks import KEYPOINTS, build_networks
+from .networks import KEYPOINTS, empty_networks
 
 POSITIONS = "pos_embed.pe"  # positional encodings: computed, not trained, so a file may omit them
 STATE_DICT_KEYS = ("model_state_dict", "state_dict")  # keys of the state dict in OpenAI's Whisper and AnimateDiff files
@@ -45,8 +45,7 @@ def convert(layout: Layout, files: Mapping[str, Path], out: Path) -> None:
     files are read, if ``out`` cannot be written or is one of them.
     """
     layout = extended(layout, files)
-    with torch.device("meta"):
-        networks = build_networks(layout.config)
+    networks = empty_networks(layout.config)
     values = sum(value.numel() for network in networks.values() for value in network.state_dict().values())
     check_tensor_file(out, files.values(), values * torch.half.itemsize)
     states = gathered(layout, {name: read_public(path) for name, path in files.items()}, networks)

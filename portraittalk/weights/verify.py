@@ -13,7 +13,7 @@ from .download import received, sha256_of
 from .files import available_weights
 from .layouts import FAST_DECODER, with_fast_decoder
 from .load import config_in
-from .networks import build_networks
+from .networks import empty_networks
 from .public import layout_named, mapped, read_public
 
 TOLERANCE = 0.05  # relative difference allowed between a file's size and the approximate size in the catalogue
@@ -68,8 +68,7 @@ def check_keys(public: PublicModel, folders: Sequence[Path]) -> Iterator[Finding
     if FAST_DECODER.files[0] in public.files:
         layout = with_fast_decoder(layout)
     places = {role: path for role, file in public.files.items() if (path := file.found(folders)) is not None}
-    with torch.device("meta"):
-        networks = build_networks(layout.config)
+    networks = empty_networks(layout.config)
     for files in dict.fromkeys(source.files for source in layout.sources):
         if set(files) <= set(places):
             sources = tuple(source for source in layout.sources if source.files == files)
@@ -85,12 +84,11 @@ def check_model(name: str, path: Path) -> Finding:
     """Check a model file's keys and shapes against its own header, without reading the weights."""
     try:
         header, tensors = read_shapes(path)
-        with torch.device("meta"):
-            expected = {
-                f"{network}.{key}": value
-                for network, module in build_networks(config_in(header, path)).items()
-                for key, value in module.state_dict().items()
-            }
+        expected = {
+            f"{network}.{key}": value
+            for network, module in empty_networks(config_in(header, path)).items()
+            for key, value in module.state_dict().items()
+        }
         check_tensors(expected, tensors, path.name)
     except WeightsError as error:
         return Finding(name, False, str(error))
