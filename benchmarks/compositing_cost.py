@@ -1,5 +1,5 @@
 """Processor time of the compositing of mini's frames on one core: structure (flow, the warped and painted window) and
-paste-back.
+paste-back, each for as many frames at once as in a run.
 
     python benchmarks/compositing_cost.py                 the demo portrait
     python benchmarks/compositing_cost.py PORTRAIT
@@ -21,10 +21,12 @@ from portraittalk.compositing.head import Head
 from portraittalk.compositing.structure import build_structure
 from portraittalk.compositing.window_layers import Layers
 from portraittalk.memory.reuse import keep_freed_memory
+from portraittalk.pipelines.window import DRAWN_TOGETHER, pasted_together
+from portraittalk.sampling.settings import usual_settings
 from portraittalk.types import Structure
 
 DEMO = Path(__file__).parent.parent / "portraittalk" / "assets" / "demo"
-FRAMES, START, ROUNDS = 8, 16, 15
+START, ROUNDS = 16, 15
 
 
 def fastest(work: Callable[[], object], rounds: int = ROUNDS) -> float:
@@ -47,7 +49,10 @@ def main() -> None:
     model = load_model()
     identity = model.encode_identity([read_image(arguments.portrait).flattened()])
     speech = model.encode_speech(read_audio(DEMO / "speech.wav", duration=2.0), 25.0)
-    track = model.make_motion(speech, seed=0)[START : START + FRAMES]
+    chunk = usual_settings(model.config).chunk
+    together = DRAWN_TOGETHER * chunk
+    pasted_at_once = pasted_together(identity.portrait, chunk)
+    track = model.make_motion(speech, seed=0)[START : START + together]
     layers = Layers(identity, model.config, None)
 
     def compositor() -> Compositor:
@@ -56,7 +61,7 @@ def main() -> None:
     def build() -> Structure:
         return build_structure(identity, track, model.basis, model.config, turn_later=True)
 
-    composed, structure = compositor(), build()
+    composed, structure = compositor(), build()[:pasted_at_once]
     picture = structure.warped + 0.01
 
     def paste() -> object:
@@ -64,7 +69,7 @@ def main() -> None:
         fields = (structure.flow, shown.residual, shown.mask, shown.instead, structure.pose, structure.closure)
         return composed(*fields, drawn=shown.drawn)
 
-    built, pasted = (1000 * fastest(work) / FRAMES for work in (build, paste))
+    built, pasted = 1000 * fastest(build) / together, 1000 * fastest(paste) / pasted_at_once
     print("x".join(str(side) for side in identity.portrait.shape[:0:-1]), end=": ")
     print(f"structure {built:.1f} ms, paste-back {pasted:.1f} ms, together {built + pasted:.1f} ms a frame")
     print(f"once a portrait: {1000 * fastest(compositor, 2):.0f} ms")

@@ -15,7 +15,7 @@ import torch
 from portraittalk import load_model, read_audio, read_image
 from portraittalk.compositing.structure import build_structure
 from portraittalk.errors import WeightsError
-from portraittalk.pipelines.window import WindowPipeline
+from portraittalk.pipelines.window import WindowInputs, WindowPipeline
 from portraittalk.sampling.settings import usual_settings
 
 DEMO = Path(__file__).parent.parent / "portraittalk" / "assets" / "demo"
@@ -34,7 +34,8 @@ def drawn(model: WindowPipeline, seconds: float) -> torch.Tensor:
     for start in range(0, len(speech), CHUNK):
         some = slice(start, start + CHUNK)
         structure = build_structure(identity, track[some], model.basis, model.config, True)
-        windows.append(model.draw(identity, structure, speech.features[some], noise, settings))
+        inputs = WindowInputs(identity.tokens, structure, speech.features[some], noise)
+        windows.append(model.draw(inputs, settings))
     return torch.cat(windows)
 
 

@@ -79,7 +79,7 @@ def stages() -> list[tuple[str, float]]:
     from portraittalk.compositing.head import Head
     from portraittalk.compositing.structure import build_structure
     from portraittalk.compositing.window_layers import Layers
-    from portraittalk.pipelines.window import DRAWN_TOGETHER, WindowPipeline
+    from portraittalk.pipelines.window import DRAWN_TOGETHER, WindowInputs, WindowPipeline
     from portraittalk.sampling.settings import usual_settings
 
     torch.set_num_threads(1)
@@ -108,7 +108,8 @@ def stages() -> list[tuple[str, float]]:
 
     with torch.no_grad():
         geometry = build_structure(identity, track, model.basis, model.config, True)
-        picture = model.draw(identity, geometry, features, noise, settings)
+        inputs = WindowInputs(identity.tokens, geometry, features, noise)
+        picture = model.draw(inputs, settings)
         pasted = geometry[: settings.chunk]
         shown = layers(pasted, picture[: settings.chunk])
         latents = model.autoencoder.encode(geometry.warped.to(model.dtype))
@@ -116,7 +117,7 @@ def stages() -> list[tuple[str, float]]:
         decoder = model.difference_decoder
         return [
             ("structure: landmarks, flow, warped and painted window", fastest(structure)),
-            ("networks", fastest(lambda: model.draw(identity, geometry, features, noise, settings))),
+            ("networks", fastest(lambda: model.draw(inputs, settings))),
             ("of which encoding", fastest(lambda: model.autoencoder.encode(geometry.warped.to(model.dtype)))),
             ("of which decoding", fastest(lambda: decoder(latents, latents))),
             (

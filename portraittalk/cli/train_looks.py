@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import SettingsError
 from .options import check_exist
-from .train import Config, LeaveOut, Minutes, Out, Seed, Set, Steps, configured, ends, files_of
+from .train import Config, LeaveOut, Minutes, Out, Seed, Set, Steps, configured, ends, media_of
 
 app = typer.Typer(no_args_is_help=True, help="Train the networks for looks, such as 'oil painting'.")
 
@@ -33,11 +32,7 @@ def net(
 
     options = {"portraits": portraits, "leave_out": leave_out or [], **ends(minutes, steps, seed)}
     run = configured(LookNetRun, "look net", out, config, options, set_)
-    pictures = [path for path in files_of(run.portraits) if path.suffix.lower() in PICTURES]
-    selected = [path for path in pictures if not (run.leave_out and path.stem.startswith(run.leave_out))]
-    if not selected:
-        raise SettingsError(f"There is no picture to train on in {run.portraits}: give a folder of portraits.")
-    train_look_net(selected, run.training, out)
+    train_look_net(media_of(run.portraits, PICTURES, "pictures", run.leave_out), run.training, out)
 
 
 @app.command()

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import SettingsError
 from ..weights.files import BUILT_IN
 from .options import Landmarker
 from .train import (
@@ -26,7 +25,6 @@ from .train import (
     clips_of,
     configured,
     ends,
-    files_of,
     media_of,
 )
 
@@ -74,9 +72,7 @@ def driven(
     from ..models.face_basis import load_basis
     from ..training.animate.window_pairs import write_driven_mouths
 
-    pictures = [path for path in files_of(portraits) if path.suffix.lower() in PICTURES]
-    if not pictures:
-        raise SettingsError(f"{portraits} contains no pictures: give a folder of portraits.")
+    pictures = media_of(portraits, PICTURES, "pictures")
     provider = provider_named(landmarker)
     write_driven_mouths(pictures, clips_of(tracks), frames, load_dentition(), load_basis(), provider, seed, out)
 
@@ -194,4 +190,4 @@ def difference(
     run = configured(DifferenceRun, "window difference", out, config, {**options, **ends(minutes, steps, seed)}, set_)
     files = clips_of(run.differences, run.leave_out)
     held_out = [path for path in clip_files(run.differences) if path not in files]
-    train_difference_decoder(files, run.network, run.autoencoder_config, run.training, out, run.start, held_out)
+    train_difference_decoder(files, run.network, run.autoencoder_network, run.training, out, run.start, held_out)

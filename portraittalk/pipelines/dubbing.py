@@ -46,7 +46,7 @@ from ..types import Face, Identity, SamplingSettings, Speech, Structure, image_s
 from .load import AnyPipeline
 from .streaming import Counter
 from .talk import checked_model
-from .window import WindowPipeline
+from .window import WindowInputs, WindowPipeline
 
 STEADY = 0.7  # frames over which landmarks are smoothed, as a standard deviation: they jitter, and mouths with them
 LIPS = 1.1  # enlargement of the outline of the lips to what is certainly lip
@@ -291,7 +291,7 @@ def _dubbed(
             expression = motion.expression[here].to(device)
             structure = window_structure(identity.close_ups[:1], window, target[None], expression, basis, config)
             features = speech.features[here].to(device)
-            drawn = pipeline.draw(identity, structure, features, noise, settings)
+            drawn = pipeline.draw(WindowInputs(identity.tokens, structure, features, noise), settings)
             flow = flow_between(own, target[None], config.crop_size, config.structure.flow_size)
             picture = frame.to(device)
             size = drawn.shape[-1]

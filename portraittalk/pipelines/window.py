@@ -43,9 +43,34 @@ def drawn_together(count: int, chunk: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 
 
+def pasted_together(portrait: Tensor, chunk: int) -> int:
+    """Return how many frames are pasted into a portrait (3, H, W) at once: a chunk, or fewer of a large portrait."""
+    return min(chunk, max(LARGEST_KEPT // (4 * portrait.numel()), 1))
+
+
 def parts_of(frames: slice, size: int) -> list[slice]:
     """Return parts of at most ``size`` frames."""
     return [slice(start, min(start + size, frames.stop)) for start in range(frames.start, frames.stop, size)]
+
+
+@dataclass(frozen=True)
+class WindowInputs:
+    """What the network draws the windows of F frames from.
+
+    tokens: (1, T, D), of the person. structure: of these frames. speech: (F, S, M), their features. noise:
+    (1, C, h, w), see ``WindowPipeline.noise``.
+    """
+
+    tokens: Tensor
+    structure: Structure
+    speech: Tensor
+    noise: Tensor
+
+    def __len__(self) -> int:
+        return len(self.structure)
+
+    def __getitem__(self, frames: slice) -> "WindowInputs":
+        return replace(self, structure=self.structure[frames], speech=self.speech[frames])
 
 
 @dataclass(frozen=True)
@@ -97,7 +122,7 @@ class WindowPipeline(OwnPipeline):
     ) -> Iterator[Tensor]:
         """See ``PipelineBase.render``. Nothing is computed before the first frames are asked for."""
         count = len(speech)
-        pasted_at_once = min(settings.chunk, max(LARGEST_KEPT // (4 * identity.portrait.numel()), 1))
+        pasted_at_once = pasted_together(identity.portrait, settings.chunk)
         work = [(frames, parts_of(frames, pasted_at_once)) for frames in drawn_together(count, settings.chunk)]
         tick = Counter(progress, sum(len(parts) for _, parts in work))
         tick.skip(checkpoint.start / count)
@@ -111,24 +136,22 @@ class WindowPipeline(OwnPipeline):
         if not checkpoint.start:
             checkpoint.save(0, noise)  # no frame needs another, so the run can be taken up after any of them
 
-        def warped(frames: slice) -> tuple[int, Structure, Tensor]:
-            return frames.start, structure_of(frames), speech.features[frames].to(self.device)
+        def warped(frames: slice) -> tuple[int, WindowInputs]:
+            features = speech.features[frames].to(self.device)
+            return frames.start, WindowInputs(identity.tokens, structure_of(frames), features, noise)
 
-        def drawn(made: tuple[int, Structure, Tensor]) -> tuple[int, Structure, Tensor]:
-            start, structure, features = made
-            whole = slice(0, len(structure))
-
-            def pictures(some: slice) -> Tensor:
-                return self.draw(identity, structure[some], features[some], noise, settings, stages.stop)
-
+        def drawn(made: tuple[int, WindowInputs]) -> tuple[int, Structure, Tensor]:
+            start, inputs = made
             try:
-                return start, structure, pictures(whole)
+                return start, inputs.structure, self.draw(inputs, settings, stages.stop)
             except Exception as error:
-                if len(structure) <= settings.chunk or not is_shortage(error):
+                if len(inputs) <= settings.chunk or not is_shortage(error):
                     raise
             # Outside of the handler, whose error holds what has been computed.
             release()
-            return start, structure, torch.cat([pictures(some) for some in parts_of(whole, settings.chunk)])
+            parts = parts_of(slice(0, len(inputs)), settings.chunk)
+            pictures = [self.draw(inputs[part], settings, stages.stop) for part in parts]
+            return start, inputs.structure, torch.cat(pictures)
 
         @torch.no_grad()
         def pasted(made: tuple[int, Structure, Tensor], frames: slice) -> Tensor:
@@ -163,43 +186,30 @@ class WindowPipeline(OwnPipeline):
 
     @torch.no_grad()
     def draw(
-        self,
-        identity: Identity,
-        structure: Structure,
-        speech: Tensor,
-        noise: Tensor,
-        settings: SamplingSettings,
-        on_step: Callable[[], None] = lambda: None,
+        self, inputs: WindowInputs, settings: SamplingSettings, on_step: Callable[[], None] = lambda: None
     ) -> Tensor:
         """Return the network's pictures of the windows of F frames, (F, 3, W, W), not clamped.
 
         They have the density of ``structure``: the network adds its difference to what geometry shows.
 
-        speech: (F, S, M), the features of these frames. noise: see ``noise``. on_step: called after every denoising
-        step; it may raise.
+        on_step: called after every denoising step; it may raise.
         """
-        latents, base = self.latents(identity, structure, speech, noise, settings, on_step)
+        latents, base = self.latents(inputs, settings, on_step)
         if self.difference_decoder is not None:
             difference = self.difference_decoder(latents.to(self.dtype), base.to(self.dtype)).float()
         else:
             difference = decoded_difference(self.autoencoder, latents.to(self.dtype), base.to(self.dtype))
-        size = structure.warped.shape[-1]
-        if difference.shape[-1] != size:
-            difference = interpolate(difference, (size, size), mode="bicubic")
-        return check_finite(structure.warped + difference, self.config)
+        warped = inputs.structure.warped
+        if difference.shape[-1] != warped.shape[-1]:
+            difference = interpolate(difference, warped.shape[-2:], mode="bicubic")
+        return check_finite(warped + difference, self.config)
 
     @torch.no_grad()
     def latents(
-        self,
-        identity: Identity,
-        structure: Structure,
-        speech: Tensor,
-        noise: Tensor,
-        settings: SamplingSettings,
-        on_step: Callable[[], None] = lambda: None,
+        self, inputs: WindowInputs, settings: SamplingSettings, on_step: Callable[[], None] = lambda: None
     ) -> tuple[Tensor, Tensor]:
         """Return the latents that AnimateNet draws and those of its input, (F, C, h, w). Arguments as of ``draw``."""
-        net, count = self.animate_net, len(structure)
+        net, structure, count = self.animate_net, inputs.structure, len(inputs)
         seen, size = structure.warped, self.config.window_size
         if seen.shape[-1] != size:
             seen = interpolate(seen, (size, size), mode="bilinear", antialias=True)
@@ -208,12 +218,12 @@ class WindowPipeline(OwnPipeline):
             warped=base[:, :, None],
             mask=adaptive_avg_pool2d(structure.mask, self.config.latent_size)[:, :, None],
             map=structure.map[:, None],
-            identity=identity.tokens.expand(count, -1, -1),
-            speech=speech[:, None],
+            identity=inputs.tokens.expand(count, -1, -1),
+            speech=inputs.speech[:, None],
             structure=structure.coefficients[:, None],
         ).to(self.device, self.dtype)
         prepared = net.prepare(conditions, settings.scales)
-        start = noise.expand(count, -1, -1, -1)[:, :, None]
+        start = inputs.noise.expand(count, -1, -1, -1)[:, :, None]
         steps = velocity_steps(settings.steps)
         sampled = denoise(net, start, start, steps, lambda frames: prepared, on_step=lambda sample: on_step())
         return base + sampled[:, :, 0] / self.config.animate_net.residual_scale, base

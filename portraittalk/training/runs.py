@@ -118,14 +118,14 @@ class WindowAnimateRun:
 
 @dataclass(frozen=True)
 class DifferenceRun:
-    """differences: output folder of ``window differences``. autoencoder_config: of the model that made them. start:
+    """differences: output folder of ``window differences``. autoencoder_network: whose latents these are. start:
     initial weights. leave_out: as in AutoencoderRun."""
 
     differences: Path
     leave_out: tuple[str, ...] = ()
     start: Path | None = None
     network: DifferenceDecoderConfig = field(default_factory=DifferenceDecoderConfig)
-    autoencoder_config: AutoencoderConfig = MINI.autoencoder
+    autoencoder_network: AutoencoderConfig = MINI.autoencoder
     training: DifferenceTraining = field(default_factory=DifferenceTraining)
 
 

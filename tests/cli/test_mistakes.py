@@ -107,7 +107,7 @@ MISTAKES = {
         "no weights file at missing"
     ),
     "train face matte missing.tflite --out x.safetensors": "missing.tflite does not exist",
-    "train look net --out r --portraits folder": "no picture to train on in folder",
+    "train look net --out r --portraits folder": "folder contains no pictures",
     "train look reader --out r --net other.safetensors --file x.safetensors": "other.safetensors misses keys",
     "train look check missing.png --audio s.wav": "missing.png does not exist",
     "train text reader --out r2 --encoder other.safetensors --file x.safetensors": "other.safetensors misses keys",

@@ -314,11 +314,11 @@ def test_memory_that_runs_out_is_said_on_the_node(sample, model, library, monkey
     windows = []
     draw = type(model.model).draw
 
-    def full(self, identity, structure, *rest):
-        windows.append(len(structure))
-        if len(structure) > 2:
+    def full(self, inputs, *rest):
+        windows.append(len(inputs))
+        if len(inputs) > 2:
             raise torch.OutOfMemoryError("Allocation on device")
-        return draw(self, identity, structure, *rest)
+        return draw(self, inputs, *rest)
 
     monkeypatch.setattr(type(model.model), "draw", full)
     assert len(sample()[0]) == 8 and set(windows) == {2, 4}

@@ -71,8 +71,9 @@ def test_the_shipped_decoder_draws_what_decoding_twice_does(portrait, noise_spee
     identity = model.encode_identity([coarse])
     noise, features = model.noise(0), noise_speech.features
     structure = model.structure(identity, opening, model.basis)
-    once = model.draw(identity, structure, features, noise, SETTINGS) - structure.warped
-    twice = replace(model, difference_decoder=None).draw(identity, structure, features, noise, SETTINGS)
+    inputs = window.WindowInputs(identity.tokens, structure, features, noise)
+    once = model.draw(inputs, SETTINGS) - structure.warped
+    twice = replace(model, difference_decoder=None).draw(inputs, SETTINGS)
     twice -= structure.warped
     assert twice.abs().mean() > 0.5 / 255, "AnimateNet changes nothing, so nothing is tested"
     assert (once - twice).abs().mean() < 0.3 * twice.abs().mean()
@@ -244,11 +245,11 @@ def test_progress_counts_to_its_total_and_cancelling_ends_the_run(tiny_window_mo
 def test_frames_are_drawn_in_smaller_parts_where_memory_runs_out(animate, usual, tiny_window_model, monkeypatch):
     draw, sizes = type(tiny_window_model).draw, []
 
-    def full(self, identity, structure, *rest):
-        sizes.append(len(structure))
-        if len(structure) > 2:
+    def full(self, inputs, *rest):
+        sizes.append(len(inputs))
+        if len(inputs) > 2:
             raise torch.OutOfMemoryError("Allocation on device")
-        return draw(self, identity, structure, *rest)
+        return draw(self, inputs, *rest)
 
     monkeypatch.setattr(type(tiny_window_model), "draw", full)
     assert torch.allclose(animate(replace(SETTINGS, chunk=2)), usual, atol=1e-4)

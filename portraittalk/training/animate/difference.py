@@ -24,7 +24,7 @@ from ...models.autoencoder import decoded_difference
 from ...models.difference_decoder import DifferenceDecoder
 from ...output_files import make_folder
 from ...pipelines.load import load_model
-from ...pipelines.window import WindowPipeline
+from ...pipelines.window import WindowInputs, WindowPipeline
 from ...sampling.settings import usual_settings
 from ...tensor_files import load_into, read_tensors
 from ..data.clips import choose, jitter_colour, one_of, uniform
@@ -115,7 +115,8 @@ def spoken_differences(
     for index in torch.linspace(0, len(speech) - 1, min(frames, len(speech))).long().tolist():
         frame = slice(index, index + 1)
         structure = model.structure(identity, track[frame], basis)
-        latents, base = model.latents(identity, structure, speech.features[frame], noise, settings)
+        inputs = WindowInputs(identity.tokens, structure, speech.features[frame], noise)
+        latents, base = model.latents(inputs, settings)
         difference = decoded_difference(model.autoencoder, latents, base)
         for name, tensor in zip(TENSORS, (latents, base, difference), strict=True):
             made[name].append(tensor.half())
