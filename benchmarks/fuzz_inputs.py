@@ -26,8 +26,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from mutations import SUFFIXES, mutation
+from mutations import mutation
 from PIL import Image
+from sample_files import SUFFIXES
 
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.config import SpeechConfig

@@ -2,7 +2,8 @@
 
 import pytest
 from fuzz_inputs import READ, READERS, REFUSED, outcome
-from mutations import SUFFIXES, mutation, samples
+from mutations import mutation
+from sample_files import SUFFIXES, samples
 
 from portraittalk.errors import MotionError
 
