@@ -36,7 +36,7 @@ NO_FRAMES = (
 )
 FRAMES_SLOT = 0  # position of the output
 SPILL = 0.5  # share of the free memory above which frames lie on the disk: other nodes need memory, too
-LONG = 250  # frames of a video file from which on an interrupted run can be taken up: shorter ones are soon made again
+LONG = 250  # frames of a video file from which an interrupted run can be resumed; shorter ones are soon made again
 DEFAULTS = SamplingSettings()
 SEARCH_ALIASES = [
     "talking head", "talking photo", "talking face", "lip sync", "animate portrait", "avatar", "portrait talk",

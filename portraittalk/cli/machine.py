@@ -14,7 +14,7 @@ from ..types import SamplingSettings
 from .terminal import choose_device, messages
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-ACCURACY = 0.8  # of what is estimated, the least that a run may need
+ACCURACY = 0.8  # a run may need as little as this share of the estimate
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ GuidanceScale = Annotated[
 
 
 def check_exist(paths: Iterable[Path]) -> None:
-    """Raise SettingsError unless each is a file or folder that exists: before long work, not when its turn comes."""
+    """Raise SettingsError unless each path is an existing file or folder, so that mistakes show before long work."""
     for path in paths:
         if not os.path.exists(path):
             address = path.parts[0].lower() in ("http:", "https:", "ftp:") if path.parts else False
@@ -80,7 +80,7 @@ def command(app: typer.Typer, options: type[Options]) -> Callable[[Callable[[Opt
                     default=inspect.Parameter.empty if field.default is MISSING else field.default,
                     annotation=hints[field.name],
                 )
-                for field in sorted(  # what must be given stands first in the help
+                for field in sorted(  # required options come first in the help
                     fields(options),  # type: ignore[arg-type]  # a dataclass, which a TypeVar cannot express
                     key=lambda field: field.default is not MISSING,
                 )

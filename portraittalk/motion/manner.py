@@ -1,4 +1,4 @@
-"""How a prompt changes the way one moves: slower and smaller in sadness, faster and wider in excitement, nodding."""
+"""Manner of moving, from a prompt: sad people move slower and less, excited ones faster and further, others nod."""
 
 import math
 from dataclasses import dataclass

@@ -34,8 +34,8 @@ def animate_within_memory(
 ) -> Iterator[Tensor]:
     """As ``pipeline.animate``. If memory runs out before the first frames, begin again with half as many at a time.
 
-    That is said by a warning, and such a run cannot be taken up. Raises SettingsError if it is not enough either, or if
-    memory runs out later: with other windows, the frames would not fit to those before.
+    A warning says so, and such a run cannot be resumed. Raises SettingsError if that needs too much memory as well, or
+    if memory runs out later: with other windows, the frames would not fit those before.
     """
     settings = settings or usual_settings(pipeline.config)
 

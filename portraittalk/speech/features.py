@@ -20,7 +20,7 @@ MIN_GAIN_DB = -30.0
 GATE_DB = -60.0  # frames below this level are ignored
 ACTIVE_MARGIN_DB = 15.9  # ITU-T P.56: frames are active down to this far below the active speech level
 
-MEL_FRAMES = 1 << 13  # that are converted at once: of a long speech, copies of the spectrogram would be the largest
+MEL_FRAMES = 1 << 13  # converted at once: of long speech, copies of the whole spectrogram would need most of the memory
 FLOOR = 1e-8  # -80 dB of full scale, added to every band, so that silence is a constant, not minus infinity
 CENTRE_DB = -65.0
 SPREAD_DB = 20.0
@@ -48,7 +48,7 @@ def encode_speech(
     """
     count = frame_count(audio.samples, audio.sample_rate, fps)
     total = -(-audio.samples // (CHUNK_SECONDS * audio.sample_rate))
-    # The spectrogram is what grows with the length of a speech, so it is there once, and changed in place.
+    # The spectrogram grows with the length of the speech, so there is one copy of it, changed in place.
     padded = silence(mel_frames(audio, config), config)
     mel, end = padded[config.steps : len(padded) - config.steps], 0
     for number, power in enumerate(mel_chunks(audio, config), 1):
@@ -135,8 +135,8 @@ def patches(mel: Tensor, count: int, fps: float, config: SpeechConfig) -> Tensor
 def padded_patches(padded: Tensor, count: int, fps: float, config: SpeechConfig) -> Tensor:
     """Return the ``patches`` of mel frames that lie between silence, (steps + J + steps, dim).
 
-    Where they follow each other evenly, as at 25 fps, they are a view in which they overlap: do not write into it. That
-    takes a fifth of the memory, which is what long speech needs most of.
+    If they are evenly spaced, as at 25 fps, the result is a view in which they overlap: do not write into it. It takes
+    a fifth of the memory of a copy, which would be the largest tensor of a long speech.
     """
     starts = patch_starts(count, fps, config) + config.steps
     first, last = int(starts[0]), int(starts[-1])
