@@ -24,7 +24,7 @@ StructureOf = Callable[[slice], Structure]
 
 
 def _forget(frames: int, latents: Tensor | None) -> None:
-    """Keep nothing: the run cannot be taken up after an interruption."""
+    """Keep nothing: the run cannot be resumed after an interruption."""
 
 
 @dataclass(frozen=True)
