@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from portraittalk.errors import OutputError, WeightsError
 from portraittalk.pipelines.load import load_model
 from portraittalk.weights.load import pack, save_weights
+from portraittalk.weights.networks import empty_networks
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,17 @@ def test_a_model_survives_its_file(tiny_model, packed, parts):
             state = module.state_dict()
             assert state.keys() == parts[name].keys()
             assert all(torch.equal(state[key], value) and not value.is_meta for key, value in parts[name].items())
+
+
+def test_networks_that_are_kept_for_their_keys_stay_empty(tiny_model, packed):
+    config = tiny_model.config
+    kept = empty_networks(config)
+    load_model(packed)
+    assert empty_networks(config) is kept and kept.keys() == tiny_model.modules().keys()
+    for name, network in kept.items():
+        shapes = {key: value.shape for key, value in network.state_dict().items()}
+        assert shapes == {key: value.shape for key, value in tiny_model.modules()[name].state_dict().items()}
+        assert all(value.is_meta for value in network.state_dict().values())
 
 
 def test_packing_joins_files_in_half_precision(tiny_model, parts, tmp_path, packed):
