@@ -101,9 +101,10 @@ def test_large_faces_keep_their_detail_between_the_lips(tiny_window_model, small
     structure = pipeline.structure(identity, motion, pipeline.basis)
     assert structure.warped.shape[-1] == 2 * size
     noise, features = pipeline.noise(0), speech.features[: len(structure)]
-    drawn = pipeline.draw(identity, structure, features, noise, SETTINGS)
+    inputs = window.WindowInputs(identity.tokens, structure, features, noise)
+    drawn = pipeline.draw(inputs, SETTINGS)
     coarse = replace(structure, warped=interpolate(structure.warped, (size, size), mode="bilinear", antialias=True))
-    difference = pipeline.draw(identity, coarse, features, noise, SETTINGS) - coarse.warped
+    difference = pipeline.draw(replace(inputs, structure=coarse), SETTINGS) - coarse.warped
     expected = structure.warped + interpolate(difference, (2 * size, 2 * size), mode="bicubic")
     torch.testing.assert_close(drawn, expected, atol=1e-4, rtol=0)
     frames = torch.cat(list(pipeline.animate(identity, speech, Style(), motion, SETTINGS)))
