@@ -26,10 +26,11 @@ from .warp import flow_between, sample, warp
 
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
 SMILING = 0.5  # smallest mean coefficient of a smile whose lips are looked at closer
-ROUNDS = 4  # looks at the closed mouth
+ROUNDS, MOST_ROUNDS = 4, 6  # looks at the closed mouth, and where its lips have not met until then
 OPENED, FURTHER = 0.08, 1.8  # lip aperture, and its ratio to that of shut lips, from which sharper views are followed
 GAPING = 1.8  # ratio of the apertures found and first seen from which a moustache may have been taken for the mouth
 SHARP_ROUNDS = 8  # looks at a mouth that was taken for closed
+SETTLED = 0.028  # lip aperture up to which such lips meet that come no closer by further looks
 FITS = 3  # times that a face is moved to where its lips are
 RIDGE = 0.02  # penalty on coefficients, in squared eye distances, that keeps the shape of a mouth
 
@@ -74,10 +75,12 @@ def _settled(
     """
     face, aperture = (picture, landmarks, blendshapes), float(lip_aperture(landmarks))
     if aperture < SHOWS_TEETH:
-        return find_hidden_lips(*face, FURTHER * aperture, basis, networks) or face[1:]
+        return find_hidden_lips(*face, max(OPENED, FURTHER * aperture), basis, networks) or face[1:]
     found = find_lips(*face, basis, networks)
-    if found is None or lip_aperture(found[0]) > GAPING * aperture:
-        found = find_hidden_lips(*face, aperture, basis, networks) or found
+    if found is None:
+        found = find_hidden_lips(*face, OPENED, basis, networks)
+    elif lip_aperture(found[0]) > GAPING * aperture:
+        found = find_hidden_lips(*face, max(OPENED, aperture), basis, networks) or found
     return found or face[1:]
 
 
@@ -92,7 +95,9 @@ def find_lips(
     points, shapes, least, best = landmarks, blendshapes, torch.tensor(NEAR), None
     shapes = shapes.clone()
     shapes[list(PRESSED)] = 0
-    for _ in range(ROUNDS):
+    for round_ in range(MOST_ROUNDS):
+        if round_ >= ROUNDS and best is not None:
+            break
         shut, closed, flow = _closed(picture, points, shapes, basis)
         seen = _landmarks_near(shut, closed, networks)
         apart = lip_aperture(seen)
@@ -114,11 +119,11 @@ def find_hidden_lips(
 ) -> tuple[Tensor, Tensor] | None:
     """Return landmarks (478, 3) and coefficients (52,) of an aligned crop with open lips that were taken for shut ones.
 
-    picture: (3, S, S) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,). None if sharper views do not show
-    the lips much further apart, or these cannot be brought together.
+    picture: (3, S, S) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,). None if sharper views show the
+    lips less than ``least`` apart, or these cannot be brought together.
     """
     seen = look_sharper(picture, landmarks, networks)
-    if lip_aperture(seen) < max(OPENED, least):
+    if lip_aperture(seen) < least:
         return None
     lips = seen[list(LIPS), :2]
     points, shapes = _corrected(landmarks, blendshapes, lips, basis)
@@ -129,7 +134,7 @@ def find_hidden_lips(
         if lip_aperture(seen) < NEAR:
             break
         points, shapes = _corrected(points, shapes, _carried_back(seen, flow, picture.shape[-1]), basis)
-    else:
+    if lip_aperture(seen) > SETTLED:
         return None
     lips = torch.where(_is_lower(lips), points[list(LIPS), :2], lips)
     points, shapes = landmarks, blendshapes.clone()

@@ -40,7 +40,8 @@ ARTICULATION = tuple(
 )
 JAW = ARKIT_INDEX["jawOpen"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
-UNSEEN_JAW = 0.6  # largest opening of a portrait's jaw beyond its coefficient, relative to it
+UNSEEN_JAW = 0.6  # opening of a portrait's jaw beyond its coefficient, relative to it, that is taken for possible
+SHUT_TEETH = 0.15  # gap of lips in eye distances that a smile with closed teeth reaches; what is wider, the jaw opened
 MOUTH_SHAPES = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth")))
 BROWS = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith("brow"))
 BLINKS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
@@ -146,9 +147,9 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     moved = face + _displacement(change, basis, face)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]
-    portrait_gap = gap(face[None], LIPS)[0].clamp(0, RESTS_OPEN)
-    asked = at_rest(asked_aperture(track, basis), portrait_gap, track)
-    moved = moved + basis.displacement(_jaw_closing(gap(moved, LIPS) - asked, change, basis))
+    portrait_gap = gap(face[None], LIPS)[0]
+    asked = at_rest(asked_aperture(track, basis), portrait_gap.clamp(0, RESTS_OPEN), track)
+    moved = moved + basis.displacement(_jaw_closing(gap(moved, LIPS) - asked, portrait_gap, change, basis))
     moved = set_gap(moved, LIPS, asked, basis.mean)
     for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
         moved = set_gap(moved, seam, (1 - closure) * _narrowed(gap(moved, seam), gap(face[None], seam)), basis.mean)
@@ -178,15 +179,17 @@ def _narrowed(opened: Tensor, own: Tensor) -> Tensor:
     return torch.where(opened > limit + soft, opened, limit + soft * torch.exp(opened / soft - limit / soft - 1))
 
 
-def _jaw_closing(lack: Tensor, change: Tensor, basis: FaceBasis) -> Tensor:
+def _jaw_closing(lack: Tensor, own: Tensor, change: Tensor, basis: FaceBasis) -> Tensor:
     """Return coefficients (F, 52) of a jaw that closes by what the coefficients leave open of an open mouth.
 
     A portrait's coefficients explain the opening of its mouth only in part. The rest is closed by the jaw, which shuts
     a mouth without pulling the lips over the teeth, but only as far as the portrait's jaw is open: in a smile with
-    closed teeth the lips do it. lack: (F,) in eye distances. change: (F, 52), coefficients relative to the portrait's.
+    closed teeth the lips do it. lack: (F,) in eye distances. own: (), the gap of the portrait's lips. change: (F, 52),
+    coefficients relative to the portrait's.
     """
     closing = torch.zeros_like(change)
-    most = -UNSEEN_JAW * change[:, JAW].clamp_max(0)
+    closed = -change[:, JAW].clamp_max(0)
+    most = torch.maximum(UNSEEN_JAW * closed, (own - SHUT_TEETH) / basis.aperture[JAW] - closed)
     closing[:, JAW] = -torch.minimum((lack / basis.aperture[JAW]).clamp_min(0), most)
     return closing
 

@@ -108,7 +108,9 @@ def test_open_lips_that_are_taken_for_shut_are_found(hidden, basis, monkeypatch)
 def test_lips_stay_shut_where_sharper_looks_see_no_more_or_never_an_end(hidden, basis, monkeypatch):
     picture, taken, true = hidden
     monkeypatch.setattr(lips, "look_sharper", lambda picture, landmarks, networks: landmarks)
-    assert find_hidden_lips(picture, taken, torch.zeros(52), 0.0, basis, None) is None
+    assert find_hidden_lips(picture, taken, torch.zeros(52), lips.OPENED, basis, None) is None
+    settled = settle_lips(picture[None], taken[None], torch.zeros(1, 52))
+    assert torch.equal(settled[0][0], taken)
     monkeypatch.setattr(lips, "look_sharper", lambda picture, landmarks, networks: true)
     assert find_hidden_lips(picture, taken, torch.zeros(52), 0.0, basis, None) is None
     monkeypatch.setattr(lips, "look_sharper", seen_in_part)
@@ -124,5 +126,41 @@ def test_sharper_looks_settle_what_the_others_miss(hidden, basis, monkeypatch, s
     far[UPPER, 1] -= 1.0 * eye_distance(true)
     monkeypatch.setattr(lips, "find_lips", lambda *view: None if seen == "nothing" else (far, torch.zeros(52)))
     monkeypatch.setattr(lips, "look_sharper", seen_in_part)
+    landmarks, _ = settle_lips(picture[None], taken[None], torch.zeros(1, 52))
+    assert 0.7 * lip_aperture(true) < lip_aperture(landmarks[0]) < 1.3 * lip_aperture(true)
+
+
+def apart_by(points, aperture):
+    """Return landmarks with the lips so far apart, in eye distances."""
+    seen = points.clone()
+    seen[LOWER, :2] = points[UPPER, :2] + torch.tensor([0.0, aperture]) * eye_distance(points)
+    return seen
+
+
+@pytest.mark.parametrize(("left", "found"), [(0.025, True), (0.04, False)])
+def test_lips_that_come_no_closer_meet_if_they_are_near(hidden, basis, monkeypatch, left, found):
+    picture, taken, true = hidden
+    looks = iter([true])
+    monkeypatch.setattr(lips, "look_sharper", lambda picture, points, _: next(looks, apart_by(points, left)))
+    assert (find_hidden_lips(picture, taken, torch.zeros(52), 0.1, basis, None) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("apertures", "looks"),
+    [([0.1, 0.1, 0.06, 0.04, 0.03, 0.01], 6), ([0.1, 0.1, 0.04, 0.02, 0.01], 4), ([0.1, 0.01], 2)],
+)
+def test_lips_are_looked_for_longer_only_until_they_have_met(gape, basis, monkeypatch, apertures, looks):
+    picture, _, seen = gape
+    left = iter(apertures)
+    monkeypatch.setattr(lips, "_landmarks_near", lambda picture, points, _: apart_by(points, next(left)))
+    assert find_lips(picture, seen.landmarks, seen.blendshapes, basis, None) is not None
+    assert len(list(left)) == len(apertures) - looks
+
+
+def test_lips_that_stay_apart_are_looked_for_in_views_that_show_them_no_further_apart(hidden, basis, monkeypatch):
+    picture, taken, true = hidden
+    taken[LOWER, :2] = true[UPPER, :2] + 0.6 * (true[LOWER, :2] - true[UPPER, :2])
+    monkeypatch.setattr(lips, "find_lips", lambda *view: None)
+    monkeypatch.setattr(lips, "look_sharper", seen_in_part)  # half as far apart as they are
     landmarks, _ = settle_lips(picture[None], taken[None], torch.zeros(1, 52))
     assert 0.7 * lip_aperture(true) < lip_aperture(landmarks[0]) < 1.3 * lip_aperture(true)

@@ -106,10 +106,23 @@ def test_a_gaping_portrait_closes_its_jaw_as_far_as_it_was_opened(identity, basi
     for point in (13, 17, 61, 152):  # lips, a corner, the chin
         assert (shut - identity.landmarks)[point, :2].norm() < 0.06 * unit
         assert (shut - opened)[point, 1] * (identity.landmarks - opened)[point, 1] > 0
-    bared = identity.blendshapes.clone()
-    bared[ARKIT_INDEX["jawOpen"]] = 0  # teeth that are closed: the chin stays
-    kept = move_landmarks(opened, bared, track_of(), basis)[0]
-    assert (kept - opened)[152, :2].norm() < 0.03 * unit
+
+
+def test_a_jaw_that_is_read_as_shut_closes_only_where_teeth_cannot_be(identity, basis):
+    unread = identity.blendshapes.clone()
+    unread[ARKIT_INDEX["jawOpen"]] = 0
+    unit = eye_distance(identity.landmarks)
+
+    def raised(jaw: float) -> tuple[float, float]:
+        """How far the chin rises while such a mouth shuts, and how far it had sunk."""
+        opened = move_landmarks(identity.landmarks, identity.blendshapes, track_of(jawOpen=jaw), basis)[0]
+        shut = move_landmarks(opened, unread, track_of(), basis)[0]
+        return tuple(float(change[152, 1] / unit) for change in (opened - shut, opened - identity.landmarks))
+
+    rise, _ = raised(0.25)  # as far as a smile bares closed teeth
+    assert rise < 0.03
+    rise, sunk = raised(0.8)
+    assert 0.45 * sunk < rise < sunk
 
 
 def test_a_mouth_is_kept_at_rest_unless_it_gapes():
