@@ -15,6 +15,8 @@ from ..smooth import smoothstep
 
 ROWS = (0.25, 0.5, 0.75)  # heights between the edges with control points for what is behind an opening
 IRIS_REACH = 2.2  # distance from the iris centre, in radii, up to which the white of the eye follows the iris
+WIDER = 0.1  # growth of an opening over which the iris begins to stretch with it
+LASHES, MOST_LASHES = 0.012, 0.3  # eye distances below an eye's upper edge that lashes take, and most of its height
 REACH_BESIDE = 0.03  # distance beyond an opening's corners over which the sheets above and below merge
 TUCK = 0.018  # eye distances of the edge of a lip that are hidden where parted lips close
 PARTED = (0.02, 0.05)  # gap between the reference's lips from which their edges are hidden, and fully so
@@ -95,7 +97,7 @@ def tucked_lips(start: Tensor, end: Tensor) -> Tensor:
     """Return the landmarks (F, 478, 2) of the reference with the inner edges of lips that close moved into the lips.
 
     Landmarks of parted lips lie within a pixel or two of the teeth. Where such lips meet in the target, that strip
-    would be left between them as a bright line; it is hidden instead. start: (1, 478, 2); end: (F, 478, 2).
+    would be left between them as a bright line; it is hidden instead. start: (1 or F, 478, 2); end: (F, 478, 2).
     """
     unit, units = (eye_distance(points)[:, None] for points in (start, end))
     upper, lower = list(MOUTH.upper[1:-1]), list(MOUTH.lower[1:-1])
@@ -103,33 +105,53 @@ def tucked_lips(start: Tensor, end: Tensor) -> Tensor:
     before, after = before / unit, after / units
     parted = smoothstep((before - PARTED[0]) / (PARTED[1] - PARTED[0]))
     tuck = TUCK * unit * parted * smoothstep(1 - after / before.clamp_min(PARTED[0]))  # (F, K)
-    tucked = start.repeat(len(end), 1, 1)
+    tucked = start.expand(len(end), -1, -1).clone()
     tucked[:, upper, 1] -= tuck
     tucked[:, lower, 1] += tuck
     return tucked
 
 
+def above_lashes(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Return landmarks of the reference and of the target, (F, 478, 2) each, between which eyes open with their lashes.
+
+    Lashes and the shadow of the lid lie below the upper edge, in front of the eye, and would be drawn out where an eye
+    is wider than in the reference. The edge is moved below them there, in both, so that they go with the lid.
+    start: (1, 478, 2); end: (F, 478, 2).
+    """
+    start, end = start.repeat(len(end), 1, 1), end.clone()
+    unit, units = (eye_distance(points)[:, None] for points in (start, end))
+    for opening in (RIGHT, LEFT):
+        upper, lower = list(opening.upper[1:-1]), list(opening.lower[1:-1])
+        own, shown = ((p[:, lower, 1] - p[:, upper, 1]).clamp_min(0) for p in (start, end))
+        growth = shown.sum(1, keepdim=True) / units / (own.sum(1, keepdim=True) / unit).clamp_min(1e-4) - 1
+        below = smoothstep(growth / WIDER) * torch.minimum(LASHES * unit, MOST_LASHES * own)
+        start[:, upper, 1] += below
+        end[:, upper, 1] += below * units / unit
+    return start, end
+
+
 def behind_openings(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     """Return control points of what is behind the openings: (F, P, 2) in the target, and in the reference.
 
-    start: (1, 478, 2) landmarks of the reference; end: (F, 478, 2) of the target. The content moves with the skull, the
-    irises with their landmarks, and the edges slide over both. Where an opening is wider than in the reference, the
-    visible content is stretched.
+    start: (1 or F, 478, 2) landmarks of the reference; end: (F, 478, 2) of the target. The content moves with the
+    skull, the irises with their landmarks, and the edges slide over both. Where an opening is wider than in the
+    reference, the visible content is stretched, irises as well: what lids hid of them is not known.
     """
+    start = start.expand(len(end), -1, -1)
     turn = _turn(start[:, SKULL], end[:, SKULL])  # (F, 1)
-    irises = mesh.IRIS_RIGHT + mesh.IRIS_LEFT
-    points, shows = [end[:, irises]], [start[:, irises].expand(len(end), -1, -1)]
+    irises, irises_show, points, shows = [], [], [], []
     for opening in OPENINGS:
         origin, target = (side[:, opening.carrier].mean(1, keepdim=True) for side in (start, end))
 
-        edges = [
-            _clamped(opening, start, _to_reference(end[:, edge], origin, target, turn))
-            for edge in (opening.upper, opening.lower)
-        ]
+        slid = [_to_reference(end[:, edge], origin, target, turn) for edge in (opening.upper, opening.lower)]
+        edges = [_clamped(opening, start, edge) for edge in slid]
         if opening.iris:
             centre = end[:, opening.iris[:1]]
             radius = (end[:, opening.iris[1:]] - centre).norm(dim=-1).mean(1)[:, None]
             way = start[:, opening.iris[:1]] - _to_reference(centre, origin, target, turn)
+            at = _to_reference(end[:, opening.iris], origin, target, turn)
+            irises.append(end[:, opening.iris])
+            irises_show.append(_stretched(opening, start, at, slid, way))
         for share in (0.0, *ROWS, 1.0):
             row = end[:, opening.upper].lerp(end[:, opening.lower], share)
             shown = edges[0].lerp(edges[1], share)
@@ -138,7 +160,7 @@ def behind_openings(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
                 shown = _clamped(opening, start, shown + near * way)
             points.append(row)
             shows.append(shown)
-    return torch.cat(points, 1), torch.cat(shows, 1)
+    return torch.cat((*irises, *points), 1), torch.cat((*irises_show, *shows), 1)
 
 
 def _to_reference(at: Tensor, origin: Tensor, target: Tensor, turn: Tensor) -> Tensor:
@@ -146,12 +168,27 @@ def _to_reference(at: Tensor, origin: Tensor, target: Tensor, turn: Tensor) -> T
     return origin + torch.view_as_real(torch.view_as_complex((at - target).contiguous()) / turn)
 
 
+def _stretched(opening: Opening, start: Tensor, at: Tensor, edges: list[Tensor], way: Tensor) -> Tensor:
+    """Return where an iris (F, 5, 2) lies in the reference, stretched as far as its opening is wider than there.
+
+    start: (F, 478, 2) landmarks of the reference. at, edges: the iris (F, 5, 2), the upper and the lower edge (F, K, 2)
+    of the target, mapped to the reference by the motion of the skull. way: (F, 1, 2) from that iris to the reference's.
+    """
+    own = start[:, opening.iris]
+    top, bottom = (height_over(edge, at[..., 0]) for edge in edges)
+    first, last = (height_over(start[:, edge], own[..., 0]) for edge in (opening.upper, opening.lower))
+    growth = (bottom - top) / (last - first).clamp_min(1e-4)
+    inside = torch.minimum(torch.maximum(at[..., 1], top), torch.maximum(top, bottom))
+    y = first + (inside - top) / growth.clamp_min(1) + (at[..., 1] - inside) + way[..., 1]
+    return torch.stack((own[..., 0], own[..., 1].lerp(y, ((growth - 1) / WIDER).clamp(0, 1))), -1)
+
+
 def _clamped(opening: Opening, start: Tensor, at: Tensor) -> Tensor:
-    """Clamp points (F, K, 2) of the reference to its opening. start: (1, 478, 2) landmarks of the reference."""
+    """Clamp points (F, K, 2) of the reference to its opening. start: (F, 478, 2) landmarks of the reference."""
     upper, lower = start[:, opening.upper], start[:, opening.lower]
     x, y = at.unbind(-1)
     x = torch.minimum(torch.maximum(x, upper[:, :1, 0]), upper[:, -1:, 0])
-    top, bottom = (height_over(side.expand(len(at), -1, -1), x) for side in (upper, lower))
+    top, bottom = (height_over(side, x) for side in (upper, lower))
     return torch.stack((x, torch.minimum(torch.maximum(y, top), torch.maximum(top, bottom))), -1)
 
 

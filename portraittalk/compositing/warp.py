@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ..face.topology import FACE_OVAL, IRIS_RIGHT
 from ..smooth import smoothstep
-from .openings import behind_openings, nearness, one_sided, sides, tucked_lips
+from .openings import above_lashes, behind_openings, nearness, one_sided, sides, tucked_lips
 from .planes import dilated
 
 COARSE_SIGMAS = (0.16, 0.08)  # one per level, as fractions of the crop's side; the sheets share these levels
@@ -46,7 +46,8 @@ def flow_between(source: Tensor, target: Tensor, crop_size: float, flow_size: in
     reference at ``p + offset(p)``. 6: how far p lies above the upper edge of its opening; 7: how far below the lower
     edge; both are negative inside the opening.
     """
-    start, end = source[None, :, :2] / crop_size, target[..., :2] / crop_size
+    reference, end = source[None, :, :2] / crop_size, target[..., :2] / crop_size
+    start, end = above_lashes(reference, end)
     anchors = _border_points(ANCHORS_PER_SIDE).to(target).expand(len(target), -1, -1)
     points = torch.cat((_handles(end), anchors), 1)  # (F, P, 2)
     wanted = torch.cat((_handles(tucked_lips(start, end)), anchors), 1) - points
@@ -55,7 +56,7 @@ def flow_between(source: Tensor, target: Tensor, crop_size: float, flow_size: in
     flow = torch.zeros(len(target), 1, 2, flow_size, flow_size).to(target)
     flow = _refine(flow, points, wanted, all_points, centres, COARSE_SIGMAS, 1e-12)
     counts = all_points.repeat(1, 2)
-    counts[: IRIS_RIGHT[0]] = one_sided(start[0])[: IRIS_RIGHT[0]]
+    counts[: IRIS_RIGHT[0]] = one_sided(reference[0])[: IRIS_RIGHT[0]]
     behind, shows = behind_openings(start, end)
     sheet_counts = torch.cat((all_points, counts), 1)  # (P, 3)
     merged, *separate = _refine(

@@ -40,6 +40,7 @@ ARTICULATION = tuple(
 )
 JAW = ARKIT_INDEX["jawOpen"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
+WIDEST, HELD = 0.35, 4.0  # largest growth of that opening, relative to it, and how suddenly it is held (an exponent)
 UNSEEN_JAW = 0.6  # opening of a portrait's jaw beyond its coefficient, relative to it, that is taken for possible
 SHUT_TEETH = 0.15  # gap of lips in eye distances that a smile with closed teeth reaches; what is wider, the jaw opened
 MOUTH_SHAPES = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth")))
@@ -152,7 +153,7 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     moved = moved + basis.displacement(_jaw_closing(gap(moved, LIPS) - asked, portrait_gap, change, basis))
     moved = set_gap(moved, LIPS, asked, basis.mean)
     for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
-        moved = set_gap(moved, seam, (1 - closure) * _narrowed(gap(moved, seam), gap(face[None], seam)), basis.mean)
+        moved = set_gap(moved, seam, (1 - closure) * _held_eye(gap(moved, seam), gap(face[None], seam)), basis.mean)
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
     shift = size * pad(track.translation[:, None, :2], (0, 1))
     return size * nearness * (_rotate_head(moved, track) @ facing.T) + offset + shift
@@ -170,11 +171,15 @@ def _displacement(change: Tensor, basis: FaceBasis, face: Tensor) -> Tensor:
     return basis.displacement(others) + torch.einsum("pb,fbd->fpd", skin_followers(basis).to(brows), brows)
 
 
-def _narrowed(opened: Tensor, own: Tensor) -> Tensor:
-    """Return the gap (F,) of an eye that an expression narrows: it never closes it, as the sum of a basis would.
+def _held_eye(opened: Tensor, own: Tensor) -> Tensor:
+    """Return the gap (F,) of an eye that an expression narrows or widens within what an eye can do.
 
-    opened: (F,) the gap that the expression gives. own: (1,) that of the portrait.
+    The sum of a basis would close it, and open narrow eyes to twice their gap. opened: (F,) the gap that the expression
+    gives. own: (1,) that of the portrait.
     """
+    growth = (opened - own).clamp_min(0)
+    most = WIDEST * own.clamp_min(1e-6)
+    opened = opened.clamp_max(own) + growth * (1 + (growth / most) ** HELD) ** (-1 / HELD)
     limit, soft = NARROWEST * own, (1 - NARROWEST) / 2 * own.clamp_min(1e-6)
     return torch.where(opened > limit + soft, opened, limit + soft * torch.exp(opened / soft - limit / soft - 1))
 

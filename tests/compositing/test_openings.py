@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from portraittalk.compositing.openings import MOUTH, RIGHT, behind_openings, nearness, one_sided, sides, tucked_lips
+from portraittalk.compositing.openings import (
+    LEFT,
+    MOUTH,
+    RIGHT,
+    above_lashes,
+    behind_openings,
+    nearness,
+    one_sided,
+    sides,
+    tucked_lips,
+)
 from portraittalk.face import topology as mesh
 from portraittalk.models.face_basis import load_basis
 
@@ -118,3 +128,39 @@ def test_lips_that_close_hide_their_edges_and_others_do_not(opened):
     assert moved[14] > 0.003
     assert moved[[78, 308, 0, 17]].abs().max() == 0
     assert torch.equal(tucked_lips(shut[None], opened[None])[0], shut)  # lips that are closed have nothing to hide
+
+
+@pytest.fixture(scope="module")
+def widened(points) -> torch.Tensor:
+    """Eyes that are open by half as much again."""
+    moved = points.clone()
+    for eye in (RIGHT, LEFT):
+        upper, lower = list(eye.upper[1:-1]), list(eye.lower[1:-1])
+        moved[upper, 1] -= 0.5 * (points[lower, 1] - points[upper, 1])
+    return moved
+
+
+def test_the_iris_of_a_widened_eye_shows_nothing_of_the_lid(points, widened):
+    """Its upper edge, which the lid hid, is uncovered: what fills it was seen below the lid."""
+    top = RIGHT.iris.index(min(RIGHT.iris, key=lambda point: float(points[point, 1])))
+    lid = points[list(RIGHT.upper[2:-2]), 1].min()
+    assert points[RIGHT.iris[top], 1] < lid + 0.002
+    _, shown = behind_openings(points[None], torch.stack((points, widened)))
+    torch.testing.assert_close(shown[0, :5], points[list(RIGHT.iris)], atol=1e-4, rtol=0)
+    assert shown[1, top, 1] > lid
+    assert (shown[1, :5, 0] - shown[0, :5, 0]).abs().max() < 1e-4
+
+
+def test_lashes_go_with_the_lid_of_an_eye_that_widens_and_of_no_other(points, widened, opened):
+    narrowed = 2 * points - widened
+    ends = torch.stack((points, opened, narrowed, widened))
+    start, end = above_lashes(points[None], ends)
+    assert torch.equal(start[:3], points.expand(3, -1, -1)) and torch.equal(end[:3], ends[:3])
+    lids = [point for eye in (RIGHT, LEFT) for point in eye.upper[1:-1]]
+    assert (start[3] - points)[lids, 1].min() > 0
+    torch.testing.assert_close(end[3] - start[3], widened - points, atol=1e-5, rtol=0)
+    for eye in (RIGHT, LEFT):
+        assert (start[3, list(eye.upper[1:-1]), 1] < start[3, list(eye.lower[1:-1]), 1]).all()
+    others = torch.ones(len(points), dtype=torch.bool)
+    others[lids] = False
+    assert torch.equal(start[3, others], points[others])

@@ -142,6 +142,22 @@ def test_no_squint_closes_an_eye(identity, basis):
     assert gaps[-1] < 0.65
 
 
+@pytest.mark.parametrize("narrow", [0.0, 0.4])
+def test_no_eye_opens_much_further_than_in_the_portrait(identity, basis, narrow):
+    """However narrow it is; a little is not held."""
+    landmarks = move_landmarks(
+        identity.landmarks, identity.blendshapes, replace(track_of(), blink=torch.full((1,), narrow)), basis
+    )[0]
+    own = gap(_frontal(landmarks, basis)[None], EYE_LEFT)
+    gaps = []
+    for strength in (0.0, 0.2, 0.5, 1.0, 2.0):
+        wide = {f"eyeWide{side}": strength for side in ("Left", "Right")}
+        moved = move_landmarks(landmarks, identity.blendshapes, track_of(**wide), basis)[0]
+        gaps.append(float(gap(_frontal(moved, basis)[None], EYE_LEFT) / own))
+    assert gaps[0] == pytest.approx(1, abs=0.02)
+    assert 1.08 < gaps[1] < gaps[2] <= gaps[-1] < 1.38
+
+
 def _frontal(landmarks, basis):
     return undo_rigid(landmarks, *rigid_fit(basis.mean, landmarks))
 
