@@ -19,7 +19,8 @@ from .openings import Opening, height_over
 BELOW, ABOVE = 0.02, 0.14  # range of heights that is taken from the portrait
 COLUMNS = 48  # points along an edge at which heights are known
 OVERLAP = 0.014  # by how much the closed lid covers the lower one's edge, where the white still shows
-FOLDED = 0.04  # the same for an eye from the side, whose lower edge is not known well
+FOLDED = 0.02  # the same for an eye from the side, whose lower edge is not known well
+ROUNDED = 0.25  # eye widths from the far end over which an eye from the side is taken as wide as beside it
 SMOOTH = 0.11  # standard deviation in eye widths to which the closed line is smoothed
 LASHES = (0.012, 0.05)  # smallest and largest height of the lash line of an open eye
 SKIN = (0.06, 0.13)  # heights between which the lid's own brightness is measured
@@ -80,9 +81,24 @@ def _edges(
     x = (ends[0] + torch.linspace(0, 1, COLUMNS).to(points) * (ends[1] - ends[0]))[None]
     upper, lower, brows = (height_over(edge[None], x)[0] for edge in (*outline, points[list(brow)]))
     upper, lower = _smoothed(upper, 0.03), _smoothed(lower, 0.03)
-    travel = 1.1 * _smoothed((lower - upper).clamp_min(0), SMOOTH)
+    gap = (lower - upper).clamp_min(0)
+    if folded:
+        gap = _unrounded(gap, x[0], corners, folded)
+    travel = 1.1 * _smoothed(gap, SMOOTH)
     travel = travel + (FOLDED if folded else OVERLAP) * unit * travel / travel.amax().clamp_min(1e-4)
     return ends, upper, lower, travel, brows
+
+
+def _unrounded(gap: Tensor, x: Tensor, corners: Tensor, end: int) -> Tensor:
+    """Return the gap (COLUMNS,) of a folded eye that is as wide at its far end as beside it.
+
+    The far corner lies behind the eyeball, and where the eye is seen to end, its lids still are apart. x: (COLUMNS,).
+    end: 1 or -1, the right or the left of the corners (2,).
+    """
+    far = (corners * end).amax() * end - end * ROUNDED * (corners[1] - corners[0])
+    inner = x.clamp_max(far) if end > 0 else x.clamp_min(far)
+    beside = interpolated(gap[None], ((inner - x[0]) / (x[-1] - x[0]))[None, None])[0, 0, 0]
+    return beside * ((x >= corners[0]) & (x <= corners[1]))
 
 
 def _on_face(points: Tensor, unit: Tensor, ends: Tensor, upper: Tensor, columns: int) -> slice:
@@ -96,18 +112,21 @@ def _on_face(points: Tensor, unit: Tensor, ends: Tensor, upper: Tensor, columns:
     return slice(first, last) if last - first > columns // 2 else slice(0, columns)
 
 
-def _outline(points: Tensor, opening: Opening) -> tuple[tuple[Tensor, Tensor], bool]:
-    """Return the points (K, 2) of the upper and the lower edge of an eye from left to right, and whether it is folded.
+def _outline(points: Tensor, opening: Opening) -> tuple[tuple[Tensor, Tensor], int]:
+    """Return the points (K, 2) of the upper and the lower edge of an eye from left to right, and where it is folded.
 
     points: (478, 2). From the side, landmarks of the far corner lie behind those of the lids, and the edges run back
-    and forth: the eye is folded. They are then those of the smallest convex outline around it.
+    and forth: the eye is folded at its right (1) or left (-1) end, others nowhere (0). The edges of a folded eye are
+    those of the smallest convex outline around it.
     """
     upper, lower = points[list(opening.upper)], points[list(opening.lower)]
     if all((edge.diff(dim=0)[:, 0] > 0).all() for edge in (upper, lower)):
-        return (upper, lower), False
+        return (upper, lower), 0
+    x = torch.cat((upper, lower))[:, 0]
+    end = 1 if x.max() - upper[-1, 0] > upper[0, 0] - x.min() else -1
     ordered = sorted(torch.cat((upper, lower)).tolist())
     hulls = [points.new_tensor(_convex(ordered, sign)) for sign in (1, -1)]
-    return (hulls[0], hulls[1]), True
+    return (hulls[0], hulls[1]), end
 
 
 def _convex(points: list[list[float]], sign: int) -> list[list[float]]:

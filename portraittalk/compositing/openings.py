@@ -14,6 +14,7 @@ from ..face.align import eye_distance
 from ..smooth import smoothstep
 
 ROWS = (0.25, 0.5, 0.75)  # heights between the edges with control points for what is behind an opening
+UPRIGHT, ROUNDING = 1e-6, 1e-3  # width below which a line is upright, and by which share of it a point may be beside it
 IRIS_REACH = 2.2  # distance from the iris centre, in radii, up to which the white of the eye follows the iris
 WIDER = 0.1  # growth of an opening over which the iris begins to stretch with it
 LASHES, MOST_LASHES = 0.012, 0.3  # eye distances below an eye's upper edge that lashes take, and most of its height
@@ -187,9 +188,25 @@ def _clamped(opening: Opening, start: Tensor, at: Tensor) -> Tensor:
     """Clamp points (F, K, 2) of the reference to its opening. start: (F, 478, 2) landmarks of the reference."""
     upper, lower = start[:, opening.upper], start[:, opening.lower]
     x, y = at.unbind(-1)
-    x = torch.minimum(torch.maximum(x, upper[:, :1, 0]), upper[:, -1:, 0])
-    top, bottom = (height_over(side, x) for side in (upper, lower))
-    return torch.stack((x, torch.minimum(torch.maximum(y, top), torch.maximum(top, bottom))), -1)
+    across = torch.cat((upper, lower), 1)[..., 0]
+    x = torch.minimum(torch.maximum(x, across.amin(1, keepdim=True)), across.amax(1, keepdim=True))
+    top, bottom = _reach(upper, lower, x)
+    return torch.stack((x, torch.minimum(torch.maximum(y, top), bottom)), -1)
+
+
+def _reach(upper: Tensor, lower: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the smallest and the largest y (F, N) between two edges (F, K, 2) at x coordinates (F, N) of theirs.
+
+    From the side, the edges of an eye run beyond its far corner and back, so they and all lines between their opposite
+    points are looked at.
+    """
+    lines = [(edge[:, :-1], edge[:, 1:]) for edge in (upper, lower)] + [(upper, lower)]
+    start, end = (torch.cat(part, 1)[:, None] for part in zip(*lines, strict=True))  # (F, 1, S, 2)
+    along = end[..., 0] - start[..., 0]
+    share = (at[..., None] - start[..., 0]) / along.where(along.abs() > UPRIGHT, UPRIGHT)  # (F, N, S)
+    y = start[..., 1] + share.clamp(0, 1) * (end[..., 1] - start[..., 1])
+    passed = (share >= -ROUNDING) & (share <= 1 + ROUNDING)
+    return y.where(passed, torch.inf).amin(-1), y.where(passed, -torch.inf).amax(-1)
 
 
 def _beside(points: Tensor, opening: Opening, centres: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from portraittalk.compositing.openings import (
 )
 from portraittalk.face import topology as mesh
 from portraittalk.models.face_basis import load_basis
+from portraittalk.motion.geometry import rotation_matrix
 
 CENTRES = (torch.arange(128) + 0.5) / 128
 UPPER_LIP, LOWER_LIP = list(mesh.LIPS_INNER_UPPER), list(mesh.LIPS_INNER_LOWER)
@@ -92,6 +93,18 @@ def test_behind_an_opening_nothing_moves_but_with_the_skull(points, opened):
     seen, shown = behind_openings(opened[None], torch.stack((half, half + shift)))
     torch.testing.assert_close(shown[0], seen[0], atol=1e-4, rtol=0)
     torch.testing.assert_close(shown[1], seen[1] - shift, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("yaw", [-0.8, 0.8])
+def test_behind_the_far_eye_of_a_head_seen_from_the_side_nothing_moves(yaw):
+    """Its edges run beyond the corner and back."""
+    mean = load_basis().mean
+    turned = mean @ rotation_matrix(torch.tensor([0.1, yaw, 0.05])).T
+    aside = turned[:, :2] * 0.4 + torch.tensor([0.5, 0.34])
+    backwards = [(aside[list(eye.upper)].diff(dim=0)[:, 0] < 0).any() for eye in (RIGHT, LEFT)]
+    assert any(backwards)
+    seen, shown = behind_openings(aside[None], aside[None])
+    torch.testing.assert_close(shown, seen, atol=1e-5, rtol=0)
 
 
 def test_an_opening_wider_than_the_references_is_stretched_to_its_edges(points, opened):
