@@ -28,6 +28,7 @@ MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which 
 SMILING = 0.5  # smallest mean coefficient of a smile whose lips are looked at closer
 ROUNDS, MOST_ROUNDS = 4, 6  # looks at the closed mouth, and where its lips have not met until then
 OPENED, FURTHER = 0.08, 1.8  # lip aperture, and its ratio to that of shut lips, from which sharper views are followed
+AS_FAR = 0.95  # the same ratio where lips cannot be brought together
 GAPING = 1.8  # ratio of the apertures found and first seen from which a moustache may have been taken for the mouth
 SHARP_ROUNDS = 8  # looks at a mouth that was taken for closed
 SETTLED = 0.028  # lip aperture up to which such lips meet that come no closer by further looks
@@ -77,10 +78,8 @@ def _settled(
     if aperture < SHOWS_TEETH:
         return find_hidden_lips(*face, max(OPENED, FURTHER * aperture), basis, networks) or face[1:]
     found = find_lips(*face, basis, networks)
-    if found is None:
-        found = find_hidden_lips(*face, OPENED, basis, networks)
-    elif lip_aperture(found[0]) > GAPING * aperture:
-        found = find_hidden_lips(*face, max(OPENED, aperture), basis, networks) or found
+    if found is None or lip_aperture(found[0]) > GAPING * aperture:
+        found = find_hidden_lips(*face, max(OPENED, AS_FAR * aperture), basis, networks) or found
     return found or face[1:]
 
 
