@@ -36,7 +36,7 @@ BEND = 3.0  # curvature of the row of teeth: its depth over the square of the di
 SOFT_STOP = 0.005  # softness in eye distances of the clamp that stops the jaw from rising above its rest
 SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
-LOWER_LIGHT = 0.85  # light on the lower teeth relative to the upper ones
+LOWER_LIGHT = 0.76  # light on the lower teeth relative to the upper ones
 
 # Colours in 0..1 for white skin. The exponents say how far they darken with the skin, or with the whites of the eyes.
 TEETH, TEETH_SKIN, TEETH_EYES = (1.31, 1.25, 1.19), 0.4, 0.4
