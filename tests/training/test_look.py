@@ -57,6 +57,6 @@ def test_both_networks_are_trained_from_the_command_line_into_one_file(repositor
     networks = load_look_networks(file)
     assert networks.config == load_look_networks().config
     assert torch.allclose(networks.net.paper, load_file(weights)["paper"], atol=1e-2)
-    with pytest.raises(SettingsError, match="There is no picture"):
+    with pytest.raises(SettingsError, match="contains no pictures"):
         empty = ["--out", tmp_path / "x", "--portraits", tmp_path / "net"]
         CliRunner().invoke(cli.app, ["train", "look", "net", *map(str, empty)], catch_exceptions=False)
