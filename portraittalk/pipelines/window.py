@@ -26,7 +26,7 @@ from ..progress import ProgressCallback, ignore_progress
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import frame_noise
-from ..types import Crop, Identity, SamplingSettings, Speech, Structure, Style
+from ..types import CloseUp, Crop, Identity, SamplingSettings, Speech, Structure, Style
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .finite import check_finite
 from .overlap import Stages, runs_together
@@ -84,26 +84,23 @@ class WindowPipeline(OwnPipeline):
     ) -> Identity:
         """Add close-ups of the mouth, and the identity tokens of all references."""
         size, crop_size = self.config.window_size, self.config.crop_size
-        pictures = list(zip(images, crops, landmarks, strict=True))
-        windows = torch.stack(
-            [
-                window_of(close_up(image, crop, points, size), mouth_window(points, crop_size), size)
-                for image, crop, points in pictures
-            ]
-        )
+        lights = [face_light(picture, points) for picture, points in zip(cropped, landmarks, strict=True)]
+
+        def shown_at(pixels: int) -> list[CloseUp]:
+            each = zip(images, crops, landmarks, lights, strict=True)
+            return [close_up(image, crop, points, pixels, light) for image, crop, points, light in each]
+
+        seen, pixels = shown_at(size), shown_size(crops[0], size)
+        windows = torch.stack([window_of(one, mouth_window(one.landmarks, crop_size), size) for one in seen])
         tokens = self.identity_net(windows.to(next(self.identity_net.parameters()))).float()
-        pixels = shown_size(crops[0], size)
-        shown = [
-            close_up(*picture, pixels, face_light(aligned, picture[-1]))
-            for picture, aligned in zip(pictures, cropped, strict=True)
-        ]
+        shown = seen if pixels == size else shown_at(pixels)
         widest = widest_mouth(landmarks)
         close_ups = shown[:1]
         if widest is not None:
             gain = light_gain(cropped, landmarks, widest)
             close_ups.append(replace(shown[widest], picture=(shown[widest].picture * gain).clamp(0, 1)))
         # Looked for once, because it waits for the device several times.
-        known = replace(close_ups[-1], inside=mouth_inside(view_of(close_ups[-1], self.config.crop_size)))
+        known = replace(close_ups[-1], inside=mouth_inside(view_of(close_ups[-1], crop_size)))
         return replace(identity, tokens=tokens, close_ups=(*close_ups[:-1], known))
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
