@@ -25,7 +25,7 @@ from portraittalk.face.align import from_crop
 from portraittalk.face.providers import provider_named
 from portraittalk.media.audio import Audio
 from portraittalk.media.reader import read_video
-from portraittalk.metrics.lips import correlation
+from portraittalk.metrics.lips import apertures, correlation
 from portraittalk.metrics.naturalness import Naturalness, naturalness, scores
 from portraittalk.models.motion_net import MOTION_FPS
 from portraittalk.motion.geometry import lip_aperture, move_landmarks
@@ -55,11 +55,8 @@ def read_speaker(path: Path, model: AnyPipeline, provider: Callable[[Tensor], li
     figures = naturalness(faces, size, audio, FPS)
     if figures is None:
         raise SystemExit(f"{path.name} shows no face.")
-    aperture = torch.stack(
-        [torch.tensor(torch.nan) if face is None else lip_aperture(face.landmarks) for face in faces]
-    )
     identity = model.encode_identity([frames[0]], provider=provider)
-    return Speaker(figures, aperture, identity, model.encode_speech(audio, FPS), audio, size)
+    return Speaker(figures, apertures(faces), identity, model.encode_speech(audio, FPS), audio, size)
 
 
 def performed(speaker: Speaker, model: AnyPipeline, seed: int, liveliness: float) -> tuple[Naturalness, float]:

@@ -24,9 +24,9 @@ FEWEST = 12  # pixels of an eye that show a white
 LEAST = 0.02  # smallest colour, before its logarithm is taken
 SEEN = (0.45, 0.75)  # green of the whites relative to the skin's at which they are not, and surely, seen
 EYE_WHITE, EYE_WHITE_LIGHT = 0.55, 0.42  # usual green of the whites: the first, times the skin's to the second power
-# Light of lamps, sun and sky lies near a line: where blue falls by t in logarithms, red rises by half of that.
+# From the light of the sky to that of lamps, the logarithm of red rises by half of what that of blue falls.
 RED_BY_BLUE = 0.5
-# Place on that line (0 for grey) of skin and of whites in white light: median, and how far people differ from it.
+# Warmth in that sense (0 for grey) of skin and of whites in white light: median, and how far people differ from it.
 SKIN_WARMTH, WHITE_WARMTH = (0.34, 0.15), (0.15, 0.10)
 
 
@@ -80,6 +80,6 @@ def eye_white(image: Tensor, landmarks: Tensor) -> Tensor | None:
 
 def _beyond(colour: Tensor, usual: float, varies: float) -> Tensor:
     """Return how much warmer a colour (3,) is than usual, (); 0 within the range by which people differ."""
-    red, green, blue = colour.clamp_min(LEAST).log()
+    red, green, blue = colour.log()
     warmth = (RED_BY_BLUE * (red - green) - (blue - green)) / (1 + RED_BY_BLUE**2) - usual
     return warmth.sign() * (warmth.abs() - varies).clamp_min(0)

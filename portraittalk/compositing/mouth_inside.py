@@ -47,13 +47,11 @@ def dark_row(known: View) -> tuple[float, bool]:
     """
     upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
-    red, green, blue = _sampled(known.picture, upper + (lower - upper) * down).mean(2)  # (R,) each
-    rows = (red + green + blue) / 3
+    rows, redness = _light_and_redness(_sampled(known.picture, upper + (lower - upper) * down).mean(2))  # (R,) each
     within = rows.where(down[:, 0, 0] > UPPER[0], rows.max())
     darkest = int(within.argmin())
     if within[darkest] >= DARK * rows.max():
         return UPPER[1], False
-    redness = (red - green) / rows.clamp_min(1e-3)
     teeth, under = redness[rows[: darkest + 1].argmax()], redness[darkest + int(rows[darkest:].argmax())]
     is_shadow = down[darkest] > SHADOW and under > REDDER * teeth.clamp_min(0) + JUST_REDDER
     return float(down[darkest]), not bool(is_shadow)
@@ -73,23 +71,23 @@ def _teeth(known: View) -> tuple[Tensor | None, Tensor | None]:
     light, redness = _light_and_redness(mouth)
     front = (down > FRONT[0]) & (down < FRONT[1])
     bright = light[front][:, MIDDLE] >= light[front][:, MIDDLE].quantile(1 - BRIGHTEST)
-    colour = mouth[:, front][:, :, MIDDLE][:, bright].median(1).values
-    tooth_light, tooth_redness = (float(value) for value in _light_and_redness(colour[:, None, None]))
+    teeth = mouth[:, front][:, :, MIDDLE][:, bright].median(1).values[:, None, None]
+    tooth_light, tooth_redness = (float(value) for value in _light_and_redness(teeth))
     lip = float(_light_and_redness(_sampled(known.picture, lower.lerp(outer, 0.4)[None, MIDDLE]))[1].median())
     if tooth_redness > (REDDEST if lip > 2 * REDDEST else REDDEST / 2):
         return None, None
     if lip - tooth_redness < TOLD_APART:
-        return colour[:, None, None], None
+        return teeth, None
     is_tooth = (redness < (lip + tooth_redness) / 2) & (light > DIM * tooth_light)  # (R, COLUMNS)
     ends = _first_end(is_tooth)
     # The lowest of neighbours, so that gaps between teeth do not cut them.
     ends = max_pool1d(ends[None, None], 5, 1, 2)[0, 0]
     seen = (ends > HIGHEST).nonzero()[:, 0]
     if len(seen) < COLUMNS / 3:
-        return colour[:, None, None], None
+        return teeth, None
     at = torch.arange(0, COLUMNS, (COLUMNS - 1) // (len(LIPS_INNER_UPPER) - 1), device=seen.device)
     nearest = seen[(at[:, None] - seen).abs().argmin(1)]  # towards the corners, as where teeth are seen last
-    return colour[:, None, None], ends[nearest]
+    return teeth, ends[nearest]
 
 
 def _first_end(is_tooth: Tensor) -> Tensor:
@@ -106,7 +104,7 @@ def _first_end(is_tooth: Tensor) -> Tensor:
 
 
 def _light_and_redness(colours: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and redness, relative to it, of colours (3, A, B): (A, B) each."""
+    """Return mean and redness, relative to it, of colours (3, ...): (...) each."""
     light = colours.mean(0)
     return light, (colours[0] - colours[1]) / light.clamp_min(1e-3)
 
