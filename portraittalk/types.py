@@ -121,12 +121,26 @@ class FaceLight(Movable):
     """How a face is lit, see ``compositing.light``.
 
     skin: (3, 1, 1) mean colour of cheeks and chin. eye_white: () green of the whites of the eyes. colour: (3, 1, 1) of
-    the light relative to its green; 1 for white light.
+    the light relative to its green; 1 for white light. black: () green of the darkest in the eyes, their pupils and
+    lashes: how dark the picture shows what no light reaches.
     """
 
     skin: Tensor
     eye_white: Tensor
     colour: Tensor
+    black: Tensor
+
+
+@dataclass(frozen=True)
+class Tongue(Movable):
+    """Where the tip of the tongue is in F frames.
+
+    raised: (F,) in 0..1, from behind the lower teeth to the back of the upper ones. out: (F,) in 0..1, how far it comes
+    forward between the teeth.
+    """
+
+    raised: Tensor
+    out: Tensor
 
 
 @dataclass(frozen=True)

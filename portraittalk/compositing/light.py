@@ -20,10 +20,15 @@ SKIN = (50, 280, 205, 425, 199)  # landmarks on cheeks and chin, where the skin 
 EYES = ((mesh.EYE_RIGHT, mesh.IRIS_RIGHT), (mesh.EYE_LEFT, mesh.IRIS_LEFT))
 IRIS_RIM = 1.15  # radius around an iris that is left out, in its radii
 BRIGHTEST = 0.25  # share of an eye's pixels outside of its iris that is taken for its white
+DARKEST = 0.03  # share of the pixels between the lids that is taken for its black
 FEWEST = 12  # pixels of an eye that show a white
 LEAST = 0.02  # smallest colour, before its logarithm is taken
 SEEN = (0.45, 0.75)  # green of the whites relative to the skin's at which they are not, and surely, seen
 EYE_WHITE, EYE_WHITE_LIGHT = 0.55, 0.42  # usual green of the whites: the first, times the skin's to the second power
+FILM_BLACK, BLACK_LIGHT = (
+    0.2,
+    0.6,
+)  # green of the darkest in eyes of GRID's films: the first, times the skin's to the second
 # From the light of the sky to that of lamps, the logarithm of red rises by half of what that of blue falls.
 RED_BY_BLUE = 0.5
 # Warmth in that sense (0 for grey) of skin and of whites in white light: median, and how far people differ from it.
@@ -40,21 +45,31 @@ def skin_colour(images: Tensor, landmarks: Tensor) -> Tensor:
 def face_light(image: Tensor, landmarks: Tensor) -> FaceLight:
     """Estimate the light on a face in a crop (3, S, S), at landmarks (478, 3) in its pixels."""
     skin = skin_colour(image[None], landmarks[None])[0]
-    return light_on(skin, eye_white(image, landmarks))
+    return light_on(skin, eye_white(image, landmarks), eye_black(image, landmarks))
 
 
-def light_on(skin: Tensor, white: Tensor | None = None) -> FaceLight:
-    """Return the light on a face with this colour of skin (3, 1, 1) and, if they are seen, whites of the eyes (3,)."""
+def light_on(skin: Tensor, white: Tensor | None = None, black: Tensor | None = None) -> FaceLight:
+    """Return the light on a face with this colour of skin (3, 1, 1).
+
+    white, black: if the eyes show them, the colour (3,) of their whites and the green () of the darkest in them.
+    """
     skin = skin.clamp(LEAST, 1)
     usual = EYE_WHITE * skin[1, 0, 0] ** EYE_WHITE_LIGHT
+    if black is None:
+        black = _film_black(skin)
     if white is None:
-        return FaceLight(skin, usual, torch.ones_like(skin))
+        return FaceLight(skin, usual, torch.ones_like(skin), black)
     white = white.clamp(LEAST, 1)
     sure = smoothstep((white[1] / skin[1, 0, 0] - SEEN[0]) / (SEEN[1] - SEEN[0]))
     of_skin, of_white = _beyond(skin.flatten(), *SKIN_WARMTH), _beyond(white, *WHITE_WARMTH)
     both = (of_skin.sign() + of_white.sign()) / 2 * torch.minimum(of_skin.abs(), of_white.abs())
     colour = (sure * both * skin.new_tensor((RED_BY_BLUE, 0.0, -1.0))).exp()
-    return FaceLight(skin, usual * (white[1] / usual) ** sure, colour[:, None, None])
+    return FaceLight(skin, usual * (white[1] / usual) ** sure, colour[:, None, None], black)
+
+
+def veil(light: FaceLight) -> Tensor:
+    """Return how far a picture lifts black to grey (veiling glare), (): 0 is not at all, 1 as in GRID's films."""
+    return (light.black / _film_black(light.skin)).clamp(0, 1)
 
 
 def eye_white(image: Tensor, landmarks: Tensor) -> Tensor | None:
@@ -76,6 +91,23 @@ def eye_white(image: Tensor, landmarks: Tensor) -> Tensor | None:
             brightest = pixels.mean(0).topk(max(round(BRIGHTEST * count), 1)).indices
             found.append(pixels[:, brightest].mean(1))
     return torch.stack(found).amax(0) if found else None
+
+
+def eye_black(image: Tensor, landmarks: Tensor) -> Tensor | None:
+    """Return the green () of the darkest in the eyes in a crop (3, S, S); None if they are closed.
+
+    landmarks: (478, 3) in the crop's pixels.
+    """
+    size = image.shape[-1]
+    outlines = torch.stack([landmarks[list(outline), :2] for outline, _ in EYES])
+    green = image[1][fill(outlines, size).amax(0) > 0.5]
+    if len(green) < FEWEST:
+        return None
+    return green.topk(max(round(DARKEST * len(green)), 1), largest=False).values.mean()
+
+
+def _film_black(skin: Tensor) -> Tensor:
+    return FILM_BLACK * skin[1, 0, 0].clamp_min(LEAST) ** BLACK_LIGHT
 
 
 def _beyond(colour: Tensor, usual: float, varies: float) -> Tensor:

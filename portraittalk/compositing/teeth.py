@@ -22,9 +22,10 @@ from ..face.topology import LIPS_INNER, LIPS_INNER_UPPER
 from ..models.face_basis import FaceBasis
 from ..motion.geometry import CENTRAL_LIPS, lip_aperture
 from ..smooth import smoothstep
-from ..types import FaceLight, Identity, Movable
-from .light import face_light
+from ..types import FaceLight, Identity, Movable, Tongue
+from .light import face_light, veil
 from .openings import height_over
+from .tongue import RESTING, TIP, raised_tongue, resting_tongue
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "teeth.safetensors"
 CHIN = (152, 148, 377, 176, 400)  # landmarks that the lower teeth move with
@@ -45,9 +46,9 @@ BRIGHTEST = 0.97
 SEEN_LIGHT = 0.9  # light on those painted teeth that are as bright as the ones seen in a portrait
 GUMS = (0.72, 0.46, 0.45)
 WARMTH = (0.7, 1.0, 1.15)  # exponents of the shadow per channel: dim light is reddened by the lips
-TONGUE = (0.55, 0.32, 0.30)
 CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
 FLESH_LIGHT = 0.6
+DEEP_CAVITY, DEEP_TONGUE = 0.25, 0.5  # light on them where black is black, relative to films where it is grey
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,13 @@ def mouth_interior(
     basis_mean: Tensor,
     look: MouthLook = AVERAGE_MOUTH,
     teeth: Tensor | None = None,
+    tongue: Tongue | None = None,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
     rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. light: on its
     face. basis_mean: (478, 3) the average frontal face in eye distances. teeth: (3, 1, 1) colour of
-    the portrait's own, where it shows some.
+    the portrait's own, where it shows some. tongue: of the frames, by default at rest.
     """
     facing, unit, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, unit, offset)
@@ -128,10 +130,8 @@ def mouth_interior(
     lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # the line at which they would meet
 
-    skin = (light.skin / light.colour).flatten()  # as it would be in white light
-    flesh_light = skin**FLESH_LIGHT * light.colour.flatten()
-    cavity = flesh_light * skin.new_tensor(CAVITY) * look.dark
-    canvas = cavity[:, None, None].expand(len(moved), -1, size, size).clone()
+    colours = _colours(light, look, teeth)
+    canvas = colours.cavity.expand(len(moved), -1, size, size).clone()
     lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
     low, high = (t.clamp(0, size).long().tolist() for t in (lip_points.amin(0) - MARGIN, lip_points.amax(0) + MARGIN))
     if low[0] >= high[0] or low[1] >= high[1]:
@@ -142,23 +142,52 @@ def mouth_interior(
         _drawn(picture, x / look.size, (y - below) / look.size, detail)
         for picture, below in ((dentition.upper, look.upper), (dentition.lower, look.lower + jaw[:, None, None]))
     )
-    if teeth is None:
-        teeth = teeth_colour(light) * skin.new_tensor(look.white)[:, None, None]
-    else:
-        teeth = teeth / torch.maximum(teeth.amax() / BRIGHTEST, teeth.new_tensor(SEEN_LIGHT))
-    gums = (flesh_light * skin.new_tensor(GUMS))[:, None, None]
-    below = y - look.lower - jaw[:, None, None]
-    tongue = torch.exp(-((x / 0.17) ** 4) - ((below - 0.03) / 0.08) ** 2)[:, None] * look.flesh
-    picture = cavity[:, None, None].lerp((flesh_light * skin.new_tensor(TONGUE))[:, None, None], tongue)
+    lower_edge = look.lower + jaw[:, None, None]
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
     shadow = corners * _lip_shadow(moved, rows, columns, pixels, look.shade)
-    warmth = skin.new_tensor(WARMTH)[:, None, None]
+    tip = None if tongue is None else raised_tongue(x, y, look.upper, lower_edge, tongue)
+    picture = colours.cavity.lerp(colours.tongue, resting_tongue(x, y - lower_edge) * look.flesh)
+    if tip is not None:
+        picture = picture.lerp(colours.tip * _warm(tip.light * shadow), tip.alpha)
     for layer, share in ((lower, LOWER_LIGHT), (upper, 1.0)):
-        lit = layer[:, 0:1] * teeth + layer[:, 1:2] * gums
-        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * (share * shadow) ** warmth
+        lit = layer[:, 0:1] * colours.teeth + layer[:, 1:2] * colours.gums
+        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * _warm(share * shadow)
+        if layer is lower and tip is not None:
+            picture = picture.lerp(colours.tip * _warm(tip.light * shadow), tip.over_teeth)
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
     return canvas.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class _Colours:
+    """Colours (3, 1, 1) in 0..1 of what is in a mouth."""
+
+    teeth: Tensor
+    gums: Tensor
+    cavity: Tensor
+    tongue: Tensor
+    tip: Tensor
+
+
+def _colours(light: FaceLight, look: MouthLook, teeth: Tensor | None) -> _Colours:
+    """Return the colours of a mouth in the light on a face. teeth: (3, 1, 1) colour of its own, where they are seen."""
+    flesh = (light.skin / light.colour) ** FLESH_LIGHT * light.colour  # as it would be in white light, then coloured
+
+    def lit(colour: tuple[float, float, float]) -> Tensor:
+        return flesh * flesh.new_tensor(colour)[:, None, None]
+
+    if teeth is None:
+        teeth = teeth_colour(light) * flesh.new_tensor(look.white)[:, None, None]
+    else:
+        teeth = teeth / torch.maximum(teeth.amax() / BRIGHTEST, teeth.new_tensor(SEEN_LIGHT))
+    cavity, tongue = (_warm(deep + (1 - deep) * veil(light)) for deep in (DEEP_CAVITY, DEEP_TONGUE))
+    return _Colours(teeth, lit(GUMS), lit(CAVITY) * look.dark * cavity, lit(RESTING) * tongue, lit(TIP))
+
+
+def _warm(light: Tensor) -> Tensor:
+    """Return the colours of a light in 0..1 inside a mouth, (..., 1, h, w) or (): (..., 3, h, w)."""
+    return light ** light.new_tensor(WARMTH)[:, None, None]
 
 
 def teeth_colour(light: FaceLight) -> Tensor:

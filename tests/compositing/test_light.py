@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import portraittalk
-from portraittalk.compositing.light import EYES, face_light, light_on, skin_colour
+from portraittalk.compositing.light import EYES, face_light, light_on, skin_colour, veil
 from portraittalk.compositing.teeth import teeth_colour
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.manual import face_in_box
@@ -77,3 +77,15 @@ def test_eyes_without_a_pixel_show_no_white():
 def test_teeth_are_brighter_than_dark_skin():
     dark = light_on(torch.tensor([0.35, 0.22, 0.16])[:, None, None])
     assert (teeth_colour(dark) > 1.1 * dark.skin).all()
+
+
+def test_a_veil_over_the_picture_is_seen_in_the_eyes(demo):
+    picture, landmarks = demo
+    clear, hazy = (float(veil(face_light(p, landmarks))) for p in (picture, 0.85 * picture + 0.15))
+    assert clear < 0.6
+    assert hazy > clear + 0.3
+
+
+def test_without_eyes_a_picture_is_taken_for_a_film():
+    picture = torch.full((3, SIZE, SIZE), 0.5)
+    assert float(veil(face_light(picture, torch.zeros(478, 3)))) == 1

@@ -1,5 +1,6 @@
 """The painted inside of a mouth: teeth where anatomy puts them, in the portrait's light."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_teeth_are_lit_as_the_skin_is(dentition, rest, opened):
     assert (dark < light).all()
     assert (dark > 1.1 * DARK).all()
     assert light.min() / light.max() > 0.7  # nearly white
+
+
+def test_what_no_light_reaches_is_as_dark_as_the_eyes(dentition, rest, opened):
+    film = light_on(LIGHT[:, None, None])
+    photograph = replace(film, black=torch.tensor(0.0))
+    grey, black = (mouth_interior(dentition, rest, opened, light, SIZE, BASIS.mean) for light in (film, photograph))
+    assert (black <= grey + 1e-6).all()
+    assert black.amin((0, 2, 3))[1] < 0.4 * grey.amin((0, 2, 3))[1]
+    torch.testing.assert_close(black.amax((0, 2, 3)), grey.amax((0, 2, 3)))  # the teeth
 
 
 def test_teeth_are_kept_in_a_small_file_and_those_that_ship_are_teeth(dentition, tmp_path):
