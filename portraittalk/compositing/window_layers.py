@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from ..config import PortraitTalkConfig
+from ..smooth import smoothstep
 from ..types import Identity, MouthWindow, Structure, View
 from .draw import drawn_share, motion_mask, mouth_opening
 from .lids import close_lids
+from .light import veil
 from .lip_shade import LipShade
 from .mouth_window import blur_of, mouth_window, shown_pixels
 from .painter import Painter
@@ -21,6 +23,9 @@ from .tone import tone_of
 from .warp import warp
 
 NOTHING = 8  # cells per side of a residual that is zero everywhere
+# The network learned from films, whose mouths are hazy, and makes those of a few clear photographs hazy, too. What it
+# changes is limited there: by LIMIT up to a veil of CLEAR, and not at all from FILMS on.
+CLEAR, FILMS, LIMIT = 0.5, 0.8, 0.02
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,11 @@ class Layers:
         rest = self._window.to_pixels(identity.landmarks, config.crop_size, pixels)
         self._lip_shade = LipShade(rest, pixels, blur_of(identity.close_ups[0]))
         self._tone = tone_of(identity.references[0])
+        self._filmed = smoothstep((veil(identity.close_ups[0].light) - CLEAR) / (FILMS - CLEAR))
 
     def __call__(self, structure: Structure, picture: Tensor) -> Shown:
         """Return what is pasted of the network's pictures (F, 3, W, W) of the mouth window."""
-        picture = self._tone(picture)
+        picture = self._tone(self._trusted(picture, structure.warped))
         size = picture.shape[-1]
         landmarks = self._window.to_pixels(structure.landmarks, self._size, size)
         share = structure.mask * drawn_share(mouth_opening(landmarks, size)) * (1 - structure.borrowed)
@@ -62,6 +68,11 @@ class Layers:
         if self._painter is None:
             return Shown(nothing, nothing[:, :1], None, drawn)
         return self._with_look(self._painter, structure, drawn)
+
+    def _trusted(self, picture: Tensor, warped: Tensor) -> Tensor:
+        """Return the network's picture, in clear photographs within ``LIMIT`` of its input ``warped``."""
+        difference = picture - warped
+        return warped + (LIMIT * torch.tanh(difference / LIMIT)).lerp(difference, self._filmed)
 
     def _with_look(self, painter: Painter, structure: Structure, drawn: Drawn) -> Shown:
         """Return everything at the density of the crop, with the look."""

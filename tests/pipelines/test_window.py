@@ -12,6 +12,7 @@ from portraittalk.compositing.expressions import with_expressions
 from portraittalk.compositing.lip_shade import LipShade
 from portraittalk.compositing.mouth_window import mouth_window
 from portraittalk.compositing.structure import build_structure
+from portraittalk.compositing.window_layers import LIMIT, Layers
 from portraittalk.errors import MotionError, SettingsError
 from portraittalk.face.align import eye_distance, from_crop
 from portraittalk.face.mesh import MeshProvider
@@ -54,6 +55,26 @@ def animate(tiny_window_model, identity, speech, motion):
 def usual(tiny_window_model, identity, speech, motion):
     """The frames without any changes."""
     return torch.cat(list(tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS)))
+
+
+def changed_by(difference, black, identity, structure, config):
+    """The residual of pictures that differ from their input, in a photograph that shows black like this."""
+    light = replace(identity.close_ups[0].light, black=torch.tensor(black))
+    close_up = replace(identity.close_ups[0], light=light)
+    layers = Layers(replace(identity, close_ups=(close_up,)), config, None)
+    changed, unchanged = (layers(structure, structure.warped + more).drawn.residual for more in (difference, 0.0))
+    return (changed - unchanged).abs().amax()
+
+
+def test_clear_photographs_limit_what_the_network_changes(tiny_window_model, identity, motion):
+    config = tiny_window_model.config
+    structure = build_structure(identity, motion, tiny_window_model.basis, config, turn_later=True)
+    clear, film = (changed_by(0.2, black, identity, structure, config) for black in (0.0, 0.5))
+    assert 0 < clear < LIMIT
+    assert film > 8 * clear  # ten times as much, where the mask lets all of it through
+    torch.testing.assert_close(
+        *(changed_by(0.002, black, identity, structure, config) for black in (0.0, 0.5)), rtol=0.05, atol=0
+    )
 
 
 def box_of_window(identity, crop_size):
