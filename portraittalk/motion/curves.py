@@ -105,7 +105,7 @@ class BlinkCurve(EditableCurve):
 
 @dataclass(frozen=True)
 class GainCurve(EditableCurve):
-    """A factor. coefficients: of the expression that it scales. head, gaze: whether it scales these, too."""
+    """A factor. coefficients: of the expression that it scales. head, gaze, tongue: whether it scales these, too."""
 
     low: float = 0.0
     high: float = LARGEST_GAIN
@@ -115,6 +115,7 @@ class GainCurve(EditableCurve):
     coefficients: tuple[str, ...] = ()
     head: bool = False
     gaze: bool = False
+    tongue: bool = False
 
     def read(self, track: MotionTrack) -> Tensor:
         return torch.ones(len(track))
@@ -127,6 +128,8 @@ class GainCurve(EditableCurve):
             track = replace(track, expression=expression)
         if self.head:
             track = replace(track, rotation=gain * track.rotation, translation=gain * track.translation)
+        if self.tongue:
+            track = replace(track, tongue=(gain[:, 0] * track.tongue).clamp(0, 1))
         return replace(track, gaze=gain * track.gaze) if self.gaze else track
 
 
@@ -146,7 +149,7 @@ _PARTED = _both("mouthLowerDown", "mouthUpperUp")  # lips
 
 # In the order in which they act: gains first, so that what is added is not scaled.
 GAINS: tuple[EditableCurve, ...] = (
-    GainCurve("intensity", coefficients=_FACE),
+    GainCurve("intensity", coefficients=_FACE, tongue=True),
     GainCurve("liveliness", coefficients=_LIVELY, head=True, gaze=True),
     GainCurve("head_motion", head=True),
 )

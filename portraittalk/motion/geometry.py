@@ -16,6 +16,7 @@ from ..face.align import eye_distance
 from ..face.rigid import rigid_fit, undo_rigid
 from ..models.face_basis import FaceBasis
 from ..smooth import smoothstep
+from ..types import Tongue
 from .brow_skin import BROW_LANDMARKS, held_brows, skin_followers
 from .track import MotionTrack
 
@@ -39,6 +40,7 @@ ARTICULATION = tuple(
     if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthFrown", "mouthDimple"))
 )
 JAW = ARKIT_INDEX["jawOpen"]
+TONGUE_OUT = ARKIT_INDEX["tongueOut"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
 WIDEST, HELD = 0.35, 4.0  # largest growth of that opening, relative to it, and how suddenly it is held (an exponent)
 UNSEEN_JAW = 0.6  # opening of a portrait's jaw beyond its coefficient, relative to it, that is taken for possible
@@ -89,6 +91,11 @@ def keeps_mouth(aperture: Tensor) -> Tensor:
 def asked_aperture(track: MotionTrack, basis: FaceBasis) -> Tensor:
     """Return the lip aperture (F,) that the track's coefficients ask for, 0 for closed lips."""
     return basis.asked_aperture(track.expression)
+
+
+def tongue_of(track: MotionTrack) -> Tongue:
+    """Return where the tongue is in each frame of a track: ``track.tongue``, and the coefficient tongueOut."""
+    return Tongue(track.tongue.clamp(0, 1), track.expression[:, TONGUE_OUT].clamp(0, 1))
 
 
 def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:

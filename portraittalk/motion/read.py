@@ -44,7 +44,10 @@ def read_motion(
 
 
 def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> MotionTrack:
-    """Return the track of one face (or None) per frame, with pose and gaze relative to the first face."""
+    """Return the track of one face (or None) per frame, with pose and gaze relative to the first face.
+
+    Landmarks do not show a tongue: it stays down, and comes out as far as the faces' blendshapes say.
+    """
     face_frames = [index for index, face in enumerate(faces) if face is not None]
     if not face_frames:
         raise MotionError("No face was found in the driving video: choose a video that shows a face.")
@@ -64,6 +67,7 @@ def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> M
         gaze=_fill(gaze, face_frames, count),
         blink=torch.zeros(count),
         rest=torch.zeros(count),
+        tongue=torch.zeros(count),
     )
 
 

@@ -25,7 +25,7 @@ MOST_FRAMES = 500_000  # 5.5 hours at 25 fps
 FRAMES_AT_ONCE = 1000  # that are written: as Python's numbers, they take ten times the memory
 LARGEST = 100.0  # largest absolute value of a coefficient, an angle in radians or a distance in eye distances
 _LISTS = {"rotation": 3, "translation": 3, "gaze": 2}
-_NUMBERS = ("blink", "rest")
+_NUMBERS = ("blink", "rest", "tongue")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class MotionTrack(Movable):
     blink: (F,) in 0..1, closes both eyes; the larger of this and the eyeBlink coefficients applies.
     rest: (F,) in 0..1, how much of the portrait's mouth is kept where the expression asks for less: 1 before the first
     word, so that the video starts like the portrait; 0 while speaking.
+    tongue: (F,) in 0..1, how far the tip of the tongue is raised towards the upper teeth, as on l, n, t and d; the
+    coefficient tongueOut brings it forward between the teeth. Painted mouths show both; models that draw the whole
+    face (LivePortrait, AniPortrait, EchoMimic) do not.
     prompt: the prompt whose expression is already included, so that it is not added twice; "" if there is none.
     """
 
@@ -50,6 +53,7 @@ class MotionTrack(Movable):
     gaze: Tensor
     blink: Tensor
     rest: Tensor
+    tongue: Tensor
     prompt: str = ""
 
     def __len__(self) -> int:
@@ -65,10 +69,10 @@ class MotionTrack(Movable):
 
     @classmethod
     def of_expression(cls, expression: Tensor, fps: float) -> Self:
-        """Return a track of an expression (F, 52) with zero rotation, translation, gaze, blink and rest."""
+        """Return a track of an expression (F, 52) with zero rotation, translation, gaze, blink, rest and tongue."""
         rotation, translation, gaze = (expression.new_zeros(len(expression), size) for size in _LISTS.values())
-        blink, rest = expression.new_zeros(2, len(expression))
-        return cls(fps, expression, rotation, translation, gaze, blink, rest)
+        blink, rest, tongue = expression.new_zeros(len(_NUMBERS), len(expression))
+        return cls(fps, expression, rotation, translation, gaze, blink, rest, tongue)
 
     def save(self, path: Path | str) -> None:
         """Write JSON with one line per frame; coefficients that are 0 are omitted.
@@ -117,8 +121,8 @@ class MotionTrack(Movable):
         for index, frame in enumerate(frames):
             rows[index] = _row(frame, f"{name}: frame {index}")
         expression, rotation, translation, gaze, numbers = torch.from_numpy(rows).split(parts, dim=1)
-        blink, rest = numbers.unbind(1)
-        return cls(fps, expression, rotation, translation, gaze, blink, rest, prompt)
+        blink, rest, tongue = numbers.unbind(1)
+        return cls(fps, expression, rotation, translation, gaze, blink, rest, tongue, prompt)
 
     def to_dict(self) -> dict[str, Any]:
         return {**self._head(), "frames": self._frames()}
@@ -148,8 +152,9 @@ class MotionTrack(Movable):
                 "gaze": gaze,
                 "blink": blink,
                 **({"rest": rest} if rest else {}),
+                **({"tongue": tongue} if tongue else {}),
             }
-            for expression, rotation, translation, gaze, blink, rest in columns
+            for expression, rotation, translation, gaze, blink, rest, tongue in columns
         ]
 
 
@@ -190,9 +195,11 @@ def check_motion(track: MotionTrack, name: str = "The motion track") -> None:
 
 
 def _row(frame: Any, where: str) -> list[float]:
-    """Return the 52 + 3 + 3 + 2 + 1 + 1 numbers of one frame of the file."""
+    """Return the 52 + 3 + 3 + 2 + 1 + 1 + 1 numbers of one frame of the file."""
     if not isinstance(frame, dict):
-        raise MotionError(f"{where} is not an object with expression, rotation, translation, gaze, blink and rest.")
+        raise MotionError(
+            f"{where} is not an object with expression, rotation, translation, gaze, blink, rest and tongue."
+        )
     for key in frame.keys() - {"expression", *_LISTS, *_NUMBERS}:
         raise MotionError(f"{where} has the unknown key {shown(key)}.")
     expression = frame.get("expression", {})

@@ -16,7 +16,8 @@ from .track import MOST_FRAMES, TENSORS, MotionTrack, concatenate
 def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
     """Smooth expression, rotation and translation with a Gaussian, without delay.
 
-    seconds: standard deviation of the Gaussian. Blinks and gaze, which are naturally fast, are not changed.
+    seconds: standard deviation of the Gaussian. Blinks, gaze and the tongue, which are naturally
+    fast, are not changed.
     """
     sigma = seconds * track.fps
     if sigma <= 0:
@@ -28,10 +29,11 @@ def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
 
 
 def scale(track: MotionTrack, expression: float = 1.0, head: float = 1.0) -> MotionTrack:
-    """Scale expression (its coefficients stay in 0..1) and head motion."""
+    """Scale the expression and how far the tongue rises, which stay in 0..1, and head motion."""
     return replace(
         track,
         expression=(track.expression * expression).clamp(0, 1),
+        tongue=(track.tongue * expression).clamp(0, 1),
         rotation=track.rotation * head,
         translation=track.translation * head,
     )

@@ -46,6 +46,7 @@ def test_coefficients_stand_where_they_are_documented():
         torch.full((2, 2), 0.3),
         torch.full((2,), 0.4),
         torch.zeros(2),
+        torch.ones(2),
     )
     values = structure_coefficients(torch.full((2, 52), 0.5), track, torch.full((2,), 0.1))
     assert (values[:, :52] == 0.5).all()

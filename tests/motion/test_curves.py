@@ -110,6 +110,9 @@ def test_gains_scale_what_they_name():
     ]
     assert not [name for name in touched(before, double) if name.startswith(("eyeBlink", "eyeLook"))]
     assert changed("intensity", 3.0, track(0.9)).expression.max() == 1
+    raised = replace(before, tongue=torch.full((FRAMES,), 0.4))
+    for gain, tongue in ((0.0, 0.0), (0.5, 0.2), (1.0, 0.4), (3.0, 1.0)):
+        assert changed("intensity", gain, raised).tongue.tolist() == pytest.approx([tongue] * FRAMES)
     assert touched(before, changed("head_motion", 0.0, before)) == {"rotation", "translation"}
     lively = touched(before, changed("liveliness", 0.5, before))
     assert {"rotation", "translation", "gaze", "browInnerUp", "eyeWideLeft"} <= lively

@@ -24,13 +24,14 @@ def wave(frames: int, height: float = 1.0, fps: float = FPS) -> MotionTrack:
         translation=value[:, None].repeat(1, 3),
         gaze=value[:, None].repeat(1, 2),
         blink=value,
+        tongue=value,
     )
 
 
 def test_each_part_comes_from_its_track():
     mouth, head, eyes = wave(50, 1.0), wave(50, 0.5), wave(50, 0.25)
     result = combine(mouth, head, eyes)
-    assert torch.equal(result.expression[:, JAW], mouth.expression[:, JAW])
+    assert torch.equal(result.expression[:, JAW], mouth.expression[:, JAW]) and result.tongue is mouth.tongue
     assert torch.equal(result.rotation, head.rotation) and torch.equal(result.translation, head.translation)
     assert torch.equal(result.expression[:, BROW], eyes.expression[:, BROW])
     assert torch.equal(result.gaze, eyes.gaze) and torch.equal(result.blink, eyes.blink)

@@ -1,6 +1,7 @@
 """Motion in the manner that a prompt asks for: tempo, amplitude, gestures; none changes nothing."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -99,7 +100,7 @@ def test_nodding_is_added_to_any_track_and_never_the_same():
 
 def test_lips_that_should_meet_meet_in_silence():
     track = still(50)
-    resting = MotionTrack(25.0, *(getattr(track, name) for name in TENSORS[:-1]), torch.ones(50))
+    resting = replace(track, rest=torch.ones(50))
     closed = with_style(resting, asking(rest=-1), 1.0)
     assert closed.rest[0] == 1 and not closed.rest[20:].any()
 

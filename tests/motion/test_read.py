@@ -5,7 +5,7 @@ import torch
 
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.errors import MotionError
-from portraittalk.motion.geometry import move_landmarks
+from portraittalk.motion.geometry import move_landmarks, tongue_of
 from portraittalk.motion.read import motion_of_faces, pose_and_gaze, read_motion, relative_expression
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import Face
@@ -54,6 +54,15 @@ def test_speech_is_read_as_it_is_and_the_resting_face_is_taken_off():
     relative = relative_expression(expression)
     assert (relative[:, ARKIT_INDEX["jawOpen"]] == expression[:, 0]).all()
     assert not relative[:, ARKIT_INDEX["mouthSmileLeft"]].any()
+
+
+def test_a_tongue_comes_out_as_far_as_the_blendshapes_say_and_is_never_raised(landmarks, nod, basis):
+    values = nod.expression.clone()
+    values[4:6, ARKIT_INDEX["tongueOut"]] = 0.6
+    track = motion_of_faces([Face(*one) for one in zip(landmarks, values, strict=True)], 25.0, basis)
+    tongue = tongue_of(track)
+    assert tongue.out.tolist() == pytest.approx([0.0] * 4 + [0.6] * 2 + [0.0] * 3)
+    assert not tongue.raised.any()
 
 
 def test_a_video_without_a_face_is_refused(basis):

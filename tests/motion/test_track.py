@@ -14,7 +14,7 @@ from portraittalk.motion.track import TENSORS, MotionTrack, concatenate
 def track():
     generator = torch.Generator().manual_seed(0)
     shapes = {"expression": (7, 52), "rotation": (7, 3), "translation": (7, 3), "gaze": (7, 2)}
-    shapes |= {"blink": (7,), "rest": (7,)}
+    shapes |= {"blink": (7,), "rest": (7,), "tongue": (7,)}
     return MotionTrack(25.0, **{name: torch.rand(shape, generator=generator) for name, shape in shapes.items()})
 
 
@@ -37,7 +37,7 @@ def test_the_file_reads_frame_by_frame(tmp_path):
     lines = (tmp_path / "motion.json").read_text().splitlines()
     frame = json.loads(lines[3].rstrip(","))
     assert frame["expression"] == {"jawOpen": 0.25}
-    assert "rest" not in frame
+    assert not {"rest", "tongue"} & frame.keys()
     assert len(lines) == 6
 
 
@@ -53,11 +53,24 @@ def test_a_long_track_is_written_in_parts(tmp_path):
     assert json.loads((tmp_path / "long.json").read_text()) == track.to_dict()
 
 
-def test_a_file_without_rest_speaks_all_the_time(track):
+@pytest.mark.parametrize("key", ["rest", "tongue"])
+def test_a_file_of_before_there_was_a_number_loads(track, key):
+    """Without rest, somebody speaks all the time; without tongue, it lies behind the lower teeth."""
     data = track.to_dict()
+    assert data["version"] == 1
     for frame in data["frames"]:
-        del frame["rest"]
-    assert not MotionTrack.from_dict(data).rest.any()
+        del frame[key]
+    loaded = MotionTrack.from_dict(data)
+    assert not getattr(loaded, key).any() and same(replace(loaded, **{key: getattr(track, key)}), track, 1e-5)
+
+
+def test_the_tongue_is_written_where_it_is_raised(track):
+    track = replace(track, tongue=torch.tensor([0, 0, 0.5, 1, 0.5, 0, 0]))
+    frames = track.to_dict()["frames"]
+    assert [frame.get("tongue") for frame in frames] == [None, None, 0.5, 1.0, 0.5, None, None]
+    frames[3]["tongue"] = "up"
+    with pytest.raises(MotionError, match="frame 3: tongue must be a number"):
+        MotionTrack.from_dict({**track.to_dict(), "frames": frames})
 
 
 def test_slices_join_to_the_whole(track):
@@ -87,6 +100,7 @@ def test_values_that_are_not_numbers_are_not_saved(track, tmp_path):
         ({"blink": torch.zeros(6)}, r"blink must be a floating-point tensor of shape \(7,\), not \(6,\)"),
         ({"gaze": torch.zeros(7, 2, dtype=torch.long)}, r"gaze must be a floating-point tensor .* of torch\.int64"),
         ({"rest": [0.0] * 7}, "rest must be a tensor, not an object of type list"),
+        ({"tongue": torch.zeros(7, 1)}, r"tongue must be a floating-point tensor of shape \(7,\), not \(7, 1\)"),
         ({"expression": torch.zeros(0, 52)}, "between 1 and 500000 frames, not 0"),
         ({"expression": None}, "between 1 and 500000 frames, not 0"),
     ],

@@ -28,33 +28,38 @@ def test_smoothing_keeps_what_is_constant_and_does_not_delay():
     assert smoothed.sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_smoothing_spares_blinks():
-    track = replace(track_of(torch.zeros(9)), blink=torch.eye(9)[4])
-    assert smooth(track, 0.2).blink[4] == 1
+def test_smoothing_spares_blinks_and_tongues():
+    track = replace(track_of(torch.zeros(9)), blink=torch.eye(9)[4], tongue=torch.eye(9)[3])
+    assert smooth(track, 0.2).blink[4] == 1 and smooth(track, 0.2).tongue[3] == 1
     assert smooth(track, 0.0) is track
 
 
 def test_scaling_to_nothing_leaves_a_still_head():
-    track = replace(track_of(torch.rand(5)), rotation=torch.rand(5, 3), translation=torch.rand(5, 3))
+    moving = {"rotation": torch.rand(5, 3), "translation": torch.rand(5, 3), "tongue": torch.rand(5)}
+    track = replace(track_of(torch.rand(5)), **moving)
     still = scale(track, expression=0, head=0)
     assert not still.expression.any() and not still.rotation.any() and not still.translation.any()
-    assert scale(track, expression=100).expression.max() <= 1
+    assert not still.tongue.any()
+    large = scale(track, expression=100)
+    assert large.expression.max() <= 1 and large.tongue.max() <= 1
 
 
 def test_blending_runs_from_one_track_to_the_other():
-    first, second = track_of(torch.zeros(3)), track_of(torch.ones(3))
-    assert blend(first, second, torch.tensor([0, 0.25, 1])).expression[:, JAW].tolist() == [0, 0.25, 1]
+    first, second = track_of(torch.zeros(3)), replace(track_of(torch.ones(3)), tongue=torch.ones(3))
+    blended = blend(first, second, torch.tensor([0, 0.25, 1]))
+    assert blended.expression[:, JAW].tolist() == blended.tongue.tolist() == [0, 0.25, 1]
     with pytest.raises(MotionError, match="cannot be blended"):
         blend(first, second[:2], 0.5)
 
 
 @pytest.mark.parametrize("fps", [12.5, 24.0, 30.0, 60.0])
 def test_resampling_keeps_the_time(fps):
-    ramp = track_of((torch.arange(50) + 0.5) / 50)
-    resampled = resample(ramp, fps)
+    rising = (torch.arange(50) + 0.5) / 50
+    resampled = resample(replace(track_of(rising), tongue=rising), fps)
     assert len(resampled) == round(50 * fps / 25)
     inside = ((torch.arange(len(resampled)) + 0.5) / len(resampled))[2:-2]
-    assert torch.allclose(resampled.expression[2:-2, JAW], inside, atol=1e-3)
+    for values in (resampled.expression[:, JAW], resampled.tongue):
+        assert torch.allclose(values[2:-2], inside, atol=1e-3)
 
 
 def test_a_rate_of_zero_is_refused():
