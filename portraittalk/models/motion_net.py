@@ -18,7 +18,14 @@ SPOKEN_NAMES = (
 """Coefficients that speech drives. A name without a side stands for both sides, which speech does not distinguish."""
 
 BILABIALS = [PHONES.index(phone) for phone in "PBM"]
+VOWELS = [index for index, phone in enumerate(PHONES) if phone[0] in "AEIOU"]
+ALVEOLARS = [PHONES.index(phone) for phone in "LNDT"]
+DENTALS = [PHONES.index(phone) for phone in ("TH", "DH")]
 MEETING = (0.02, 0.08)  # probability of a p, b or m at which the lips begin to close, and at which they are closed
+# Probability of an l, n, d or t relative to that of these and the vowels, with a constant added to the latter, at which
+# the tip of the tongue begins to rise and at which it touches; probability of a th at which it comes out, and is out.
+RISING, UNHEARD = (0.3, 0.6), 0.1
+COMING_OUT = (0.03, 0.1)
 
 # Threshold, gain and largest value of each coefficient while speaking, see ``full_amplitude``.
 AMPLITUDE = {
@@ -63,13 +70,29 @@ def meet(coefficients: Tensor, phones: Tensor) -> Tensor:
     A network trained by least squares hardly closes the lips in fluent speech. Here the lip coefficients close the
     mouth, while the jaw closes half way.
     """
-    low, high = MEETING
-    closing = ((phones[:, BILABIALS].sum(1) - low) / (high - low)).clamp(0, 1)
+    closing = _between(phones[:, BILABIALS].sum(1), MEETING)
     met = coefficients.clone()
     met[:, LIPS_PART] *= (1 - closing)[:, None]
     met[:, JAW_OPEN] *= 1 - closing / 2
     met[:, LIPS_CLOSE] = torch.maximum(met[:, LIPS_CLOSE], closing * met[:, JAW_OPEN] * 1.1)
     return met
+
+
+def tongue_tip(phones: Tensor) -> Tensor:
+    """Return how far the tip of the tongue is raised, and how far it is between the teeth: (F, 2) in 0..1.
+
+    phones: (F, len(PHONES)), their probabilities. L, N, D and T raise it, TH and DH bring it out. Only vowels speak
+    against a raised one: other consonants hide it behind lips or teeth. S and Z, for which teeth shut, are left out.
+    """
+    alveolar, dental, vowel = (phones[:, group].sum(1) for group in (ALVEOLARS, DENTALS, VOWELS))
+    raised = _between(alveolar / (alveolar + vowel + UNHEARD), RISING)
+    return torch.stack((raised, _between(dental, COMING_OUT)), 1)
+
+
+def _between(values: Tensor, ends: tuple[float, float]) -> Tensor:
+    """Return 0 below the lower, 1 above the upper of two ends, and a line between them."""
+    low, high = ends
+    return ((values - low) / (high - low)).clamp(0, 1)
 
 
 class TemporalBlock(nn.Module):
@@ -133,15 +156,16 @@ class MotionNet(nn.Module):
         hidden = self.norm(hidden)
         return self.to_motion(hidden) * self.spread, self.to_phones(hidden)
 
-    def expression(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return ARKit coefficients (F, 52) in 0..1 and the probability (F,) of silence, for features (F, W, M).
+    def expression(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ARKit coefficients (F, 52) in 0..1, the probability (F,) of silence, and ``tongue_tip`` (F, 2).
 
-        Coefficients that speech does not drive are 0. levels: (M,), as in ``forward``.
+        features: (F, W, M). Coefficients that speech does not drive are 0, and so is tongueOut.
+        levels: (M,), as in ``forward``.
         """
         coefficients, logits = self(features[None], None if levels is None else levels[None])
         phones = logits[0].softmax(1)
         spoken = self.shown(coefficients[0], phones)
-        return spoken @ BOTH_SIDES.T.to(spoken), phones[:, SILENT]
+        return spoken @ BOTH_SIDES.T.to(spoken), phones[:, SILENT], tongue_tip(phones)
 
     @staticmethod
     def shown(coefficients: Tensor, phones: Tensor) -> Tensor:

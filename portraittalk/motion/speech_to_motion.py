@@ -12,6 +12,7 @@ from ..speech.features import at_rate
 from ..speech.prosody import read_prosody
 from ..types import Speech
 from .eyes import BLINKS_PER_MINUTE
+from .geometry import TONGUE_OUT
 from .life import add_life
 from .manner import Manner
 from .track import MotionTrack
@@ -22,6 +23,8 @@ PAUSE_FRAMES = 2  # frames to each side that must be silent too for the mouth to
 EASE_FRAMES = 2  # frames to each side over which the mouth eases into and out of rest
 # Share of the network's output that is removed in pauses: the training speakers open their mouths well before a word.
 HUSHED = 0.75
+STEPS_UP = 2  # frames in which the tip of the tongue rises, and in which it falls: 80 ms
+BETWEEN_TEETH = 0.4  # tongueOut of th
 
 
 def speech_to_motion(
@@ -39,20 +42,23 @@ def speech_to_motion(
     """Make a motion track from speech, with one frame per speech frame.
 
     The network runs at 25 fps: speech at another frame rate is resampled to it, and the motion back. seed: sets head
-    motion, brows, blinks and gaze; the mouth depends on the speech only, and rests in silence. head_motion,
+    motion, brows, blinks and gaze; mouth and tongue depend on the speech only, and rest in silence. head_motion,
     expression_strength, liveliness: 1 is natural, 0 is none; see ``add_life``. manner: how
     a prompt changes the motion, by default not at all; its gestures come with the expression, see ``prompted``. Reports
     the stage "motion".
     """
     resampled = at_rate(speech, MOTION_FPS, net.speech)
-    expression, silence = spoken_expression(net, resampled.features, progress)
+    expression, silence, tip = spoken_expression(net, resampled.features, progress)
     pause = pauses(silence)[:, None]
-    values = torch.cat((expression * (1 - HUSHED * pause), resting(pause)), 1)
-    expression, rest = at_frames(values, len(speech), speech.fps).split((expression.shape[1], 1), dim=1)
+    values = torch.cat((expression * (1 - HUSHED * pause), resting(pause), flaps(tip) * (1 - pause)), 1)
+    values = at_frames(values, len(speech), speech.fps)
+    expression, rest, raised, out = values.split((expression.shape[1], 1, 1, 1), dim=1)
     manner = manner or Manner()
     spoken = (manner.mouth * expression).clamp_max(1)
+    spoken[:, TONGUE_OUT] = BETWEEN_TEETH * out[:, 0]
     # A view would keep the values of all coefficients alive.
-    speaking = replace(MotionTrack.of_expression(spoken, speech.fps), rest=rest[:, 0].clone())
+    still = MotionTrack.of_expression(spoken, speech.fps)
+    speaking = replace(still, rest=rest[:, 0].clone(), tongue=raised[:, 0].clone())
     prosody = read_prosody(resampled.features, silence, MOTION_FPS)
     alive = add_life(speaking, prosody, seed, liveliness, head_motion, blinks_per_minute, manner)
     return scale(alive, expression=expression_strength)
@@ -61,8 +67,8 @@ def speech_to_motion(
 @torch.no_grad()
 def spoken_expression(
     net: MotionNet, features: Tensor, progress: ProgressCallback = ignore_progress
-) -> tuple[Tensor, Tensor]:
-    """Return coefficients (F, 52) and the probability (F,) of silence, for features (F, W, M) at 25 fps.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what ``MotionNet.expression`` returns, for features (F, W, M) at 25 fps.
 
     Long speech is processed in pieces that overlap by the network's receptive field.
     """
@@ -75,14 +81,33 @@ def spoken_expression(
         context = features[first : stop + net.reach].to(device)
         pieces.append([part[start - first : stop - first].cpu() for part in net.expression(context, levels)])
         progress(Progress("motion", stop, count))
-    expression, silence = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-    return expression, silence
+    expression, silence, tip = (torch.cat(parts) for parts in zip(*pieces, strict=True))
+    return expression, silence, tip
 
 
 def pauses(silence: Tensor) -> Tensor:
     """Return how far each frame lies in a sustained pause, (F,) in 0..1; silence: (F,) its probability at 25 fps."""
     sustained = -F.max_pool1d(-_padded(silence, PAUSE_FRAMES), 2 * PAUSE_FRAMES + 1, 1)
     return F.avg_pool1d(_padded(sustained[0], EASE_FRAMES), 2 * EASE_FRAMES + 1, 1)[0]
+
+
+def flaps(tip: Tensor) -> Tensor:
+    """Return a motion (F, C) of the tongue that reaches values (F, C) in 0..1 and takes ``STEPS_UP`` frames to do so.
+
+    It rises before and falls after them. Single frames that are lower than both neighbours are filled up: no tongue is
+    that fast.
+    """
+    before, after = (torch.maximum(tip, _moved(tip, step)) for step in (1, -1))
+    flapping = filled = torch.minimum(before, after)
+    for step in range(1, STEPS_UP):
+        for neighbour in (_moved(filled, step), _moved(filled, -step)):
+            flapping = torch.maximum(flapping, neighbour - step / STEPS_UP)
+    return flapping
+
+
+def _moved(values: Tensor, frames: int) -> Tensor:
+    """Return values (F, C) moved later by ``frames``, or earlier if negative; the ends are replicated."""
+    return values[(torch.arange(len(values)) - frames).clamp(0, len(values) - 1)]
 
 
 def resting(pause: Tensor) -> Tensor:

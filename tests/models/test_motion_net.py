@@ -6,7 +6,18 @@ import torch
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.config import MotionNetConfig, PortraitTalkConfig
 from portraittalk.models.face_basis import load_basis
-from portraittalk.models.motion_net import BILABIALS, BOTH_SIDES, SPOKEN_NAMES, MotionNet, full_amplitude, meet
+from portraittalk.models.motion_net import (
+    ALVEOLARS,
+    BILABIALS,
+    BOTH_SIDES,
+    DENTALS,
+    SPOKEN_NAMES,
+    VOWELS,
+    MotionNet,
+    full_amplitude,
+    meet,
+    tongue_tip,
+)
 from portraittalk.speech.features import balance
 from portraittalk.speech.phones import PHONES
 
@@ -50,9 +61,10 @@ def test_voices_that_differ_by_their_bands_alone_sound_alike(net):
 
 
 def test_expression_moves_BOTH_SIDES_alike_and_leaves_the_eyes_alone(net):
-    expression, silence = net.expression(torch.randn(5, 20, 80))
+    expression, silence, tip = net.expression(torch.randn(5, 20, 80))
     assert silence.shape == (5,) and silence.min() >= 0 and silence.max() <= 1
-    assert expression.shape == (5, 52)
+    assert tip.shape == (5, 2) and tip.min() >= 0 and tip.max() <= 1
+    assert expression.shape == (5, 52) and not expression[:, ARKIT_NAMES.index("tongueOut")].any()
     assert expression.min() >= 0 and expression.max() <= 1
     for index, name in enumerate(ARKIT_NAMES):
         if name.startswith(("eye", "cheek", "nose")):
@@ -95,3 +107,20 @@ def test_lips_meet_for_p_b_and_m_and_the_jaw_does_not_shut():
     assert 0 < aperture[1] < 0.7 * aperture[0]
     assert aperture[2] == 0
     assert met[2, SPOKEN_NAMES.index("jawOpen")] == 0.2
+
+
+def test_the_tongue_touches_on_l_n_d_and_t_and_comes_out_on_th():
+    sounds = [PHONES[index] for index in (*ALVEOLARS, *DENTALS)]
+    assert sorted(sounds) == ["D", "DH", "L", "N", "T", "TH"]
+    raised, out = tongue_tip(torch.eye(len(PHONES))).unbind(1)
+    assert {PHONES[index] for index in raised.nonzero().flatten()} == set("LNDT") and raised.max() == 1
+    assert {PHONES[index] for index in out.nonzero().flatten()} == {"TH", "DH"} and out.max() == 1
+
+
+def test_a_tongue_that_vowels_speak_against_stays_down():
+    phones = torch.zeros(4, len(PHONES))
+    phones[:, ALVEOLARS[0]] = torch.tensor([0.3, 0.3, 0.3, 0.01])
+    phones[1:3, VOWELS[0]] = torch.tensor([0.3, 0.65])
+    phones[3, PHONES.index("SIL")] = 0.99
+    raised = tongue_tip(phones)[:, 0]
+    assert raised[0] == 1 and 0 < raised[1] < 1 and raised[2] == raised[3] == 0

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.media.audio import Audio, read_audio
 from portraittalk.motion.geometry import asked_aperture
 from portraittalk.motion.speech_to_motion import speech_to_motion
+from portraittalk.motion.track import MotionTrack
+from portraittalk.motion.transform import resample
 from portraittalk.pipelines.load import load_model
 from portraittalk.pipelines.window import WindowPipeline
 from portraittalk.speech.features import encode_speech
@@ -18,17 +21,28 @@ def model() -> WindowPipeline:
     return load_model()
 
 
+@pytest.fixture(scope="module")
+def demo(repository) -> Audio:
+    return read_audio(repository / "portraittalk/assets/demo/speech.wav")
+
+
+TONGUE_OUT = ARKIT_INDEX["tongueOut"]
+
+
+def spoken(model: WindowPipeline, audio: Audio, fps: float = 25) -> MotionTrack:
+    return speech_to_motion(model.motion_net, encode_speech(audio, fps, model.config.speech))
+
+
 def aperture(model: WindowPipeline, audio: Audio) -> torch.Tensor:
-    track = speech_to_motion(model.motion_net, encode_speech(audio, 25, model.config.speech))
-    return asked_aperture(track, model.basis)
+    return asked_aperture(spoken(model, audio), model.basis)
 
 
 def test_silence_is_a_closed_still_mouth_in_a_living_face(model):
-    speech = encode_speech(Audio(torch.zeros(1, 16000 * 8), 16000), 25, model.config.speech)
-    track = speech_to_motion(model.motion_net, speech)
+    track = spoken(model, Audio(torch.zeros(1, 16000 * 8), 16000))
     opened = asked_aperture(track, model.basis)
     assert opened.max() < 0.01
     assert opened[3:-3].diff().abs().max() < 0.001
+    assert not track.tongue.any() and not track.expression[:, TONGUE_OUT].any()
     assert track.blink.max() > 0.9
     assert track.rotation.std(0).min() > 0
 
@@ -36,7 +50,9 @@ def test_silence_is_a_closed_still_mouth_in_a_living_face(model):
 @pytest.mark.parametrize("level", [-60, -45, -30])
 def test_noise_leaves_the_mouth_closed(model, level):
     hiss = 10 ** (level / 20) * torch.randn(1, 16000 * 4, generator=torch.Generator().manual_seed(0))
-    assert aperture(model, Audio(hiss, 16000)).max() < CLOSED
+    track = spoken(model, Audio(hiss, 16000))
+    assert asked_aperture(track, model.basis).max() < CLOSED
+    assert not track.tongue.any()
 
 
 def test_a_chord_leaves_the_mouth_closed(model):
@@ -45,10 +61,26 @@ def test_a_chord_leaves_the_mouth_closed(model):
     assert aperture(model, Audio(20 * chord[None], 16000)).mean() < CLOSED
 
 
-def test_speech_opens_and_closes_the_lips(model, repository):
-    opened = aperture(model, read_audio(repository / "portraittalk/assets/demo/speech.wav"))
+def test_speech_opens_and_closes_the_lips(model, demo):
+    opened = aperture(model, demo)
     assert opened[:5].max() < CLOSED  # before the first word
     assert opened.max() > 0.1
     assert opened.std() > 0.02
     closings = ((opened[1:-1] <= opened[:-2]) & (opened[1:-1] < opened[2:])).sum() / 6.7
     assert 1.5 < closings < 7  # a second: about as many as there are syllables
+
+
+def test_speech_moves_the_tongue_and_pauses_do_not(model, demo):
+    track = spoken(model, demo)
+    assert not track.tongue[:5].any()  # before the first word
+    raised = track.tongue > 0.5
+    assert 0.1 < raised.float().mean() < 0.4
+    rises = (raised[1:] & ~raised[:-1]).sum() / (len(track) / track.fps)
+    assert 1.5 < rises < 4.5  # a second; about two l, n, d and t are spoken
+    assert track.tongue.diff().abs().max() <= 0.501
+    assert 0.3 < track.expression[:, TONGUE_OUT].max() <= 0.4
+
+
+def test_the_tongue_moves_at_the_same_times_at_any_frame_rate(model, demo):
+    usual, fast = spoken(model, demo), spoken(model, demo, 50)
+    assert (resample(fast, 25).tongue[: len(usual)] - usual.tongue).abs().mean() < 0.03

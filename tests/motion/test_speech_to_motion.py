@@ -12,6 +12,7 @@ from portraittalk.models.motion_net import MotionNet
 from portraittalk.motion.speech_to_motion import (
     PIECE_FRAMES,
     at_frames,
+    flaps,
     pauses,
     resting,
     speech_to_motion,
@@ -41,7 +42,7 @@ def test_one_frame_for_each_frame_of_the_speech(net, demo, fps):
     assert track.fps == fps
 
 
-MOUTH = [index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))]
+MOUTH = [index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue"))]
 
 
 def test_the_seed_decides_the_head_and_not_the_mouth(net, demo):
@@ -50,6 +51,7 @@ def test_the_seed_decides_the_head_and_not_the_mouth(net, demo):
     for name in TENSORS:
         assert torch.equal(getattr(first, name), getattr(again, name))
     assert torch.equal(first.expression[:, MOUTH], other.expression[:, MOUTH])
+    assert torch.equal(first.tongue, other.tongue)
     assert not torch.equal(first.expression, other.expression)  # the brows
     assert not torch.equal(first.rotation, other.rotation)
 
@@ -59,6 +61,7 @@ def test_strengths_scale(net, demo):
     still = speech_to_motion(net, speech, head_motion=0, expression_strength=0)
     full, half = speech_to_motion(net, speech), speech_to_motion(net, speech, expression_strength=0.5)
     assert not still.expression.any() and not still.rotation.any() and not still.translation.any()
+    assert not still.tongue.any()
     assert torch.allclose(half.expression, full.expression / 2)
     assert torch.equal(half.rotation, full.rotation)
 
@@ -70,6 +73,20 @@ def test_long_speech_in_pieces_is_the_speech_at_once(net):
     for part, whole in zip(pieces, net.expression(features), strict=True):
         assert torch.allclose(part, whole, atol=1e-6)
     assert [report.done for report in reports] == [PIECE_FRAMES, 2 * PIECE_FRAMES, len(features)]
+
+
+def test_a_tongue_reaches_what_is_heard_in_two_frames_and_does_not_flicker():
+    heard = torch.zeros(40, 1)
+    heard[[5, 15, 17, 28, 31]] = 1
+    tongue = flaps(heard)[:, 0]
+    assert (tongue[heard[:, 0] == 1] == 1).all()
+    assert tongue.diff().abs().max() <= 0.5
+    assert tongue[3:8].tolist() == [0, 0.5, 1, 0.5, 0]
+    assert tongue[13:20].tolist() == [0, 0.5, 1, 1, 1, 0.5, 0]  # one frame is too short for a fall
+    assert tongue[27:33].tolist() == [0.5, 1, 0.5, 0.5, 1, 0.5]
+    anything = torch.rand(500, 2, generator=torch.Generator().manual_seed(0))
+    assert flaps(anything).diff(dim=0).abs().max() <= 0.5 and (flaps(anything) >= anything).all()
+    assert torch.equal(flaps(anything[:100])[:90], flaps(anything)[:90])
 
 
 def test_cancel_passes_through(net):

@@ -41,7 +41,7 @@ def held_out_figures(
 
 
 def _figures(net: MotionNet, recording: Recording, basis: FaceBasis, config: SpeechConfig) -> dict[str, float]:
-    expression, _ = net.expression(encode_speech(read_audio(recording.sound), MOTION_FPS, config).features)
+    expression, *_ = net.expression(encode_speech(read_audio(recording.sound), MOTION_FPS, config).features)
     count = min(len(expression), len(recording.motion))
     captured = ~recording.motion.isnan().all(0)
     made = expression[:count].cpu() * (BOTH_SIDES @ captured.float())
