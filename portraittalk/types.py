@@ -246,7 +246,7 @@ class Structure(Movable):
     (F, 1, S, S) in 0..1, blend weight of these fillings: another reference's mouth, or the portrait's own teeth,
     unstretched. mask: (F, 1, S, S) in 0..1, feathered: where the frame may differ from the warped reference.
     pose: (F, 6) rotation and translation, as in ``MotionTrack``, by which the whole head of the finished frame is
-    turned; 0 where the landmarks have that pose already.
+    turned; 0 where the landmarks have that pose already. tongue: (F, 2), ``raised`` and ``out`` of ``Tongue``.
     """
 
     landmarks: Tensor
@@ -258,6 +258,7 @@ class Structure(Movable):
     borrowed: Tensor
     mask: Tensor
     pose: Tensor
+    tongue: Tensor
 
     def __len__(self) -> int:
         return self.landmarks.shape[0]

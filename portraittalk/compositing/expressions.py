@@ -39,6 +39,7 @@ def with_expressions(
 
     picture: (3, H, W) in 0..1. landmarks: (478, 3) in its pixels. blendshapes: (52,) of the face. turn: whether the
     face also has the track's pose; otherwise it keeps its own. It turns by its landmarks alone, which bends the hair.
+    Tongues stay at rest.
     """
     size = CONFIG.crop_size
     crop = aligned_crop(landmarks, image_size(picture), size)
@@ -47,6 +48,7 @@ def with_expressions(
     compositor = Compositor(picture, crop, landmarks=points)
     for start in range(0, len(track), chunk):
         structure = build_structure(identity, track[start : start + chunk], basis, CONFIG, turn_later=not turn)
+        structure = replace(structure, tongue=torch.zeros_like(structure.tongue))
         opening, none = mouth_opening(structure.landmarks, size), torch.zeros_like(structure.warped)
         weight = stretched_mouth(opening, structure.landmarks, lip_aperture(points))
         frames = FaceFrames(structure, opening, none, structure.mask, structure.warped, weight)

@@ -16,7 +16,7 @@ from ..config import PortraitTalkConfig
 from ..models.autoencoder import Autoencoder
 from ..models.face_basis import FaceBasis
 from ..motion.geometry import lip_aperture
-from ..types import Identity, Structure
+from ..types import Identity, Structure, Tongue
 from .draw import drawn_share, mouth_opening
 from .mouth import shows_mouth, stretched_mouth
 from .painter import Painter
@@ -91,11 +91,12 @@ def network_picture(
 
 
 def paint_mouth(frames: FaceFrames, identity: Identity, basis: FaceBasis, share: float) -> FaceFrames:
-    """Paint teeth and the mouth cavity between the lips, with weight ``share`` over the network's picture.
+    """Paint teeth, tongue and the mouth cavity between the lips, with weight ``share`` over the network's picture.
 
     The weight is 1 for a portrait that shows the inside of its mouth.
     """
-    painted = painted_mouth(identity, frames.structure.landmarks, basis)
+    tongue = Tongue(*frames.structure.tongue.unbind(1))
+    painted = painted_mouth(identity, frames.structure.landmarks, basis, tongue)
     weight = share + (1 - share) * shows_mouth(lip_aperture(identity.landmarks))
     return replace(frames, picture=frames.picture.lerp(painted, weight * frames.opening))
 

@@ -13,7 +13,7 @@ from torch.nn.functional import grid_sample, interpolate
 from ..face.align import extract_crop, eye_distance, scale_of
 from ..face.topology import LIPS_INNER
 from ..motion.geometry import lip_aperture
-from ..types import CloseUp, Crop, FaceLight, MouthWindow, View
+from ..types import CloseUp, Crop, FaceLight, MouthWindow, Tongue, View
 from .draw import blurred, enlarged, fill, mouth_opening
 from .light import light_on, skin_colour
 from .mouth import borrowed_share, fill_mouth, stretched_mouth, unstretched_mouth
@@ -140,6 +140,7 @@ def moving_mouth(
     crop_size: float,
     cells: int,
     basis_mean: Tensor,
+    tongue: Tongue | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return windows (F, 3, size, size) of a moving mouth as geometry shows it, and a weight (F, 1, size, size).
 
@@ -148,7 +149,7 @@ def moving_mouth(
     weight, in 0..1, is that of these fillings.
 
     close_ups: the portrait's and, if its mouth is to be borrowed, another reference's. flow: (F, 8, g, g) of the
-    portrait with ``cells`` a side, if it is known. basis_mean: (478, 3), see ``mouth_interior``.
+    portrait with ``cells`` a side, if it is known. basis_mean, tongue: see ``mouth_interior``.
     """
     portrait, known = close_ups[0], close_ups[-1]
 
@@ -172,7 +173,7 @@ def moving_mouth(
         rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
         teeth = None if known.inside is None else known.inside.teeth
-        painted = mouth_interior(dentition, rest, moved, portrait.light, size, basis_mean, teeth=teeth)
+        painted = mouth_interior(dentition, rest, moved, portrait.light, size, basis_mean, teeth=teeth, tongue=tongue)
         blur = blur_of(portrait)
         if blur > 0:  # not sharper than the photograph around it
             painted = blurred(painted, blur)

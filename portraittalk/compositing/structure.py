@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ..config import PortraitTalkConfig
 from ..models.face_basis import FaceBasis
-from ..motion.geometry import keeps_mouth, lip_aperture, move_landmarks, shown_expression
+from ..motion.geometry import TONGUE_OUT, keeps_mouth, lip_aperture, move_landmarks, shown_expression, tongue_of
 from ..motion.track import MotionTrack
-from ..types import CloseUp, Identity, MouthWindow, Structure, View
+from ..types import CloseUp, Identity, MouthWindow, Structure, Tongue, View
 from .draw import landmark_map, motion_mask
 from .draw_control import draw_control
 from .lids import close_lids, opened_eyes
@@ -50,11 +50,12 @@ def structure_of_landmarks(
 ) -> Structure:
     """Build the structure of faces with given landmarks, such as those of a real video.
 
-    landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) of these faces. track: their pose, gaze and blinks.
+    landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) of these faces. track: their pose, gaze, blinks and
+    tongues.
     """
-    size = config.crop_size
+    size, tongue = config.crop_size, tongue_of(track)
     if config.window_size:
-        return _window_structure(identity, landmarks, expression, basis, config)
+        return _window_structure(identity, landmarks, expression, tongue, basis, config)
     draw = draw_control if config.structure.guider == "control" else landmark_map
     cells = config.structure.flow_size
     opened, closure = opened_eyes(identity.landmarks, landmarks)
@@ -73,17 +74,23 @@ def structure_of_landmarks(
         borrowed=borrowed,
         mask=mask,
         pose=landmarks.new_zeros(len(landmarks), 6),
+        tongue=torch.stack((tongue.raised, tongue.out), 1),
     )
 
 
 def _window_structure(
-    identity: Identity, landmarks: Tensor, expression: Tensor, basis: FaceBasis, config: PortraitTalkConfig
+    identity: Identity,
+    landmarks: Tensor,
+    expression: Tensor,
+    tongue: Tongue,
+    basis: FaceBasis,
+    config: PortraitTalkConfig,
 ) -> Structure:
     """As ``structure_of_landmarks``, for a network that draws the mouth window."""
     opened, closure = opened_eyes(identity.landmarks, landmarks)
     flow = flow_between(identity.landmarks, opened, config.crop_size, config.structure.flow_size)
     window = mouth_window(identity.landmarks, config.crop_size)
-    structure = window_structure(identity.close_ups, window, landmarks, expression, basis, config, flow)
+    structure = window_structure(identity.close_ups, window, landmarks, expression, tongue, basis, config, flow)
     return replace(structure, flow=flow, closure=closure)
 
 
@@ -92,18 +99,19 @@ def window_structure(
     window: MouthWindow,
     landmarks: Tensor,
     expression: Tensor,
+    tongue: Tongue,
     basis: FaceBasis,
     config: PortraitTalkConfig,
     flow: Tensor | None = None,
 ) -> Structure:
     """Build the structure of a mouth window of faces with landmarks (F, 478, 3) in crop pixels, without a flow.
 
-    The pictures have the density of the close-ups. close_ups, flow: as in ``moving_mouth``. expression: (F, 52). Pose
-    and gaze are left out of the coefficients, because the window shows neither head nor eyes.
+    The pictures have the density of the close-ups. close_ups, tongue, flow: as in ``moving_mouth``. expression:
+    (F, 52). Pose and gaze are left out of the coefficients, because the window shows neither head nor eyes.
     """
     size, cells, maps = shown_pixels(close_ups[0]), config.structure.flow_size, config.structure.map_size
     moved = window.to_pixels(landmarks, config.crop_size, size)
-    shown, weight = moving_mouth(close_ups, landmarks, flow, window, size, config.crop_size, cells, basis.mean)
+    shown, weight = moving_mouth(close_ups, landmarks, flow, window, size, config.crop_size, cells, basis.mean, tongue)
     still = MotionTrack.of_expression(expression, fps=25.0)
     return Structure(
         landmarks=landmarks,
@@ -115,17 +123,21 @@ def window_structure(
         borrowed=weight,
         mask=drawn_region(moved, size),
         pose=landmarks.new_zeros(len(landmarks), 6),
+        tongue=torch.stack((tongue.raised, tongue.out), 1),
     )
 
 
 def structure_coefficients(expression: Tensor, track: MotionTrack, aperture: Tensor, count: int = 64) -> Tensor:
     """Return the input (F, count) of the structure tokens, scaled to a magnitude of about one.
 
-    0..51: expression (F, 52) of the face, in the order of ``ARKIT_NAMES``. 52..54: rotation. 55..57: translation.
+    0..51: expression (F, 52) of the face, in the order of ``ARKIT_NAMES``; tongueOut is left out, because no network
+    was trained with tongues. 52..54: rotation. 55..57: translation.
     58..59: gaze. 60: blink. 61: lip aperture (F,). The rest is zero.
     """
+    shown = expression.clone()
+    shown[:, TONGUE_OUT] = 0
     parts = (
-        expression,
+        shown,
         track.rotation * ROTATION_SCALE,
         track.translation * TRANSLATION_SCALE,
         track.gaze * GAZE_SCALE,

@@ -91,15 +91,15 @@ def load_dentition(path: Path = SHIPPED, device: torch.device | str = "cpu") -> 
     return Dentition(**pictures)
 
 
-def painted_mouth(identity: Identity, landmarks: Tensor, basis: FaceBasis) -> Tensor:
+def painted_mouth(identity: Identity, landmarks: Tensor, basis: FaceBasis, tongue: Tongue | None = None) -> Tensor:
     """Paint the average mouth for a portrait's frames: (F, 3, S, S) in 0..1, valid only around the lips.
 
-    landmarks: (F, 478, 3) of the frames, in crop pixels.
+    landmarks: (F, 478, 3) of the frames, in crop pixels. tongue: of the frames, by default at rest.
     """
     portrait = identity.references[:1]
-    light = face_light(portrait[0], identity.landmarks)
+    light, size = face_light(portrait[0], identity.landmarks), portrait.shape[-1]
     dentition = load_dentition(device=landmarks.device)
-    return mouth_interior(dentition, identity.landmarks, landmarks, light, portrait.shape[-1], basis.mean)
+    return mouth_interior(dentition, identity.landmarks, landmarks, light, size, basis.mean, tongue=tongue)
 
 
 def mouth_interior(

@@ -36,7 +36,7 @@ from ..face.topology import LIPS_OUTER
 from ..media.audio import Audio, check_audio, read_audio
 from ..media.reader import VideoReader, read_video
 from ..models.face_basis import FaceBasis
-from ..motion.geometry import MOUTH_SHAPES, lip_aperture, move_landmarks, rotation_angles
+from ..motion.geometry import MOUTH_SHAPES, lip_aperture, move_landmarks, rotation_angles, tongue_of
 from ..motion.track import MotionTrack
 from ..motion.transform import low_pass
 from ..progress import Progress, ProgressCallback, ignore_progress
@@ -288,8 +288,10 @@ def _dubbed(
                 to_crop(points, crop).to(device) for points in (own, resting[number], speaking[number])
             )
             window = mouth_window(rest, config.crop_size)
-            expression = motion.expression[here].to(device)
-            structure = window_structure(identity.close_ups[:1], window, target[None], expression, basis, config)
+            expression, tongue = motion.expression[here].to(device), tongue_of(motion[here]).to(device)
+            structure = window_structure(
+                identity.close_ups[:1], window, target[None], expression, tongue, basis, config
+            )
             features = speech.features[here].to(device)
             drawn = pipeline.draw(WindowInputs(identity.tokens, structure, features, noise), settings)
             flow = flow_between(own, target[None], config.crop_size, config.structure.flow_size)

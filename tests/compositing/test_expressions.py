@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing import layers
 from portraittalk.compositing.expressions import with_expressions
+from portraittalk.compositing.teeth import painted_mouth
 from portraittalk.face.align import extract_crop, to_crop
 from portraittalk.face.expression_crop import expression_crop
 from portraittalk.face.mesh import MeshProvider
@@ -63,6 +65,16 @@ def test_heads_turn_where_that_is_asked_for(small, portrait):
     seen = MeshProvider()(turned)[0].landmarks
     assert seen[4, 0] > landmarks[4, 0] + 3  # the tip of the nose goes to the picture's right
     assert (seen[4] - seen[[33, 263]].mean(0))[0] > (landmarks[4] - landmarks[[33, 263]].mean(0))[0] + 1
+
+
+def test_tongues_stay_at_rest(small, monkeypatch):
+    painted = []
+    monkeypatch.setattr(layers, "painted_mouth", lambda *given: painted.append(given[-1]) or painted_mouth(*given))
+    expression = torch.zeros(2, 52)
+    expression[:, ARKIT_INDEX["jawOpen"]] = 0.5
+    expression[1, ARKIT_INDEX["tongueOut"]] = 1
+    pictures = rendered(small, expression)
+    assert len(painted) == 1 and not painted[0].out.any() and torch.equal(pictures[0], pictures[1])
 
 
 def test_frames_do_not_depend_on_the_chunks(small):

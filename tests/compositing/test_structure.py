@@ -30,6 +30,18 @@ def test_every_part_has_the_promised_shape(identity, basis):
         assert getattr(structure, f.name).isfinite().all(), f.name
 
 
+def test_the_tongue_of_the_track_is_that_of_the_structure(identity, basis):
+    track = replace(speaking(3), tongue=torch.tensor([0.0, 0.5, 1.5]))
+    track.expression[:, ARKIT_INDEX["tongueOut"]] = torch.tensor([0.25, 0.0, -1.0])
+    structure = build_structure(identity, track, basis, SMALL)
+    assert structure.tongue.tolist() == [[0.0, 0.25], [0.5, 0.0], [1.0, 0.0]]
+    assert structure[1:].tongue.tolist() == [[0.5, 0.0], [1.0, 0.0]]
+    still = build_structure(identity, speaking(3), basis, SMALL)
+    assert not still.tongue.any()
+    for name in ("landmarks", "map", "coefficients", "warped", "borrowed"):
+        assert torch.equal(getattr(structure, name), getattr(still, name)), name
+
+
 def test_a_slice_of_the_track_gives_the_slice_of_the_structure(identity, basis):
     whole = build_structure(identity, speaking(4), basis, SMALL)
     part = build_structure(identity, speaking(4)[1:3], basis, SMALL)
@@ -49,5 +61,6 @@ def test_coefficients_stand_where_they_are_documented():
         torch.ones(2),
     )
     values = structure_coefficients(torch.full((2, 52), 0.5), track, torch.full((2,), 0.1))
-    assert (values[:, :52] == 0.5).all()
+    known = torch.arange(52) != ARKIT_INDEX["tongueOut"]
+    assert (values[:, :52][:, known] == 0.5).all() and not values[:, :52][:, ~known].any()
     assert torch.allclose(values[0, 52:], torch.tensor([0.4] * 3 + [2.0] * 3 + [1.2] * 2 + [0.4, 0.5, 0.0, 0.0]))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
+from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.compose import CropData
 from portraittalk.compositing.draw import mouth_opening
 from portraittalk.compositing.structure import build_structure
@@ -159,6 +160,15 @@ def test_between_lips_that_the_portrait_keeps_closed_a_mouth_is_painted(tiny_mod
     assert changed[-1].max() > 0.1 and changed[0].max() < 0.02
     wide = painted[-1:] * (opening[-1:] > 0.9)
     assert (wide.amin(1) > 0.4).any()  # teeth: bright, and of no colour
+
+
+def test_the_painted_mouth_has_the_tongue_of_the_track(tiny_model, identity, speech, motion, painted_tongues):
+    model = replace(tiny_model, config=replace(tiny_model.config, painted_mouth=1.0))
+    licking = replace(motion, tongue=torch.linspace(0, 1, FRAMES), expression=motion.expression.clone())
+    licking.expression[:, ARKIT_INDEX["tongueOut"]] = torch.linspace(0.5, 0, FRAMES)
+    list(model.animate(identity, speech, Style(), licking, SETTINGS))
+    assert torch.equal(torch.cat([tongue.raised for tongue in painted_tongues]), licking.tongue)
+    assert torch.equal(torch.cat([tongue.out for tongue in painted_tongues]), torch.linspace(0.5, 0, FRAMES))
 
 
 def test_a_black_and_white_portrait_speaks_in_black_and_white(tiny_model, portrait, portrait_face, speech, motion):

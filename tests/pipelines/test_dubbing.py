@@ -78,6 +78,16 @@ def test_the_same_seed_gives_the_same_frames(tiny_window_model, dubbed, film, pr
     assert torch.equal(next(iter(again)), dubbed[1][:1])
 
 
+def test_the_film_gets_the_tongue_of_the_speech(tiny_window_model, film, provider, painted_tongues):
+    """Mouths are painted only in frames in which the lips open."""
+    run = dub(tiny_window_model, film, speech(LENGTH / FPS), provider=provider)
+    tongue = torch.linspace(0.1, 0.9, LENGTH)
+    run.motion.tongue.copy_(tongue)
+    run.motion.expression[:, ARKIT_INDEX["jawOpen"]] = 0.5
+    list(run)
+    assert torch.equal(torch.cat([painted.raised for painted in painted_tongues]), tongue[:EMPTY])
+
+
 def test_a_longer_speech_is_cut_and_a_shorter_one_followed_by_silence(tiny_window_model, film, provider, caplog):
     run = dub(tiny_window_model, film, speech(1.5), provider=provider)
     assert run.audio.samples == round(LENGTH / FPS * RATE) and len(run) == LENGTH

@@ -176,6 +176,18 @@ def test_between_opening_lips_a_mouth_is_painted_before_the_network_draws(tiny_w
     assert pixels.min() < 0.3 and (pixels.amin(0) > 0.4).any()  # a dark cavity, and teeth: bright, and of no colour
 
 
+def test_the_painted_mouth_has_the_tongue_of_the_track(tiny_window_model, identity, motion, painted_tongues):
+    licking = replace(motion, tongue=torch.linspace(0, 1, FRAMES), expression=motion.expression.clone())
+    licking.expression[:, ARKIT_INDEX["tongueOut"]] = 0.25
+    parts = [
+        build_structure(identity, licking[frames], tiny_window_model.basis, tiny_window_model.config, True)
+        for frames in (slice(0, 2), slice(2, FRAMES))
+    ]
+    assert torch.equal(painted_tongues[-1].raised, licking.tongue[2:])
+    assert torch.equal(painted_tongues[-1].out, torch.full((FRAMES - 2,), 0.25))
+    assert torch.equal(torch.cat([part.tongue[:, 0] for part in parts]), licking.tongue)
+
+
 def test_an_open_mouth_is_taken_from_another_reference(tiny_window_model, small_portrait, small_face, motion, speech):
     """The other reference is the same picture with a green mouth, said to be open."""
     basis = tiny_window_model.basis
