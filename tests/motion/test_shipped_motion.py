@@ -5,6 +5,7 @@ import torch
 
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.media.audio import Audio, read_audio
+from portraittalk.metrics.lips import correlation
 from portraittalk.motion.geometry import asked_aperture
 from portraittalk.motion.speech_to_motion import speech_to_motion
 from portraittalk.motion.track import MotionTrack
@@ -82,5 +83,8 @@ def test_speech_moves_the_tongue_and_pauses_do_not(model, demo):
 
 
 def test_the_tongue_moves_at_the_same_times_at_any_frame_rate(model, demo):
-    usual, fast = spoken(model, demo), spoken(model, demo, 50)
-    assert (resample(fast, 25).tongue[: len(usual)] - usual.tongue).abs().mean() < 0.03
+    usual = spoken(model, demo)
+    for fps in (30, 60):
+        other = resample(spoken(model, demo, fps), 25)
+        assert abs(len(other) - len(usual)) <= 1
+        assert correlation(other.tongue[:167], usual.tongue[:167]) > 0.95
