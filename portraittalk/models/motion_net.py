@@ -18,10 +18,12 @@ SPOKEN_NAMES = (
 """Coefficients that speech drives. A name without a side stands for both sides, which speech does not distinguish."""
 
 BILABIALS = [PHONES.index(phone) for phone in "PBM"]
+LABIODENTALS = [PHONES.index(phone) for phone in "FV"]
 VOWELS = [index for index, phone in enumerate(PHONES) if phone[0] in "AEIOU"]
 ALVEOLARS = [PHONES.index(phone) for phone in "LNDT"]
 DENTALS = [PHONES.index(phone) for phone in ("TH", "DH")]
 MEETING = (0.02, 0.08)  # probability of a p, b or m at which the lips begin to close, and at which they are closed
+BITING = (0.1, 0.3)  # probability of an f or v at which the lower lip begins to rise, and at which it meets the teeth
 # Probability of an l, n, d or t relative to that of these and the vowels, with a constant added to the latter, at which
 # the tip of the tongue begins to rise and at which it touches; probability of a th at which it comes out, and is out.
 RISING, UNHEARD = (0.3, 0.6), 0.1
@@ -39,6 +41,12 @@ AMPLITUDES = torch.tensor([AMPLITUDE.get(name, (0.0, 1.0, 1.0)) for name in SPOK
 
 JAW_OPEN, LIPS_CLOSE = SPOKEN_NAMES.index("jawOpen"), SPOKEN_NAMES.index("mouthClose")
 LIPS_PART = [SPOKEN_NAMES.index(name) for name in ("mouthLowerDown", "mouthUpperUp", "mouthShrugUpper", "mouthFunnel")]
+# Range of each coefficient in an f or v: the upper lip bares the teeth, and the lower one rises to them.
+BITE = {
+    "jawOpen": (0.0, 0.07), "mouthClose": (0.0, 0.03), "mouthFunnel": (0.0, 0.1), "mouthLowerDown": (0.0, 0.0),
+    "mouthPucker": (0.0, 0.2), "mouthShrugLower": (0.25, 1.0), "mouthUpperUp": (0.17, 1.0),
+}  # fmt: skip
+BITES = torch.tensor([BITE.get(name, (0.0, 1.0)) for name in SPOKEN_NAMES]).T  # (2, K)
 DILATIONS = (1, 2, 4)  # cycled over the layers; six layers have a receptive field of 14 frames, 0.56 s, to each side
 
 
@@ -76,6 +84,16 @@ def meet(coefficients: Tensor, phones: Tensor) -> Tensor:
     met[:, JAW_OPEN] *= 1 - closing / 2
     met[:, LIPS_CLOSE] = torch.maximum(met[:, LIPS_CLOSE], closing * met[:, JAW_OPEN] * 1.1)
     return met
+
+
+def bite(coefficients: Tensor, phones: Tensor) -> Tensor:
+    """Bring the lower lip to the upper teeth where ``phones`` (F, len(PHONES)) make an f or v likely.
+
+    coefficients: (F, len(SPOKEN_NAMES)) in 0..1.
+    """
+    least, most = BITES.to(coefficients)
+    biting = _between(phones[:, LABIODENTALS].sum(1), BITING)[:, None]
+    return coefficients.lerp(torch.minimum(torch.maximum(coefficients, least), most), biting)
 
 
 def tongue_tip(phones: Tensor) -> Tensor:
@@ -170,4 +188,4 @@ class MotionNet(nn.Module):
     @staticmethod
     def shown(coefficients: Tensor, phones: Tensor) -> Tensor:
         """Return the coefficients (F, K) in 0..1 to show for those of ``forward`` and the phones' probabilities."""
-        return meet(full_amplitude(coefficients, 1 - phones[:, SILENT, None]), phones)
+        return meet(bite(full_amplitude(coefficients, 1 - phones[:, SILENT, None]), phones), phones)

@@ -11,9 +11,11 @@ from portraittalk.models.motion_net import (
     BILABIALS,
     BOTH_SIDES,
     DENTALS,
+    LABIODENTALS,
     SPOKEN_NAMES,
     VOWELS,
     MotionNet,
+    bite,
     full_amplitude,
     meet,
     tongue_tip,
@@ -77,6 +79,20 @@ def test_each_spoken_name_stands_for_arkit_names():
     assert BOTH_SIDES.shape == (52, len(SPOKEN_NAMES))
     assert BOTH_SIDES.sum(0).min() >= 1
     assert BOTH_SIDES.sum(1).max() == 1
+
+
+def test_the_lower_lip_meets_the_upper_teeth_on_f_and_v():
+    wide = torch.full((3, len(SPOKEN_NAMES)), 0.4)
+    phones = torch.zeros(3, len(PHONES))
+    phones[1, LABIODENTALS[0]], phones[2, LABIODENTALS[1]] = 0.5, 0.2
+    bitten = bite(wide, phones)
+    jaw, lower, upper = (SPOKEN_NAMES.index(name) for name in ("jawOpen", "mouthLowerDown", "mouthUpperUp"))
+    assert torch.equal(bitten[0], wide[0])
+    assert bitten[1, jaw] < 0.1
+    assert bitten[1, lower] == 0
+    assert bitten[1, upper] == wide[1, upper]
+    assert bitten[1, jaw] < bitten[2, jaw] < wide[2, jaw]
+    assert bite(torch.zeros_like(wide), phones)[1, upper] > 0.1
 
 
 def test_mouths_rest_at_zero_and_go_as_far_as_real_ones_while_they_speak():
