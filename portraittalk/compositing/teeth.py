@@ -149,12 +149,13 @@ def mouth_interior(
     tip = None if tongue is None else raised_tongue(x, y, look.upper, lower_edge, tongue)
     picture = colours.cavity.lerp(colours.tongue, resting_tongue(x, y - lower_edge) * look.flesh)
     if tip is not None:
-        picture = picture.lerp(colours.tip * _warm(tip.light * shadow), tip.alpha)
+        lit_tip = colours.tip * _warm(tip.light * shadow)
+        picture = picture.lerp(lit_tip, tip.alpha)
     for layer, share in ((lower, LOWER_LIGHT), (upper, 1.0)):
         lit = layer[:, 0:1] * colours.teeth + layer[:, 1:2] * colours.gums
         picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * _warm(share * shadow)
         if layer is lower and tip is not None:
-            picture = picture.lerp(colours.tip * _warm(tip.light * shadow), tip.over_teeth)
+            picture = picture.lerp(lit_tip, tip.over_teeth)
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
     return canvas.clamp(0, 1)
 
