@@ -22,7 +22,8 @@ COLUMNS, FINE_ROWS = 41, 40  # at which the lower end of the teeth is looked for
 MIDDLE = slice(10, 31)  # columns among these where a smile shows teeth
 FRONT = (0.15, 0.7)  # range in the mouth's height where teeth are looked for
 BRIGHTEST = 0.3  # share of what lies there that is taken for teeth
-TOLD_APART = 0.1  # by how much redder, relative to its brightness, the lower lip must be than the teeth
+TOLD_APART = 0.1  # by how much redder, relative to its brightness, the lower lip must be than white teeth
+RED_TOLD_APART = 0.2  # likewise where teeth are reddish, in shade or coloured light
 GAP = 4  # fine rows without a tooth after which it has ended
 DIM = 0.5  # brightness relative to the teeth's below which there is shadow
 HIGHEST = 0.4  # height in the mouth above which teeth do not end
@@ -60,7 +61,7 @@ def dark_row(known: View) -> tuple[float, bool]:
 def _teeth(known: View) -> tuple[Tensor | None, Tensor | None]:
     """Return the colour (3, 1, 1) of the teeth, and where they end at the points of the upper lip's inner edge, (K,).
 
-    None for the first if no teeth are seen, and for the second if they cannot be told from the lip by colour.
+    None for the first if no white teeth are seen, and for the second if teeth cannot be told from the lip by colour.
     """
     upper, lower, outer = (
         interpolate(known.landmarks[list(edge), :2].T[None], COLUMNS, mode="linear", align_corners=True)[0].T
@@ -74,20 +75,22 @@ def _teeth(known: View) -> tuple[Tensor | None, Tensor | None]:
     teeth = mouth[:, front][:, :, MIDDLE][:, bright].median(1).values[:, None, None]
     tooth_light, tooth_redness = (float(value) for value in _light_and_redness(teeth))
     lip = float(_light_and_redness(_sampled(known.picture, lower.lerp(outer, 0.4)[None, MIDDLE]))[1].median())
-    if tooth_redness > (REDDEST if lip > 2 * REDDEST else REDDEST / 2):
-        return None, None
-    if lip - tooth_redness < TOLD_APART:
-        return teeth, None
-    is_tooth = (redness < (lip + tooth_redness) / 2) & (light > DIM * tooth_light)  # (R, COLUMNS)
+    is_white = tooth_redness <= (REDDEST if lip > 2 * REDDEST else REDDEST / 2)
+    colour = teeth if is_white else None
+    if lip - tooth_redness < (TOLD_APART if is_white else RED_TOLD_APART):
+        return colour, None
+    # Teeth at the sides are in the shade of the cheeks.
+    dim = DIM * light[front].amax(0).clamp(tooth_light / 2, tooth_light)
+    is_tooth = (redness < (lip + tooth_redness) / 2) & (light > dim)  # (R, COLUMNS)
     ends = _first_end(is_tooth)
     # The lowest of neighbours, so that gaps between teeth do not cut them.
     ends = max_pool1d(ends[None, None], 5, 1, 2)[0, 0]
     seen = (ends > HIGHEST).nonzero()[:, 0]
     if len(seen) < COLUMNS / 3:
-        return teeth, None
+        return colour, None
     at = torch.arange(0, COLUMNS, (COLUMNS - 1) // (len(LIPS_INNER_UPPER) - 1), device=seen.device)
     nearest = seen[(at[:, None] - seen).abs().argmin(1)]  # towards the corners, as where teeth are seen last
-    return teeth, ends[nearest]
+    return colour, ends[nearest]
 
 
 def _first_end(is_tooth: Tensor) -> Tensor:

@@ -46,6 +46,29 @@ def test_the_colour_is_that_of_the_teeth():
     torch.testing.assert_close(teeth.flatten(), torch.tensor(TEETH), atol=0.01, rtol=0)
 
 
+REDDISH, PALE_LIP = (0.62, 0.5, 0.46), (0.68, 0.43, 0.4)
+
+
+def test_the_end_of_reddish_teeth_is_found_but_their_colour_is_not_taken():
+    inside = mouth_inside(smile(0.8, REDDISH, PALE_LIP))
+    assert inside.exact and inside.teeth is None
+    assert (inside.ends[1:-1] - 0.8).abs().max() < 0.06
+
+
+def test_what_is_almost_as_red_as_the_lip_is_no_tooth():
+    assert not mouth_inside(smile(0.8, (0.65, 0.48, 0.44), PALE_LIP)).exact
+
+
+def test_teeth_in_the_shade_of_the_cheeks_are_teeth():
+    view = smile(0.7, lip=(0.85, 0.5, 0.48))
+    left, right = (int(view.landmarks[corner, 0]) for corner in (80, 310))
+    for side in (slice(0, left), slice(right, SIZE)):
+        view.picture[:, TOP : TOP + 18, side] = 0.4 * torch.tensor(TEETH)[:, None, None]
+    ends = mouth_inside(view).ends
+    assert ends[1] > 0.85 and ends[-2] > 0.85
+    assert (ends[4:-4] - 0.7).abs().max() < 0.06
+
+
 def grey(colour) -> tuple[float, ...]:
     return (sum(colour) / 3,) * 3
 
