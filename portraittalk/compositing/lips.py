@@ -22,6 +22,7 @@ from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
 from .closer_look import SHUT, look_closer, look_sharper
+from .lower_lip import refine_lower_lip
 from .warp import flow_between, sample, warp
 
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
@@ -64,7 +65,11 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     views = zip(pictures, landmarks, blendshapes, strict=True)
     found = [_settled(*view, basis, networks) for view in views]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
-    return landmarks, blendshapes
+    refined = [
+        refine_lower_lip(picture, points) if lip_aperture(points) > SHOWS_TEETH else points
+        for picture, points in zip(pictures, landmarks, strict=True)
+    ]
+    return torch.stack(refined), blendshapes
 
 
 def _settled(
