@@ -14,6 +14,7 @@ from ..types import MouthInside, View
 ROWS = 17  # rows of a mouth that are compared for brightness
 UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
 DARK = 0.7  # brightness relative to a mouth's brightest row below which a row is dark cavity
+HIGH, BLACK = 0.15, 0.22  # height above which nothing is cavity, and brightness of cavity that lies higher than UPPER
 SHADOW = 0.65  # height in a mouth below which a dark row can be a shadow on the lower lip
 REDDER = 1.5  # factor by which lips are redder than teeth, relative to their brightness
 JUST_REDDER = 0.05  # difference, likewise
@@ -49,9 +50,11 @@ def dark_row(known: View) -> tuple[float, bool]:
     upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
     rows, redness = _light_and_redness(_sampled(known.picture, upper + (lower - upper) * down).mean(2))  # (R,) each
-    within = rows.where(down[:, 0, 0] > UPPER[0], rows.max())
+    height, brightest = down[:, 0, 0], rows.max()
+    black = (height > HIGH) & (rows < BLACK * brightest)  # above long lower teeth, the cavity lies high in the mouth
+    within = rows.where(black | (height > UPPER[0]), brightest)
     darkest = int(within.argmin())
-    if within[darkest] >= DARK * rows.max():
+    if within[darkest] >= DARK * brightest:
         return UPPER[1], False
     teeth, under = redness[rows[: darkest + 1].argmax()], redness[darkest + int(rows[darkest:].argmax())]
     is_shadow = down[darkest] > SHADOW and under > REDDER * teeth.clamp_min(0) + JUST_REDDER

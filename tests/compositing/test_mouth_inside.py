@@ -90,3 +90,13 @@ def test_what_stands_below_a_dark_gap_keeps_standing():
     inside = mouth_inside(view)
     assert stands and inside.stands and not inside.exact
     assert isinstance(inside.ends, Tensor) and (inside.ends == end).all()
+
+
+@pytest.mark.parametrize(("darkness", "is_cavity"), [(0.05, True), (0.4, False)])
+def test_only_what_is_black_is_cavity_high_in_a_mouth(darkness, is_cavity):
+    """Long lower teeth leave the cavity above them; what is not black there is the shade of the upper lip."""
+    view = smile(1.0)
+    view.picture[:, TOP + 3 : TOP + 7] = darkness
+    end, stands = dark_row(view)
+    assert stands == is_cavity
+    assert end < 0.4 if is_cavity else end == 1
