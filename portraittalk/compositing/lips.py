@@ -47,7 +47,8 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     """Return landmarks and coefficients of aligned crops with the lips where they are found.
 
     Smiles that are hardly open are looked at closer before (``look_closer``). Lips that stay apart are looked for in
-    sharper views (``find_hidden_lips``).
+    sharper views (``find_hidden_lips``). The lower lip of an open mouth is moved to where it is seen to begin
+    (``refine_lower_lip``).
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """

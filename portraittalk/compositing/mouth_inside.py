@@ -1,7 +1,7 @@
 """What a mouth shows between its lips: where the upper teeth end, what stands below them, and the teeth's colour.
 
-The inner contour of the lips that a landmarker sees lies a little inside the lower lip. As a smile opens further, that
-rim of lip would hang below the teeth. So the lower end of the teeth is looked for in the picture.
+The landmarks of the lower lip lie a little inside it. As a smile opens further, that rim of lip would hang below the
+teeth. So the lower end of the teeth is looked for in the picture.
 """
 
 import torch
