@@ -23,9 +23,11 @@ DARK = 0.25  # brightness that is added before redness is taken relative to it, 
 PULL = 24.0  # cost of a line away from the landmarks, per squared eye distance
 BENT = 3200.0  # cost of its slope relative to theirs, per squared eye distance between columns
 SEEN, SURE = 0.12, 0.05  # growth of redness in the middle of the lip, and in most columns, from which the edge is seen
-FAR, CLEARLY = 0.015, 0.18  # eye distances below the landmarks from which it must be seen so clearly
 MOST = 0.85  # of these columns
 MARGIN = 0.01  # eye distances from the edge into the lip, so that no blurred tooth goes with it
+FAR = 0.015  # eye distances below the landmarks from which it may be an edge within the lip, such as of a highlight
+LIP_LIKE = 0.5  # redness above such a line, relative to that below, from which there is lip above it
+FROM, BLUR = 0.03, 0.012  # eye distances above the landmarks and above the line between which that is looked at
 BESIDE_CORNERS = 0.7  # share of the way that the landmarks beside the corners are moved
 SMOOTH = 5  # columns over which the line is averaged
 
@@ -66,20 +68,31 @@ def _offsets(picture: Tensor, landmarks: Tensor) -> Tensor | None:
     redness = (colours[0] - colours[1]) / (light + DARK * light[:, MIDDLE].quantile(0.9))  # (R, COLUMNS)
     means = avg_pool1d(redness.T, beside, 1).T
     growth = means[beside + 1 :] - means[: -beside - 1]  # (above + below + 1, COLUMNS)
-    rows = rows[beside : len(rows) - beside]
+    between = rows[beside : len(rows) - beside]
     height = (lower - upper)[:, 1].clamp_min(0) / unit
-    cost = PULL * rows[:, None].square() - growth
-    cost = cost.where(rows[:, None] >= -HIGHER * height - STEP / 2, cost.max() + 1)
-    line = _cheapest(cost, BENT * (rows[:, None] - rows).square())  # (COLUMNS,)
-    grown = growth.gather(0, line[None])[0, MIDDLE]
-    least = CLEARLY if rows[line][MIDDLE].median() > FAR else SEEN
-    if grown.median() < least or (grown > SURE).float().mean() < MOST:
+    cost = PULL * between[:, None].square() - growth
+    cost = cost.where(between[:, None] >= -HIGHER * height - STEP / 2, cost.max() + 1)
+    line = _cheapest(cost, BENT * (between[:, None] - between).square())  # (COLUMNS,)
+    grown, offsets = growth.gather(0, line[None])[0, MIDDLE], between[line]
+    if grown.median() < SEEN or (grown > SURE).float().mean() < MOST:
         return None
-    offsets = avg_pool1d(rows[line][None], SMOOTH, 1, SMOOTH // 2, count_include_pad=False)[0]
+    if offsets[MIDDLE].median() > FAR and _red_above(redness, rows, offsets)[MIDDLE].median() > LIP_LIKE:
+        return None
+    offsets = avg_pool1d(offsets[None], SMOOTH, 1, SMOOTH // 2, count_include_pad=False)[0]
     found = unit * (offsets + MARGIN)[:: (COLUMNS - 1) // (len(LIPS_INNER_LOWER) - 1)]
     found[[1, -2]] *= BESIDE_CORNERS
     found[[0, -1]] = 0  # the corners are the upper lip's as well
     return found
+
+
+def _red_above(redness: Tensor, rows: Tensor, offsets: Tensor) -> Tensor:
+    """Return the largest redness above a line relative to that just below it, (C,). redness: (R, C); rows: (R,)."""
+    means = avg_pool1d(redness.T, 3, 1, 1).T
+    away = rows[:, None] - offsets  # (R, C)
+    above = (rows[:, None] > -FROM) & (away < -BLUR)
+    below = (away > 0) & (away < BESIDE)
+    most, other = (means.where(part, means.min()).amax(0) for part in (above, below))
+    return most / other.clamp_min(1e-3)
 
 
 def _cheapest(cost: Tensor, between: Tensor) -> Tensor:
