@@ -26,7 +26,7 @@ MEETING = (0.02, 0.08)  # probability of a p, b or m at which the lips begin to 
 BITING = (0.1, 0.3)  # probability of an f or v at which the lower lip begins to rise, and at which it meets the teeth
 # Probability of an l, n, d or t relative to that of these and the vowels, with a constant added to the latter, at which
 # the tip of the tongue begins to rise and at which it touches; probability of a th at which it comes out, and is out.
-RISING, UNHEARD = (0.3, 0.6), 0.1
+RISING, UNHEARD = (0.38, 0.52), 0.1
 COMING_OUT = (0.03, 0.1)
 
 # Threshold, gain and largest value of each coefficient while speaking, see ``full_amplitude``.
