@@ -37,7 +37,6 @@ BEND = 3.0  # curvature of the row of teeth: its depth over the square of the di
 SOFT_STOP = 0.005  # softness in eye distances of the clamp that stops the jaw from rising above its rest
 SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
-LOWER_LIGHT = 0.76  # light on the lower teeth relative to the upper ones
 
 # Colours in 0..1 for white skin. The exponents say how far they darken with the skin, or with the whites of the eyes.
 TEETH, TEETH_SKIN, TEETH_EYES = (1.31, 1.25, 1.19), 0.4, 0.4
@@ -48,7 +47,9 @@ GUMS = (0.72, 0.46, 0.45)
 WARMTH = (0.7, 1.0, 1.15)  # exponents of the shadow per channel: dim light is reddened by the lips
 CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
 FLESH_LIGHT = 0.6
-DEEP_CAVITY, DEEP_TONGUE = 0.25, 0.5  # light on them where black is black, relative to films where it is grey
+# Light on the cavity, on the tongue at rest and on the lower teeth (relative to the upper ones), in pictures where black
+# is black and in films where it is grey.
+CAVITY_LIGHT, TONGUE_LIGHT, LOWER_LIGHT = (0.25, 1.0), (0.5, 1.0), (0.92, 0.76)
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,9 @@ def mouth_interior(
     if tip is not None:
         lit_tip = colours.tip * _warm(tip.light * shadow)
         picture = picture.lerp(lit_tip, tip.alpha)
-    for layer, share in ((lower, LOWER_LIGHT), (upper, 1.0)):
+    for layer, shade in ((lower, _between(LOWER_LIGHT, light) * shadow), (upper, shadow)):
         lit = layer[:, 0:1] * colours.teeth + layer[:, 1:2] * colours.gums
-        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * _warm(share * shadow)
+        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * _warm(shade)
         if layer is lower and tip is not None:
             picture = picture.lerp(lit_tip, tip.over_teeth)
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
@@ -182,8 +183,14 @@ def _colours(light: FaceLight, look: MouthLook, teeth: Tensor | None) -> _Colour
         teeth = teeth_colour(light) * flesh.new_tensor(look.white)[:, None, None]
     else:
         teeth = teeth / torch.maximum(teeth.amax() / BRIGHTEST, teeth.new_tensor(SEEN_LIGHT))
-    cavity, tongue = (_warm(deep + (1 - deep) * veil(light)) for deep in (DEEP_CAVITY, DEEP_TONGUE))
+    cavity, tongue = (_warm(_between(ends, light)) for ends in (CAVITY_LIGHT, TONGUE_LIGHT))
     return _Colours(teeth, lit(GUMS), lit(CAVITY) * look.dark * cavity, lit(RESTING) * tongue, lit(TIP))
+
+
+def _between(ends: tuple[float, float], light: FaceLight) -> Tensor:
+    """Return a value () between those for a picture without and with the veil of a film."""
+    clear, film = ends
+    return clear + (film - clear) * veil(light)
 
 
 def _warm(light: Tensor) -> Tensor:

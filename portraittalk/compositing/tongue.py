@@ -12,7 +12,7 @@ from ..smooth import smoothstep
 from ..types import Tongue
 
 # Colours in 0..1 for white skin, of the tongue at rest and where the raised tip has most light.
-RESTING, TIP = (0.55, 0.32, 0.30), (0.80, 0.56, 0.55)
+RESTING, TIP = (0.55, 0.32, 0.30), (0.77, 0.50, 0.49)
 REST_WIDTH, REST_BELOW, REST_HEIGHT = 0.17, 0.03, 0.08  # half width; middle below the edge of the lower teeth, extent
 WIDTH, SAG = 0.18, 0.07  # of a raised tip: half width, and how much lower its sides are than its middle
 SOFT = 0.01  # of the outline of a raised tip
