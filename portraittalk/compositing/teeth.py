@@ -47,8 +47,8 @@ GUMS = (0.72, 0.46, 0.45)
 WARMTH = (0.7, 1.0, 1.15)  # exponents of the shadow per channel: dim light is reddened by the lips
 CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
 FLESH_LIGHT = 0.6
-# Light on the cavity, on the tongue at rest and on the lower teeth (relative to the upper ones), in pictures where black
-# is black and in films where it is grey.
+# Light on the cavity, the tongue at rest and the lower teeth (relative to the upper ones) in pictures where black is
+# black and in films where it is grey.
 CAVITY_LIGHT, TONGUE_LIGHT, LOWER_LIGHT = (0.25, 1.0), (0.5, 1.0), (0.92, 0.76)
 
 

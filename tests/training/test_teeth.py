@@ -120,8 +120,7 @@ def test_what_no_light_reaches_is_as_dark_as_the_eyes(dentition, rest, opened):
     grey, black = (mouth_interior(dentition, rest, opened, light, SIZE, BASIS.mean) for light in (film, photograph))
     assert black.amin((0, 2, 3))[1] < 0.4 * grey.amin((0, 2, 3))[1]
     torch.testing.assert_close(black.amax((0, 2, 3)), grey.amax((0, 2, 3)))  # the upper teeth
-    lower = [whiteness(p, rest, "lower").amax() for p in (grey, black)]
-    assert lower[1] > 1.1 * lower[0]
+    assert (black - grey).amax() > 0.1  # the lower ones, which are darker in films
 
 
 def test_teeth_are_kept_in_a_small_file_and_those_that_ship_are_teeth(dentition, tmp_path):
