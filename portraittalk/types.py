@@ -121,8 +121,8 @@ class FaceLight(Movable):
     """How a face is lit, see ``compositing.light``.
 
     skin: (3, 1, 1) mean colour of cheeks and chin. eye_white: () green of the whites of the eyes. colour: (3, 1, 1) of
-    the light relative to its green; 1 for white light. black: () green of the darkest in the eyes, their pupils and
-    lashes: how dark the picture shows what no light reaches.
+    the light relative to its green; 1 for white light. black: () green of the darkest in the picture, such as
+    pupils and lashes: how it shows what no light reaches.
     """
 
     skin: Tensor

@@ -20,7 +20,8 @@ SKIN = (50, 280, 205, 425, 199)  # landmarks on cheeks and chin, where the skin 
 EYES = ((mesh.EYE_RIGHT, mesh.IRIS_RIGHT), (mesh.EYE_LEFT, mesh.IRIS_LEFT))
 IRIS_RIM = 1.15  # radius around an iris that is left out, in its radii
 BRIGHTEST = 0.25  # share of an eye's pixels outside of its iris that is taken for its white
-DARKEST = 0.03  # share of the pixels between the lids that is taken for its black
+DARKEST = 0.03  # share of the pixels between the lids that is taken for black
+DARK, BRIGHTER = 0.01, 1.3  # quantile of a crop, and how much brighter than it black may be: hair, nostrils, clothes
 FEWEST = 12  # pixels of an eye that show a white
 LEAST = 0.02  # smallest colour, before its logarithm is taken
 SEEN = (0.45, 0.75)  # green of the whites relative to the skin's at which they are not, and surely, seen
@@ -45,13 +46,14 @@ def skin_colour(images: Tensor, landmarks: Tensor) -> Tensor:
 def face_light(image: Tensor, landmarks: Tensor) -> FaceLight:
     """Estimate the light on a face in a crop (3, S, S), at landmarks (478, 3) in its pixels."""
     skin = skin_colour(image[None], landmarks[None])[0]
-    return light_on(skin, eye_white(image, landmarks), eye_black(image, landmarks))
+    return light_on(skin, eye_white(image, landmarks), black_level(image, landmarks))
 
 
 def light_on(skin: Tensor, white: Tensor | None = None, black: Tensor | None = None) -> FaceLight:
     """Return the light on a face with this colour of skin (3, 1, 1).
 
-    white, black: if the eyes show them, the colour (3,) of their whites and the green () of the darkest in them.
+    white: the colour (3,) of the whites of the eyes, if they are seen. black: see ``black_level``; unknown in pictures
+    of the mouth alone, which are taken for films.
     """
     skin = skin.clamp(LEAST, 1)
     usual = EYE_WHITE * skin[1, 0, 0] ** EYE_WHITE_LIGHT
@@ -93,17 +95,19 @@ def eye_white(image: Tensor, landmarks: Tensor) -> Tensor | None:
     return torch.stack(found).amax(0) if found else None
 
 
-def eye_black(image: Tensor, landmarks: Tensor) -> Tensor | None:
-    """Return the green () of the darkest in the eyes in a crop (3, S, S); None if they are closed.
+def black_level(image: Tensor, landmarks: Tensor) -> Tensor:
+    """Return the green () of what no light reaches in a crop (3, S, S): of pupils and lashes, or of hair and nostrils.
 
-    landmarks: (478, 3) in the crop's pixels.
+    Eyes that are nearly closed show neither of the first. landmarks: (478, 3) in the crop's pixels.
     """
     size = image.shape[-1]
+    around = BRIGHTER * image[1].flatten().quantile(DARK)
     outlines = torch.stack([landmarks[list(outline), :2] for outline, _ in EYES])
     green = image[1][fill(outlines, size).amax(0) > 0.5]
     if len(green) < FEWEST:
-        return None
-    return green.topk(max(round(DARKEST * len(green)), 1), largest=False).values.mean()
+        return around
+    in_eyes = green.topk(max(round(DARKEST * len(green)), 1), largest=False).values.mean()
+    return torch.minimum(in_eyes, around)
 
 
 def _film_black(skin: Tensor) -> Tensor:

@@ -86,6 +86,13 @@ def test_a_veil_over_the_picture_is_seen_in_the_eyes(demo):
     assert hazy > clear + 0.3
 
 
-def test_without_eyes_a_picture_is_taken_for_a_film():
-    picture = torch.full((3, SIZE, SIZE), 0.5)
-    assert float(veil(face_light(picture, torch.zeros(478, 3)))) == 1
+def test_closed_eyes_leave_hair_to_tell_black(demo):
+    picture, landmarks = demo
+    closed = landmarks.clone()
+    for outline, _ in EYES:
+        closed[list(outline), 1] = landmarks[list(outline), 1].mean()
+    assert float(veil(face_light(picture, closed))) < 0.6
+
+
+def test_a_mouth_alone_is_taken_for_a_film():
+    assert float(veil(light_on(torch.full((3, 1, 1), 0.5)))) == 1
