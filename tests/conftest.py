@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-import torch
 
 if TYPE_CHECKING:  # the tests inside of ComfyUI import the library by another name
     from torch import Tensor
@@ -133,9 +132,10 @@ def keypoint_identity(tiny_keypoint_model: KeypointPipeline, small_portrait: Ten
 
 
 def _tiny(animate_net: dict[str, Any] | None = None, **settings: Any) -> AnyPipeline:
+    from random_pipeline import random_pipeline
+
     from portraittalk import config
     from portraittalk.models.face_basis import load_basis
-    from portraittalk.pipelines.load import build_pipeline
 
     tiny = config.PortraitTalkConfig(
         crop_size=64,
@@ -153,12 +153,8 @@ def _tiny(animate_net: dict[str, Any] | None = None, **settings: Any) -> AnyPipe
         ),
         **settings,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_pipeline(tiny)
+    model = random_pipeline(tiny)
     model.basis.load_state_dict(load_basis().state_dict())
-    for module in model.modules().values():
-        module.eval().requires_grad_(False)
     return model
 
 

@@ -26,10 +26,7 @@ FEWEST = 12  # pixels of an eye that show a white
 LEAST = 0.02  # smallest colour, before its logarithm is taken
 SEEN = (0.45, 0.75)  # green of the whites relative to the skin's at which they are not, and surely, seen
 EYE_WHITE, EYE_WHITE_LIGHT = 0.55, 0.42  # usual green of the whites: the first, times the skin's to the second power
-FILM_BLACK, BLACK_LIGHT = (
-    0.2,
-    0.6,
-)  # green of the darkest in eyes of GRID's films: the first, times the skin's to the second
+FILM_BLACK, BLACK_LIGHT = 0.2, 0.6  # green of the darkest in GRID's films: the first, times the skin's to the second
 # From the light of the sky to that of lamps, the logarithm of red rises by half of what that of blue falls.
 RED_BY_BLUE = 0.5
 # Warmth in that sense (0 for grey) of skin and of whites in white light: median, and how far people differ from it.

@@ -9,10 +9,9 @@ from ..face.rigid import rigid_fit, undo_rigid
 from ..face.topology import LIPS_INNER, LIPS_OUTER
 from ..models.face_basis import load_basis
 from ..motion.geometry import lip_aperture
-from ..speech.phones import Phone
+from ..speech.phones import BILABIALS, Phone
 from ..types import Face
 
-BILABIALS = ("P", "B", "M")
 LEAST_COMPARED = 3  # values of two shifted curves; any two correlate fully
 CLOSED = 0.02  # lip aperture in eye distances below which the mouth counts as closed
 
@@ -45,6 +44,11 @@ def apertures(faces: list[Face | None]) -> Tensor:
     return torch.stack([torch.tensor(torch.nan) if face is None else lip_aperture(face.landmarks) for face in faces])
 
 
+def frames_about(phone: Phone, fps: float) -> slice:
+    """Return the frames of a phone, and one before and after it."""
+    return slice(max(math.floor(phone.start * fps) - 1, 0), math.ceil(phone.end * fps) + 1)
+
+
 def closure(aperture: Tensor, phones: list[Phone], fps: float) -> float | None:
     """Return the share of p, b and m in which the lip aperture (F,) falls below ``CLOSED``.
 
@@ -52,8 +56,8 @@ def closure(aperture: Tensor, phones: list[Phone], fps: float) -> float | None:
     """
     lowest = []
     for phone in phones:
-        first, stop = max(math.floor(phone.start * fps) - 1, 0), math.ceil(phone.end * fps) + 1
-        during = aperture[first:stop][aperture[first:stop].isfinite()]
+        seen = aperture[frames_about(phone, fps)]
+        during = seen[seen.isfinite()]
         if phone.name in BILABIALS and len(during):
             lowest.append(during.min())
     return (torch.stack(lowest) < CLOSED).float().mean().item() if lowest else None

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..speech.phones import Phone
+from ..speech.phones import ALVEOLARS, VOWELS, Phone
+from .lips import frames_about
 
-TIP = ("L", "N", "D", "T")  # phones for which the tip touches behind the upper teeth
-VOWEL_LETTERS = "AEIOU"  # the first letters of vowels
 RAISED = 0.5  # from which the tongue counts as raised
 
 
@@ -18,8 +17,7 @@ def raised_tips(tongue: Tensor, phones: list[Phone], fps: float) -> float | None
 
     A frame before and after each phone counts as well. None if the curve covers none of these phones.
     """
-    tips = [phone for phone in phones if phone.name in TIP]
-    spans = [tongue[max(math.floor(tip.start * fps) - 1, 0) : math.ceil(tip.end * fps) + 1] for tip in tips]
+    spans = [tongue[frames_about(phone, fps)] for phone in phones if phone.name in ALVEOLARS]
     return _share([span.max() for span in spans if len(span)])
 
 
@@ -31,7 +29,7 @@ def raised_vowels(tongue: Tensor, phones: list[Phone], fps: float) -> float | No
 
     def inside() -> Iterator[Tensor]:
         for phone in phones:
-            if phone.name[0] in VOWEL_LETTERS:
+            if phone.name in VOWELS:
                 yield from tongue[math.ceil(phone.start * fps) : math.floor(phone.end * fps)]
 
     return _share(list(inside()))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..arkit import ARKIT_NAMES
 from ..config import PortraitTalkConfig
+from ..speech import phones as phone_set
 from ..speech.features import balance, band_levels
 from ..speech.phones import PHONES, SILENT
 
@@ -17,11 +18,16 @@ SPOKEN_NAMES = (
 )  # fmt: skip
 """Coefficients that speech drives. A name without a side stands for both sides, which speech does not distinguish."""
 
-BILABIALS = [PHONES.index(phone) for phone in "PBM"]
-LABIODENTALS = [PHONES.index(phone) for phone in "FV"]
-VOWELS = [index for index, phone in enumerate(PHONES) if phone[0] in "AEIOU"]
-ALVEOLARS = [PHONES.index(phone) for phone in "LNDT"]
-DENTALS = [PHONES.index(phone) for phone in ("TH", "DH")]
+BILABIALS, LABIODENTALS, DENTALS, ALVEOLARS, VOWELS = (
+    [PHONES.index(phone) for phone in group]
+    for group in (
+        phone_set.BILABIALS,
+        phone_set.LABIODENTALS,
+        phone_set.DENTALS,
+        phone_set.ALVEOLARS,
+        phone_set.VOWELS,
+    )
+)
 MEETING = (0.02, 0.08)  # probability of a p, b or m at which the lips begin to close, and at which they are closed
 BITING = (0.1, 0.3)  # probability of an f or v at which the lower lip begins to rise, and at which it meets the teeth
 # Probability of an l, n, d or t relative to that of these and the vowels, with a constant added to the latter, at which

@@ -20,6 +20,11 @@ PHONES: tuple[str, ...] = (
     "Z", "ZH",
 )  # fmt: skip
 """The phone set: ARPAbet and silence."""
+VOWELS = tuple(phone for phone in PHONES if phone[0] in "AEIOU")
+BILABIALS = ("P", "B", "M")  # the lips meet
+LABIODENTALS = ("F", "V")  # the lower lip meets the upper teeth
+DENTALS = ("TH", "DH")  # the tip of the tongue lies between the teeth
+ALVEOLARS = ("L", "N", "D", "T")  # it touches behind the upper teeth
 SILENT = PHONES.index("SIL")
 SILENCE_PHONE = PHONES[SILENT]
 PHONE_INDEX: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}

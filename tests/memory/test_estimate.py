@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from liveportrait_networks import small_config
+from random_pipeline import random_pipeline
 from tiny_public import shallow
 from tiny_sd15 import random_model, tiny
 from torch import nn
@@ -38,10 +39,7 @@ def estimate(config, *arguments, **options):
 
 @pytest.fixture(scope="module")
 def model(tiny_echomimic):
-    model = build_pipeline(shallow(replace(tiny_echomimic, fast_decoder=True)))
-    for module in model.modules().values():
-        module.eval().requires_grad_(False)
-    return model
+    return random_pipeline(shallow(replace(tiny_echomimic, fast_decoder=True)))
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_pipeline import random_pipeline
 
 from portraittalk.memory.offload import speed_up
 from portraittalk.models.animate_net import Conditions
-from portraittalk.pipelines.load import build_pipeline
 
 SIDE = 16
 
@@ -16,12 +16,7 @@ SIDE = 16
 def model(tiny_echomimic):
     """A tiny EchoMimic with random weights."""
     narrow = replace(tiny_echomimic.animate_net, block_out_channels=(32, 64), layers_per_block=1)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        built = build_pipeline(replace(tiny_echomimic, animate_net=narrow))
-    for module in built.modules().values():
-        module.eval().requires_grad_(False)
-    return built
+    return random_pipeline(replace(tiny_echomimic, animate_net=narrow))
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_pipeline import random_pipeline
 
 from portraittalk.compositing.compose import crop_data
 from portraittalk.compositing.draw_control import face_box_map
 from portraittalk.errors import SettingsError
 from portraittalk.face.align import from_crop
 from portraittalk.media.audio import Audio
-from portraittalk.pipelines.load import build_pipeline
 from portraittalk.types import Face, SamplingSettings
 
 pytest.importorskip("transformers")
@@ -23,12 +23,7 @@ QUICK = SamplingSettings(steps=1, window=FRAMES, overlap=1)  # where it is enoug
 
 @pytest.fixture(scope="module")
 def model(tiny_echomimic):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_pipeline(replace(tiny_echomimic, fast_decoder=True))
-    for module in model.modules().values():
-        module.eval().requires_grad_(False)
-    return model
+    return random_pipeline(replace(tiny_echomimic, fast_decoder=True))
 
 
 @pytest.fixture(scope="module")

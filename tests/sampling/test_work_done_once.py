@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_pipeline import random_pipeline
 from tiny_public import shallow
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from portraittalk.models.animate_net import Conditions
 from portraittalk.models.attention import DecoupledCrossAttention, spatial_blocks
 from portraittalk.pipelines.crop import sample_window
-from portraittalk.pipelines.load import build_pipeline
 from portraittalk.pipelines.reference import sample_clip
 from portraittalk.sampling import conditioning
 from portraittalk.types import SamplingSettings, Speech
@@ -26,12 +26,7 @@ WINDOWS = 3  # of 4 frames, one beginning every 3
 
 @pytest.fixture(scope="module")
 def model(tiny_echomimic):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_pipeline(shallow(tiny_echomimic))
-    for module in model.modules().values():
-        module.eval().requires_grad_(False)
-    return model
+    return random_pipeline(shallow(tiny_echomimic))
 
 
 @pytest.fixture(scope="module")
