@@ -35,21 +35,24 @@ CLOSED = 0.01  # tracked gap between closed lips in eye distances
 BEHIND_LIPS = 0.03  # eye distances from the lips' landmarks back to the front teeth
 BEND = 3.0  # curvature of the row of teeth: its depth over the square of the distance from the middle, in eye distances
 SOFT_STOP = 0.005  # softness in eye distances of the clamp that stops the jaw from rising above its rest
-SHADOW_REACH = 0.05  # eye distances below the upper lip at which its shadow ends
+TEETH_BY_CHIN = 0.9  # how far the lower teeth go down, relative to the landmarks of the chin
+SHADOW_REACH = 0.065  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
 
-# Colours in 0..1 for white skin. The exponents say how far they darken with the skin, or with the whites of the eyes.
-TEETH, TEETH_SKIN, TEETH_EYES = (1.31, 1.25, 1.19), 0.4, 0.4
-TEETH_HUE = 0.28  # how far the hue of teeth follows that of the skin
 BRIGHTEST = 0.97
 SEEN_LIGHT = 0.9  # light on those painted teeth that are as bright as the ones seen in a portrait
+# Colours in 0..1 for white skin, and how far they darken with the skin, or with the whites of the eyes (exponents).
+TEETH_EYES = 0.4
 GUMS = (0.72, 0.46, 0.45)
 WARMTH = (0.7, 1.0, 1.15)  # exponents of the shadow per channel: dim light is reddened by the lips
 CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
 FLESH_LIGHT = 0.6
-# Light on the cavity, the tongue at rest and the lower teeth (relative to the upper ones) in pictures where black is
-# black and in films where it is grey.
-CAVITY_LIGHT, TONGUE_LIGHT, LOWER_LIGHT = (0.25, 1.0), (0.5, 1.0), (0.92, 0.76)
+# The same in pictures where black is black, and in films where it is grey. Of teeth: the colour, how far it darkens
+# with the skin, how far its hue follows that of the skin, how far ``WARMTH`` counts on them.
+TEETH = ((1.22, 1.17, 1.12), (1.11, 1.06, 1.01))
+TEETH_SKIN, TEETH_HUE, TEETH_WARMTH = (0.2, 0.4), (0.12, 0.28), (0.4, 1.0)
+# Light on the lower teeth relative to the upper ones, on the cavity, and on the tongue at rest.
+LOWER_LIGHT, CAVITY_LIGHT, TONGUE_LIGHT = (0.9, 0.76), (0.08, 1.3), (0.6, 1.6)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class MouthLook:
     lower: float = 0.01
     white: tuple[float, float, float] = (1.0, 0.98, 0.95)
     dark: float = 0.3
-    shade: float = 0.72
+    shade: float = 0.5
     flesh: float = 1.0
 
 
@@ -127,7 +130,7 @@ def mouth_interior(
     frontal = undo_rigid(moved, facing, pixels, offset)
     opened = (lip_aperture(rest) - CLOSED).clamp_min(0)
     jaw = frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean() + opened
-    jaw = (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
+    jaw = TEETH_BY_CHIN * (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
     lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # the line at which they would meet
 
@@ -152,9 +155,10 @@ def mouth_interior(
     if tip is not None:
         lit_tip = colours.tip * _warm(tip.light * shadow)
         picture = picture.lerp(lit_tip, tip.alpha)
+    warmth = _between(TEETH_WARMTH, light)
     for layer, shade in ((lower, _between(LOWER_LIGHT, light) * shadow), (upper, shadow)):
         lit = layer[:, 0:1] * colours.teeth + layer[:, 1:2] * colours.gums
-        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * _warm(shade)
+        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * _warm(shade, warmth)
         if layer is lower and tip is not None:
             picture = picture.lerp(lit_tip, tip.over_teeth)
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
@@ -188,22 +192,26 @@ def _colours(light: FaceLight, look: MouthLook, teeth: Tensor | None) -> _Colour
 
 
 def _between(ends: tuple[float, float], light: FaceLight) -> Tensor:
-    """Return a value () between those for a picture without and with the veil of a film."""
+    """Return a value () between those for a picture where black is black and for a film where it is grey."""
     clear, film = ends
     return clear + (film - clear) * veil(light)
 
 
-def _warm(light: Tensor) -> Tensor:
-    """Return the colours of a light in 0..1 inside a mouth, (..., 1, h, w) or (): (..., 3, h, w)."""
-    return light ** light.new_tensor(WARMTH)[:, None, None]
+def _warm(light: Tensor, warmth: float | Tensor = 1.0) -> Tensor:
+    """Return the colours of a light in 0..1 inside a mouth, (..., 1, h, w) or (): (..., 3, h, w).
+
+    warmth: () how far dim light is red, in 0..1.
+    """
+    return light ** (1 + (light.new_tensor(WARMTH)[:, None, None] - 1) * warmth)
 
 
 def teeth_colour(light: FaceLight) -> Tensor:
     """Return the colour (3, 1, 1) in 0..1 of front teeth on which no shadow falls."""
     skin = light.skin / light.colour
-    brightness = skin[1] ** TEETH_SKIN * light.eye_white**TEETH_EYES
-    hue = (skin / skin[1]) ** TEETH_HUE * light.colour
-    return (brightness * hue * skin.new_tensor(TEETH)[:, None, None]).clamp_max(BRIGHTEST)
+    brightness = skin[1] ** _between(TEETH_SKIN, light) * light.eye_white**TEETH_EYES
+    hue = (skin / skin[1]) ** _between(TEETH_HUE, light) * light.colour
+    clear, film = (skin.new_tensor(colour)[:, None, None] for colour in TEETH)
+    return (brightness * hue * clear.lerp(film, veil(light))).clamp_max(BRIGHTEST)
 
 
 def _on_teeth(

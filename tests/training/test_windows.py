@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator
 
-from portraittalk.compositing.mouth_window import MouthWindow
+from portraittalk.compositing.mouth_window import MouthWindow, mouth_window
 from portraittalk.compositing.teeth import Dentition
 from portraittalk.config import MINI
 from portraittalk.errors import MediaError
@@ -16,6 +16,7 @@ from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import lip_aperture
 from portraittalk.training.animate import windows
 from portraittalk.training.animate.adversary import PatchDiscriminator, adversarial_losses
+from portraittalk.training.animate.driven_portraits import set_lips
 from portraittalk.training.animate.perceptual import random_cuts
 from portraittalk.training.animate.window_autoencoder import (
     WindowAutoencoderTraining,
@@ -25,6 +26,7 @@ from portraittalk.training.animate.window_autoencoder import (
 from portraittalk.training.animate.window_pairs import (
     WindowPairSettings,
     make_window_pairs,
+    warped_window,
     write_driven_mouths,
     write_window_pairs,
 )
@@ -97,6 +99,21 @@ def test_a_pair_at_rest_is_the_picture_itself(mouths, film):
     assert (pair["warped"].float() - pair["target"].float()).abs().mean() < 2.0
     assert torch.equal(pair["reference"][0, 0], pair["target"][0])
     assert pair["warped"].shape == (1, 3, WINDOW, WINDOW)
+
+
+def test_pairs_are_lit_by_the_eyes_of_the_whole_face(mouths):
+    """A mouth of a picture in which black is black is painted darker than that of a film, where it is grey."""
+    clip = read_mouths(next(mouths.glob("*.safetensors")))
+    assert clip.black is not None and 0 <= float(clip.black) < 0.5
+    points = clip.landmarks[:1]
+    shut, wide = (set_lips(points, torch.tensor([gap]), load_basis()) for gap in (0.0, 0.25))
+    clip = replace(clip, landmarks=shut, pictures=clip.pictures.float() / 255)
+    window = mouth_window(shut[0], CROP)
+    clear, film = (
+        warped_window(replace(clip, black=black), 0, None, wide, window, 64, load_basis())
+        for black in (torch.tensor(0.0), None)
+    )
+    assert (film - clear).amax() > 0.1
 
 
 def test_warped_mouths_come_nearer_to_the_target(window_pairs):

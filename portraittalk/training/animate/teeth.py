@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from ...compositing.teeth import DETAIL, HALF_WIDTH, REACH, Dentition, MouthLook
 from ...output_files import make_folder
@@ -21,6 +21,8 @@ GUM_DEPTH = 0.06  # eye distances from the nearest tooth; the model's gum materi
 SUN = (0.0, -0.35, -0.94)  # direction to the light: from above and the camera
 AMBIENT = 0.35  # ambient light, which also reaches surfaces facing away
 DEPTH_FADE = 4.0  # exponential falloff of light behind the front teeth, per eye distance
+RELIEF = 0.6  # exponent of the light on the teeth, because lips and tongue throw light into the gaps between them
+TOUCHING, GAP_LIGHT = 5, 0.6  # pixels of gaps between teeth that are closed, because real ones touch; the light in them
 LOST = (0.15, 0.3)  # range of depths behind the front teeth, in eye distances, over which the teeth fade out
 
 
@@ -37,7 +39,7 @@ def random_mouth(generator: Generator) -> MouthLook:
         lower=between(-0.015, 0.015),
         white=(bright, bright * (1 - 0.02 * yellow), bright * (1 - 0.1 * yellow)),
         dark=between(0.15, 0.5),
-        shade=between(0.6, 0.85),
+        shade=between(0.4, 0.65),
         flesh=between(0.7, 1.0),
     )
 
@@ -69,8 +71,19 @@ def read_dentition(path: Path) -> Dentition:
         middle = front[np.abs(front[:, 0]) < FRONT]
         edge = middle[:, 1].min() if lower else middle[:, 1].max()
         origin = np.array((0.0, edge, middle[:, 2].min()))
-        pictures.append(_render(points - origin, own, flesh))
+        pictures.append(_softened(_render(points - origin, own, flesh)))
     return Dentition(*pictures)
+
+
+def _softened(picture: Tensor) -> Tensor:
+    """Return teeth and gums (4, h, w) with softer light on the teeth, and without gaps between neighbours."""
+    light, gums, alpha, gums_alpha = picture
+    light = alpha * (light / alpha.clamp_min(1e-3)).clamp(0, 1) ** RELIEF
+    wider = max_pool2d(alpha[None], (1, TOUCHING), 1, (0, TOUCHING // 2))
+    closed = torch.maximum(-max_pool2d(-wider, (1, TOUCHING), 1, (0, TOUCHING // 2))[0], alpha)
+    light = light + (closed - alpha) * GAP_LIGHT
+    beside = (1 - closed) / (1 - alpha).clamp_min(1e-3)
+    return torch.stack((light, gums * beside, closed, gums_alpha * beside))
 
 
 def _pieces(triangles: NDArray[np.int32], count: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from ...arkit import ARKIT_NAMES
+from ...compositing.light import light_on, skin_colour
 from ...compositing.mouth import MIN_BORROW_APERTURE, PARTED
 from ...compositing.mouth_window import close_up_of, cut_window, mouth_window, moving_mouth
 from ...compositing.teeth import Dentition
@@ -23,9 +24,9 @@ from ...face.detect import FaceProvider
 from ...models.face_basis import FaceBasis, load_basis
 from ...motion.geometry import lip_aperture
 from ...output_files import make_folder
-from ...types import MouthWindow, image_size
+from ...types import CloseUp, MouthWindow, image_size
 from ..data.clips import choose, one_of, random_shape, uniform
-from ..data.mouths import CROP, PICTURE, WINDOW, MouthClip, picture_corner, read_mouths
+from ..data.mouths import CROP, PICTURE, WINDOW, MouthClip, light_in, picture_corner, read_mouths
 from ..data.prepare import largest, write_clip
 from ..data.tracks import Track, read_track
 from .driven_portraits import drive_portrait
@@ -116,9 +117,16 @@ def warped_window(
 ) -> Tensor:
     """Return windows (F, 3, W, W) of picture ``source`` moved to landmarks (F, 478, 3) in crop pixels, as AnimateNet is
     given them in inference. The mouth may be borrowed from picture ``other``."""
-    known = (source,) if other is None else (source, other)
-    close_ups = tuple(close_up_of(clip.pictures[k], clip.landmarks[k], clip.covers, CROP, clip.density) for k in known)
+    close_ups = tuple(_close_up(clip, number) for number in ((source,) if other is None else (source, other)))
     return moving_mouth(close_ups, landmarks, None, window, WINDOW, CROP, cells, basis.mean)[0]
+
+
+def _close_up(clip: MouthClip, number: int) -> CloseUp:
+    """Return a picture of a clip as inference would see it, with the light on its face."""
+    picture, landmarks = clip.pictures[number], clip.landmarks[number]
+    points = clip.covers.to_pixels(landmarks, CROP, PICTURE)
+    light = light_on(skin_colour(picture[None], points[None])[0], clip.eye_white, clip.black)
+    return close_up_of(picture, landmarks, clip.covers, CROP, clip.density, light)
 
 
 def write_window_pairs(clips: dict[Path, int], settings: WindowPairSettings, seed: int, out: Path) -> None:
@@ -179,6 +187,7 @@ def drive_mouths(
         "landmarks": points,
         "blendshapes": torch.cat((blendshapes[None], driven.expression)),
         "corner": corner,
+        **light_in(crop[None], landmarks[None]),
     }
 
 

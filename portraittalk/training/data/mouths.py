@@ -1,8 +1,8 @@
 """Mouth clips: pictures of one person's mouth, cut out of aligned crops at the density of the mouth window.
 
 A file holds ``pictures`` (N, 3, P, P) uint8, ``landmarks`` (N, 478, 3) in their pixels, ``blendshapes`` (N, 52),
-``corner`` (2,), the left and top of the pictures in crop pixels, ``density`` (), see ``CloseUp``, and for videos
-``speech`` (N, W, M). Every frame is
+``corner`` (2,), the left and top of the pictures in crop pixels, ``density`` (), see ``CloseUp``, ``black`` () and, if
+the eyes show any, ``eye_white`` (3,), see ``compositing.light``, and for videos ``speech`` (N, W, M). Every frame is
 aligned by its own face, because the window that the network draws does not turn with the head. The pictures are twice
 as large as a window, so that a warp finds what it needs beyond the border.
 """
@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...compositing.light import black_level, eye_white
 from ...compositing.mouth_window import SIDE, mouth_window
-from ...config import SpeechConfig
+from ...config import MINI, SpeechConfig
 from ...errors import MediaError, PortraitTalkError
 from ...face.align import aligned_crop, extract_crop, scale_of, to_crop
 from ...face.detect import FaceProvider
@@ -37,7 +38,8 @@ CROP = WINDOW / SIDE  # side of the whole crop at the same density
 @dataclass(frozen=True)
 class MouthClip:
     """A mouth clip: pictures (N, 3, P, P) uint8, landmarks (N, 478, 3) in crop pixels, blendshapes (N, 52), speech
-    (N, W, M) or None. covers: the part of the crop that the pictures show. density: see ``CloseUp``."""
+    (N, W, M) or None. covers: the part of the crop that the pictures show. density: see ``CloseUp``. eye_white, black:
+    see ``compositing.light.light_on``; None where they are not known."""
 
     name: str
     pictures: Tensor
@@ -46,6 +48,8 @@ class MouthClip:
     covers: MouthWindow
     speech: Tensor | None
     density: float = 1.0
+    eye_white: Tensor | None = None
+    black: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -69,6 +73,8 @@ def read_mouths(path: Path) -> MouthClip:
         covers,
         None if speech is None else speech.float(),
         float(tensors.get("density", torch.ones(()))),
+        tensors.get("eye_white"),
+        tensors.get("black"),
     )
 
 
@@ -135,12 +141,29 @@ def cut_pictures(frames: list[Tensor], landmarks: Tensor) -> dict[str, Tensor]:
         pictures.append(extract_crop(frame, Crop(matrix, PICTURE, crop.image_size)))
     aligned[..., :2] -= corner
     density = min(1 / max(scale_of(crop) for crop in crops), 1.0)
+    faces = [aligned_crop(points, image_size(frames[0]), MINI.crop_size) for points in landmarks]
     return {
+        **light_in(
+            torch.stack([extract_crop(frame, crop) for frame, crop in zip(frames, faces, strict=True)]),
+            torch.stack([to_crop(points, crop) for points, crop in zip(landmarks, faces, strict=True)]),
+        ),
         "pictures": (torch.stack(pictures) * 255).round().byte(),
         "landmarks": aligned,
         "corner": corner,
         "density": torch.tensor(density),
     }
+
+
+def light_in(crops: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
+    """Return ``black`` () and, if the eyes show any, ``eye_white`` (3,), the medians over crops of whole faces.
+
+    crops: (F, 3, S, S). landmarks: (F, 478, 3) in their pixels.
+    """
+    whites = [eye_white(crop, points) for crop, points in zip(crops, landmarks, strict=True)]
+    seen = [white for white in whites if white is not None]
+    blacks = [black_level(crop, points) for crop, points in zip(crops, landmarks, strict=True)]
+    light = {"black": torch.stack(blacks).median()}
+    return {**light, "eye_white": torch.stack(seen).median(0).values} if seen else light
 
 
 def _scaled(crop: Crop, factor: float) -> Crop:
