@@ -46,12 +46,14 @@ TEETH_EYES = 0.4
 GUMS = (0.72, 0.46, 0.45)
 WARMTH = (0.7, 1.0, 1.15)  # exponents of the shadow per channel: dim light is reddened by the lips
 CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
-FLESH_LIGHT = 0.6
+FLESH_LIGHT = 0.6  # how far the brightness of gums, cavity and tongue follows that of the skin
 # The same in pictures where black is black, and in films where it is grey. Of teeth: the colour, how far it darkens
 # with the skin, how far its hue follows that of the skin, how far ``WARMTH`` counts on them.
 TEETH = ((1.22, 1.17, 1.12), (1.11, 1.06, 1.01))
 TEETH_SKIN, TEETH_HUE, TEETH_WARMTH = (0.2, 0.4), (0.12, 0.28), (0.4, 1.0)
-# Light on the lower teeth relative to the upper ones, on the cavity, and on the tongue at rest.
+# How far the hue of gums, cavity and tongue follows that of the skin. Light on the lower teeth relative to the upper
+# ones, on the cavity, and on the tongue at rest.
+FLESH_HUE = (0.2, 0.6)
 LOWER_LIGHT, CAVITY_LIGHT, TONGUE_LIGHT = (0.9, 0.76), (0.08, 1.3), (0.6, 1.6)
 
 
@@ -178,7 +180,8 @@ class _Colours:
 
 def _colours(light: FaceLight, look: MouthLook, teeth: Tensor | None) -> _Colours:
     """Return the colours of a mouth in the light on a face. teeth: (3, 1, 1) colour of its own, where they are seen."""
-    flesh = (light.skin / light.colour) ** FLESH_LIGHT * light.colour  # as it would be in white light, then coloured
+    skin = light.skin / light.colour  # as it would be in white light
+    flesh = skin[1] ** FLESH_LIGHT * (skin / skin[1]) ** _between(FLESH_HUE, light) * light.colour
 
     def lit(colour: tuple[float, float, float]) -> Tensor:
         return flesh * flesh.new_tensor(colour)[:, None, None]
