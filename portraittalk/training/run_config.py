@@ -177,18 +177,20 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any], kind: Any, source: str, prefix: str) -> dict[str, Any]:
-    """Merge ``above`` over ``below`` table by table; tables with free keys are merged over their defaults.
+    """Merge ``above`` over ``below`` table by table; a table of which only a part is given is merged over its default.
 
     Raises SettingsError for a key that ``kind`` does not have."""
     kinds = get_type_hints(kind)
     defaults = {field.name: field.default_factory() for field in fields(kind) if field.default_factory is not MISSING}
+    tables = {field.name: asdict(field.default) for field in fields(kind) if is_dataclass(field.default)}
     merged = dict(below)
     for name, value in above.items():
         if name not in kinds:
             known = ", ".join(field.name for field in fields(kind))
             raise SettingsError(f"{source}: there is no setting {prefix}{name}; known settings: {known}.")
         if is_dataclass(kinds[name]) and isinstance(value, dict):
-            value = _merged(merged.get(name, {}), value, kinds[name], source, f"{prefix}{name}.")
+            below_it = merged.get(name, tables.get(name, {}))
+            value = _merged(below_it, value, kinds[name], source, f"{prefix}{name}.")
         elif isinstance(value, dict):
             value = {**merged.get(name, defaults.get(name, {})), **value}
         merged[name] = value

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from portraittalk import cli
+from portraittalk.config import MINI
 from portraittalk.errors import SettingsError
 from portraittalk.training.run_config import RECIPES, build, read_layers, recipe, write_run
 from portraittalk.training.runs import (
@@ -92,6 +93,16 @@ def test_a_table_of_free_keys_keeps_those_that_it_does_not_name(tmp_path):
     text = 'clips = "a"\n[training.shares]\nvideo = 0.8\n'
     run = run_of(tmp_path, text, assignments=["training.shares.driven=0.2", "training.shares.video=0.7"])
     assert run.training.shares == {"video": 0.7, "still": 0.5, "driven": 0.2}
+
+
+def test_a_network_of_which_one_setting_is_given_is_else_the_one_of_its_stage(tmp_path):
+    """Mouth windows are drawn by mini's network, whichever part of it a file or an option names."""
+    options = {"pairs": tmp_path, "autoencoder": tmp_path, "network.autoencoder.scaling_factor": 0.5}
+    assignments = ["network.animate_net.token_dim=64"]
+    run = build(WindowAnimateRun, read_layers("window animate", None, options, assignments))
+    assert run.network.autoencoder == replace(MINI.autoencoder, scaling_factor=0.5)
+    assert run.network.animate_net == replace(MINI.animate_net, token_dim=64)
+    assert replace(run.network, autoencoder=MINI.autoencoder, animate_net=MINI.animate_net) == MINI
 
 
 def test_a_run_is_repeated_from_its_own_folder(tmp_path, monkeypatch):
