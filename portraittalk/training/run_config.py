@@ -182,7 +182,11 @@ def _merged(below: dict[str, Any], above: dict[str, Any], kind: Any, source: str
     Raises SettingsError for a key that ``kind`` does not have."""
     kinds = get_type_hints(kind)
     defaults = {field.name: field.default_factory() for field in fields(kind) if field.default_factory is not MISSING}
-    tables = {field.name: asdict(field.default) for field in fields(kind) if is_dataclass(field.default)}
+    tables = {
+        field.name: asdict(field.default)
+        for field in fields(kind)
+        if is_dataclass(field.default) and not isinstance(field.default, type)
+    }
     merged = dict(below)
     for name, value in above.items():
         if name not in kinds:
