@@ -23,9 +23,10 @@ from ..models.face_basis import FaceBasis
 from ..motion.geometry import CENTRAL_LIPS, lip_aperture
 from ..smooth import smoothstep
 from ..types import FaceLight, Identity, Movable, Tongue
-from .light import face_light, veil
+from .light import face_light
+from .mouth_colours import mouth_colours, warmed
 from .openings import height_over
-from .tongue import RESTING, TIP, raised_tongue, resting_tongue
+from .tongue import raised_tongue, resting_tongue
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "teeth.safetensors"
 CHIN = (152, 148, 377, 176, 400)  # landmarks that the lower teeth move with
@@ -39,31 +40,14 @@ TEETH_BY_CHIN = 0.9  # how far the lower teeth go down, relative to the landmark
 SHADOW_REACH = 0.065  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
 
-BRIGHTEST = 0.97
-SEEN_LIGHT = 0.9  # light on those painted teeth that are as bright as the ones seen in a portrait
-# Colours in 0..1 for white skin, and how far they darken with the skin, or with the whites of the eyes (exponents).
-TEETH_EYES = 0.4
-GUMS = (0.72, 0.46, 0.45)
-WARMTH = (0.7, 1.0, 1.15)  # exponents of the shadow per channel: dim light is reddened by the lips
-CAVITY = (0.89, 0.52, 0.46)  # relative to the cavity's brightness
-FLESH_LIGHT = 0.6  # how far the brightness of gums, cavity and tongue follows that of the skin
-# The same in pictures where black is black, and in films where it is grey. Of teeth: the colour, how far it darkens
-# with the skin, how far its hue follows that of the skin, how far ``WARMTH`` counts on them.
-TEETH = ((1.22, 1.17, 1.12), (1.11, 1.06, 1.01))
-TEETH_SKIN, TEETH_HUE, TEETH_WARMTH = (0.2, 0.4), (0.12, 0.28), (0.4, 1.0)
-# How far the hue of gums, cavity and tongue follows that of the skin. Light on the lower teeth relative to the upper
-# ones, on the cavity, and on the tongue at rest.
-FLESH_HUE = (0.2, 0.6)
-LOWER_LIGHT, CAVITY_LIGHT, TONGUE_LIGHT = (0.9, 0.76), (0.08, 1.3), (0.6, 1.6)
-
 
 @dataclass(frozen=True)
 class MouthLook:
     """Parameters of a painted mouth; the defaults are those of the average mouth that is painted into portraits.
 
     size: of the teeth, relative to the average. upper, lower: eye distances of the incisal edges below the line at
-    which closed lips meet. white: the teeth's colour relative to ``TEETH``. dark: the cavity's brightness. shade: light
-    at the edge of the upper lip. flesh: visibility of the tongue.
+    which closed lips meet. white: the teeth's colour relative to the usual one. dark: the cavity's brightness. shade:
+    light at the edge of the upper lip. flesh: visibility of the tongue.
     """
 
     size: float = 1.0
@@ -136,7 +120,7 @@ def mouth_interior(
     lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # the line at which they would meet
 
-    colours = _colours(light, look, teeth)
+    colours = mouth_colours(light, look.white, look.dark, teeth)
     canvas = colours.cavity.expand(len(moved), -1, size, size).clone()
     lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
     low, high = (t.clamp(0, size).long().tolist() for t in (lip_points.amin(0) - MARGIN, lip_points.amax(0) + MARGIN))
@@ -155,66 +139,15 @@ def mouth_interior(
     tip = None if tongue is None else raised_tongue(x, y, look.upper, lower_edge, tongue)
     picture = colours.cavity.lerp(colours.tongue, resting_tongue(x, y - lower_edge) * look.flesh)
     if tip is not None:
-        lit_tip = colours.tip * _warm(tip.light * shadow)
+        lit_tip = colours.tip * warmed(tip.light * shadow)
         picture = picture.lerp(lit_tip, tip.alpha)
-    warmth = _between(TEETH_WARMTH, light)
-    for layer, shade in ((lower, _between(LOWER_LIGHT, light) * shadow), (upper, shadow)):
+    for layer, shade in ((lower, colours.lower * shadow), (upper, shadow)):
         lit = layer[:, 0:1] * colours.teeth + layer[:, 1:2] * colours.gums
-        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * _warm(shade, warmth)
+        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * warmed(shade, colours.warmth)
         if layer is lower and tip is not None:
             picture = picture.lerp(lit_tip, tip.over_teeth)
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
     return canvas.clamp(0, 1)
-
-
-@dataclass(frozen=True)
-class _Colours:
-    """Colours (3, 1, 1) in 0..1 of what is in a mouth."""
-
-    teeth: Tensor
-    gums: Tensor
-    cavity: Tensor
-    tongue: Tensor
-    tip: Tensor
-
-
-def _colours(light: FaceLight, look: MouthLook, teeth: Tensor | None) -> _Colours:
-    """Return the colours of a mouth in the light on a face. teeth: (3, 1, 1) colour of its own, where they are seen."""
-    skin = light.skin / light.colour  # as it would be in white light
-    flesh = skin[1] ** FLESH_LIGHT * (skin / skin[1]) ** _between(FLESH_HUE, light) * light.colour
-
-    def lit(colour: tuple[float, float, float]) -> Tensor:
-        return flesh * flesh.new_tensor(colour)[:, None, None]
-
-    if teeth is None:
-        teeth = teeth_colour(light) * flesh.new_tensor(look.white)[:, None, None]
-    else:
-        teeth = teeth / torch.maximum(teeth.amax() / BRIGHTEST, teeth.new_tensor(SEEN_LIGHT))
-    cavity, tongue = (_warm(_between(ends, light)) for ends in (CAVITY_LIGHT, TONGUE_LIGHT))
-    return _Colours(teeth, lit(GUMS), lit(CAVITY) * look.dark * cavity, lit(RESTING) * tongue, lit(TIP))
-
-
-def _between(ends: tuple[float, float], light: FaceLight) -> Tensor:
-    """Return a value () between those for a picture where black is black and for a film where it is grey."""
-    clear, film = ends
-    return clear + (film - clear) * veil(light)
-
-
-def _warm(light: Tensor, warmth: float | Tensor = 1.0) -> Tensor:
-    """Return the colours of a light in 0..1 inside a mouth, (..., 1, h, w) or (): (..., 3, h, w).
-
-    warmth: () how far dim light is red, in 0..1.
-    """
-    return light ** (1 + (light.new_tensor(WARMTH)[:, None, None] - 1) * warmth)
-
-
-def teeth_colour(light: FaceLight) -> Tensor:
-    """Return the colour (3, 1, 1) in 0..1 of front teeth on which no shadow falls."""
-    skin = light.skin / light.colour
-    brightness = skin[1] ** _between(TEETH_SKIN, light) * light.eye_white**TEETH_EYES
-    hue = (skin / skin[1]) ** _between(TEETH_HUE, light) * light.colour
-    clear, film = (skin.new_tensor(colour)[:, None, None] for colour in TEETH)
-    return (brightness * hue * clear.lerp(film, veil(light))).clamp_max(BRIGHTEST)
 
 
 def _on_teeth(

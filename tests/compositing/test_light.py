@@ -5,7 +5,7 @@ import torch
 
 import portraittalk
 from portraittalk.compositing.light import EYES, face_light, light_on, skin_colour, veil
-from portraittalk.compositing.teeth import teeth_colour
+from portraittalk.compositing.mouth_colours import teeth_colour
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.providers import provider_named
