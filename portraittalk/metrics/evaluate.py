@@ -177,7 +177,8 @@ def evaluate(
             drawn, warped = reenact(model, identity, frames.speech, clip, real.faces, settings, counts, nets.lpips)
             row |= {"mouth": drawn.l1, "mouth_psnr": drawn.psnr, "ssim": drawn.ssim, "lpips": drawn.lpips}
             row |= {"mouth_warp": warped.l1, "mouth_psnr_warp": warped.psnr, "ssim_warp": warped.ssim}
-            row["lpips_warp"] = warped.lpips
+            row |= {"lpips_warp": warped.lpips, "mouth_sharpness": drawn.sharpness}
+            row["mouth_sharpness_warp"] = warped.sharpness
     names = [f.name for f in fields(Figures) if f.name != "subject"]
     figures = Figures(subject.name, **{name: row.get(name) for name in names})  # type: ignore[arg-type]  # by name
     features = None if clip is None else (generated_features.features(), real_features.features())

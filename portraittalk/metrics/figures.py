@@ -23,6 +23,8 @@ class Figures:
     - identity_cosine: mean cosine similarity of the same embeddings.
     - mouth: mean absolute error in the mouth region, in 1/255, when driven by the real clip's landmarks.
     - mouth_psnr: PSNR of the same region in dB.
+    - mouth_sharpness: Laplacian energy between the lips relative to the real clip's, which tells a haze from teeth
+      (``metrics.pixels.sharpness``).
     - ssim: SSIM of the face crop; lpips: LPIPS of the face crop, 0 for identical pictures (``metrics.lpips``).
     - outside_psnr: PSNR outside the head against the portrait, in dB.
     - seam: frame-to-frame jumps at window borders relative to those elsewhere.
@@ -60,6 +62,8 @@ class Figures:
     mouth_warp: float | None
     mouth_psnr: float | None
     mouth_psnr_warp: float | None
+    mouth_sharpness: float | None
+    mouth_sharpness_warp: float | None
     ssim: float | None
     ssim_warp: float | None
     lpips: float | None

@@ -1,5 +1,6 @@
 """Self-reenactment: the model driven by a real clip's landmarks, so that its output is comparable pixel by pixel."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..compositing.compose import Compositor
+from ..compositing.draw import mouth_opening
 from ..compositing.structure import structure_of_landmarks
 from ..errors import MediaError
 from ..face.align import extract_crop, to_crop
@@ -15,7 +17,7 @@ from ..motion.read import motion_of_faces
 from ..pipelines.load import AnyPipeline
 from ..types import Face, Identity, SamplingSettings, Speech, Structure
 from .lpips import Lpips, lpips
-from .pixels import l1, mouth_region, psnr, ssim
+from .pixels import l1, mouth_region, psnr, sharpness, ssim
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Likeness:
     """Similarity of generated to real crops.
 
     l1: mean absolute error of the mouth region in 1/255. psnr: of the mouth region in dB. ssim, lpips: of the whole
-    crop; lpips is None without its network.
+    crop; lpips is None without its network. sharpness: between the lips, see ``pixels.sharpness``; None if they never
+    part.
     """
 
     l1: float
     psnr: float
     ssim: float
+    sharpness: float | None
     lpips: float | None = None
 
 
@@ -65,14 +69,16 @@ def reenact(
     spoken = Speech(speech.features[:count], speech.fps, count / speech.fps)
     size = model.config.crop_size
     real = torch.stack([extract_crop(frame, identity.crop) for frame, _ in zip(clip, known, strict=False)])
-    mouth = mouth_region(landmarks, size)
+    mouth, opening = mouth_region(landmarks, size), mouth_opening(landmarks, size)
     chosen = slice(None) if counts is None else counts[:count]
 
     def likeness(crops: Tensor) -> Likeness:
         crops = interpolate(crops, (size, size), mode="bilinear", antialias=True)
         pair = (crops[chosen], real[chosen])
         perceptual = None if lpips_net is None else lpips(lpips_net, *pair)
-        return Likeness(255 * l1(*pair, mouth[chosen]), psnr(*pair, mouth[chosen]), ssim(*pair), perceptual)
+        detail = sharpness(*pair, opening[chosen])
+        sharp = None if math.isnan(detail) else detail
+        return Likeness(255 * l1(*pair, mouth[chosen]), psnr(*pair, mouth[chosen]), ssim(*pair), sharp, perceptual)
 
     crops = model.render(identity, spoken, model.encode_style(), structure_of, settings, "crop")
     rendered = torch.cat(list(crops))

@@ -27,6 +27,7 @@ def test_a_clip_is_played_again_and_measured(tiny_model, clip, tmp_path):
     assert figures.outside_psnr is None  # the face fills the clip
     assert figures.mouth_warp is not None and figures.mouth is not None
     assert figures.mouth_warp < figures.mouth  # random weights can only do harm
+    assert figures.mouth_sharpness is not None and figures.mouth_sharpness > 0
     assert figures.seam is not None and figures.seam > 0
     assert figures.identity is None  # no recognition network was given
     assert figures.lpips is None and figures.lse_c is None  # and no metric weights

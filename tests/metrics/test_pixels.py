@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from portraittalk.metrics.pixels import l1, psnr, seam_ratio, ssim
+from portraittalk.metrics.pixels import l1, psnr, seam_ratio, sharpness, ssim
 
 
 def test_psnr_of_a_known_error_and_of_none():
@@ -46,3 +46,19 @@ def test_ssim_is_scikit_images(portrait):
     )
     assert math.isclose(ssim(first, second), theirs, abs_tol=1e-4)
     assert math.isclose(ssim(first, first), 1, abs_tol=1e-5)
+
+
+def test_a_haze_is_less_sharp_and_the_mask_says_where():
+    real = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    haze = torch.nn.functional.avg_pool2d(real, 3, 1, 1)
+    mask = torch.zeros(2, 1, 32, 32)
+    mask[..., 8:24] = 1
+    assert math.isclose(sharpness(real, real, mask), 1, abs_tol=1e-6)
+    assert sharpness(haze, real, mask) < 0.3
+    assert math.isclose(sharpness(real.where(mask > 0, haze), real, _inner(mask)), 1, abs_tol=1e-6)
+    assert math.isnan(sharpness(haze, real, torch.zeros_like(mask)))
+
+
+def _inner(mask):
+    """The mask without its outermost columns, whose Laplacian sees beyond it."""
+    return -torch.nn.functional.max_pool2d(-mask, 3, 1, 1)
