@@ -49,9 +49,12 @@ OPENINGS = (MOUTH, RIGHT, LEFT)
 def sides(points: Tensor, centres: Tensor) -> Tensor:
     """Return how far each cell lies above the upper and below the lower edge of its nearest opening: (F, 2, g, g).
 
-    points: (F, 478, 2). centres: (g,) of the cells.
+    points: (F, 478, 2). centres: (g,) of the cells. Between cells, the two may be interpolated linearly: they then meet
+    at the corners of an opening, not up to a cell beyond.
     """
-    mouth, right, left = (_beside(points, opening, centres) for opening in OPENINGS)
+    mouth, right, left = (
+        _beside(points, opening, centres) + _past_corners(points, opening, centres) for opening in OPENINGS
+    )
     middle = points[:, (133, 362), 0].mean(1)[:, None, None, None]
     eyes = torch.where(centres < middle, right, left)
     under_eyes, over_mouth = points[:, (33, 263), 1].mean(1), points[:, (78, 308), 1].mean(1)
@@ -217,6 +220,20 @@ def _beside(points: Tensor, opening: Opening, centres: Tensor) -> Tensor:
     top, bottom = torch.minimum(top, middle), torch.maximum(bottom, middle)
     down = centres[:, None]
     return torch.stack((top[:, None] - down, down - bottom[:, None]), 1)
+
+
+def _past_corners(points: Tensor, opening: Opening, centres: Tensor) -> Tensor:
+    """Return by how much the edges of an opening, continued straight on, have crossed at cells beyond its corners.
+
+    (F, 1, 1, g), half of it for each edge, and at most that of one cell.
+    """
+    cell = centres[1] - centres[0]
+    corners = torch.stack([points[:, corner, 0] for corner in (opening.upper[0], opening.upper[-1])], 1)  # (F, 2)
+    within = corners + torch.stack((cell, -cell))
+    top, bottom = (height_over(points[:, edge], within) for edge in (opening.upper, opening.lower))
+    slopes = (bottom - top).clamp_min(0) / cell  # (F, 2)
+    past = torch.stack((corners[:, :1] - centres, centres - corners[:, 1:]), 1).clamp_min(0).clamp_max(cell)
+    return (past * slopes[..., None]).sum(1)[:, None, None] / 2
 
 
 def height_over(edge: Tensor, at: Tensor) -> Tensor:

@@ -60,6 +60,16 @@ def test_nothing_lies_inside_where_two_openings_meet(opened):
     assert not inside[rows].any()
 
 
+def test_an_opening_ends_at_its_corners_between_cells_too(opened):
+    """What is behind a mouth is not seen beside it, however coarse the cells are."""
+    coarse = (torch.arange(64) + 0.5) / 64
+    fine = torch.nn.functional.interpolate(sides(opened[None], coarse), scale_factor=16, mode="bilinear")
+    columns = (fine.amax(1)[0][640:] < 0).any(0).nonzero()[:, 0] / fine.shape[-1]  # below the nose
+    left, right = sorted(float(opened[corner, 0]) for corner in (78, 308))
+    assert left - 0.001 < columns.min() < left + 0.008
+    assert right - 0.008 < columns.max() < right + 0.001
+
+
 def test_edges_that_cross_leave_no_opening(points):
     crossed = points.clone()
     crossed[LOWER_LIP[1:-1]] = points[UPPER_LIP[1:-1]] - torch.tensor([0.0, 0.01])
