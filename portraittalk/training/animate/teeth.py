@@ -21,7 +21,7 @@ GUM_DEPTH = 0.06  # eye distances from the nearest tooth; the model's gum materi
 SUN = (0.0, -0.35, -0.94)  # direction to the light: from above and the camera
 AMBIENT = 0.35  # ambient light, which also reaches surfaces facing away
 DEPTH_FADE = 4.0  # exponential falloff of light behind the front teeth, per eye distance
-RELIEF = 0.6  # exponent of the light on the teeth, because lips and tongue throw light into the gaps between them
+RELIEF = 0.6  # exponent of the light, because lips and tongue throw light where the sun does not reach
 TOUCHING, GAP_LIGHT = 5, 0.6  # pixels of gaps between teeth that are closed, because real ones touch; the light in them
 LOST = (0.15, 0.3)  # range of depths behind the front teeth, in eye distances, over which the teeth fade out
 
@@ -76,9 +76,10 @@ def read_dentition(path: Path) -> Dentition:
 
 
 def _softened(picture: Tensor) -> Tensor:
-    """Return teeth and gums (4, h, w) with softer light on the teeth, and without gaps between neighbours."""
-    light, gums, alpha, gums_alpha = picture
-    light = alpha * (light / alpha.clamp_min(1e-3)).clamp(0, 1) ** RELIEF
+    """Return teeth and gums (4, h, w) in softer light, and without gaps between neighbouring teeth."""
+    alphas = picture[2:]
+    light, gums = alphas * (picture[:2] / alphas.clamp_min(1e-3)).clamp(0, 1) ** RELIEF
+    alpha, gums_alpha = alphas
     wider = max_pool2d(alpha[None], (1, TOUCHING), 1, (0, TOUCHING // 2))
     closed = torch.maximum(-max_pool2d(-wider, (1, TOUCHING), 1, (0, TOUCHING // 2))[0], alpha)
     light = light + (closed - alpha) * GAP_LIGHT
