@@ -21,7 +21,7 @@ from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
-from .closer_look import SHUT, look_closer, look_sharper
+from .closer_look import SHUT, look_aside, look_closer, look_sharper
 from .lower_lip import refine_lower_lip
 from .warp import flow_between, sample, warp
 
@@ -52,9 +52,12 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """
+    networks = load_face_networks()
+    aside = [look_aside(*view, networks) for view in zip(pictures, landmarks, blendshapes, strict=True)]
+    landmarks, blendshapes = (torch.stack(part) for part in zip(*aside, strict=True))
     if lip_aperture(landmarks).max() < SHUT:
         return landmarks, blendshapes
-    basis, networks = load_basis().to(landmarks.device), load_face_networks()
+    basis = load_basis().to(landmarks.device)
     # People who speak part their lips, too, without teeth in between.
     smiling = blendshapes[:, SMILES].mean(1) > SMILING
     landmarks = torch.stack(

@@ -15,6 +15,7 @@ from .draw_control import draw_control
 from .lids import close_lids, opened_eyes
 from .mouth import borrow_mouth
 from .mouth_window import drawn_region, mouth_window, moving_mouth, shown_pixels
+from ..face.turned import unfolded
 from .warp import flow_between, warp
 
 # Factors that bring all coefficients to a magnitude of about one.
@@ -53,7 +54,7 @@ def structure_of_landmarks(
     landmarks: (F, 478, 3) in crop pixels. expression: (F, 52) of these faces. track: their pose, gaze, blinks and
     tongues.
     """
-    size, tongue = config.crop_size, tongue_of(track)
+    size, tongue, landmarks = config.crop_size, tongue_of(track), unfolded(landmarks)
     if config.window_size:
         return _window_structure(identity, landmarks, expression, tongue, basis, config)
     draw = draw_control if config.structure.guider == "control" else landmark_map

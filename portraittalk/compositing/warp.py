@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..face.topology import FACE_OVAL, IRIS_RIGHT
+from ..face.turned import seen_share
 from ..smooth import smoothstep
 from .openings import above_lashes, behind_openings, nearness, one_sided, sides, tucked_lips
 from .planes import dilated
@@ -52,11 +53,11 @@ def flow_between(source: Tensor, target: Tensor, crop_size: float, flow_size: in
     points = torch.cat((_handles(end), anchors), 1)  # (F, P, 2)
     wanted = torch.cat((_handles(tucked_lips(start, end)), anchors), 1) - points
     centres = (torch.arange(flow_size, device=target.device, dtype=target.dtype) + 0.5) / flow_size
-    all_points = torch.ones_like(points[0, :, :1])  # (P, 1)
+    all_points = _counts(source, points.shape[1])  # (P, 1)
     flow = torch.zeros(len(target), 1, 2, flow_size, flow_size).to(target)
     flow = _refine(flow, points, wanted, all_points, centres, COARSE_SIGMAS, 1e-12)
     counts = all_points.repeat(1, 2)
-    counts[: IRIS_RIGHT[0]] = one_sided(reference[0])[: IRIS_RIGHT[0]]
+    counts[: IRIS_RIGHT[0]] *= one_sided(reference[0])[: IRIS_RIGHT[0]]
     behind, shows = behind_openings(start, end)
     sheet_counts = torch.cat((all_points, counts), 1)  # (P, 3)
     merged, *separate = _refine(
@@ -209,6 +210,18 @@ def _handles(landmarks: Tensor) -> Tensor:
     oval = torch.stack((oval, (oval + oval.roll(-1, 1)) / 2), 2).flatten(1, 2)  # (F, 72, 2)
     rim = oval + RIM * (oval - oval.mean(1, keepdim=True))
     return torch.cat((landmarks[:, : IRIS_RIGHT[0]], oval[:, 1::2], rim), 1)
+
+
+def _counts(source: Tensor, count: int) -> Tensor:
+    """Return how far each of ``count`` control points counts, (P, 1) in 0..1: those that a face hides do not.
+
+    source: (478, 3) landmarks of the reference.
+    """
+    seen = seen_share(source)
+    oval = seen[list(FACE_OVAL)]
+    oval = torch.stack((oval, torch.minimum(oval, oval.roll(-1))), 1).flatten()  # (72,)
+    handles = torch.cat((seen[: IRIS_RIGHT[0]], oval[1::2], oval))
+    return torch.cat((handles, handles.new_ones(count - len(handles))))[:, None]
 
 
 def _border_points(per_side: int) -> Tensor:

@@ -14,6 +14,7 @@ from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..face import topology as mesh
 from ..face.align import eye_distance
 from ..face.rigid import rigid_fit, undo_rigid
+from ..face.turned import along_outline
 from ..models.face_basis import FaceBasis
 from ..smooth import smoothstep
 from ..types import Tongue
@@ -161,9 +162,27 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     moved = set_gap(moved, LIPS, asked, basis.mean)
     for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
         moved = set_gap(moved, seam, (1 - closure) * _held_eye(gap(moved, seam), gap(face[None], seam)), basis.mean)
+    moved = _kept_to_outline(face, moved, landmarks, facing)
     nearness = CAMERA / (CAMERA + track.translation[:, None, 2:])  # (F, 1, 1)
     shift = size * pad(track.translation[:, None, :2], (0, 1))
     return size * nearness * (_rotate_head(moved, track) @ facing.T) + offset + shift
+
+
+def _kept_to_outline(face: Tensor, moved: Tensor, landmarks: Tensor, facing: Tensor) -> Tensor:
+    """Return moved faces (F, 478, 3) whose far cheek slides along the outline of a face that looks to the side.
+
+    A photograph shows the outline of a cheek, and not what comes out from behind it. face, landmarks: (478, 3), the
+    portrait as a frontal face in eye distances, and in pixels. facing: (3, 3), its pose.
+    """
+    outline = along_outline(landmarks)
+    if outline is None:
+        return moved
+    skin, seen = outline
+    change = (moved[:, skin] - face[skin]) @ facing.T
+    change[..., :2] = (seen @ change[..., :2, None])[..., 0]
+    moved = moved.clone()
+    moved[:, skin] = face[skin] + change @ facing
+    return moved
 
 
 def _displacement(change: Tensor, basis: FaceBasis, face: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from ..arkit import ARKIT_NAMES
 from ..checks import check_type
 from ..compositing.lips import settle_lips
+from ..face.turned import unfolded
 from ..compositing.mouth import open_mouth
 from ..compositing.structure import build_structure
 from ..config import PortraitTalkConfig
@@ -367,6 +368,7 @@ class PipelineBase:
         landmarks = torch.stack([to_crop(face.landmarks, crop) for face, crop in zip(chosen, crops, strict=True)])
         shapes = [torch.zeros(len(ARKIT_NAMES)) if face.blendshapes is None else face.blendshapes for face in chosen]
         landmarks, blendshapes = settle_lips(cropped, landmarks, torch.stack(shapes))
+        landmarks = unfolded(landmarks)
         self.place("reference")
         references = cropped.to(next(self.encoding_net.parameters()).device)
         identity = Identity(
