@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..face.topology import FACE_OVAL, IRIS_RIGHT
-from ..face.turned import seen_share
+from ..face.turned import looks_aside, seen_share
 from ..smooth import smoothstep
 from .openings import above_lashes, behind_openings, nearness, one_sided, sides, tucked_lips
 from .planes import dilated
@@ -32,6 +32,7 @@ BORDER = 0.1  # width, as a fraction of the crop's side, over which the fields f
 ANCHORS_PER_SIDE = 12
 RIM = 0.15  # distance outside the face oval of a rim of points that moves with it, as a fraction of its radius
 EDGE_DIFFERENCE = 0.25  # difference of two sheets at an edge, in pixels, from which the edge is antialiased
+FINER = 2  # cells of the flow of a face that looks to the side, per cell: far edges of lips are steep
 
 SHEETS = 3  # above, below, behind
 SAME = 1e-6  # difference of sheets, in sides of the crop, that does not count
@@ -67,7 +68,12 @@ def flow_between(source: Tensor, target: Tensor, crop_size: float, flow_size: in
     near = nearness(end, centres)  # (F, 1, g, g)
     sheets = [torch.lerp(merged, sheet, near) for sheet in separate]
     window = _window(centres)
-    return torch.cat((*(sheet * window for sheet in (*sheets, inside[:, 0])), sides(end, centres)), 1)
+    offsets = torch.cat([sheet * window for sheet in (*sheets, inside[:, 0])], 1)
+    if looks_aside(source) > 0:
+        fine = FINER * flow_size
+        offsets = F.interpolate(offsets, (fine, fine), mode="bilinear", align_corners=False)
+        centres = (torch.arange(fine, device=target.device, dtype=target.dtype) + 0.5) / fine
+    return torch.cat((offsets, sides(end, centres)), 1)
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:

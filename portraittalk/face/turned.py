@@ -32,9 +32,9 @@ RINGS = (
 
 
 def looks_aside(landmarks: Tensor) -> Tensor:
-    """Return how far a face looks to the side, () in 0..1. landmarks: (478, 3)."""
-    facing = rigid_fit(_mean(landmarks.device), landmarks)[0]
-    yaw = torch.atan2(facing[2, 0], facing[2, 2]).abs().rad2deg()  # as of ``motion.geometry.rotation_angles``
+    """Return how far faces look to the side, (...) in 0..1. landmarks: (..., 478, 3)."""
+    facing = rigid_fit(_mean(landmarks.device).expand_as(landmarks), landmarks)[0]
+    yaw = torch.atan2(facing[..., 2, 0], facing[..., 2, 2]).abs().rad2deg()  # as ``motion.geometry.rotation_angles``
     return smoothstep((yaw - ASIDE[0]) / (ASIDE[1] - ASIDE[0]))
 
 
@@ -70,29 +70,29 @@ def along_outline(landmarks: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def unfolded(landmarks: Tensor) -> Tensor:
-    """Return landmarks (..., 478, 3) whose lips run from left to right in the picture, as edges of openings must.
+    """Return landmarks (..., 478, 3) of faces whose lips run from left to right, as the edges of an opening must.
 
-    Where the far end of a lip runs back behind the lip, which is not seen, its points move out to where it is last seen,
-    and the corner of the mouth lies outermost. Lips that do not are returned as they are.
+    In a face that looks to the side, landmarks of the far end of a lip may run back behind the lip, which is not seen.
+    They are moved out to where the lip is last seen, with the corner of the mouth outermost.
     """
+    aside = looks_aside(landmarks)
+    if not aside.any():
+        return landmarks
     rings = torch.tensor(RINGS, device=landmarks.device)  # (R, 2, K)
     middle = rings.shape[-1] // 2
-    x, unit = landmarks[..., 0], SPACING * eye_distance(landmarks)[..., None, None, None]
-    own = x[..., rings]
+    own, unit = landmarks[..., rings, 0], SPACING * eye_distance(landmarks)[..., None, None, None]
     steps = unit * torch.arange(middle + 1, device=landmarks.device)
     right = (own[..., middle:] - steps).cummax(-1).values + steps
-    left = -((-own[..., : middle + 1].flip(-1) - steps).cummax(-1).values + steps).flip(-1)
+    left = -steps.flip(-1) - (-own[..., : middle + 1].flip(-1) - steps).cummax(-1).values.flip(-1)
     along = torch.cat((left[..., :-1], right), -1)  # (..., R, 2, K)
+    # A corner is that of both halves, and lies outside of that of the next inner ring.
     beyond = unit[..., 0] * torch.arange(len(RINGS), device=landmarks.device)[:, None]
-    last = along[..., -1].amax(-1, keepdim=True).flip(-2)  # of the rings from the inside
-    along[..., -1] = ((last - beyond).cummax(-2).values + beyond).flip(-2)
-    first = along[..., 0].amin(-1, keepdim=True).flip(-2)
-    along[..., 0] = -((-first - beyond).cummax(-2).values + beyond).flip(-2)
-    folded = (along - own).abs() > 1e-3 * unit
-    if not folded.any():
-        return landmarks
+    last = along[..., -1].amax(-1, keepdim=True).flip(-2) - beyond
+    first = -along[..., 0].amin(-1, keepdim=True).flip(-2) - beyond
+    along[..., -1] = (last.cummax(-2).values + beyond).flip(-2)
+    along[..., 0] = -(first.cummax(-2).values + beyond).flip(-2)
     found = landmarks.clone()
-    found[..., rings, 0] = along.where(folded, own)
+    found[..., rings, 0] = own.lerp(along, aside[..., None, None, None])
     return found
 
 
@@ -116,7 +116,7 @@ def _around(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     A gradient, times places of the neighbours about their mean, is how these change right and down in a frontal face.
     """
     mean = load_basis().mean
-    lips = {index for ring in RINGS for edge in ring for index in edge}
+    lips = {*mesh.LIPS_OUTER, *mesh.LIPS_BETWEEN, *mesh.LIPS_INNER}
     aside, down = mean[:, 0].abs(), mean[:, 1]
     chin = (down > down[mesh.LIPS_OUTER_LOWER[5]]) & (aside > BESIDE_CHIN)
     cheek = (down > down[mesh.NOSE_BRIDGE[3]]) & (aside > BESIDE_NOSE)
