@@ -26,7 +26,7 @@ from ..types import FaceLight, Identity, Movable, Tongue
 from .light import face_light
 from .mouth_colours import mouth_colours, warmed
 from .openings import height_over
-from .tongue import raised_tongue, resting_tongue
+from .tongue import behind_teeth, raised_tongue, resting_tongue
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "teeth.safetensors"
 CHIN = (152, 148, 377, 176, 400)  # landmarks that the lower teeth move with
@@ -136,8 +136,9 @@ def mouth_interior(
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
     shadow = corners * _lip_shadow(moved, rows, columns, pixels, look.shade)
-    tip = None if tongue is None else raised_tongue(x, y, look.upper, lower_edge, tongue)
-    picture = colours.cavity.lerp(colours.tongue, resting_tongue(x, y - lower_edge) * look.flesh)
+    aside = behind_teeth(x, facing)
+    tip = None if tongue is None else raised_tongue(aside, y, look.upper, lower_edge, tongue)
+    picture = colours.cavity.lerp(colours.tongue, resting_tongue(aside, y - lower_edge) * look.flesh)
     if tip is not None:
         lit_tip = colours.tip * warmed(tip.light * shadow)
         picture = picture.lerp(lit_tip, tip.alpha)

@@ -23,6 +23,18 @@ GROOVE, GROOVE_WIDTH = 0.1, 0.012  # depth in light and width of the groove alon
 OVER_TEETH = 0.018  # how far a tongue that is out covers the lower teeth
 OUT = 0.4  # a tongue that is out so far lies between the teeth
 THIN = 0.15  # how much of a tip is seen as soon as it is raised that far
+BEHIND, ASIDE = 0.1, (0.27, 0.45)  # how far a tongue lies behind the teeth, and sines of yaw over which that is seen
+
+
+def behind_teeth(x: Tensor, facing: Tensor) -> Tensor:
+    """Return the positions x (F, rows, columns) of pixels on the tongue, which lies behind the row of teeth.
+
+    In a head that turns to the side it is seen nearer to the near corner of the mouth than the teeth before it. x: on
+    the row of teeth. facing: (F, 3, 3), rotations of the heads.
+    """
+    turned = facing[:, 0, 2, None, None]
+    seen = smoothstep((turned.abs() - ASIDE[0]) / (ASIDE[1] - ASIDE[0]))
+    return x - BEHIND * seen * turned
 
 
 def resting_tongue(x: Tensor, below: Tensor) -> Tensor:
