@@ -4,6 +4,8 @@ At the size at which a face is searched, such a strip is a few pixels high, and 
 half way down the teeth. The upper half of the teeth would then move with the lip, and the lower half stay. In crops in
 which the mouth is larger and sharper, the strip is seen as high as it is.
 
+Of faces that look to the side, closer views see the far side better, too: the network was trained on few of them.
+
 A dark moustache over bright lower teeth is seen as lips that are shut, and all the more so the closer one looks. Wider
 crops, sharpened, show that they are not.
 """
@@ -16,9 +18,9 @@ from ..face import topology as mesh
 from ..face.align import NOSE_BASE, extract_crop, from_crop
 from ..face.mesh import frontal, keypoints_of, mesh_crop
 from ..face.networks import FaceNetworks
+from ..face.turned import looks_aside
 from ..motion.geometry import lip_aperture
 from ..types import Crop
-from ..face.turned import looks_aside
 
 SHUT = 0.016  # lip aperture up to which lips are together, and a closer look would only see more of their shadow
 VIEWS = ((1.2, 0.0), (1.3, 0.08), (1.4, 0.1))  # enlargement of the usual crop, about a point below its middle in sides

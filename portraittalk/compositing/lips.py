@@ -18,6 +18,7 @@ from ..face.align import extract_crop, from_crop
 from ..face.mesh import keypoints_of, mesh_crop
 from ..face.networks import FaceNetworks, load_face_networks
 from ..face.rigid import rigid_fit
+from ..face.turned import looks_aside
 from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
@@ -46,18 +47,19 @@ SMILES = (ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"])
 def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tuple[Tensor, Tensor]:
     """Return landmarks and coefficients of aligned crops with the lips where they are found.
 
-    Smiles that are hardly open are looked at closer before (``look_closer``). Lips that stay apart are looked for in
-    sharper views (``find_hidden_lips``). The lower lip of an open mouth is moved to where it is seen to begin
-    (``refine_lower_lip``).
+    Faces that look to the side (``look_aside``) and smiles that are hardly open (``look_closer``) are looked at closer
+    before. Lips that stay apart are looked for in sharper views (``find_hidden_lips``). The lower lip of an open mouth
+    is moved to where it is seen to begin (``refine_lower_lip``).
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """
-    networks = load_face_networks()
-    aside = [look_aside(*view, networks) for view in zip(pictures, landmarks, blendshapes, strict=True)]
-    landmarks, blendshapes = (torch.stack(part) for part in zip(*aside, strict=True))
+    if looks_aside(landmarks).any():
+        views = zip(pictures, landmarks, blendshapes, strict=True)
+        seen = [look_aside(*view, load_face_networks()) for view in views]
+        landmarks, blendshapes = (torch.stack(part) for part in zip(*seen, strict=True))
     if lip_aperture(landmarks).max() < SHUT:
         return landmarks, blendshapes
-    basis = load_basis().to(landmarks.device)
+    basis, networks = load_basis().to(landmarks.device), load_face_networks()
     # People who speak part their lips, too, without teeth in between.
     smiling = blendshapes[:, SMILES].mean(1) > SMILING
     landmarks = torch.stack(

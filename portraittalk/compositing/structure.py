@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..config import PortraitTalkConfig
+from ..face.turned import unfolded
 from ..models.face_basis import FaceBasis
 from ..motion.geometry import TONGUE_OUT, keeps_mouth, lip_aperture, move_landmarks, shown_expression, tongue_of
 from ..motion.track import MotionTrack
@@ -15,7 +16,6 @@ from .draw_control import draw_control
 from .lids import close_lids, opened_eyes
 from .mouth import borrow_mouth
 from .mouth_window import drawn_region, mouth_window, moving_mouth, shown_pixels
-from ..face.turned import unfolded
 from .warp import flow_between, warp
 
 # Factors that bring all coefficients to a magnitude of about one.

@@ -13,7 +13,6 @@ from typing_extensions import Self
 from ..arkit import ARKIT_NAMES
 from ..checks import check_type
 from ..compositing.lips import settle_lips
-from ..face.turned import unfolded
 from ..compositing.mouth import open_mouth
 from ..compositing.structure import build_structure
 from ..config import PortraitTalkConfig
@@ -21,6 +20,7 @@ from ..errors import FaceError, MotionError, SettingsError
 from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
 from ..face.select import LARGEST, FaceChoice, choose_face, find_face
+from ..face.turned import unfolded
 from ..media.sound import Sound
 from ..media.tensors import check_pictures
 from ..memory.estimate import Estimate, MeasureStages, estimate

@@ -5,11 +5,24 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from portraittalk.compositing.closer_look import LIPS, SHUT, VIEWS, WIDE_VIEWS, look_closer, look_sharper
+from portraittalk.compositing.closer_look import (
+    ASIDE_VIEWS,
+    LIPS,
+    SHUT,
+    VIEWS,
+    WIDE_VIEWS,
+    _enlarged,
+    look_aside,
+    look_closer,
+    look_sharper,
+)
 from portraittalk.compositing.lips import SMILES, settle_lips
 from portraittalk.face import topology as mesh
+from portraittalk.face.align import to_crop
+from portraittalk.face.mesh import keypoints_of, mesh_crop
 from portraittalk.face.networks import load_face_networks
-from portraittalk.motion.geometry import lip_aperture
+from portraittalk.models.face_basis import load_basis
+from portraittalk.motion.geometry import lip_aperture, rotation_matrix
 
 SIZE = 256
 TEETH = (168, 175)  # rows
@@ -105,3 +118,34 @@ def test_lips_that_smile_are_looked_at_before_they_are_settled(smile, monkeypatc
         assert (settled[0, UPPER, 1] - TEETH[0]).abs().max() < 1
     else:
         assert torch.equal(settled[0], landmarks)
+
+
+class Glance(Ruler):
+    """Stands in for the face networks: its mesh sees landmarks three pixels right of where they are, in each view."""
+
+    def __init__(self, landmarks):
+        super().__init__()
+        self.landmarks, self.expression = landmarks, load_face_networks().expression
+        self.views = 0
+
+    def __call__(self, crops):
+        self.views = len(crops)
+        base = mesh_crop(keypoints_of(self.landmarks), (SIZE, SIZE), self.config.input_size)
+        moved = self.landmarks + torch.tensor([3.0, 0.0, 0.0])
+        return torch.stack([to_crop(moved, _enlarged(base, *view)) for view in ASIDE_VIEWS]), torch.ones(len(crops))
+
+
+def test_faces_that_look_to_the_side_are_seen_closer_below_the_nose():
+    picture, shapes = torch.full((3, SIZE, SIZE), 0.4), torch.zeros(52)
+    mean = load_basis().mean
+    for yaw in (0.0, 12.0, 35.0):
+        landmarks = 80 * mean @ rotation_matrix(torch.tensor([0.0, yaw, 0.0]).deg2rad()).T + 128
+        networks = Glance(landmarks)
+        found, coefficients = look_aside(picture, landmarks, shapes, networks)
+        below = mean[:, 1] > mean[2, 1]
+        if yaw < 15:
+            assert found is landmarks and coefficients is shapes and networks.views == 0
+        else:
+            assert (found - landmarks)[below].sub(torch.tensor([3.0, 0.0, 0.0])).abs().max() < 0.01
+            assert found[~below].equal(landmarks[~below])
+            assert coefficients.max() > 0

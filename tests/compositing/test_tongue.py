@@ -1,8 +1,10 @@
 """The painted tongue: between the teeth that it is raised to, and hidden where it rests."""
 
+import pytest
 import torch
 
-from portraittalk.compositing.tongue import raised_tongue
+from portraittalk.compositing.tongue import behind_teeth, raised_tongue
+from portraittalk.motion.geometry import rotation_matrix
 from portraittalk.types import Tongue
 
 UPPER, LOWER = 0.03, torch.full((1, 1, 1), 0.18)  # of the edges of the teeth, in eye distances
@@ -47,3 +49,17 @@ def test_light_and_visibility_are_shares():
     for values in (found.alpha, found.over_teeth, found.light):
         assert values.min() >= 0
         assert values.max() <= 1
+
+
+def test_a_tongue_lies_behind_the_teeth_of_heads_that_look_to_the_side():
+    """Its middle is seen nearer to the near corner of the mouth, on either side alike, and at 0 from the front."""
+    x = torch.linspace(-0.3, 0.3, 301).expand(4, 1, -1)
+    yaws = torch.tensor([0.0, 12.0, 32.0, -32.0]).deg2rad()
+    facing = torch.stack([rotation_matrix(torch.tensor([0.0, float(yaw), 0.0])) for yaw in yaws])
+    found = behind_teeth(x, facing)
+    assert found[:2].equal(x[:2])
+    middle = [float(x[0, 0, row[0].abs().argmin()]) for row in found]
+    assert middle[2] == pytest.approx(-middle[3], abs=0.003)
+    assert abs(middle[2]) == pytest.approx(0.053, abs=0.004)
+    behind = facing[2, 0, 2]  # to where what lies deeper is seen
+    assert middle[2] * behind > 0

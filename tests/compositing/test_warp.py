@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -6,7 +8,9 @@ from portraittalk.compositing.warp import flow_between, sample, warp
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import aligned_crop, extract_crop, eye_distance, to_crop
 from portraittalk.face.rigid import rigid_fit
+from portraittalk.face.turned import seen_share
 from portraittalk.models.face_basis import load_basis
+from portraittalk.motion.geometry import rotation_matrix
 
 SIZE = 256
 UPPER_EDGES = [*mesh.LIPS_INNER_UPPER, *mesh.LIPS_OUTER_UPPER, *mesh.EYE_RIGHT_UPPER, *mesh.EYE_LEFT_UPPER]
@@ -150,3 +154,32 @@ def test_a_shift_inside_shifts_the_picture(landmarks):
     nose = landmarks[4, :2].long()
     change = (shown - ramp)[0, 0, nose[1], nose[0]] * (SIZE - 1)
     assert change.item() == pytest.approx(-6, abs=0.5)
+
+
+def test_landmarks_that_a_face_hides_move_no_pixel():
+    """The far line of the jaw of a face that looks to the side lies before its cheek and its lips."""
+    mean = load_basis().mean
+    jaw = [361, 288, 397, 132, 58, 172]
+    for yaw, least, most in ((0.0, 2.0, math.inf), (35.0, 0.0, 0.3), (-35.0, 0.0, 0.3)):
+        face = 80 * mean @ rotation_matrix(torch.tensor([0.0, yaw, 0.0]).deg2rad()).T + 128
+        far = [index for index in jaw if seen_share(face)[index] < 0.02] if yaw else jaw
+        assert len(far) >= 3
+        moved = face.clone()
+        moved[far, 1] += 6
+        flow = flow_between(face, moved[None], SIZE)
+        assert least < flow[:, :4].abs().max() * SIZE + 1e-9 < most
+
+
+def test_edges_of_far_lips_are_denser_and_moved_alike(landmarks, targets):
+    """The flow of a face that looks to the side has more cells, because the far edges of its lips are steep."""
+    mean, opened = load_basis().mean, load_basis().expression[ARKIT_INDEX["jawOpen"]]
+    sides = []
+    for yaw in (0.0, 30.0):
+        rotation = rotation_matrix(torch.tensor([0.0, yaw, 0.0]).deg2rad())
+        face, moved = (80 * points @ rotation.T + 128 for points in (mean, mean + 0.4 * opened))
+        flow = flow_between(face, moved[None], SIZE)
+        sides.append(flow.shape[-1])
+        assert flow[:, :6, 0].abs().max() * SIZE < 0.5
+        chin = sample(flow[:, 2:4], moved[None, [18], :2] / SIZE)[0, 0] * SIZE
+        assert (moved[18, :2] + chin - face[18, :2]).norm() < 1
+    assert sides == [64, 128]

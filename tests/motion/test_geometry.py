@@ -8,6 +8,7 @@ from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import eye_distance
 from portraittalk.face.rigid import rigid_fit, undo_rigid
+from portraittalk.face.turned import along_outline
 from portraittalk.motion.geometry import (
     EYE_LEFT,
     EYE_RIGHT,
@@ -21,6 +22,7 @@ from portraittalk.motion.geometry import (
     keeps_mouth,
     lip_aperture,
     move_landmarks,
+    rotation_matrix,
     set_gap,
     shown_expression,
 )
@@ -223,6 +225,30 @@ def test_turning_shows_more_of_one_side_and_keeps_the_outline(identity, basis):
     assert (turned - still)[list(mesh.FACE_OVAL)].roll(1, 0).sub((turned - still)[list(mesh.FACE_OVAL)]).norm(
         dim=1
     ).max() < 0.06 * eye_distance(identity.landmarks)
+
+
+@pytest.mark.parametrize("yaw", [-35.0, 35.0])
+def test_the_far_cheek_slides_along_its_outline(basis, yaw):
+    """Its landmarks move with the jaw, but not out of the outline of a face that looks to the side, nor into it."""
+    mouth = track_of(jawOpen=0.4, mouthFunnel=0.5)
+    none = torch.zeros(52)
+    facing = rotation_matrix(torch.tensor([0.0, yaw, 0.0]).deg2rad())
+    face = 100 * basis.mean @ facing.T
+    moved = move_landmarks(face, none, mouth, basis)[0]
+    frontal = 100 * move_landmarks(basis.mean, none, mouth, basis)[0] @ facing.T
+    free, kept = ((points - face)[:, :2] for points in (frontal, moved))
+    outline = along_outline(face)
+    assert outline is not None
+    skin, seen = outline
+    directions, lengths, _ = torch.linalg.svd(seen)
+    across, held = directions[:, :, 1], 1 - lengths[:, 1]
+    most = skin[held > 0.9]
+    assert len(most) >= 5 and free[most].norm(dim=1).max() > 2
+    out = [(change[skin] * across).sum(1)[held > 0.9].abs() for change in (free, kept)]
+    assert out[0].max() > 1.0
+    assert out[1].max() < 0.15 * out[0].max()
+    others = [index for index in range(478) if index not in skin.tolist()]
+    assert (free - kept)[others].abs().max() < 1e-2
 
 
 def test_translation_is_in_eye_distances_of_the_picture(identity, basis):
