@@ -8,7 +8,8 @@ has a smooth flow field, and the edges in the target decide which sheet a pixel 
 Displacements known at landmarks are interpolated over the crop from coarse to fine: each level is a normalised Gaussian
 average of the residuals of the levels before, so a field is smooth far from the landmarks and exact at them. Fixed
 points on the crop's border keep the background still, and a window takes the fields to zero there, so that the crop
-fits back into its picture. Away from the openings the sheets coincide.
+fits back into its picture. Away from the openings the sheets coincide. Landmarks that a face hides, because it looks to
+the side, count for nothing.
 """
 
 import math
@@ -43,10 +44,10 @@ Span = tuple[float, float, float, float]  # a part of the crop's square -1..1: x
 def flow_between(source: Tensor, target: Tensor, crop_size: float, flow_size: int = 64) -> Tensor:
     """Return the backward flow (F, 8, flow_size, flow_size) from a reference to target landmarks.
 
-    source: (478, 3), target: (F, 478, 3), both in crop pixels. flow_size: cells per side. All channels are fractions of
-    the crop's side. 0..5: offsets (dx, dy) of the sheets above, below and behind; the target position p shows the
-    reference at ``p + offset(p)``. 6: how far p lies above the upper edge of its opening; 7: how far below the lower
-    edge; both are negative inside the opening.
+    source: (478, 3), target: (F, 478, 3), both in crop pixels. flow_size: cells per side; the flow of a face that looks
+    to the side has ``FINER`` times as many. All channels are fractions of the crop's side. 0..5: offsets (dx, dy) of the
+    sheets above, below and behind; the target position p shows the reference at ``p + offset(p)``. 6: how far p lies
+    above the upper edge of its opening; 7: how far below the lower edge; both are negative inside the opening.
     """
     reference, end = source[None, :, :2] / crop_size, target[..., :2] / crop_size
     start, end = above_lashes(reference, end)
