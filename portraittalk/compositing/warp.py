@@ -45,9 +45,9 @@ def flow_between(source: Tensor, target: Tensor, crop_size: float, flow_size: in
     """Return the backward flow (F, 8, flow_size, flow_size) from a reference to target landmarks.
 
     source: (478, 3), target: (F, 478, 3), both in crop pixels. flow_size: cells per side; the flow of a face that looks
-    to the side has ``FINER`` times as many. All channels are fractions of the crop's side. 0..5: offsets (dx, dy) of the
-    sheets above, below and behind; the target position p shows the reference at ``p + offset(p)``. 6: how far p lies
-    above the upper edge of its opening; 7: how far below the lower edge; both are negative inside the opening.
+    to the side has ``FINER`` times as many. All channels are fractions of the crop's side. 0..5: offsets (dx, dy) of
+    the sheets above, below and behind; the target position p shows the reference at ``p + offset(p)``. 6: how far p
+    lies above the upper edge of its opening; 7: how far below the lower edge; both are negative inside the opening.
     """
     reference, end = source[None, :, :2] / crop_size, target[..., :2] / crop_size
     start, end = above_lashes(reference, end)
