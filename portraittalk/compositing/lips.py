@@ -23,7 +23,7 @@ from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
 from .closer_look import SHUT, look_aside, look_closer, look_sharper
-from .lower_lip import refine_lower_lip
+from .lip_edges import refine_lower_lip
 from .warp import flow_between, sample, warp
 
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough

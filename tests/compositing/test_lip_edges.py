@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from portraittalk.compositing.lips import settle_lips
-from portraittalk.compositing.lower_lip import BETWEEN, MARGIN, refine_lower_lip
+from portraittalk.compositing.lip_edges import BETWEEN, MARGIN, refine_lower_lip
 from portraittalk.face.align import eye_distance
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER
