@@ -23,7 +23,7 @@ from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
 from .closer_look import SHUT, look_aside, look_closer, look_sharper
-from .lip_edges import refine_lower_lip
+from .lip_edges import refine_lips
 from .warp import flow_between, sample, warp
 
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
@@ -49,7 +49,7 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
 
     Faces that look to the side (``look_aside``) and smiles that are hardly open (``look_closer``) are looked at closer
     before. Lips that stay apart are looked for in sharper views (``find_hidden_lips``). The lower lip of an open mouth
-    is moved to where it is seen to begin (``refine_lower_lip``).
+    is moved to where it is seen to begin (``refine_lips``).
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """
@@ -72,7 +72,7 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     found = [_settled(*view, basis, networks) for view in views]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
     refined = [
-        refine_lower_lip(picture, points) if lip_aperture(points) > SHOWS_TEETH else points
+        refine_lips(picture, points) if lip_aperture(points) > SHOWS_TEETH else points
         for picture, points in zip(pictures, landmarks, strict=True)
     ]
     return torch.stack(refined), blendshapes
