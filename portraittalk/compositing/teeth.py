@@ -102,12 +102,14 @@ def mouth_interior(
     look: MouthLook = AVERAGE_MOUTH,
     teeth: Tensor | None = None,
     tongue: Tongue | None = None,
+    upper_share: float = 1.0,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
     rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. light: on its
     face. basis_mean: (478, 3) the average frontal face in eye distances. teeth: (3, 1, 1) colour of
-    the portrait's own, where it shows some. tongue: of the frames, by default at rest.
+    the portrait's own, where it shows some. tongue: of the frames, by default at rest. upper_share: how far the upper
+    teeth are painted, in 0..1; below the portrait's own they would be a second row.
     """
     facing, unit, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, unit, offset)
@@ -142,7 +144,7 @@ def mouth_interior(
     if tip is not None:
         lit_tip = colours.tip * warmed(tip.light * shadow)
         picture = picture.lerp(lit_tip, tip.alpha)
-    for layer, shade in ((lower, colours.lower * shadow), (upper, shadow)):
+    for layer, shade in ((lower, colours.lower * shadow), (upper * upper_share, shadow)):
         lit = layer[:, 0:1] * colours.teeth + layer[:, 1:2] * colours.gums
         picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * warmed(shade, colours.warmth)
         if layer is lower and tip is not None:

@@ -1,5 +1,7 @@
 """The mouth window: where it lies, and that it shows what the warp of the whole crop shows there."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,18 +10,22 @@ from portraittalk.compositing.mouth_window import (
     SIDE,
     MouthWindow,
     close_up,
+    close_up_of,
     cut_window,
     drawn_region,
     mouth_window,
+    moving_mouth,
     shown_pixels,
     shown_size,
     warp_window,
 )
+from portraittalk.compositing.teeth import load_dentition
 from portraittalk.compositing.warp import flow_between, warp
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.rigid import rigid_fit
-from portraittalk.face.topology import LIPS_OUTER
+from portraittalk.face.topology import LIPS_INNER_UPPER, LIPS_OUTER
 from portraittalk.models.face_basis import load_basis
+from portraittalk.types import MouthInside
 
 SIZE, WINDOW = 256, 64
 WHOLE = MouthWindow(torch.zeros(2), 1.0)
@@ -120,3 +126,23 @@ def test_what_is_drawn_covers_the_opening_and_ends_before_the_border(opened, win
     assert region[opening > 0.99].min() > 0.7
     assert region[..., 0, :].max() < 0.1 and region[..., :, 0].max() < 0.1
     assert region.min() >= 0 and region.max() <= 1
+
+
+def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture, landmarks, opened, monkeypatch):
+    """Their ends are known, and the painted ones hang lower, as a second row."""
+    basis = load_basis()
+    facing, size, _ = rigid_fit(basis.mean, landmarks)
+    further = (landmarks + size * (0.9 * basis.expression[ARKIT_INDEX["jawOpen"]]) @ facing.T)[None]
+    shown = close_up_of(picture, opened[0], WHOLE, SIZE)
+    window, ends = mouth_window(opened[0], SIZE), torch.full((len(LIPS_INNER_UPPER),), 0.2)
+
+    def mouth(exact: bool):
+        known = replace(shown, inside=MouthInside(ends, False, exact, None))
+        return moving_mouth((known,), further, None, window, WINDOW, SIZE, 64, basis.mean)[0]
+
+    exact, other = mouth(True), mouth(False)
+    dentition = load_dentition()
+    bare = replace(dentition, upper=torch.zeros_like(dentition.upper))
+    monkeypatch.setattr("portraittalk.compositing.mouth_window.load_dentition", lambda device: bare)
+    assert torch.equal(exact, mouth(True))
+    assert (other - mouth(False)).abs().max() > 0.1

@@ -70,6 +70,17 @@ def painted(dentition, rest, opened, skin=LIGHT, seed=0):
     return mouth_interior(dentition, rest, opened, light_on(skin[:, None, None]), SIZE, BASIS.mean, look)
 
 
+def test_upper_teeth_are_painted_as_far_as_they_are_asked_for(dentition, rest, opened):
+    light = light_on(LIGHT[:, None, None])
+    whole, half, none = (
+        mouth_interior(dentition, rest, opened, light, SIZE, BASIS.mean, upper_share=share) for share in (1.0, 0.5, 0.0)
+    )
+    bare = replace(dentition, upper=torch.zeros_like(dentition.upper))
+    assert torch.equal(none, mouth_interior(bare, rest, opened, light, SIZE, BASIS.mean))
+    assert (whole - none).abs().max() > 0.2
+    torch.testing.assert_close(half, (whole + none) / 2, atol=1e-5, rtol=0)
+
+
 def whiteness(picture, rest, half):
     """How white each row is in the middle of the mouth, above or below its middle."""
     x, y = rest[[13, 14], :2].mean(0).int().tolist()
