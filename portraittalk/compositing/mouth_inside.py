@@ -8,12 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, max_pool1d
 
+from ..face.align import eye_distance
 from ..face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER
 from ..types import MouthInside, View
+from .lip_edges import MARGIN, cheapest, lower_lip_edge
 
 ROWS = 17  # rows of a mouth that are compared for brightness
 UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
 DARK = 0.7  # brightness relative to a mouth's brightest row below which a row is dark cavity
+VALLEY = 0.9  # brightness relative to the brightest row above it, likewise, unless it is black
+BLURRED = 0.004  # eye distances above the lip's edge from which its colour is seen
+STANDS = 0.015  # eye distances above a lip from which something can stand on it
+THIN = 0.03  # eye distances above and below a dark line within which it is light, if it is thin
+PULL, BENT = 3.0, 10.0  # costs of a dark line away from the darkest row, and of its slope, per squared height
+AGREES = 0.01  # eye distances by which the lower lip may be found elsewhere than where its landmarks say
 HIGH, BLACK = 0.15, 0.22  # height above which nothing is cavity, and brightness of cavity that lies higher than UPPER
 SHADOW = 0.65  # height in a mouth below which a dark row can be a shadow on the lower lip
 REDDER = 1.5  # factor by which lips are redder than teeth, relative to their brightness
@@ -26,6 +34,7 @@ BRIGHTEST = 0.3  # share of what lies there that is taken for teeth
 TOLD_APART = 0.1  # by how much redder, relative to its brightness, the lower lip must be than white teeth
 RED_TOLD_APART = 0.2  # likewise where teeth are reddish, in shade or coloured light
 GAP = 4  # fine rows without a tooth after which it has ended
+DARKEST = 0.25  # brightness relative to the lower lip's below which there are no teeth
 DIM = 0.5  # brightness relative to the teeth's below which there is shadow
 HIGHEST = 0.4  # height in the mouth above which teeth do not end
 REDDEST = 0.3  # teeth's redness at most, in reddish light, which shows by the lips; else half of that
@@ -33,43 +42,98 @@ REDDEST = 0.3  # teeth's redness at most, in reddish light, which shows by the l
 
 def mouth_inside(known: View) -> MouthInside:
     """Return what the mouth of a picture shows; it should be open."""
-    end, stands = dark_row(known)
+    edge = lower_lip_edge(known.picture, known.landmarks)
+    if edge is not None and not _agrees(edge.below, known.landmarks):
+        edge = None
+    lip = None if edge is None else _lip_begins(edge.below, known.landmarks)
+    end, stands = dark_row(known, lip)
     count = len(LIPS_INNER_UPPER)
-    teeth, ends = _teeth(known)
-    if stands or ends is None:
-        return MouthInside(known.landmarks.new_full((count,), end), stands, False, teeth)
-    return MouthInside(ends.clamp_max(end), False, True, teeth)
+    teeth, ends, is_light = _teeth(known)
+    if edge is not None and not edge.red and teeth is None:
+        ends = None  # reddish teeth above a lip that is no redder
+    if stands:
+        ends, thin = _dark_line(known, end)
+        return MouthInside(ends, True, thin and teeth is not None, teeth)
+    if lip is None:  # what is below a dark row is not known to be lip
+        exact, ends = ends is not None, (known.landmarks.new_ones(count) if ends is None else ends).clamp_max(end)
+        return MouthInside(ends, False, exact, teeth)
+    return MouthInside(lip if ends is None else ends, False, ends is not None or is_light, teeth)
 
 
-def dark_row(known: View) -> tuple[float, bool]:
+def dark_row(known: View, lip: Tensor | None = None) -> tuple[float, bool]:
     """Return the darkest height in a mouth, as a fraction from the upper lip, and whether teeth or a tongue are below.
 
     Where teeth fill the mouth, that height is 1. A dark row far below, with the colour of lips under it, is the shadow
-    of the teeth on the lower lip.
+    of the teeth on the lower lip. lip: (K,) heights at which the lower lip begins, if they are known.
     """
     upper, lower = (known.landmarks[list(edge[3:-3]), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    whole = 1.0
+    if lip is not None:
+        lower = upper.lerp(lower, lip[3:-3, None])
+        whole = float(lip[3:-3].mean())
     down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
     rows, redness = _light_and_redness(_sampled(known.picture, upper + (lower - upper) * down).mean(2))  # (R,) each
     height, brightest = down[:, 0, 0], rows.max()
     black = (height > HIGH) & (rows < BLACK * brightest)  # above long lower teeth, the cavity lies high in the mouth
     within = rows.where(black | (height > UPPER[0]), brightest)
     darkest = int(within.argmin())
-    if within[darkest] >= DARK * brightest:
+    falls = black[darkest] or rows[darkest] < VALLEY * rows[: darkest + 1].max()
+    if within[darkest] >= DARK * brightest or not falls:
         return UPPER[1], False
-    teeth, under = redness[rows[: darkest + 1].argmax()], redness[darkest + int(rows[darkest:].argmax())]
-    is_shadow = down[darkest] > SHADOW and under > REDDER * teeth.clamp_min(0) + JUST_REDDER
-    return float(down[darkest]), not bool(is_shadow)
+    below = darkest + int(rows[darkest:].argmax())
+    if lip is None:
+        teeth, under = redness[rows[: darkest + 1].argmax()], redness[below]
+        is_shadow = height[darkest] > SHADOW and under > REDDER * teeth.clamp_min(0) + JUST_REDDER
+    else:
+        left = (1 - height[darkest]) * (lower - upper)[:, 1].mean() / eye_distance(known.landmarks)
+        is_shadow = (rows[darkest] > DARK * rows[below]) | (left < STANDS)
+    return whole * float(height[darkest]), not bool(is_shadow)
 
 
-def _teeth(known: View) -> tuple[Tensor | None, Tensor | None]:
+def _agrees(below: Tensor, landmarks: Tensor) -> bool:
+    """Return whether landmarks lie ``MARGIN`` within a lip whose edge lies ``below`` them, (K,), where it was found."""
+    return bool((below[2:-2].median() / eye_distance(landmarks) + MARGIN).abs() < AGREES)
+
+
+def _lip_begins(below: Tensor, landmarks: Tensor) -> Tensor:
+    """Return the heights (K,) at which the lower lip begins, as fractions from the upper one.
+
+    below: (K,) pixels by which its edge lies below its landmarks; these lie ``MARGIN`` within it at least.
+    """
+    upper, lower = (landmarks[list(edge), 1] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    unit = eye_distance(landmarks)
+    edge = below.clamp_max(-MARGIN * unit) - BLURRED * unit
+    return (1 + edge / (lower - upper).clamp_min(1e-3)).clamp(HIGHEST, 1)
+
+
+def _dark_line(known: View, end: float) -> tuple[Tensor, bool]:
+    """Return the heights (K,) of the dark between what hangs and what stands, near the height end, and if it is thin.
+
+    It is thin where light rows are close to it on both of its sides, as between two rows of teeth.
+    """
+    upper, lower = (_along(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    down = torch.linspace(0, 1, FINE_ROWS + 1, device=upper.device)[1:]
+    light = _sampled(known.picture, upper + (lower - upper) * down[:, None, None]).mean(0)  # (R, COLUMNS)
+    away = down - end
+    cost = light / light[:, MIDDLE].quantile(0.9) + PULL * away.square()[:, None]
+    rows = cheapest(cost, BENT * (down[:, None] - down).square())
+    line, darkest = down[rows], light.gather(0, rows[None])[0]
+    near = (down[:, None] - line).abs() * (lower - upper)[:, 1] < THIN * eye_distance(known.landmarks)
+    above = down[:, None] < line
+    beside = torch.minimum(*(light.where(near & side, 0).amax(0) for side in (above, ~above)))
+    thin = (darkest < DARK * beside)[MIDDLE].float().mean() > 0.5
+    return line[:: (COLUMNS - 1) // (len(LIPS_INNER_UPPER) - 1)], bool(thin)
+
+
+def _teeth(known: View) -> tuple[Tensor | None, Tensor | None, bool]:
     """Return the colour (3, 1, 1) of the teeth, and where they end at the points of the upper lip's inner edge, (K,).
 
     None for the first if no white teeth are seen, and for the second if teeth cannot be told from the lip by colour.
+    The third is whether anything is light enough to be teeth.
     """
     upper, lower, outer = (
-        interpolate(known.landmarks[list(edge), :2].T[None], COLUMNS, mode="linear", align_corners=True)[0].T
-        for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER, LIPS_OUTER_LOWER)
-    )  # (COLUMNS, 2)
+        _along(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER, LIPS_OUTER_LOWER)
+    )
     down = torch.linspace(0, 1, FINE_ROWS + 1, device=upper.device)[1:]
     mouth = _sampled(known.picture, upper + (lower - upper) * down[:, None, None])  # (3, R, COLUMNS)
     light, redness = _light_and_redness(mouth)
@@ -77,11 +141,16 @@ def _teeth(known: View) -> tuple[Tensor | None, Tensor | None]:
     bright = light[front][:, MIDDLE] >= light[front][:, MIDDLE].quantile(1 - BRIGHTEST)
     teeth = mouth[:, front][:, :, MIDDLE][:, bright].median(1).values[:, None, None]
     tooth_light, tooth_redness = (float(value) for value in _light_and_redness(teeth))
-    lip = float(_light_and_redness(_sampled(known.picture, lower.lerp(outer, 0.4)[None, MIDDLE]))[1].median())
+    lip_light, lip = (
+        float(value.median())
+        for value in _light_and_redness(_sampled(known.picture, lower.lerp(outer, 0.4)[None, MIDDLE]))
+    )
+    if tooth_light < DARKEST * lip_light:
+        return None, None, False
     is_white = tooth_redness <= (REDDEST if lip > 2 * REDDEST else REDDEST / 2)
     colour = teeth if is_white else None
     if lip - tooth_redness < (TOLD_APART if is_white else RED_TOLD_APART):
-        return colour, None
+        return colour, None, True
     # Teeth at the sides are in the shade of the cheeks.
     dim = DIM * light[front].amax(0).clamp(tooth_light / 2, tooth_light)
     is_tooth = (redness < (lip + tooth_redness) / 2) & (light > dim)  # (R, COLUMNS)
@@ -90,10 +159,10 @@ def _teeth(known: View) -> tuple[Tensor | None, Tensor | None]:
     ends = max_pool1d(ends[None, None], 5, 1, 2)[0, 0]
     seen = (ends > HIGHEST).nonzero()[:, 0]
     if len(seen) < COLUMNS / 3:
-        return colour, None
+        return colour, None, True
     at = torch.arange(0, COLUMNS, (COLUMNS - 1) // (len(LIPS_INNER_UPPER) - 1), device=seen.device)
     nearest = seen[(at[:, None] - seen).abs().argmin(1)]  # towards the corners, as where teeth are seen last
-    return colour, ends[nearest]
+    return colour, ends[nearest], True
 
 
 def _first_end(is_tooth: Tensor) -> Tensor:
@@ -107,6 +176,11 @@ def _first_end(is_tooth: Tensor) -> Tensor:
     begun = is_tooth.cumsum(0) > 0
     first = (is_over & begun).to(torch.float32).argmax(0)
     return (first + 1) / rows * is_tooth.any(0)
+
+
+def _along(landmarks: Tensor, edge: tuple[int, ...]) -> Tensor:
+    """Return points (COLUMNS, 2) along an edge of the lips."""
+    return interpolate(landmarks[list(edge), :2].T[None], COLUMNS, mode="linear", align_corners=True)[0].T
 
 
 def _light_and_redness(colours: Tensor) -> tuple[Tensor, Tensor]:
