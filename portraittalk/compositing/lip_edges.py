@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, avg_pool2d, grid_sample, interpolate, pad
+from torch.nn.functional import avg_pool1d, avg_pool2d, grid_sample, interpolate, max_pool1d, pad
 
 from ..face.align import eye_distance
 from ..face.topology import LIPS_BETWEEN, LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER
@@ -42,6 +42,8 @@ LIGHT, RED = 0.3, 0.3  # weights of growing brightness and redness where gaps be
 MOST_LIGHT, SMOOTHER = 0.5, (-0.1, 0.2)  # range of a change of brightness and of contrast along the mouth
 BRIGHTER, TEXTURED = 0.2, 0.06  # growth of brightness, or loss of that contrast, from which the edge is seen
 UPPER_TEXTURED, UPPER_FAR = 0.08, 0.024  # that loss at an upper lip's edge, and how far below its landmarks it must lie
+UNCOVERED, NARROW = 0.09, 0.006  # likewise at lips that are seen shut, and how far above their landmarks it must lie
+FAINT, TOOTH = 0.04, 9  # loss of contrast in a column from which it counts there, and columns that a tooth may take
 BESIDE_CORNERS = 0.7  # share of the way that the landmarks beside the corners are moved
 SMOOTH = 5  # columns over which the line is averaged
 
@@ -81,20 +83,56 @@ class _Strip:
     height: Tensor
 
 
+@dataclass(frozen=True)
+class _LitLine:
+    """A line along which brightness changes and the gaps between teeth end.
+
+    offsets: (C,) eye distances from the landmarks into the lip. gaps: (C,) by how much the contrast along the mouth
+    falls there. brighter, smoother: by how much brightness grows, as a logarithm, and that contrast falls, in the
+    middle.
+    """
+
+    offsets: Tensor
+    gaps: Tensor
+    brighter: float
+    smoother: float
+
+
 def refine_lips(picture: Tensor, landmarks: Tensor) -> Tensor:
     """Return landmarks (478, 3) whose lips begin where they are seen to; as they are if that is not seen.
 
     The upper lip is moved only where its edge lies clearly below its landmarks. picture: (3, S, S) in 0..1, with an
     upright face. landmarks: (478, 3) in its pixels.
     """
-    margin = MARGIN * eye_distance(landmarks)
-    edge = lower_lip_edge(picture, landmarks)
-    if edge is not None:
-        landmarks = _moved(landmarks, LOWER, edge.below + margin)
+    landmarks = _lower_refined(picture, landmarks)
     offsets = upper_lip_edge(picture, landmarks)
-    if offsets is not None:
-        landmarks = _moved(landmarks, UPPER, (offsets - margin).clamp_min(0))
-    return landmarks
+    if offsets is None:
+        return landmarks
+    return _moved(landmarks, UPPER, (offsets - MARGIN * eye_distance(landmarks)).clamp_min(0))
+
+
+def uncover_teeth(picture: Tensor, landmarks: Tensor) -> Tensor:
+    """Return landmarks (478, 3) of lips that are seen shut, or almost, with the upper one above teeth that they show.
+
+    As they are if no gaps between teeth are seen there; only where these are, the lip is moved. picture, landmarks: as
+    in ``refine_lips``.
+    """
+    line = _by_light(_strip(picture, landmarks, UPPER))
+    if line.smoother < UNCOVERED or line.offsets[MIDDLE].median() < NARROW:
+        return landmarks
+    has_gaps = ((line.gaps - FAINT) / FAINT).clamp(0, 1)[None]
+    closed = -max_pool1d(-max_pool1d(has_gaps, TOOTH, 1, TOOTH // 2), TOOTH, 1, TOOTH // 2)  # teeth between gaps, too
+    share = avg_pool1d(closed, SMOOTH, 1, SMOOTH // 2)[0]
+    up = (line.offsets + MARGIN).clamp_min(0) * share
+    return _lower_refined(picture, _moved(landmarks, UPPER, -_at_landmarks(up, UPPER) * eye_distance(landmarks)))
+
+
+def _lower_refined(picture: Tensor, landmarks: Tensor) -> Tensor:
+    """Return landmarks (478, 3) whose lower lip begins where it is seen to; as they are if that is not seen."""
+    edge = lower_lip_edge(picture, landmarks)
+    if edge is None:
+        return landmarks
+    return _moved(landmarks, LOWER, edge.below + MARGIN * eye_distance(landmarks))
 
 
 def lower_lip_edge(picture: Tensor, landmarks: Tensor) -> LipEdge | None:
@@ -104,10 +142,12 @@ def lower_lip_edge(picture: Tensor, landmarks: Tensor) -> LipEdge | None:
     """
     strip = _strip(picture, landmarks, LOWER)
     by_redness = _by_redness(strip)
-    offsets, brighter, smoother = _by_light(strip) if by_redness is None else (by_redness, 0.0, 0.0)
-    if by_redness is None and brighter < BRIGHTER and smoother < TEXTURED:
+    if by_redness is not None:
+        return LipEdge(_at_landmarks(by_redness, LOWER) * eye_distance(landmarks), True)
+    line = _by_light(strip)
+    if line.brighter < BRIGHTER and line.smoother < TEXTURED:
         return None
-    return LipEdge(_at_landmarks(offsets, LOWER) * eye_distance(landmarks), by_redness is not None)
+    return LipEdge(_at_landmarks(line.offsets, LOWER) * eye_distance(landmarks), False)
 
 
 def upper_lip_edge(picture: Tensor, landmarks: Tensor) -> Tensor | None:
@@ -116,10 +156,10 @@ def upper_lip_edge(picture: Tensor, landmarks: Tensor) -> Tensor | None:
     None if the teeth under it are not seen, or are not clearly below the landmarks. picture, landmarks: as in
     ``lower_lip_edge``.
     """
-    offsets, _, smoother = _by_light(_strip(picture, landmarks, UPPER))
-    if smoother < UPPER_TEXTURED or -offsets[MIDDLE].median() < UPPER_FAR:
+    line = _by_light(_strip(picture, landmarks, UPPER))
+    if line.smoother < UPPER_TEXTURED or -line.offsets[MIDDLE].median() < UPPER_FAR:
         return None
-    return -_at_landmarks(offsets, UPPER) * eye_distance(landmarks)
+    return -_at_landmarks(line.offsets, UPPER) * eye_distance(landmarks)
 
 
 def _moved(landmarks: Tensor, lip: _Lip, by: Tensor) -> Tensor:
@@ -173,20 +213,17 @@ def _by_redness(strip: _Strip) -> Tensor | None:
     return offsets
 
 
-def _by_light(strip: _Strip) -> tuple[Tensor, float, float]:
-    """Return where brightness changes and the gaps between teeth end, (C,) in eye distances from the landmarks.
-
-    Also by how much brightness grows there, as a logarithm, and the contrast along the mouth falls, in the middle.
-    """
+def _by_light(strip: _Strip) -> _LitLine:
+    """Return where brightness changes and the gaps between teeth end."""
     light = strip.colours.mean(0)
     bright = light[:, MIDDLE].quantile(0.9)
     across = (light[:, 2:] - light[:, :-2]).abs() / (light[:, 1:-1] + DARK * bright)
-    gaps = avg_pool2d(pad(across, (1, 1))[None], (1, GAPS), 1, (0, GAPS // 2))[0]
-    brighter, smoother = _growth((light + BLACK * bright).log(), NEARBY), -_growth(gaps, BESIDE)
+    contrast = avg_pool2d(pad(across, (1, 1))[None], (1, GAPS), 1, (0, GAPS // 2))[0]
+    brighter, smoother = _growth((light + BLACK * bright).log(), NEARBY), -_growth(contrast, BESIDE)
     change = LIGHT * brighter.abs().clamp_max(MOST_LIGHT) + smoother.clamp(*SMOOTHER)
     line, offsets = _line(change + RED * _growth(_redness(strip.colours), BESIDE), strip)
-    brighter, smoother = (values.gather(0, line[None])[0, MIDDLE].median() for values in (brighter, smoother))
-    return offsets, float(brighter), float(smoother)
+    grown, gaps = (values.gather(0, line[None])[0] for values in (brighter, smoother))
+    return _LitLine(offsets, gaps, float(grown[MIDDLE].median()), float(gaps[MIDDLE].median()))
 
 
 def _redness(colours: Tensor) -> Tensor:

@@ -23,9 +23,10 @@ from ..models.face_basis import FaceBasis, load_basis
 from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
 from .closer_look import SHUT, look_aside, look_closer, look_sharper
-from .lip_edges import refine_lips
+from .lip_edges import refine_lips, uncover_teeth
 from .warp import flow_between, sample, warp
 
+PARTED = 0.01  # lip aperture from which teeth are looked for between lips that are hardly open
 MET, NEAR = 0.015, 0.022  # lip aperture up to which lips meet, and up to which they do so well enough
 SMILING = 0.5  # smallest mean coefficient of a smile whose lips are looked at closer
 ROUNDS, MOST_ROUNDS = 4, 6  # looks at the closed mouth, and where its lips have not met until then
@@ -58,7 +59,7 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
         seen = [look_aside(*view, load_face_networks()) for view in views]
         landmarks, blendshapes = (torch.stack(part) for part in zip(*seen, strict=True))
     if lip_aperture(landmarks).max() < SHUT:
-        return landmarks, blendshapes
+        return _refined(pictures, landmarks), blendshapes
     basis, networks = load_basis().to(landmarks.device), load_face_networks()
     # People who speak part their lips, too, without teeth in between.
     smiling = blendshapes[:, SMILES].mean(1) > SMILING
@@ -71,11 +72,20 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     views = zip(pictures, landmarks, blendshapes, strict=True)
     found = [_settled(*view, basis, networks) for view in views]
     landmarks, blendshapes = (torch.stack(part) for part in zip(*found, strict=True))
-    refined = [
-        refine_lips(picture, points) if lip_aperture(points) > SHOWS_TEETH else points
-        for picture, points in zip(pictures, landmarks, strict=True)
-    ]
-    return torch.stack(refined), blendshapes
+    return _refined(pictures, landmarks), blendshapes
+
+
+def _refined(pictures: Tensor, landmarks: Tensor) -> Tensor:
+    """Return landmarks (N, 478, 3) whose lips begin where they are seen to."""
+    refined = []
+    for picture, points in zip(pictures, landmarks, strict=True):
+        aperture = lip_aperture(points)
+        if aperture > SHOWS_TEETH:
+            points = refine_lips(picture, points)
+        elif aperture > PARTED:
+            points = uncover_teeth(picture, points)
+        refined.append(points)
+    return torch.stack(refined)
 
 
 def _settled(

@@ -26,6 +26,8 @@ MIN_BORROW_APERTURE = 0.08  # smallest lip aperture to borrow from: the teeth of
 FURTHER = 1.1  # ratio of lip apertures from which a mouth counts as over-stretched
 EDGE = 0.04  # fade-out at the ends of known content, in eye distances
 EXACT_EDGE = 0.012  # likewise, within the content, where it is known exactly where teeth end
+STRIP = (0.018, 0.026)  # height in eye distances of teeth from which they are shown, and fully so
+MOST_GROWTH = 1.0  # of teeth below a lip that rises
 LEAST = 0.005  # eye distances added to openings before their ratio is taken
 LIGHT = (0.5, 2.0)  # range of the gain that matches a reference to the portrait's lighting
 
@@ -33,6 +35,19 @@ LIGHT = (0.5, 2.0)  # range of the gain that matches a reference to the portrait
 def shows_mouth(aperture: Tensor) -> Tensor:
     """Return how far a picture with this lip aperture shows the inside of the mouth, in 0..1."""
     return smoothstep(2 * aperture / SHOWS_TEETH - 1)
+
+
+def shows_teeth(known: View, aperture: Tensor) -> Tensor:
+    """Return how far a picture shows its own teeth between lips of this aperture, in 0..1.
+
+    Where their end is known, their height counts, and narrow strips are shown as well.
+    """
+    inside = known.inside
+    if inside is None or not inside.exact:
+        return shows_mouth(aperture)
+    upper, lower = (known.landmarks[list(edge), 1] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    height = (inside.ends * (lower - upper))[3:-3].median() / eye_distance(known.landmarks)
+    return smoothstep((height - STRIP[0]) / (STRIP[1] - STRIP[0]))
 
 
 def stretched_mouth(opening: Tensor, landmarks: Tensor, portrait_aperture: Tensor) -> Tensor:
@@ -125,7 +140,7 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     upper, lower = (landmarks[:, edge, :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     top, bottom = (height_over(edge, at)[:, None] for edge in (upper, lower))  # (F, 1, S)
     gap = (bottom - top).clamp_min(1e-3)
-    first, last, ratio = (
+    first, last, ratio, rise = (
         height_over(torch.stack((upper[..., 0], values), -1), at)[:, None]
         for values in _visible(landmarks, known.landmarks)
     )
@@ -135,11 +150,14 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     middle = height_over(torch.stack((upper[..., 0], inside.ends.expand(len(at), -1)), -1), at)[:, None]
     # Ends of the known content from above and below.
     hanging, standing = (middle - first) / ratio, 1 - (last - middle) / ratio
+    # Below a lip that rises, teeth keep their lower end, and grow.
+    growth = 1 + (rise / (middle - first).clamp_min(LEAST)).clamp_max(MOST_GROWTH)
+    hanging = hanging * growth
     further = ((by - 1) / (FURTHER - 1)).clamp(0, 1)
     if not inside.stands:  # what is below the dark row is left out, but only of a mouth that opens further
         hanging = (1 / by).lerp(hanging, further)
     is_upper = (down < (hanging + standing) / 2) | (not inside.stands)
-    source = torch.where(is_upper, (down * by).clamp_max(1), (1 - (1 - down) * by).clamp_min(0))
+    source = torch.where(is_upper, (down * by / growth).clamp_max(1), (1 - (1 - down) * by).clamp_min(0))
     beyond = torch.where(is_upper, down - hanging, standing - down) * gap
     between = (down > 0) & (down < 1)
     y = torch.where(between, top + source * gap, centres[:, None].expand_as(down))
@@ -159,14 +177,14 @@ def unstretched_mouth(
     in 0..1 of what the portrait does not show: what is beyond its teeth, or everything between lips that were closed.
     """
     parted = ((aperture - own) / PARTED).clamp(0, 1)[:, None, None, None]
-    shows = shows_mouth(own)
+    shows = shows_teeth(known, own)
     if shows == 0:
         return warped, opening * parted
     source, kept = unstretched(warped, landmarks, known)
     return warped.lerp(source, opening * shows), opening * parted.lerp(1 - kept, shows)
 
 
-def _visible(landmarks: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _visible(landmarks: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return what can be seen of the mouth of ``known`` (478, 3), at the K points of an edge, (F, K) each.
 
     The upper and the lower end of what lips (F, 478, 3) leave of it, as fractions of its height from its upper lip, and
@@ -180,8 +198,8 @@ def _visible(landmarks: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     (upper, lower), (top, bottom) = edges(landmarks), edges(known)
     height = (bottom - top).clamp_min(0) + LEAST
     first, last = (((edge - top) / height).clamp(0, 1) for edge in (upper, lower + LEAST))
-    ratio = ((lower - upper).clamp_min(0) + LEAST) / height
-    return tuple(torch.cat((v[:, 1:2], v[:, 1:-1], v[:, -2:-1]), 1) for v in (first, last, ratio))  # type: ignore[return-value]  # three
+    ratio, rise = ((lower - upper).clamp_min(0) + LEAST) / height, ((top - upper) / height).clamp_min(0)
+    return tuple(torch.cat((v[:, 1:2], v[:, 1:-1], v[:, -2:-1]), 1) for v in (first, last, ratio, rise))  # type: ignore[return-value]  # four
 
 
 def _wider(aperture: Tensor, reference: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from ..motion.geometry import lip_aperture
 from ..types import CloseUp, Crop, FaceLight, MouthWindow, Tongue, View
 from .draw import blurred, enlarged, fill, mouth_opening
 from .light import light_on, skin_colour
-from .mouth import borrowed_share, fill_mouth, shows_mouth, stretched_mouth, unstretched_mouth
+from .mouth import borrowed_share, fill_mouth, shows_teeth, stretched_mouth, unstretched_mouth
 from .teeth import load_dentition, mouth_interior
 from .warp import flow_between, show_sheets
 
@@ -174,7 +174,7 @@ def moving_mouth(
         dentition = load_dentition(device=plain.device)
         teeth = None if known.inside is None else known.inside.teeth
         hides = known is portrait and known.inside is not None and known.inside.exact  # own upper teeth are seen
-        upper = 1 - float(shows_mouth(own)) if hides else 1.0
+        upper = 1 - float(shows_teeth(view, own)) if hides else 1.0
         painted = mouth_interior(
             dentition, rest, moved, portrait.light, size, basis_mean, teeth=teeth, tongue=tongue, upper_share=upper
         )

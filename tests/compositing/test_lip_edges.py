@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraittalk.compositing.lip_edges import LOWER, MARGIN, UPPER, lower_lip_edge, refine_lips
+from portraittalk.compositing.lip_edges import LOWER, MARGIN, UPPER, lower_lip_edge, refine_lips, uncover_teeth
 from portraittalk.compositing.lips import settle_lips
 from portraittalk.face.align import eye_distance
 from portraittalk.face.manual import face_in_box
@@ -123,6 +123,44 @@ def test_an_upper_lip_over_a_dark_mouth_stays():
     end = round(float(points[13, 1] + 0.04 * eye_distance(points)))
     picture[:, end : TOP + HEIGHT] = torch.tensor(DARK)[:, None, None]
     assert (refine_lips(picture, points) - points)[list(LIPS_INNER_UPPER), 1].abs().max() == 0
+
+
+def narrow(above: float, across: range = range(110, 146, 4)) -> tuple[Tensor, Tensor]:
+    """A picture and its landmarks with lips almost shut; teeth with gaps reach some eye distances up from there."""
+    points = mouth(0.0)[1]
+    points[list(LIPS_INNER_UPPER), 1] = float(TOP)
+    points[list(LIPS_INNER_LOWER[1:-1]), 1] = TOP + 1.5
+    points[list(LIPS_INNER_LOWER[::10]), 1] = float(TOP)
+    points[list(LIPS_OUTER_UPPER), 1] = float(TOP - 30)
+    points[list(UPPER.between), 1] = TOP - 15.0
+    picture = torch.tensor(LIP)[:, None, None].repeat(1, SIZE, SIZE)
+    rows = slice(TOP - round(above * float(eye_distance(points))), TOP)
+    if rows.start < rows.stop:
+        picture[:, rows, across.start : across.stop] = torch.tensor(TEETH)[:, None, None]
+        for left in across:
+            picture[:, rows, left] *= 0.2
+    return picture, points
+
+
+def test_an_upper_lip_that_is_seen_below_teeth_is_moved_above_them():
+    picture, points = narrow(0.025)
+    by = (points - uncover_teeth(picture, points))[:, 1] / eye_distance(points)
+    assert (by[[82, 13, 312]] - 0.025 - MARGIN).abs().max() < 0.01
+    assert by[[191, 415]].abs().max() < 0.008  # beside the teeth the lips stay shut
+
+
+@pytest.mark.parametrize("above", [0.0, 0.025])
+def test_lips_without_gaps_between_them_stay_shut(above):
+    picture, points = narrow(above, range(110, 146, 36))
+    assert uncover_teeth(picture, points) is points
+
+
+def test_narrow_mouths_are_looked_at_when_a_portrait_is_read_and_shut_ones_stay():
+    picture, points = narrow(0.025)
+    landmarks, _ = settle_lips(picture[None], points[None], torch.zeros(1, 52))
+    assert landmarks[0, 13, 1] < points[13, 1] - 1
+    points[list(LIPS_INNER_LOWER[1:-1]), 1] -= 1
+    assert torch.equal(settle_lips(picture[None], points[None], torch.zeros(1, 52))[0][0], points)
 
 
 def test_open_mouths_are_refined_when_a_portrait_is_read():

@@ -12,16 +12,18 @@ from portraittalk.compositing.mouth import (
     PARTED,
     borrow_mouth,
     open_mouth,
+    shows_teeth,
     stretched_mouth,
     unstretched,
     unstretched_mouth,
 )
 from portraittalk.compositing.mouth_inside import mouth_inside
 from portraittalk.compositing.warp import flow_between, warp
+from portraittalk.face.align import eye_distance
 from portraittalk.face.manual import face_in_box
 from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from portraittalk.motion.geometry import SHOWS_TEETH, lip_aperture
-from portraittalk.types import View
+from portraittalk.types import MouthInside, View
 
 SIZE = 256
 MIDDLE = (0, slice(None), 156, 128)  # of the mouth
@@ -201,3 +203,32 @@ def test_teeth_stand_still_under_a_lip_that_slides_over_them():
     assert kept[0, 0, 174:201, 128].max() < 0.01  # nothing is known there: the last rows are not drawn out
     moved[:, list(LIPS_INNER_UPPER[1:-1]), 1] = 171.0  # lower than all that is known
     assert unstretched(warped, moved, teeth)[1][0, 0, 176:201, 128].max() < 0.01
+
+
+@pytest.mark.parametrize(("rise", "end"), [(5, 160), (15, 155)])
+def test_teeth_grow_below_a_lip_that_rises_and_end_where_they_did(rise, end):
+    """They end 10 rows below the lip, and are drawn out to twice that at most."""
+    known, moved = face(gap=20.0), face(gap=40.0)
+    moved[:, list(LIPS_INNER_UPPER[1:-1]), 1] -= rise
+    rows = (torch.arange(SIZE) + 0.5) / SIZE
+    warped = warp(rows[:, None].expand(3, SIZE, SIZE), flow_between(known[0], moved, SIZE))
+    inside = MouthInside(torch.full((11,), 0.5), False, True, None)
+    shown, kept = unstretched(warped, moved, View(mouth_of(dark=False), known[0], inside))
+    column, top = shown[0, 0, :, 128], 150 - rise
+    teeth = slice(top + 2, end - 3)
+    height = (rows[teeth] * SIZE - top) / (end - top)
+    torch.testing.assert_close(column[teeth], (150 + 10 * height) / SIZE, atol=1 / SIZE, rtol=0)
+    assert kept[0, 0, top + 2 : end - 3, 128].min() > 0.9 and kept[0, 0, end + 1 : 185, 128].max() < 0.01
+
+
+def test_how_far_teeth_are_shown_follows_their_height_where_that_is_known():
+    own = face(gap=20.0)[0]
+    unit = float(eye_distance(own))
+
+    def shown(height: float) -> float:
+        inside = MouthInside(torch.full((11,), height * unit / 20), False, True, None)
+        return float(shows_teeth(View(mouth_of(dark=False), own, inside), torch.tensor(0.03)))
+
+    assert shown(0.01) == 0 and shown(0.03) == 1 and 0 < shown(0.022) < 1
+    unknown = View(mouth_of(dark=False), own)
+    assert shows_teeth(unknown, torch.tensor(0.02)) == 0 and shows_teeth(unknown, torch.tensor(0.06)) == 1

@@ -21,9 +21,9 @@ from portraittalk.compositing.mouth_window import (
 )
 from portraittalk.compositing.teeth import load_dentition
 from portraittalk.compositing.warp import flow_between, warp
-from portraittalk.face.align import aligned_crop, extract_crop, to_crop
+from portraittalk.face.align import aligned_crop, extract_crop, eye_distance, to_crop
 from portraittalk.face.rigid import rigid_fit
-from portraittalk.face.topology import LIPS_INNER_UPPER, LIPS_OUTER
+from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER
 from portraittalk.models.face_basis import load_basis
 from portraittalk.types import MouthInside
 
@@ -128,13 +128,14 @@ def test_what_is_drawn_covers_the_opening_and_ends_before_the_border(opened, win
     assert region.min() >= 0 and region.max() <= 1
 
 
-def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture, landmarks, opened, monkeypatch):
-    """Their ends are known, and the painted ones hang lower, as a second row."""
-    basis = load_basis()
-    facing, size, _ = rigid_fit(basis.mean, landmarks)
-    further = (landmarks + size * (0.9 * basis.expression[ARKIT_INDEX["jawOpen"]]) @ facing.T)[None]
-    shown = close_up_of(picture, opened[0], WHOLE, SIZE)
-    window, ends = mouth_window(opened[0], SIZE), torch.full((len(LIPS_INNER_UPPER),), 0.2)
+def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture, opened, monkeypatch):
+    """Own teeth follow a lip that rises far; the painted ones stay, and would come out below them."""
+    basis, further = load_basis(), opened.clone()
+    further[:, LIPS_INNER_UPPER[1:-1], 1] -= 15
+    further[:, LIPS_INNER_LOWER[1:-1], 1] += 10
+    shown, window = close_up_of(picture, opened[0], WHOLE, SIZE), mouth_window(opened[0], SIZE)
+    upper, lower = (opened[0, list(edge), 1] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    ends = 0.03 * eye_distance(opened[0]) / (lower - upper).clamp_min(1)
 
     def mouth(exact: bool):
         known = replace(shown, inside=MouthInside(ends, False, exact, None))
