@@ -151,7 +151,7 @@ def unstretched(pictures: Tensor, landmarks: Tensor, known: View) -> tuple[Tenso
     # Ends of the known content from above and below.
     hanging, standing = (middle - first) / ratio, 1 - (last - middle) / ratio
     # Below a lip that rises, teeth keep their lower end, and grow.
-    growth = 1 + (rise / (middle - first).clamp_min(LEAST)).clamp_max(MOST_GROWTH)
+    growth = 1 + inside.exact * (rise / (middle - first).clamp_min(LEAST)).clamp_max(MOST_GROWTH)
     hanging = hanging * growth
     further = ((by - 1) / (FURTHER - 1)).clamp(0, 1)
     if not inside.stands:  # what is below the dark row is left out, but only of a mouth that opens further
