@@ -101,18 +101,18 @@ class _LitLine:
 def refine_lips(picture: Tensor, landmarks: Tensor) -> Tensor:
     """Return landmarks (478, 3) whose lips begin where they are seen to; as they are if that is not seen.
 
-    The upper lip is moved only where its edge lies clearly below its landmarks. picture: (3, S, S) in 0..1, with an
-    upright face. landmarks: (478, 3) in its pixels.
+    The upper lip is moved only where its edge lies clearly below its landmarks, or above them over teeth. picture:
+    (3, S, S) in 0..1, with an upright face. landmarks: (478, 3) in its pixels.
     """
     landmarks = _lower_refined(picture, landmarks)
     offsets = upper_lip_edge(picture, landmarks)
     if offsets is None:
-        return landmarks
+        return uncover_teeth(picture, landmarks)
     return _moved(landmarks, UPPER, (offsets - MARGIN * eye_distance(landmarks)).clamp_min(0))
 
 
 def uncover_teeth(picture: Tensor, landmarks: Tensor) -> Tensor:
-    """Return landmarks (478, 3) of lips that are seen shut, or almost, with the upper one above teeth that they show.
+    """Return landmarks (478, 3) with the upper lip above teeth on which it is seen, as it is in narrow mouths.
 
     As they are if no gaps between teeth are seen there; only where these are, the lip is moved. picture, landmarks: as
     in ``refine_lips``.

@@ -149,6 +149,14 @@ def test_an_upper_lip_that_is_seen_below_teeth_is_moved_above_them():
     assert by[[191, 415]].abs().max() < 0.008  # beside the teeth the lips stay shut
 
 
+def test_so_is_that_of_an_open_mouth():
+    """Its teeth reach from above the landmarks of the upper lip to those of the lower one."""
+    picture, points = narrow(0.025)
+    points[list(LIPS_INNER_LOWER[1:-1]), 1] = TOP + 10.0
+    picture[:, TOP : TOP + 10] = picture[:, TOP - 1 : TOP]
+    assert (points - refine_lips(picture, points))[13, 1] > 2
+
+
 @pytest.mark.parametrize("above", [0.0, 0.025])
 def test_lips_without_gaps_between_them_stay_shut(above):
     picture, points = narrow(above, range(110, 146, 36))
