@@ -89,6 +89,15 @@ def test_shaded_teeth_above_a_shining_lip_are_one_row():
     assert (inside.ends[2:-2] - 0.95).abs().max() < 0.1
 
 
+def test_what_only_gets_lighter_downwards_is_no_cavity():
+    view = smile(1.0)
+    view.picture[:, TOP : TOP + 20] = torch.linspace(0.3, 0.9, 20)[:, None]
+    assert dark_row(view) == (1, False)
+    view.picture[:, TOP : TOP + 3] = 0.9  # upper teeth
+    end, stands = dark_row(view)
+    assert stands and end < 0.5
+
+
 def test_a_dark_mouth_above_a_lip_shows_no_teeth():
     view = shaded_smile()
     view.picture[:, TOP : TOP + 19] = 0.04
