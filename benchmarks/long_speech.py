@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 from memory import measure, write_speech
 from torch import Tensor
-from torch.nn.functional import conv2d, cosine_similarity
+from torch.nn.functional import cosine_similarity
 
 from portraittalk.face.align import aligned_crop, extract_crop
 from portraittalk.face.providers import provider_named
@@ -35,6 +35,7 @@ from portraittalk.media.image import read_image
 from portraittalk.media.reader import read_video
 from portraittalk.metrics.identity import identity_embedding
 from portraittalk.metrics.lips import apertures, best_lag, correlation
+from portraittalk.metrics.pixels import laplacian
 from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import Face, SamplingSettings, image_size
@@ -73,7 +74,7 @@ def look(frames: list[Tensor], asked: Tensor, fps: float, portrait: Tensor) -> L
     for number, (frame, face) in enumerate(zip(frames, found, strict=True)):
         if face is not None and number % IDENTITY_EVERY == 0:
             crop = aligned_crop(face.landmarks, image_size(frame), SIDE)
-            sharpness.append(laplacian(extract_crop(frame, crop, SIDE)))
+            sharpness.append(laplacian(extract_crop(frame, crop, SIDE)).abs().mean())
             identity.append(cosine_similarity(identity_embedding(frame, face), person, dim=0))
     seen = apertures(found)
     return Look(
@@ -83,12 +84,6 @@ def look(frames: list[Tensor], asked: Tensor, fps: float, portrait: Tensor) -> L
         lag(asked, seen) / fps,
         best_lag(asked, seen)[1],
     )
-
-
-def laplacian(picture: Tensor) -> Tensor:
-    """Return the mean absolute Laplacian of a picture (3, H, W)."""
-    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])
-    return conv2d(picture[:, None], kernel[None, None]).abs().mean()
 
 
 def lag(first: Tensor, second: Tensor) -> float:

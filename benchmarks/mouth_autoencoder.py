@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import conv2d, grid_sample, interpolate
+from torch.nn.functional import grid_sample, interpolate
 
 from portraittalk import load_model, read_image
 from portraittalk.compositing.mouth_window import close_up, mouth_window, window_of
@@ -24,13 +24,13 @@ from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.providers import provider_named
 from portraittalk.media.reader import read_video
 from portraittalk.media.source import VIDEOS
+from portraittalk.metrics.pixels import laplacian
 from portraittalk.models.autoencoder import Autoencoder
 from portraittalk.motion.geometry import lip_aperture
 from portraittalk.tensor_files import read_tensors
 from portraittalk.types import image_size
 
 WINDOW, PIXELS, COLUMNS, EVERY = 128, 112, 8, 3
-LAPLACIAN = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 
 def older_autoencoder(path: Path) -> tuple[Autoencoder, int]:
@@ -71,7 +71,7 @@ def mouths(path: Path, older: Autoencoder, crop_size: int, today: Autoencoder) -
 
 
 def sharpness(picture: Tensor) -> float:
-    return float(conv2d(picture.mean(0)[None, None], LAPLACIAN).square().mean())
+    return float(laplacian(picture.mean(0)).square().mean())
 
 
 def main() -> None:

@@ -105,10 +105,11 @@ def refine_lips(picture: Tensor, landmarks: Tensor) -> Tensor:
     (3, S, S) in 0..1, with an upright face. landmarks: (478, 3) in its pixels.
     """
     landmarks = _lower_refined(picture, landmarks)
-    offsets = upper_lip_edge(picture, landmarks)
-    if offsets is None:
-        return uncover_teeth(picture, landmarks)
-    return _moved(landmarks, UPPER, (offsets - MARGIN * eye_distance(landmarks)).clamp_min(0))
+    line = _by_light(_strip(picture, landmarks, UPPER))
+    if line.smoother < UPPER_TEXTURED or -line.offsets[MIDDLE].median() < UPPER_FAR:
+        return _uncovered(picture, landmarks, line)
+    unit = eye_distance(landmarks)
+    return _moved(landmarks, UPPER, (-_at_landmarks(line.offsets, UPPER) * unit - MARGIN * unit).clamp_min(0))
 
 
 def uncover_teeth(picture: Tensor, landmarks: Tensor) -> Tensor:
@@ -117,7 +118,11 @@ def uncover_teeth(picture: Tensor, landmarks: Tensor) -> Tensor:
     As they are if no gaps between teeth are seen there; only where these are, the lip is moved. picture, landmarks: as
     in ``refine_lips``.
     """
-    line = _by_light(_strip(picture, landmarks, UPPER))
+    return _uncovered(picture, landmarks, _by_light(_strip(picture, landmarks, UPPER)))
+
+
+def _uncovered(picture: Tensor, landmarks: Tensor, line: _LitLine) -> Tensor:
+    """Return what ``uncover_teeth`` does. line: at which the upper lip ends."""
     if line.smoother < UNCOVERED or line.offsets[MIDDLE].median() < NARROW:
         return landmarks
     has_gaps = ((line.gaps - FAINT) / FAINT).clamp(0, 1)[None]
@@ -150,16 +155,9 @@ def lower_lip_edge(picture: Tensor, landmarks: Tensor) -> LipEdge | None:
     return LipEdge(_at_landmarks(line.offsets, LOWER) * eye_distance(landmarks), False)
 
 
-def upper_lip_edge(picture: Tensor, landmarks: Tensor) -> Tensor | None:
-    """Return how far below the landmarks of its inner edge the upper lip ends, (K,) in pixels.
-
-    None if the teeth under it are not seen, or are not clearly below the landmarks. picture, landmarks: as in
-    ``lower_lip_edge``.
-    """
-    line = _by_light(_strip(picture, landmarks, UPPER))
-    if line.smoother < UPPER_TEXTURED or -line.offsets[MIDDLE].median() < UPPER_FAR:
-        return None
-    return -_at_landmarks(line.offsets, UPPER) * eye_distance(landmarks)
+def along_edge(landmarks: Tensor, edge: tuple[int, ...]) -> Tensor:
+    """Return points (COLUMNS, 2) along an edge of the lips of landmarks (478, 3)."""
+    return interpolate(landmarks[list(edge), :2].T[None], COLUMNS, mode="linear", align_corners=True)[0].T
 
 
 def _moved(landmarks: Tensor, lip: _Lip, by: Tensor) -> Tensor:
@@ -182,10 +180,7 @@ def _moved(landmarks: Tensor, lip: _Lip, by: Tensor) -> Tensor:
 def _strip(picture: Tensor, landmarks: Tensor, lip: _Lip) -> _Strip:
     """Return a picture (3, S, S) straightened along the inner edge of a lip."""
     unit = eye_distance(landmarks)
-    upper, lower = (
-        interpolate(landmarks[list(edge), :2].T[None], COLUMNS, mode="linear", align_corners=True)[0].T
-        for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER)
-    )  # (COLUMNS, 2)
+    upper, lower = (along_edge(landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     outside, inside, beside = (round(reach / STEP) for reach in (OUTSIDE, INSIDE, BESIDE))
     rows = STEP * torch.arange(-outside - beside, inside + beside + 1, device=lower.device)
     away = torch.stack((torch.zeros_like(rows), lip.down * rows * unit), -1)[:, None]

@@ -49,8 +49,9 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     """Return landmarks and coefficients of aligned crops with the lips where they are found.
 
     Faces that look to the side (``look_aside``) and smiles that are hardly open (``look_closer``) are looked at closer
-    before. Lips that stay apart are looked for in sharper views (``find_hidden_lips``). The lower lip of an open mouth
-    is moved to where it is seen to begin (``refine_lips``).
+    before. Lips that stay apart are looked for in sharper views (``find_hidden_lips``). The lips of an open mouth are
+    moved to where they are seen to begin (``refine_lips``), the upper one of a narrow mouth off the teeth on which it
+    is seen (``uncover_teeth``).
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """

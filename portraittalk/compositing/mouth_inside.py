@@ -6,12 +6,12 @@ teeth. So the lower end of the teeth is looked for in the picture.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate, max_pool1d
+from torch.nn.functional import grid_sample, max_pool1d
 
 from ..face.align import eye_distance
 from ..face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER
 from ..types import MouthInside, View
-from .lip_edges import MARGIN, cheapest, lower_lip_edge
+from .lip_edges import COLUMNS, MARGIN, along_edge, cheapest, lower_lip_edge
 
 ROWS = 17  # rows of a mouth that are compared for brightness
 UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
@@ -27,7 +27,7 @@ SHADOW = 0.65  # height in a mouth below which a dark row can be a shadow on the
 REDDER = 1.5  # factor by which lips are redder than teeth, relative to their brightness
 JUST_REDDER = 0.05  # difference, likewise
 
-COLUMNS, FINE_ROWS = 41, 40  # at which the lower end of the teeth is looked for
+FINE_ROWS = 40  # at which the lower end of the teeth is looked for, in each of COLUMNS
 MIDDLE = slice(10, 31)  # columns among these where a smile shows teeth
 FRONT = (0.15, 0.7)  # range in the mouth's height where teeth are looked for
 BRIGHTEST = 0.3  # share of what lies there that is taken for teeth
@@ -111,7 +111,7 @@ def _dark_line(known: View, end: float) -> tuple[Tensor, bool]:
 
     It is thin where light rows are close to it on both of its sides, as between two rows of teeth.
     """
-    upper, lower = (_along(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+    upper, lower = (along_edge(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     down = torch.linspace(0, 1, FINE_ROWS + 1, device=upper.device)[1:]
     light = _sampled(known.picture, upper + (lower - upper) * down[:, None, None]).mean(0)  # (R, COLUMNS)
     away = down - end
@@ -132,7 +132,7 @@ def _teeth(known: View) -> tuple[Tensor | None, Tensor | None, bool]:
     The third is whether anything is light enough to be teeth.
     """
     upper, lower, outer = (
-        _along(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER, LIPS_OUTER_LOWER)
+        along_edge(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER, LIPS_OUTER_LOWER)
     )
     down = torch.linspace(0, 1, FINE_ROWS + 1, device=upper.device)[1:]
     mouth = _sampled(known.picture, upper + (lower - upper) * down[:, None, None])  # (3, R, COLUMNS)
@@ -176,11 +176,6 @@ def _first_end(is_tooth: Tensor) -> Tensor:
     begun = is_tooth.cumsum(0) > 0
     first = (is_over & begun).to(torch.float32).argmax(0)
     return (first + 1) / rows * is_tooth.any(0)
-
-
-def _along(landmarks: Tensor, edge: tuple[int, ...]) -> Tensor:
-    """Return points (COLUMNS, 2) along an edge of the lips."""
-    return interpolate(landmarks[list(edge), :2].T[None], COLUMNS, mode="linear", align_corners=True)[0].T
 
 
 def _light_and_redness(colours: Tensor) -> tuple[Tensor, Tensor]:

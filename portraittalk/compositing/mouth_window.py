@@ -174,7 +174,7 @@ def moving_mouth(
         dentition = load_dentition(device=plain.device)
         teeth = None if known.inside is None else known.inside.teeth
         hides = known is portrait and known.inside is not None and known.inside.exact  # own upper teeth are seen
-        upper = 1 - float(shows_teeth(view, own)) if hides else 1.0
+        upper = 1 - shows_teeth(view, own) if hides else 1.0
         painted = mouth_interior(
             dentition, rest, moved, portrait.light, size, basis_mean, teeth=teeth, tongue=tongue, upper_share=upper
         )

@@ -102,14 +102,14 @@ def mouth_interior(
     look: MouthLook = AVERAGE_MOUTH,
     teeth: Tensor | None = None,
     tongue: Tongue | None = None,
-    upper_share: float = 1.0,
+    upper_share: float | Tensor = 1.0,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
     rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. light: on its
-    face. basis_mean: (478, 3) the average frontal face in eye distances. teeth: (3, 1, 1) colour of
-    the portrait's own, where it shows some. tongue: of the frames, by default at rest. upper_share: how far the upper
-    teeth are painted, in 0..1; below the portrait's own they would be a second row.
+    face. basis_mean: (478, 3) the average frontal face in eye distances. teeth: (3, 1, 1) colour of the portrait's
+    own, where it shows some. tongue: of the frames, by default at rest. upper_share: () how far the upper teeth are
+    painted, in 0..1; below the portrait's own they would be a second row.
     """
     facing, unit, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, unit, offset)

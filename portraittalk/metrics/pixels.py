@@ -54,7 +54,7 @@ def sharpness(first: Tensor, second: Tensor, mask: Tensor) -> float:
     the mask is empty.
     """
     inner = mask[..., 1:-1, 1:-1]
-    energies = [(_laplacian(pictures).square() * inner).sum() for pictures in (first, second)]
+    energies = [(laplacian(pictures).square() * inner).sum() for pictures in (first, second)]
     return (energies[0] / energies[1]).item() if mask.any() else math.nan
 
 
@@ -79,8 +79,8 @@ def seam_ratio(frames: Tensor, borders: list[int]) -> float:
     return (jumps[at_border].mean() / jumps[~at_border].mean()).item()
 
 
-def _laplacian(pictures: Tensor) -> Tensor:
-    """Return the Laplacian (N, C, H - 2, W - 2) of pictures (N, C, H, W)."""
+def laplacian(pictures: Tensor) -> Tensor:
+    """Return the Laplacian (..., H - 2, W - 2) of pictures (..., H, W)."""
     above, below = pictures[..., :-2, 1:-1], pictures[..., 2:, 1:-1]
     left, right = pictures[..., 1:-1, :-2], pictures[..., 1:-1, 2:]
     return 4 * pictures[..., 1:-1, 1:-1] - above - below - left - right
