@@ -24,6 +24,7 @@ from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_land
 from ..motion.track import MotionTrack
 from .closer_look import SHUT, look_aside, look_closer, look_sharper
 from .lip_edges import refine_lips, uncover_teeth
+from .lip_seam import meet_at_seam
 from .warp import flow_between, sample, warp
 
 PARTED = 0.01  # lip aperture from which teeth are looked for between lips that are hardly open
@@ -51,7 +52,7 @@ def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tup
     Faces that look to the side (``look_aside``) and smiles that are hardly open (``look_closer``) are looked at closer
     before. Lips that stay apart are looked for in sharper views (``find_hidden_lips``). The lips of an open mouth are
     moved to where they are seen to begin (``refine_lips``), the upper one of a narrow mouth off the teeth on which it
-    is seen (``uncover_teeth``).
+    is seen (``uncover_teeth``), both of a closed mouth to where they meet (``meet_at_seam``).
 
     pictures: (N, 3, S, S) in 0..1, the portrait first. landmarks: (N, 478, 3) in their pixels. blendshapes: (N, 52).
     """
@@ -85,6 +86,8 @@ def _refined(pictures: Tensor, landmarks: Tensor) -> Tensor:
             points = refine_lips(picture, points)
         elif aperture > PARTED:
             points = uncover_teeth(picture, points)
+        else:
+            points = meet_at_seam(picture, points)
         refined.append(points)
     return torch.stack(refined)
 

@@ -11,7 +11,8 @@ from torch.nn.functional import grid_sample, max_pool1d
 from ..face.align import eye_distance
 from ..face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER
 from ..types import MouthInside, View
-from .lip_edges import COLUMNS, MARGIN, along_edge, cheapest, lower_lip_edge
+from .lip_edges import MARGIN, lower_lip_edge
+from .lip_lines import COLUMNS, along_edge, cheapest
 
 ROWS = 17  # rows of a mouth that are compared for brightness
 UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin

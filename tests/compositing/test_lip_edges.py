@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraittalk.compositing.lip_edges import LOWER, MARGIN, UPPER, lower_lip_edge, refine_lips, uncover_teeth
+from portraittalk.compositing.lip_edges import MARGIN, lower_lip_edge, refine_lips, uncover_teeth
+from portraittalk.compositing.lip_lines import LOWER, UPPER
 from portraittalk.compositing.lips import settle_lips
 from portraittalk.face.align import eye_distance
 from portraittalk.face.manual import face_in_box
