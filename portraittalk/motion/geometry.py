@@ -40,6 +40,11 @@ ARTICULATION = tuple(
     for name in ARKIT_NAMES
     if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthFrown", "mouthDimple"))
 )
+# Coefficients of a smile, and how much of each a speaker gives up at most.
+SMILE = {"mouthSmile": 1.0, "mouthDimple": 1.0, "cheekSquint": 0.5}
+SMILE_SHARES = tuple(
+    next((share for stem, share in SMILE.items() if name.startswith(stem)), 0.0) for name in ARKIT_NAMES
+)
 JAW = ARKIT_INDEX["jawOpen"]
 TONGUE_OUT = ARKIT_INDEX["tongueOut"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
@@ -103,9 +108,10 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     """Return the coefficients (F, 52) of the target face. portrait: (52,) those of the portrait.
 
     The eyes follow ``track.blink`` and ``track.gaze``; the track's eyeLook coefficients are ignored. ``track.rest``
-    says how much of the portrait's mouth is kept.
+    says how much of the portrait's mouth is kept, ``track.relaxed`` how much of its smile is not.
     """
-    shown = (portrait + track.expression).clamp(0, 1)
+    own = portrait * (1 - track.relaxed[:, None] * portrait.new_tensor(SMILE_SHARES))
+    shown = (own + track.expression).clamp(0, 1)
     shown[:, ARTICULATION] = at_rest(track.expression[:, ARTICULATION], portrait[list(ARTICULATION)], track)
     blinks = portrait[list(BLINKS)]
     shown[:, BLINKS] = blinks + eye_closure(track, portrait) * (EYES_SHUT - blinks).clamp_min(0)

@@ -14,6 +14,8 @@ from .timed import over_time
 from .track import MotionTrack
 
 FADE_IN = 0.6  # seconds from the portrait's expression in the first frame to the full prompted expression
+ASKED_SMILE = 0.5  # coefficient of a prompted smile from which the portrait's own is kept, too
+SMILES = [ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"]]
 LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
 
 
@@ -42,16 +44,21 @@ def scaled(expression: Tensor, scale: float) -> Tensor:
 
 
 def with_expression(track: MotionTrack, prompted: Tensor) -> MotionTrack:
-    """Return the track with the ``prompted`` expression (T,) added, in the order of ``EXPRESSION_NAMES``."""
+    """Return the track with the ``prompted`` expression (T,) added, in the order of ``EXPRESSION_NAMES``.
+
+    Who is asked to smile does not give up the portrait's smile while speaking.
+    """
     frames = torch.arange(len(track))
     onset = smoothstep(frames / (FADE_IN * track.fps))[:, None].to(track.expression)
     added = onset * prompted.to(track.expression)
     count = len(ARKIT_NAMES)
+    asked = (added[:, SMILES].mean(1) / ASKED_SMILE).clamp(0, 1)
     return replace(
         track,
         expression=(track.expression + added[:, :count]).clamp_max(1),
         gaze=track.gaze + added[:, count : count + 2],
         rotation=track.rotation + added[:, count + 2 :],
+        relaxed=track.relaxed * (1 - asked),
     )
 
 

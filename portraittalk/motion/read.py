@@ -68,6 +68,7 @@ def motion_of_faces(faces: list[Face | None], fps: float, basis: FaceBasis) -> M
         blink=torch.zeros(count),
         rest=torch.zeros(count),
         tongue=torch.zeros(count),
+        relaxed=torch.zeros(count),
     )
 
 

@@ -25,6 +25,9 @@ EASE_FRAMES = 2  # frames to each side over which the mouth eases into and out o
 HUSHED = 0.75
 STEPS_UP = 2  # frames in which the tip of the tongue rises, and in which it falls: 80 ms
 BETWEEN_TEETH = 0.4  # tongueOut of th
+RELAXED = 0.6  # share of the portrait's smile that is given up while somebody speaks
+PHRASE_GAP = 0.5  # seconds of a pause in which it does not come back
+RELAXING = 0.35  # seconds, time constant of a smile that goes and comes; most of it takes three of them
 
 
 def speech_to_motion(
@@ -42,7 +45,8 @@ def speech_to_motion(
     """Make a motion track from speech, with one frame per speech frame.
 
     The network runs at 25 fps: speech at another frame rate is resampled to it, and the motion back. seed: sets head
-    motion, brows, blinks and gaze; mouth and tongue depend on the speech only, and rest in silence. head_motion,
+    motion, brows, blinks and gaze; mouth and tongue depend on the speech only, and rest in silence. The portrait's
+    smile is partly given up while somebody speaks, less if liveliness is below 1. head_motion,
     expression_strength, liveliness: 1 is natural, 0 is none; see ``add_life``. manner: how
     a prompt changes the motion, by default not at all; its gestures come with the expression, see ``prompted``. Reports
     the stage "motion".
@@ -50,15 +54,20 @@ def speech_to_motion(
     resampled = at_rate(speech, MOTION_FPS, net.speech)
     expression, silence, tip = spoken_expression(net, resampled.features, progress)
     pause = pauses(silence)[:, None]
-    values = torch.cat((expression * (1 - HUSHED * pause), resting(pause), flaps(tip) * (1 - pause)), 1)
-    values = at_frames(values, len(speech), speech.fps)
-    expression, rest, raised, out = values.split((expression.shape[1], 1, 1, 1), dim=1)
+    parts = (expression * (1 - HUSHED * pause), resting(pause), relaxing(1 - pause), flaps(tip) * (1 - pause))
+    values = at_frames(torch.cat(parts, 1), len(speech), speech.fps)
+    expression, rest, relaxed, raised, out = values.split((expression.shape[1], 1, 1, 1, 1), dim=1)
     manner = manner or Manner()
     spoken = (manner.mouth * expression).clamp_max(1)
     spoken[:, TONGUE_OUT] = BETWEEN_TEETH * out[:, 0]
     # A view would keep the values of all coefficients alive.
     still = MotionTrack.of_expression(spoken, speech.fps)
-    speaking = replace(still, rest=rest[:, 0].clone(), tongue=raised[:, 0].clone())
+    speaking = replace(
+        still,
+        rest=rest[:, 0].clone(),
+        tongue=raised[:, 0].clone(),
+        relaxed=min(liveliness, 1.0) * RELAXED * relaxed[:, 0],
+    )
     prosody = read_prosody(resampled.features, silence, MOTION_FPS)
     alive = add_life(speaking, prosody, seed, liveliness, head_motion, blinks_per_minute, manner)
     return scale(alive, expression=expression_strength)
@@ -114,6 +123,22 @@ def resting(pause: Tensor) -> Tensor:
     """Return ``MotionTrack.rest``: ``pauses`` (F, ...) up to the first word, 0 after it: lips meet in pauses."""
     spoken = (1 - pause).cummax(0).values
     return pause * (1 - spoken)
+
+
+def relaxing(speaking: Tensor) -> Tensor:
+    """Return how far the smile for the picture is gone, (F, 1) in 0..1. speaking: (F, 1) in 0..1 at 25 fps.
+
+    It is the answer of a critically damped spring that starts at 0: a smile goes within a second of the first word, and
+    comes back in pauses longer than ``PHRASE_GAP``. It depends only on what came before, so a longer speech starts like
+    a shorter one.
+    """
+    steps = torch.arange(1, round(8 * RELAXING * MOTION_FPS) + 1) / (RELAXING * MOTION_FPS)
+    response = steps * torch.exp(-steps)
+    kernel = (response / response.sum()).flip(0).to(speaking)
+    gap = round(PHRASE_GAP * MOTION_FPS)
+    held = F.max_pool1d(F.pad(speaking.T[None], (gap, 0)), gap + 1, 1)
+    before = F.pad(held, (len(kernel), 0))[..., :-1]  # (1, 1, F + K - 1)
+    return F.conv1d(before, kernel[None, None])[0].T
 
 
 def _padded(values: Tensor, frames: int) -> Tensor:

@@ -25,7 +25,7 @@ MOST_FRAMES = 500_000  # 5.5 hours at 25 fps
 FRAMES_AT_ONCE = 1000  # that are written: as Python's numbers, they take ten times the memory
 LARGEST = 100.0  # largest absolute value of a coefficient, an angle in radians or a distance in eye distances
 _LISTS = {"rotation": 3, "translation": 3, "gaze": 2}
-_NUMBERS = ("blink", "rest", "tongue")
+_NUMBERS = ("blink", "rest", "tongue", "relaxed")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class MotionTrack(Movable):
     tongue: (F,) in 0..1, how far the tip of the tongue is raised towards the upper teeth, as on l, n, t and d; the
     coefficient tongueOut brings it forward between the teeth. Painted mouths show both; models that draw the whole
     face (LivePortrait, AniPortrait, EchoMimic) do not.
+    relaxed: (F,) in 0..1, how far the portrait's own smile is given up, as people do who smile for a picture and then
+    speak.
     prompt: the prompt whose expression is already included, so that it is not added twice; "" if there is none.
     """
 
@@ -54,6 +56,7 @@ class MotionTrack(Movable):
     blink: Tensor
     rest: Tensor
     tongue: Tensor
+    relaxed: Tensor
     prompt: str = ""
 
     def __len__(self) -> int:
@@ -69,10 +72,10 @@ class MotionTrack(Movable):
 
     @classmethod
     def of_expression(cls, expression: Tensor, fps: float) -> Self:
-        """Return a track of an expression (F, 52) with zero rotation, translation, gaze, blink, rest and tongue."""
+        """Return a track of an expression (F, 52) whose other values are 0."""
         rotation, translation, gaze = (expression.new_zeros(len(expression), size) for size in _LISTS.values())
-        blink, rest, tongue = expression.new_zeros(len(_NUMBERS), len(expression))
-        return cls(fps, expression, rotation, translation, gaze, blink, rest, tongue)
+        numbers = expression.new_zeros(len(_NUMBERS), len(expression))
+        return cls(fps, expression, rotation, translation, gaze, *numbers)
 
     def save(self, path: Path | str) -> None:
         """Write JSON with one line per frame; coefficients that are 0 are omitted.
@@ -121,8 +124,8 @@ class MotionTrack(Movable):
         for index, frame in enumerate(frames):
             rows[index] = _row(frame, f"{name}: frame {index}")
         expression, rotation, translation, gaze, numbers = torch.from_numpy(rows).split(parts, dim=1)
-        blink, rest, tongue = numbers.unbind(1)
-        return cls(fps, expression, rotation, translation, gaze, blink, rest, tongue, prompt)
+        blink, rest, tongue, relaxed = numbers.unbind(1)
+        return cls(fps, expression, rotation, translation, gaze, blink, rest, tongue, relaxed, prompt)
 
     def to_dict(self) -> dict[str, Any]:
         return {**self._head(), "frames": self._frames()}
@@ -153,8 +156,9 @@ class MotionTrack(Movable):
                 "blink": blink,
                 **({"rest": rest} if rest else {}),
                 **({"tongue": tongue} if tongue else {}),
+                **({"relaxed": relaxed} if relaxed else {}),
             }
-            for expression, rotation, translation, gaze, blink, rest, tongue in columns
+            for expression, rotation, translation, gaze, blink, rest, tongue, relaxed in columns
         ]
 
 
@@ -195,10 +199,10 @@ def check_motion(track: MotionTrack, name: str = "The motion track") -> None:
 
 
 def _row(frame: Any, where: str) -> list[float]:
-    """Return the 52 + 3 + 3 + 2 + 1 + 1 + 1 numbers of one frame of the file."""
+    """Return the 52 + 3 + 3 + 2 + 1 + 1 + 1 + 1 numbers of one frame of the file."""
     if not isinstance(frame, dict):
         raise MotionError(
-            f"{where} is not an object with expression, rotation, translation, gaze, blink, rest and tongue."
+            f"{where} is not an object with expression, rotation, translation, gaze, blink, rest, tongue and relaxed."
         )
     for key in frame.keys() - {"expression", *_LISTS, *_NUMBERS}:
         raise MotionError(f"{where} has the unknown key {shown(key)}.")

@@ -29,11 +29,12 @@ def smooth(track: MotionTrack, seconds: float) -> MotionTrack:
 
 
 def scale(track: MotionTrack, expression: float = 1.0, head: float = 1.0) -> MotionTrack:
-    """Scale the expression and how far the tongue rises, which stay in 0..1, and head motion."""
+    """Scale the expression, how far the tongue rises and the smile relaxes, which stay in 0..1, and head motion."""
     return replace(
         track,
         expression=(track.expression * expression).clamp(0, 1),
         tongue=(track.tongue * expression).clamp(0, 1),
+        relaxed=(track.relaxed * expression).clamp(0, 1),
         rotation=track.rotation * head,
         translation=track.translation * head,
     )

@@ -59,6 +59,7 @@ def test_coefficients_stand_where_they_are_documented():
         torch.full((2,), 0.4),
         torch.zeros(2),
         torch.ones(2),
+        torch.zeros(2),
     )
     values = structure_coefficients(torch.full((2, 52), 0.5), track, torch.full((2,), 0.1))
     known = torch.arange(52) != ARKIT_INDEX["tongueOut"]

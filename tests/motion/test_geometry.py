@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.arkit import ARKIT_INDEX, ARKIT_NAMES
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import eye_distance
 from portraittalk.face.rigid import rigid_fit, undo_rigid
@@ -88,6 +88,33 @@ def test_a_mouth_at_rest_is_the_portraits_own(smiling, basis):
     assert torch.allclose(shown, spoken.max(expression), atol=1e-6)
     half = move_landmarks(landmarks, expression, replace(silent, rest=torch.full((1,), 0.5)), basis)
     assert lip_aperture(half).item() == pytest.approx(lip_aperture(landmarks).item() / 2, rel=0.1)
+
+
+def test_a_relaxed_smile_keeps_its_share_of_the_portraits_own():
+    smiling = torch.full((52,), 0.4)
+    shown = shown_expression(replace(track_of(), relaxed=torch.full((1,), 0.5)), smiling)
+    still = shown_expression(track_of(), smiling)
+    changed = {name: shown[0, ARKIT_INDEX[name]].item() for name in ARKIT_NAMES if "Smile" in name or "Dimple" in name}
+    assert len(changed) == 4 and all(value == pytest.approx(0.2) for value in changed.values())
+    cheeks = [ARKIT_INDEX["cheekSquintLeft"], ARKIT_INDEX["cheekSquintRight"]]
+    assert torch.allclose(shown[0, cheeks], torch.tensor(0.3))
+    same = [index for index, name in enumerate(ARKIT_NAMES) if name not in changed and index not in cheeks]
+    assert torch.equal(shown[:, same], still[:, same])
+    speaking = replace(track_of(mouthSmileLeft=0.3), relaxed=torch.ones(1))
+    assert shown_expression(speaking, smiling)[0, ARKIT_INDEX["mouthSmileLeft"]].item() == pytest.approx(0.3)
+
+
+def test_a_relaxed_smile_makes_the_mouth_narrower_and_no_other_one(smiling, identity, basis):
+    relaxed = replace(track_of(), relaxed=torch.ones(1))
+
+    def widths(landmarks, expression):
+        moved = [move_landmarks(landmarks, expression, track, basis)[0] for track in (track_of(), relaxed)]
+        return [float((points[61] - points[291])[:2].norm()) for points in moved]
+
+    before, after = widths(*smiling)
+    assert after < 0.97 * before
+    before, after = widths(identity.landmarks, torch.zeros(52))
+    assert after == pytest.approx(before)
 
 
 def test_a_mouth_that_gapes_does_not_gape_at_rest(identity, basis):

@@ -14,6 +14,7 @@ from portraittalk.motion.speech_to_motion import (
     at_frames,
     flaps,
     pauses,
+    relaxing,
     resting,
     speech_to_motion,
     spoken_expression,
@@ -73,6 +74,26 @@ def test_long_speech_in_pieces_is_the_speech_at_once(net):
     for part, whole in zip(pieces, net.expression(features), strict=True):
         assert torch.allclose(part, whole, atol=1e-6)
     assert [report.done for report in reports] == [PIECE_FRAMES, 2 * PIECE_FRAMES, len(features)]
+
+
+def test_a_smile_goes_within_a_second_and_comes_back_in_a_long_pause():
+    speaking = torch.zeros(200, 1)
+    speaking[20:100] = 1
+    relaxed = relaxing(speaking)[:, 0]
+    assert relaxed.shape == (200,) and not relaxed[:21].any()
+    assert relaxed[45] > 0.75 and relaxed[99] > 0.99
+    assert relaxed[110] > 0.95 and relaxed[140] < 0.25 and relaxed[199] < 0.01
+    assert relaxed.diff().abs().max() < 0.05
+    speaking[60:70] = 0  # two fifths of a second
+    assert torch.equal(relaxing(speaking)[:, 0], relaxed)
+    assert torch.allclose(relaxing(speaking[:90]), relaxing(speaking)[:90], atol=1e-6)
+
+
+def test_liveliness_says_how_far_a_smile_is_given_up(net, demo):
+    speech = encode_speech(demo, 25, SpeechConfig())
+    still, half, full, lively = (speech_to_motion(net, speech, liveliness=amount).relaxed for amount in (0, 0.5, 1, 2))
+    assert not still.any() and torch.allclose(half, full / 2) and torch.equal(lively, full)
+    assert full[0] == 0 and full.min() >= 0 and 0.3 < full.max() <= 0.6
 
 
 def test_a_tongue_reaches_what_is_heard_in_two_frames_and_does_not_flicker():

@@ -14,7 +14,7 @@ from portraittalk.motion.track import TENSORS, MotionTrack, concatenate
 def track():
     generator = torch.Generator().manual_seed(0)
     shapes = {"expression": (7, 52), "rotation": (7, 3), "translation": (7, 3), "gaze": (7, 2)}
-    shapes |= {"blink": (7,), "rest": (7,), "tongue": (7,)}
+    shapes |= {"blink": (7,), "rest": (7,), "tongue": (7,), "relaxed": (7,)}
     return MotionTrack(25.0, **{name: torch.rand(shape, generator=generator) for name, shape in shapes.items()})
 
 
@@ -37,7 +37,7 @@ def test_the_file_reads_frame_by_frame(tmp_path):
     lines = (tmp_path / "motion.json").read_text().splitlines()
     frame = json.loads(lines[3].rstrip(","))
     assert frame["expression"] == {"jawOpen": 0.25}
-    assert not {"rest", "tongue"} & frame.keys()
+    assert not {"rest", "tongue", "relaxed"} & frame.keys()
     assert len(lines) == 6
 
 
@@ -53,9 +53,9 @@ def test_a_long_track_is_written_in_parts(tmp_path):
     assert json.loads((tmp_path / "long.json").read_text()) == track.to_dict()
 
 
-@pytest.mark.parametrize("key", ["rest", "tongue"])
+@pytest.mark.parametrize("key", ["rest", "tongue", "relaxed"])
 def test_a_file_of_before_there_was_a_number_loads(track, key):
-    """Without rest, somebody speaks all the time; without tongue, it lies behind the lower teeth."""
+    """Without rest, somebody speaks all the time; without tongue, it lies behind the lower teeth; else, smiles stay."""
     data = track.to_dict()
     assert data["version"] == 1
     for frame in data["frames"]:

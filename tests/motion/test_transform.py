@@ -35,13 +35,18 @@ def test_smoothing_spares_blinks_and_tongues():
 
 
 def test_scaling_to_nothing_leaves_a_still_head():
-    moving = {"rotation": torch.rand(5, 3), "translation": torch.rand(5, 3), "tongue": torch.rand(5)}
+    moving = {
+        "rotation": torch.rand(5, 3),
+        "translation": torch.rand(5, 3),
+        "tongue": torch.rand(5),
+        "relaxed": torch.rand(5),
+    }
     track = replace(track_of(torch.rand(5)), **moving)
     still = scale(track, expression=0, head=0)
     assert not still.expression.any() and not still.rotation.any() and not still.translation.any()
-    assert not still.tongue.any()
+    assert not still.tongue.any() and not still.relaxed.any()
     large = scale(track, expression=100)
-    assert large.expression.max() <= 1 and large.tongue.max() <= 1
+    assert large.expression.max() <= 1 and large.tongue.max() <= 1 and large.relaxed.max() <= 1
 
 
 def test_blending_runs_from_one_track_to_the_other():
