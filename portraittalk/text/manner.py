@@ -38,6 +38,14 @@ MOODS: dict[str, dict[str, float]] = {
     "shy": {"tempo": -0.2, "head": -0.25, "gaze": 0.3, "mouth": -0.1, "blinks": 0.3},
     "thinking": {"tempo": -0.35, "head": -0.2, "gaze": 0.4},
 }
+# How far each concept takes away the smile of the portrait, and from how much of a smile that is asked as well it takes
+# less, and nothing.
+UNSMILING = {
+    "sad": 1.0, "angry": 1.0, "worried": 1.0, "afraid": 1.0, "disgust": 1.0, "pain": 1.0, "bored": 1.0, "pout": 1.0,
+    "doubt": 0.75, "tired": 0.75, "brows_down": 0.75, "calm": 0.75, "thinking": 0.5, "surprised": 0.5,
+}  # fmt: skip
+SMILE = {"mouthSmile": 0.8, "cheekSquint": 0.4, "mouthDimple": 0.15}
+SMILES_TOO = (0.2, 0.5)
 EXCITED = {"tempo": 0.5, "head": 0.6, "brows": 0.7, "mouth": 0.2, "gaze": 0.1}
 SLUGGISH = {"tempo": -0.7, "head": -0.3, "brows": -0.3, "mouth": -0.1}
 
@@ -57,6 +65,19 @@ def of_moods(amounts: Tensor) -> tuple[Tensor, Tensor]:
     """Return posture (B, T), in the order of ``EXPRESSION_NAMES``, and manner (B, M) of amounts of concepts (B, C)."""
     posture, manner = _tables()
     return amounts @ posture, amounts @ manner
+
+
+def smile_taken(amounts: Tensor) -> Tensor:
+    """Return what moods of amounts of concepts (B, C) take from a smiling portrait: (B, T) as ``EXPRESSION_NAMES``.
+
+    Nobody is angry, sad or bored with the smile of a holiday picture. What asks for a smile as well, as "a sad smile"
+    does, takes less.
+    """
+    taken = amounts.clamp(0, 1) @ torch.tensor([UNSMILING.get(name, 0.0) for name in CONCEPT_NAMES])
+    smiling = amounts[:, [CONCEPT_NAMES.index("smile"), CONCEPT_NAMES.index("smirk")]].clamp_min(0).sum(1)
+    share = taken.clamp_max(1) * ((SMILES_TOO[1] - smiling) / (SMILES_TOO[1] - SMILES_TOO[0])).clamp(0, 1)
+    smile = [next((value for stem, value in SMILE.items() if name.startswith(stem)), 0.0) for name in EXPRESSION_NAMES]
+    return -share[:, None] * torch.tensor(smile)
 
 
 def of_words(text: str) -> Tensor:

@@ -5,6 +5,7 @@ A prompt is split into clauses at commas and semicolons; ``(words:1.3)`` is a cl
 by a sentence encoder and classified as a look, an expression or neither; the last kind is ignored and reported.
 """
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
@@ -24,6 +25,9 @@ UNDERSTOOD = 0.5  # probability above which a clause is an expression
 LOOKS_SO = 0.15
 SURE = 0.6  # presence above which a look is a match
 NEAR = 0.25  # presence above which the nearest look is used as a substitute
+EXPRESSION = re.compile(r"\b(facial\s+)?expressions?\b", re.IGNORECASE)
+NOTHING_SAID = frozenset(("a", "an", "the", "any", "of", "on", "in", "with", "his", "her", "their", "its", "face"))
+DENIED = frozenset(("no", "not", "without"))
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,13 @@ def read_prompt(
     if free:
         networks = networks or load_text_networks()
         with torch.no_grad():
-            sentences = networks.sentences(word_pieces([text for text, _ in free], networks))
+            sentences = networks.sentences(word_pieces([_said(text) for text, _ in free], networks))
             amounts, is_expression = networks.expression.amounts(sentences)
             presence, is_look = (logits.sigmoid() for logits in look_networks.reader(sentences))
         posture, mood = manner.of_moods(amounts)
         expressions = amounts @ networks.expression.targets + posture
+        if not negative:
+            expressions += manner.smile_taken(amounts)
     for row, (text, weight) in enumerate(free):
         top = int(presence[row].argmax())
         named = manner.of_words(text)
@@ -118,6 +124,15 @@ def read_prompt(
     return ParsedPrompt(
         expression.clamp(-1, 1), moves, look, tuple(read), tuple(unread), tuple(near), tuple(impossible), tuple(idle)
     )
+
+
+def _said(text: str) -> str:
+    """Return a clause without the word expression, beside which the encoder hardly sees others: "a sad expression"."""
+    rest, found = EXPRESSION.subn(" ", text)
+    words = set(rest.lower().split()) - NOTHING_SAID
+    if found and words and words <= DENIED:
+        return "expressionless"
+    return rest if words else text
 
 
 def _mixture(presence: Tensor) -> Tensor:

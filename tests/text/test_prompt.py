@@ -1,6 +1,7 @@
 """Prompts of the shipped text networks: free words act, what is not understood is named, nothing acts by itself."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from portraittalk.arkit import EXPRESSION_NAMES
 from portraittalk.errors import SettingsError, WeightsError
 from portraittalk.motion.prompted import with_expression, with_style
 from portraittalk.motion.track import MotionTrack
+from portraittalk.text.manner import SMILE
 from portraittalk.text.prompt import clauses, read_prompt
 from portraittalk.text.style import read_performance, read_style
 from portraittalk.training.text.captions import CONCEPTS, DENIALS, ELSE, FRAMES, STRENGTHS, target_vector
@@ -77,8 +79,13 @@ def amount(prompt, name):
 
 
 def acts(prompt: str, concept: str) -> bool:
-    """Whether a prompt moves the face as the concept does: in its direction, by a third of it at least."""
+    """Whether a prompt moves the face as the concept does: in its direction, by a third of it at least.
+
+    The smile that it takes from the portrait does not count.
+    """
     found, wanted = asked(prompt), target_vector(CONCEPTS[concept].target)
+    smile = [index for index, name in enumerate(EXPRESSION_NAMES) if name.startswith(tuple(SMILE))]
+    found[smile] = found[smile].clamp_min(0)
     if not wanted.any():
         return bool(found.norm() < CALM)
     along = (found @ wanted) / wanted.norm()
@@ -102,6 +109,52 @@ def test_the_paraphrases_share_no_word_with_the_captions():
     assert len(PARAPHRASES) == 40 and len({text for text, _ in PARAPHRASES}) == 40
     for text, _ in PARAPHRASES:
         assert not stems(text) & known, text
+
+
+SMILES = ("mouthSmileLeft", "mouthSmileRight")
+
+
+@pytest.mark.parametrize("prompt", ["angry", "sad", "disgusted", "bored", "a serious face", "neutral expression"])
+def test_moods_without_a_smile_take_the_portraits(prompt):
+    taken = [amount(prompt, name) for name in SMILES]
+    assert all(-0.85 < value < -0.4 for value in taken)
+    assert amount(f"({prompt}:0.5)", SMILES[0]) == pytest.approx(taken[0] / 2, abs=0.02)
+    # Subtracted, it asks for no smile.
+    assert all(read_prompt(prompt, negative=True).expression[EXPRESSION_NAMES.index(name)] >= 0 for name in SMILES)
+
+
+@pytest.mark.parametrize("prompt", ["happy", "a wide smile", "proud", "left eye closed", "looking up"])
+def test_others_do_not(prompt):
+    assert all(amount(prompt, name) >= 0 for name in SMILES)
+
+
+@pytest.mark.parametrize(
+    "mood", ["sad", "serious", "stern", "happy", "thoughtful", "determined", "puzzled", "neutral", "worried"]
+)
+def test_an_expression_is_a_mood(mood):
+    """The word itself says nothing, and must not drown what it is about."""
+    plain = asked(mood)
+    for text in (f"{mood} expression", f"a {mood} facial expression"):
+        found = asked(text)
+        assert float((found - plain).norm()) < 0.3 * float(plain.norm()), text
+
+
+@pytest.mark.parametrize("text", ["no expression", "without expression", "without any expression", "not an expression"])
+def test_no_expression_is_one_too(text):
+    assert torch.equal(asked(text), asked("expressionless"))
+
+
+def test_who_is_asked_to_smile_keeps_the_portraits_smile():
+    track = MotionTrack.of_expression(torch.zeros(50, 52), 25.0)
+    track = replace(track, relaxed=torch.full((50,), 0.6))
+    smiling, angry, slight = (with_expression(track, asked(text)) for text in ("a smile", "angry", "(a smile:0.3)"))
+    assert smiling.relaxed[0] == pytest.approx(0.6) and not smiling.relaxed[25:].any()
+    assert torch.equal(angry.relaxed, track.relaxed)
+    assert 0.1 < slight.relaxed[-1] < 0.5
+
+
+def test_a_sad_smile_keeps_some_of_it():
+    assert amount("a sad smile", SMILES[0]) > -0.1 > amount("sad", SMILES[0])
 
 
 def test_free_words_act():
