@@ -19,6 +19,7 @@ from ..models.face_basis import FaceBasis
 from ..smooth import smoothstep
 from ..types import Tongue
 from .brow_skin import BROW_LANDMARKS, held_brows, skin_followers
+from .lip_curves import AROUND_INNER, smooth_lips
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
@@ -46,11 +47,17 @@ SMILE_SHARES = tuple(
     next((share for stem, share in SMILE.items() if name.startswith(stem)), 0.0) for name in ARKIT_NAMES
 )
 JAW = ARKIT_INDEX["jawOpen"]
+ROUNDED = (ARKIT_INDEX["mouthFunnel"], ARKIT_INDEX["mouthPucker"])
+# Share of the largest gap between fully rounded lips up to which lips lie on each other instead, and the gap in eye
+# distances beyond which that grows no more: a rounded mouth that opens wide is an oval.
+ROUNDING, SMALL = 0.45, 0.08
+RELAXED = 0.5  # share of a portrait's smile that fully rounded lips take away
 TONGUE_OUT = ARKIT_INDEX["tongueOut"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
 WIDEST, HELD = 0.35, 4.0  # largest growth of that opening, relative to it, and how suddenly it is held (an exponent)
 UNSEEN_JAW = 0.6  # opening of a portrait's jaw beyond its coefficient, relative to it, that is taken for possible
 SHUT_TEETH = 0.15  # gap of lips in eye distances that a smile with closed teeth reaches; what is wider, the jaw opened
+SMILES = (ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"])
 MOUTH_SHAPES = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth")))
 BROWS = tuple(index for index, name in enumerate(ARKIT_NAMES) if name.startswith("brow"))
 BLINKS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
@@ -61,7 +68,8 @@ class Seam:
     """Two edges that meet, such as the lips. upper, lower: opposite landmarks of the edges, without the corners.
 
     share: fraction of a gap's change that the upper edge moves. reach: eye distances over which neighbouring landmarks
-    follow an edge. middle: the pairs whose mean gap is controlled.
+    follow an edge. middle: the pairs whose mean gap is controlled. corners: landmarks where the edges meet, which
+    follow neither.
     """
 
     upper: tuple[int, ...]
@@ -69,13 +77,17 @@ class Seam:
     share: float
     reach: float
     middle: slice
+    corners: tuple[int, ...] = ()
 
 
 def _eye(upper: tuple[int, ...], lower: tuple[int, ...]) -> Seam:
     return Seam(upper[1:-1], lower[1:-1], share=0.85, reach=0.09, middle=slice(2, 5))
 
 
-LIPS = Seam(mesh.LIPS_INNER_UPPER[1:-1], mesh.LIPS_INNER_LOWER[1:-1], share=0.45, reach=0.2, middle=slice(3, 6))
+LIPS = Seam(
+    mesh.LIPS_INNER_UPPER[1:-1], mesh.LIPS_INNER_LOWER[1:-1], share=0.45, reach=0.2, middle=slice(3, 6),
+    corners=(57, 61, 76, 62, 78, 287, 291, 306, 292, 308),
+)  # fmt: skip
 EYE_RIGHT = _eye(mesh.EYE_RIGHT_UPPER, mesh.EYE_RIGHT_LOWER)
 EYE_LEFT = _eye(mesh.EYE_LEFT_UPPER, mesh.EYE_LEFT_LOWER)
 
@@ -114,6 +126,7 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     shown = (own + track.expression).clamp(0, 1)
     shown[:, ARTICULATION] = at_rest(track.expression[:, ARTICULATION], portrait[list(ARTICULATION)], track)
     blinks = portrait[list(BLINKS)]
+    shown[:, SMILES] -= RELAXED * _rounding(shown - portrait)[:, None] * portrait[list(SMILES)]
     shown[:, BLINKS] = blinks + eye_closure(track, portrait) * (EYES_SHUT - blinks).clamp_min(0)
     right, down = track.gaze.unbind(1)
     for name, angle in (("Down", down), ("Up", -down)):
@@ -121,6 +134,11 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     shown[:, _both("eyeLookOut")] = _eye_look(portrait, "Out", right, -right)
     shown[:, _both("eyeLookIn")] = _eye_look(portrait, "In", -right, right)
     return shown
+
+
+def _rounding(change: Tensor) -> Tensor:
+    """Return how far lips are rounded, (F,) in 0..1. change: (F, 52), coefficients relative to the portrait's."""
+    return change[:, ROUNDED].sum(1).clamp(0, 1)
 
 
 def at_rest(values: Tensor, portrait: Tensor, track: MotionTrack) -> Tensor:
@@ -165,7 +183,8 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     portrait_gap = gap(face[None], LIPS)[0]
     asked = at_rest(asked_aperture(track, basis), portrait_gap.clamp(0, RESTS_OPEN), track)
     moved = moved + basis.displacement(_jaw_closing(gap(moved, LIPS) - asked, portrait_gap, change, basis))
-    moved = set_gap(moved, LIPS, asked, basis.mean)
+    moved = set_gap(moved, LIPS, asked, basis.mean, _rounding(change))
+    moved = face + smooth_lips(moved - face, AROUND_INNER)
     for seam, closure in zip((EYE_LEFT, EYE_RIGHT), eye_closure(track, portrait).unbind(1), strict=True):
         moved = set_gap(moved, seam, (1 - closure) * _held_eye(gap(moved, seam), gap(face[None], seam)), basis.mean)
     moved = _kept_to_outline(face, moved, landmarks, facing)
@@ -192,7 +211,8 @@ def _kept_to_outline(face: Tensor, moved: Tensor, landmarks: Tensor, facing: Ten
 
 
 def _displacement(change: Tensor, basis: FaceBasis, face: Tensor) -> Tensor:
-    """Return displacements (F, 478, 3) in eye distances for coefficients (F, 52), with skin that follows the brows.
+    """Return displacements (F, 478, 3) in eye distances for coefficients (F, 52), with skin that follows the brows and
+    lips with smooth edges.
 
     face: (478, 3), the portrait as a frontal face in eye distances.
     """
@@ -200,7 +220,7 @@ def _displacement(change: Tensor, basis: FaceBasis, face: Tensor) -> Tensor:
     others[:, BROWS] = 0
     shapes = basis.expression[list(BROWS)][:, BROW_LANDMARKS]  # (5, B, 3)
     brows = held_brows(torch.einsum("fc,cbd->fbd", raised, shapes), face)
-    return basis.displacement(others) + torch.einsum("pb,fbd->fpd", skin_followers(basis).to(brows), brows)
+    return smooth_lips(basis.displacement(others)) + torch.einsum("pb,fbd->fpd", skin_followers(basis).to(brows), brows)
 
 
 def _held_eye(opened: Tensor, own: Tensor) -> Tensor:
@@ -236,11 +256,12 @@ def gap(points: Tensor, seam: Seam) -> Tensor:
     return (points[:, seam.lower, 1] - points[:, seam.upper, 1])[:, seam.middle].mean(1)
 
 
-def set_gap(points: Tensor, seam: Seam, target: Tensor, mean: Tensor) -> Tensor:
+def set_gap(points: Tensor, seam: Seam, target: Tensor, mean: Tensor, rounding: Tensor | None = None) -> Tensor:
     """Move the edges of a seam, and the landmarks around it, to a gap of ``target`` (F,) in its middle.
 
     points: (F, 478, 3) of a frontal face in eye distances; mean: (478, 3), the average one. A gap shrinks in proportion
-    along the seam, so that the edges coincide when closed, and grows by an arch between the corners.
+    along the seam, so that the edges coincide when closed, and grows by an arch between the corners. rounding: (F,) in
+    0..1, how far the lips are rounded, see ``rounded_profile``.
     """
     between = points[:, seam.lower] - points[:, seam.upper]  # (F, K, 3)
     current = gap(points, seam)
@@ -248,10 +269,26 @@ def set_gap(points: Tensor, seam: Seam, target: Tensor, mean: Tensor) -> Tensor:
     arch = _arch(seam).to(points)  # (K,)
     grow = (target - current.clamp_min(0)).clamp_min(0)[:, None] * arch
     wanted = between * shrink[:, None, None]
-    wanted[..., 1] = between[..., 1].clamp_min(0) * shrink[:, None] + grow
+    profile = between[..., 1].clamp_min(0) * shrink[:, None] + grow
+    wanted[..., 1] = profile if rounding is None else rounded_profile(profile, seam, rounding)
     correction = wanted - between
     moves = torch.cat((-seam.share * correction, (1 - seam.share) * correction), 1)  # (F, 2 K, 3)
     return points + torch.einsum("pk,fkd->fpd", seam_followers(mean, seam), moves)
+
+
+def rounded_profile(profile: Tensor, seam: Seam, rounding: Tensor) -> Tensor:
+    """Return the gaps (F, K) along a seam of lips that are rounded: they lie on each other beside the middle.
+
+    Landmarkers draw the opening of rounded lips as a lens from corner to corner, and so does a basis that was fitted to
+    them. In films, lips of w, oo and o part only in the middle half of their width. The mean gap over the seam's middle
+    stays as it is.
+
+    profile: (F, K) gaps. rounding: (F,) in 0..1.
+    """
+    pressed = ROUNDING * rounding[:, None] * profile.amax(1, keepdim=True).clamp_max(SMALL)
+    rounded = (profile - pressed).clamp_min(0)
+    middle, left = (gaps[:, seam.middle].mean(1, keepdim=True) for gaps in (profile, rounded))
+    return rounded * (middle / left.clamp_min(1e-6))
 
 
 def _arch(seam: Seam) -> Tensor:
@@ -278,6 +315,7 @@ def seam_followers(mean: Tensor, seam: Seam) -> Tensor:
     near = apart.masked_fill(is_lower[:, None] != of_lower, torch.inf).amin(1, keepdim=True)
     weights = weights * torch.exp(-((near / seam.reach) ** 2))
     weights[edges] = torch.eye(2 * count).to(weights)
+    weights[list(seam.corners)] = 0
     return weights
 
 

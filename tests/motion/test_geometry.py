@@ -302,3 +302,33 @@ def test_a_seam_can_be_set_to_any_gap_without_moving_what_is_far(basis):
     moved = set_gap(face, LIPS, asked, basis.mean)
     assert torch.allclose(gap(moved, LIPS), asked, atol=1e-5)
     assert (moved - face)[:, [33, 263, 10, 4, 152]].abs().max() < 0.02
+
+
+def test_rounded_lips_open_in_the_middle_alone(basis):
+    face = basis.mean.expand(3, -1, -1)
+    asked, rounding = torch.tensor([0.06, 0.06, 0.3]), torch.tensor([0.0, 1.0, 1.0])
+    moved = set_gap(face, LIPS, asked, basis.mean, rounding)
+    assert torch.equal(moved[0], set_gap(face, LIPS, asked, basis.mean)[0])
+    assert torch.allclose(gap(moved, LIPS), asked, atol=1e-5)
+    gaps = (moved[:, LIPS.lower, 1] - moved[:, LIPS.upper, 1]) / asked[:, None]
+    assert gaps[1, 0] < 0.25 * gaps[0, 0] and gaps[1, 1] < 0.75 * gaps[0, 1]  # next to the corner
+    assert gaps[2, 0] > 0.9 * gaps[0, 0]  # wide open, they are an oval
+    closed = set_gap(face, LIPS, torch.zeros(3), basis.mean, rounding)
+    assert torch.isfinite(closed).all() and gap(closed, LIPS).abs().max() < 1e-5
+
+
+def test_lips_are_rounded_relative_to_the_portrait(basis):
+    puckered = torch.zeros(52)
+    puckered[ARKIT_INDEX["mouthPucker"]] = 0.8
+    face = 100 * set_gap(basis.mean[None], LIPS, torch.tensor([0.1]), basis.mean)[0]
+    track = replace(track_of(mouthPucker=0.8), rest=torch.ones(1))
+    assert torch.allclose(move_landmarks(face, puckered, track, basis)[0], face, atol=0.05)
+    assert (move_landmarks(face, torch.zeros(52), track, basis)[0] - face).abs().max() > 2
+
+
+def test_rounded_lips_relax_a_smile(smiling):
+    _, portrait = smiling
+    smile = ARKIT_INDEX["mouthSmileLeft"]
+    shown = [float(shown_expression(track_of(mouthPucker=value), portrait)[0, smile]) for value in (0.0, 0.5, 1.0)]
+    assert shown[0] == pytest.approx(float(portrait[smile]))
+    assert shown[1] == pytest.approx(0.75 * shown[0], abs=0.03) and shown[2] == pytest.approx(0.5 * shown[0], abs=0.03)
