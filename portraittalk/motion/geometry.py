@@ -48,6 +48,7 @@ SMILE_SHARES = tuple(
 )
 JAW = ARKIT_INDEX["jawOpen"]
 ROUNDED = (ARKIT_INDEX["mouthFunnel"], ARKIT_INDEX["mouthPucker"])
+FULLY_ROUNDED = 0.7  # sum of these coefficients from which the openings of filmed lips get no narrower
 # Share of the largest gap between fully rounded lips up to which lips lie on each other instead, and the gap in eye
 # distances beyond which that grows no more: a rounded mouth that opens wide is an oval.
 ROUNDING, SMALL = 0.45, 0.08
@@ -138,7 +139,7 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
 
 def _rounding(change: Tensor) -> Tensor:
     """Return how far lips are rounded, (F,) in 0..1. change: (F, 52), coefficients relative to the portrait's."""
-    return change[:, ROUNDED].sum(1).clamp(0, 1)
+    return (change[:, ROUNDED].sum(1) / FULLY_ROUNDED).clamp(0, 1)
 
 
 def at_rest(values: Tensor, portrait: Tensor, track: MotionTrack) -> Tensor:

@@ -21,6 +21,7 @@ from ...face.rigid import apply_rigid, rigid_fit
 from ...face.topology import IRIS_LEFT, IRIS_RIGHT
 from ...models.face_basis import FaceBasis
 from ...motion.geometry import lip_aperture
+from ...motion.lip_curves import ROWS as LIP_ROWS
 from ...tensor_files import check_tensors, read_tensors, write_tensors
 from ..data.tracks import read_track
 from .ict import read_ict
@@ -152,8 +153,14 @@ def ict_prior(ict: Ict, indices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mirror_landmarks(face: Tensor) -> Tensor:
-    """Return the mirror landmark of each landmark of a frontal face (478, 3): (478,) indices."""
-    return torch.cdist(_flipped(face), face).argmin(1)
+    """Return the mirror landmark of each landmark of a frontal face (478, 3): (478,) indices.
+
+    Those of the lips lie so close together at the corners that the nearest one may belong to another row.
+    """
+    mirror = torch.cdist(_flipped(face), face).argmin(1)
+    for row in LIP_ROWS:
+        mirror[list(row)] = torch.tensor(row[::-1])
+    return mirror
 
 
 def _flipped(points: Tensor) -> Tensor:
