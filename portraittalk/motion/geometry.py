@@ -52,7 +52,7 @@ FULLY_ROUNDED = 0.7  # sum of these coefficients from which the openings of film
 # Share of the largest gap between fully rounded lips up to which lips lie on each other instead, and the gap in eye
 # distances beyond which that grows no more: a rounded mouth that opens wide is an oval.
 ROUNDING, SMALL = 0.45, 0.08
-RELAXED = 0.5  # share of a portrait's smile that fully rounded lips take away
+RELAXED = 0.7  # share of a portrait's smile that fully rounded lips take away
 TONGUE_OUT = ARKIT_INDEX["tongueOut"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
 WIDEST, HELD = 0.35, 4.0  # largest growth of that opening, relative to it, and how suddenly it is held (an exponent)
