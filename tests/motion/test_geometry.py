@@ -303,6 +303,7 @@ def test_a_seam_can_be_set_to_any_gap_without_moving_what_is_far(basis):
     moved = set_gap(face, LIPS, asked, basis.mean)
     assert torch.allclose(gap(moved, LIPS), asked, atol=1e-5)
     assert (moved - face)[:, [33, 263, 10, 4, 152]].abs().max() < 0.02
+    assert torch.equal(moved[:, LIPS.corners], face[:, LIPS.corners])
 
 
 def test_rounded_lips_open_in_the_middle_alone(basis):
