@@ -19,7 +19,7 @@ from ..models.face_basis import FaceBasis
 from ..smooth import smoothstep
 from ..types import Tongue
 from .brow_skin import BROW_LANDMARKS, held_brows, skin_followers
-from .lip_curves import AROUND_INNER, smooth_lips
+from .lip_curves import AROUND_INNER, rounded_gaps, smooth_lips
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
@@ -49,9 +49,6 @@ SMILE_SHARES = tuple(
 JAW = ARKIT_INDEX["jawOpen"]
 ROUNDED = (ARKIT_INDEX["mouthFunnel"], ARKIT_INDEX["mouthPucker"])
 FULLY_ROUNDED = 0.7  # sum of these coefficients from which the openings of filmed lips get no narrower
-# Share of the largest gap between fully rounded lips up to which lips lie on each other instead, and the gap in eye
-# distances beyond which that grows no more: a rounded mouth that opens wide is an oval.
-ROUNDING, SMALL = 0.45, 0.08
 RELAXED = 0.7  # share of a portrait's smile that fully rounded lips take away
 TONGUE_OUT = ARKIT_INDEX["tongueOut"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
@@ -262,7 +259,7 @@ def set_gap(points: Tensor, seam: Seam, target: Tensor, mean: Tensor, rounding: 
 
     points: (F, 478, 3) of a frontal face in eye distances; mean: (478, 3), the average one. A gap shrinks in proportion
     along the seam, so that the edges coincide when closed, and grows by an arch between the corners. rounding: (F,) in
-    0..1, how far the lips are rounded, see ``rounded_profile``.
+    0..1, how far the lips are rounded, see ``rounded_gaps``.
     """
     between = points[:, seam.lower] - points[:, seam.upper]  # (F, K, 3)
     current = gap(points, seam)
@@ -271,25 +268,10 @@ def set_gap(points: Tensor, seam: Seam, target: Tensor, mean: Tensor, rounding: 
     grow = (target - current.clamp_min(0)).clamp_min(0)[:, None] * arch
     wanted = between * shrink[:, None, None]
     profile = between[..., 1].clamp_min(0) * shrink[:, None] + grow
-    wanted[..., 1] = profile if rounding is None else rounded_profile(profile, seam, rounding)
+    wanted[..., 1] = profile if rounding is None else rounded_gaps(profile, rounding, seam.middle)
     correction = wanted - between
     moves = torch.cat((-seam.share * correction, (1 - seam.share) * correction), 1)  # (F, 2 K, 3)
     return points + torch.einsum("pk,fkd->fpd", seam_followers(mean, seam), moves)
-
-
-def rounded_profile(profile: Tensor, seam: Seam, rounding: Tensor) -> Tensor:
-    """Return the gaps (F, K) along a seam of lips that are rounded: they lie on each other beside the middle.
-
-    Landmarkers draw the opening of rounded lips as a lens from corner to corner, and so does a basis that was fitted to
-    them. In films, lips of w, oo and o part only in the middle half of their width. The mean gap over the seam's middle
-    stays as it is.
-
-    profile: (F, K) gaps. rounding: (F,) in 0..1.
-    """
-    pressed = ROUNDING * rounding[:, None] * profile.amax(1, keepdim=True).clamp_max(SMALL)
-    rounded = (profile - pressed).clamp_min(0)
-    middle, left = (gaps[:, seam.middle].mean(1, keepdim=True) for gaps in (profile, rounded))
-    return rounded * (middle / left.clamp_min(1e-6))
 
 
 def _arch(seam: Seam) -> Tensor:

@@ -1,4 +1,4 @@
-"""Lips that keep smooth edges while an expression moves them.
+"""Lips that keep smooth edges while an expression moves them, and open in the middle when they are rounded.
 
 The expression basis was fitted point by point to tracked films, mostly of one speaker, so it moves neighbouring points
 of a lip by unequal amounts: funnelled lips get a point in the middle of the lower lip and a bump beside the corners.
@@ -16,6 +16,9 @@ WAVES = 3  # half waves between the corners of the mouth, at most, in the motion
 # Bounds of the third wave relative to the first in vertical motion: beyond them, the motion alone would bend an edge to
 # both sides (sin 3s has at most three times the slope of sin s, and nine times its curvature).
 PINCHED, FLATTENED = -1 / 27, 1 / 9
+# Share of the largest gap between fully rounded lips up to which lips lie on each other instead, and the gap in eye
+# distances beyond which that grows no more: a rounded mouth that opens wide is an oval.
+ROUNDING, SMALL = 0.45, 0.08
 # Rows of landmarks along both lips from corner to corner, from the skin around them to their inner edges.
 ROWS = (
     (57, 186, 92, 165, 167, 164, 393, 391, 322, 410, 287),
@@ -57,3 +60,17 @@ def smooth_lips(moves: Tensor, rows: tuple[tuple[int, ...], ...] = ROWS) -> Tens
     inside = slice(1, -1)
     result[:, [row[inside] for row in indices]] = smoothed[..., inside, :]
     return result
+
+
+def rounded_gaps(gaps: Tensor, rounding: Tensor, middle: slice) -> Tensor:
+    """Return the gaps (F, K) along lips that are rounded: they lie on each other beside the middle.
+
+    Landmarkers draw the opening of rounded lips as a lens from corner to corner, and so does a basis that was fitted to
+    them. In films, lips of w, oo and o part only in the middle half of their width.
+
+    gaps: (F, K) from corner to corner. rounding: (F,) in 0..1. middle: those whose mean stays as it is.
+    """
+    pressed = ROUNDING * rounding[:, None] * gaps.amax(1, keepdim=True).clamp_max(SMALL)
+    rounded = (gaps - pressed).clamp_min(0)
+    before, after = (values[:, middle].mean(1, keepdim=True) for values in (gaps, rounded))
+    return rounded * (before / after.clamp_min(1e-6))
