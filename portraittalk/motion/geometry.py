@@ -124,7 +124,8 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     shown = (own + track.expression).clamp(0, 1)
     shown[:, ARTICULATION] = at_rest(track.expression[:, ARTICULATION], portrait[list(ARTICULATION)], track)
     blinks = portrait[list(BLINKS)]
-    shown[:, SMILES] -= RELAXED * _rounding(shown - portrait)[:, None] * portrait[list(SMILES)]
+    own_smile = torch.minimum(shown[:, SMILES], portrait[list(SMILES)])
+    shown[:, SMILES] -= RELAXED * _rounding(shown - portrait)[:, None] * own_smile
     shown[:, BLINKS] = blinks + eye_closure(track, portrait) * (EYES_SHUT - blinks).clamp_min(0)
     right, down = track.gaze.unbind(1)
     for name, angle in (("Down", down), ("Up", -down)):

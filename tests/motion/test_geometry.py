@@ -336,3 +336,5 @@ def test_rounded_lips_relax_a_smile(smiling):
     assert shown[1] == pytest.approx((1 - RELAXED / 2) * shown[0], abs=0.03)
     assert shown[2] == pytest.approx((1 - RELAXED) * shown[0], abs=0.03)
     assert shown[2] < 0.5 * shown[0]
+    away = track_of(mouthPucker=1.0, mouthSmileLeft=-1.0)
+    assert shown_expression(away, portrait)[0, smile] == 0
