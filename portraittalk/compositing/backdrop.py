@@ -2,8 +2,10 @@
 
 With the person's share ``a`` of a pixel and the background ``b`` behind it, a picture is ``p + (1 - a) b``. The
 person's part ``p`` is what the picture has beyond the background's, so at rest the sum is the picture itself, whatever
-the matte and the filling are; hair that the matte misses is a difference to the background and moves as well. A moved
-person is ``p`` and ``a`` of where each pixel looks, over ``b`` of where it is.
+the matte and the filling are; hair that the matte misses is a difference to the background and moves as well. So would
+a wall that is filled in wrongly where the matte is only faint: what shows nothing but background by its colours
+(``bare_background``) is not filled in. A moved person is ``p`` and ``a`` of where each pixel looks, over ``b`` of where
+it is.
 """
 
 import math
@@ -16,15 +18,17 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..face.guided import box_mean
 from ..smooth import smoothstep
+from .bare_background import bare_background
+from .filling import filled
 from .head import FARTHEST, Box, Head, joined
-from .inpaint import continued, filled
+from .inpaint import continued
 from .planes import dilated, resized, to_nearest
 
+MARGIN = 0.025  # eye distances around what may be the person in which the background is seen, but not continued
 RIM = 0.05  # eye distances around the matte in which hair may still show
 HAIR = (0.25, 0.7)  # share of the person's colour at which a pixel begins to be hair, and is hair
 FAINT = 0.02  # squared difference of colours below which hair and background look alike
 UNCOVERED = 0.05  # difference of a colour from the background that needs nothing to cover it
-SEEN = 0.02  # share of the person up to which a pixel shows its background
 LARGEST = 2**20  # pixels up to which the background is filled in at full size
 
 # The last backdrop of each photograph that is still held, and what it depends on besides.
@@ -55,7 +59,9 @@ class Backdrop:
         by = math.ceil(math.sqrt(picture[0].numel() / LARGEST))
         small, coarse = resized(picture, 1 / by), resized(matte, 1 / by)
         reach = max(round(RIM * eye / by), 1)
-        known = 1 - dilated(coarse > 0, reach)
+        covered = 1 - bare_background(small, coarse, eye / by, (reach + 1) // 2)
+        coarse = coarse * covered
+        known = 1 - dilated(covered > 0, max(round(MARGIN * eye / by), 1))
         smooth = filled(small, known)
         on_step()
         hairy = with_wisps(coarse, small, smooth, reach)
@@ -63,14 +69,14 @@ class Backdrop:
         wanted = torch.ones_like(known) if moves is None else resized(moves, 1 / by)
         hidden = continued(smooth, known, wanted, eye / by, FARTHEST, on_step)
         on_step()
-        seen = _grown(hairy > SEEN, (reach + 1) // 2)
+        unseen = box_mean(dilated(covered > 0, 1), 1)
         size = picture.shape[-2:]
-        hidden, seen, hairs, away = (
-            resized(planes, size) for planes in (hidden, seen, hairy - coarse, _distance(known))
+        hidden, unseen, hairs, away, covered = (
+            resized(planes, size) for planes in (hidden, unseen, (hairy - coarse) * covered, _distance(known), covered)
         )
         self._distance = (by * (away - 1) if by > 1 else away)[0]
-        self._background = picture.lerp(hidden, seen)
-        cover = torch.maximum(matte + hairs, least_cover(picture, self._background)).clamp_max(1)
+        self._background = picture.lerp(hidden, unseen)
+        cover = torch.maximum(matte * covered + hairs, least_cover(picture, self._background)).clamp_max(1)
         share = 1 - cover
         self.layers = torch.cat((picture - share * self._background, share))
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from portraittalk.compositing.backdrop import _KEPT, UNCOVERED, Backdrop, least_cover, with_wisps
+from portraittalk.compositing.filling import filled
 from portraittalk.compositing.head import Head
-from portraittalk.compositing.inpaint import filled
 from portraittalk.face.align import aligned_crop, from_crop
 
 
@@ -56,6 +56,29 @@ def test_the_background_holds_nothing_of_the_person():
     background = Backdrop(picture, (0, 0, 96, 96), disc, 60).within((0, 0, 96, 96))
     assert background.min() > 0.25
     assert torch.equal(background[:, :, :20], picture[:, :, :20])
+
+
+def test_what_a_moving_head_uncovers_never_changes():
+    """The wall and the panel beside a head stand still, though the matte is faint far beyond it."""
+    size, eye = 240, 60.0
+    y, x = torch.meshgrid(*(torch.arange(size).float(),) * 2, indexing="ij")
+    away = ((y - 120).square() + (x - 110).square()).sqrt() - 50
+    panel = ((x > 172) & (y > 60)).float()[None]
+    wall = torch.tensor([0.85, 0.8, 0.7])[:, None, None].lerp(torch.tensor([0.5, 0.5, 0.4])[:, None, None], panel)
+    picture = wall.lerp(torch.tensor([0.2, 0.1, 0.1])[:, None, None], (away < 0).float()[None])
+    matte = (0.4 * (1 - away / 24)).clamp(0, 0.4)[None].maximum((away < 0).float()[None])
+    backdrop = Backdrop(picture, (0, 0, size, size), matte, eye)
+    background = backdrop.within((0, 0, size, size))
+    beside = (away > 4) & ((x - 172).abs() > 2)
+    assert (background - picture)[:, beside].abs().max() < 0.02
+    behind = (away > -0.2 * eye) & (away < 4) & ((x - 172).abs() > 4)
+    assert (background - wall)[:, behind].abs().max() < 0.1
+    for shift in (-12, -5, 7, 12):
+        person, share = backdrop.layers.roll(shift, -1).split((3, 1))
+        frame = person + share * background
+        uncovered = (share[0] > 0.999) & beside.roll(shift, -1)
+        assert uncovered.float().mean() > 0.5
+        assert (frame - background)[:, uncovered].abs().max() < 0.02
 
 
 def test_a_thin_hair_belongs_to_the_person_but_a_faint_texture_does_not():

@@ -1,0 +1,64 @@
+"""What shows nothing but background beside a person is found by its colours."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from portraittalk.compositing.bare_background import bare_background
+
+SIZE, EYE, RIM = 240, 60.0, 2
+
+
+def places() -> tuple[Tensor, Tensor]:
+    y, x = torch.meshgrid(*(torch.arange(SIZE).float(),) * 2, indexing="ij")
+    return y, x
+
+
+def scene(fog: float = 20, thickest: float = 0.4) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a dark head (a disc) before a wall with a panel, a matte that is faint for some pixels around it, and
+    the head's true matte."""
+    y, x = places()
+    wall = torch.tensor([0.85, 0.8, 0.7])[:, None, None].expand(3, SIZE, SIZE)
+    panel = torch.tensor([0.5, 0.5, 0.4])[:, None, None]
+    background = torch.where((x > 170) & (y > 60), panel, wall) + 0.01 * torch.randn(
+        3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)
+    )
+    away = ((y - 120).square() + (x - 110).square()).sqrt() - 50
+    head = (away < 0).float()[None]
+    matte = torch.maximum(head, (thickest * (1 - away / fog)).clamp(0, thickest)[None])
+    return background.lerp(torch.tensor([0.25, 0.15, 0.1])[:, None, None].expand(3, SIZE, SIZE), head), matte, head
+
+
+def test_a_wall_and_a_panel_in_a_faint_matte_are_background():
+    picture, matte, head = scene()
+    bare = bare_background(picture, matte, EYE, RIM)
+    y, x = places()
+    away = ((y - 120).square() + (x - 110).square()).sqrt() - 50
+    edge = ((x - 170).abs() < 2) & (y > 58)
+    fog = (away > 4) & ~edge
+    assert ((matte > 0.2)[0] & fog).sum() > 1000  # the matte takes these for a part of the person
+    assert bare[0, fog].mean() > 0.99
+    assert bare[head > 0].max() == 0
+    assert torch.equal(bare, bare_background(picture, matte, EYE, RIM))
+
+
+def test_locks_and_earrings_that_the_matte_hardly_sees_are_not():
+    picture, matte, _ = scene()
+    y, x = places()
+    lock = (x - 110).abs() < 5
+    lock = lock & (y < 70) & (y > 57)
+    earring = (y - 180).square() + (x - 140).square() < 5**2
+    for thing, colour in ((lock, (0.25, 0.15, 0.1)), (earring, (0.5, 0.5, 0.4))):  # the earring has the panel's colour
+        shown = torch.where(thing, torch.tensor(colour)[:, None, None], picture)
+        middle = thing & (bare_background(picture, matte, EYE, RIM)[0] > 0.9)
+        assert middle.sum() > 30
+        assert bare_background(shown, matte, EYE, RIM)[0, middle].mean() < 0.1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("size", [(3, 5), (40, 40)])
+def test_mattes_without_a_border(share: float, size: tuple[int, int]):
+    picture = torch.rand(3, *size, generator=torch.Generator().manual_seed(1))
+    bare = bare_background(picture, torch.full((1, *size), share), 8.0, 1)
+    assert bare.isfinite().all() and bare.shape == (1, *size)
+    assert bare.min() == 1 if share == 0 else bare.max() == 0

@@ -1,0 +1,70 @@
+"""Lines are continued straight behind a person, and told from texture."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from portraittalk.compositing.coherence import straightened, textured
+from portraittalk.compositing.filling import filled
+
+EYE, SIZE = 60.0, 160
+
+
+def places() -> tuple[Tensor, Tensor]:
+    y, x = torch.meshgrid(*(torch.arange(SIZE).float(),) * 2, indexing="ij")
+    return y, x
+
+
+def beside_a_head() -> Tensor:
+    """Return a mask (1, S, S), 0 in a disc whose border the lines meet."""
+    y, x = places()
+    return ((y - 80).square() + (x - 150).square() > 90**2).float()[None]
+
+
+def panel(slope: float) -> Tensor:
+    """Return a picture (3, S, S) of a dark panel under a bright wall, whose edge passes (60, 80)."""
+    y, x = places()
+    share = (y - 80 - slope * (x - 60) + 0.5).clamp(0, 1)
+    return torch.stack((0.85 - 0.5 * share, 0.8 - 0.35 * share, 0.75 - 0.3 * share))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.15, -0.4])
+def test_the_edge_of_a_panel_runs_on_straight(slope: float):
+    known, true = beside_a_head(), panel(slope)
+    result = straightened(true * known, known, torch.ones_like(known), EYE)
+    assert torch.equal(result * known, true * known)
+    columns = torch.arange(62, 82)  # up to a third of an eye distance behind the head
+
+    def edge(picture: Tensor) -> Tensor:  # rows of the wall, from the share of the wall's colour
+        return ((picture[0, 50:110] - 0.35) / 0.5).sum(0)[columns]
+
+    def wrong(picture: Tensor) -> float:  # pixels of a column: an edge that is blurred or in steps has many
+        return float(((picture - true).abs()[:, 50:110, 62:82].amax(0) > 0.1).float().sum(0).max())
+
+    assert (edge(result) - edge(true)).abs().max() < 1.5
+    assert wrong(result) <= 4 < 8 < wrong(filled(true * known, known))
+
+
+def test_the_filling_is_calm_and_always_the_same():
+    noise = 0.5 + 0.05 * torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    known = beside_a_head()
+    result = straightened(noise * known, known, torch.ones_like(known), EYE)
+    assert torch.equal(result, straightened(noise * known, known, torch.ones_like(known), EYE))
+    assert (result - 0.5)[:, known[0] == 0].abs().max() < 0.1
+
+
+def test_lines_and_walls_are_no_texture_but_leaves_are():
+    known, inside = beside_a_head(), beside_a_head()[0] == 0
+    assert textured(panel(0.15), known, EYE)[0, inside].max() < 0.05
+    faint = 0.5 + 0.005 * torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    assert textured(faint, known, EYE)[0, inside].max() < 0.05
+    leaves = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+    assert textured(leaves, known, EYE)[0, inside].min() > 0.95
+
+
+@pytest.mark.parametrize("known", [torch.zeros(1, 20, 30), torch.ones(1, 20, 30)], ids=["nothing", "all"])
+@pytest.mark.parametrize("eye", [4.0, 60.0])
+def test_small_pictures_and_those_without_a_border_stay_finite(known: Tensor, eye: float):
+    picture = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(3))
+    assert straightened(picture, known, torch.ones_like(known), eye).isfinite().all()
+    assert textured(picture, known, eye).isfinite().all()
