@@ -14,9 +14,9 @@ from .filling import filled
 from .planes import dilated, resized
 
 BINS = 12  # of a histogram, for each of the three colours
-HISTOGRAM = 0.125  # eye distances between histograms
-AROUND = 2  # of these to each side that a histogram covers
-SAMPLES = 5  # pixels along one that are counted, at most
+HISTOGRAM = 0.2  # eye distances between histograms
+AROUND = 1  # of these to each side that a histogram covers
+SAMPLES = 8  # pixels along one that are counted, at most
 LEAST, MOST = 0.02, 0.8  # share of the person that a pixel has at least; with more, it is never bare
 FAINT, AWAY = 0.25, 0.1  # share below which a pixel is bare, so many eye distances away from shares of MOST
 LIKELY = 0.8  # probability from which a pixel counts as background
@@ -29,6 +29,7 @@ WHOLE = 0.999  # share of a cell that counts as all
 SPREAD = 6  # cells to each side in which colours of the background vary
 JUMP, VARYING = 0.01, 2.0  # squared difference of colours between cells, and what is added relative to that variance
 FOG = 1.0  # eye distances over which background is followed
+GAP = 2  # cells to each side over which background goes on behind a jump
 THIN = 2  # cells to each side that a hair is compared with
 HAIR = 0.08  # share of the person's colour from which a pixel may be a hair
 VARIED = 4.0  # times the variance of the background from which it is
@@ -127,7 +128,7 @@ def _followed(colours: Tensor, bare: Tensor, sure: Tensor, steps: int) -> Tensor
             break
         reached = torch.where(more, 1.0, reached)
         left = left & ~more
-    return 1 - dilated(dilated(reached, 1) == 0, 1)
+    return 1 - dilated(dilated(reached, GAP) == 0, GAP)
 
 
 def _strands(

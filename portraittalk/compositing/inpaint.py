@@ -11,6 +11,8 @@ from torch import Tensor
 from .coherence import straightened, textured
 from .patches import patched
 
+LITTLE = 0.1  # share of texture that can be left out
+
 
 def continued(
     picture: Tensor,
@@ -30,7 +32,8 @@ def continued(
         return picture
     calm = straightened(picture, known, wanted, eye)
     on_step()
-    share = textured(picture, known, eye) * (wanted > 0)
-    if not ((share > 0) & (known == 0)).any():
+    share = textured(picture, known, eye)
+    texture = wanted * (share > LITTLE) * (known == 0)
+    if not texture.any():
         return calm
-    return calm.lerp(patched(calm, known, wanted * (share > 0), eye, farthest, on_step), share)
+    return calm.lerp(patched(calm, known, texture, eye, farthest, on_step), share)
