@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..face.guided import box_mean
+from ..smooth import smoothstep
 from .filling import filled
 from .planes import dilated, resized
 
@@ -28,6 +29,7 @@ DENSITY = 48.0  # cells an eye distance in which background is followed
 WHOLE = 0.999  # share of a cell that counts as all
 SPREAD = 6  # cells to each side in which colours of the background vary
 JUMP, VARYING = 0.01, 2.0  # squared difference of colours between cells, and what is added relative to that variance
+EVEN = (0.004, 0.01)  # variance of an even background, at most, and of one with structure, at least
 FOG = 1.0  # eye distances over which background is followed
 GAP = 2  # cells to each side over which background goes on behind a jump
 THIN = 2  # cells to each side that a hair is compared with
@@ -39,6 +41,8 @@ PLAIN = 0.02  # squared difference of colours below which person and background 
 
 def bare_background(picture: Tensor, matte: Tensor, eye: float, rim: int) -> Tensor:
     """Return where a picture (3, H, W) shows nothing but background: (1, H, W) in 0..1, less where that is not sure.
+
+    Beside an even background that is left open where the matte is faint: it is easily filled in, and loose hair moves.
 
     matte: (1, H, W) in 0..1, how much of each pixel a person covers. eye: the distance of the eyes in pixels. rim:
     pixels around the matte that may be hair which it misses; what is twice as far away surely is background.
@@ -54,14 +58,19 @@ def bare_background(picture: Tensor, matte: Tensor, eye: float, rim: int) -> Ten
     share = resized(bare, scale)
     sums = resized(torch.cat((picture, picture.square().sum(0, keepdim=True))) * bare, scale)
     sure = resized((dilated(matte > 0, 2 * rim) == 0).to(bare), scale) > WHOLE
-    reached = _followed(sums[:3] / share.clamp_min(NOTHING), share > 0.5, sure, round(FOG * eye * scale))
-    bare = bare * (resized(reached, picture.shape[-2:]) > 0.5)
+    colours = sums[:3] / share.clamp_min(NOTHING)
+    varying = _varying(colours, sure)
+    reached = _followed(colours, share > 0.5, sure, varying, round(FOG * eye * scale))
+    uneven = smoothstep((_varying(colours, reached > 0) - EVEN[0]) / (EVEN[1] - EVEN[0]))
+    reached, uneven = (resized(planes, picture.shape[-2:]) for planes in (reached, uneven))
+    bare = bare * (reached > 0.5)
 
     reach = max(round(SMOOTH * eye), 1)
     bare = (box_mean(bare, reach) > MAJORITY).to(bare)
     person = resized(picture, scale), resized((matte > 0.95).to(matte), scale) > WHOLE
     bare[0, unsure[0], unsure[1]] *= 1 - _strands(picture, sums, share, sure, person, unsure)
-    return ((box_mean(bare, reach) - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
+    bare = ((box_mean(bare, reach) - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
+    return torch.where(near > 0, bare * uneven, bare)
 
 
 def _likely(picture: Tensor, matte: Tensor, eye: float, pixels: Tensor) -> Tensor:
@@ -110,15 +119,22 @@ def _corners(colours: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(bins), torch.stack(weights)
 
 
-def _followed(colours: Tensor, bare: Tensor, sure: Tensor, steps: int) -> Tensor:
+def _varying(colours: Tensor, cells: Tensor) -> Tensor:
+    """Return the variance of colours (3, h, w) of some cells (1, h, w) around each cell: (1, h, w)."""
+    weight = box_mean(cells.to(colours), SPREAD).clamp_min(NOTHING)
+    mean = box_mean(colours * cells, SPREAD) / weight
+    square = box_mean(colours.square().sum(0, keepdim=True) * cells, SPREAD) / weight
+    varying = (square - mean.square().sum(0, keepdim=True)).clamp_min(0)
+    return filled(varying.expand(3, -1, -1), cells.to(colours))[:1]
+
+
+def _followed(colours: Tensor, bare: Tensor, sure: Tensor, varying: Tensor, steps: int) -> Tensor:
     """Return what of bare cells (1, h, w) goes on from sure ones without a jump of colours: (1, h, w), 0 or 1.
 
     An earring that the matte misses is surrounded by background, but does not go on from any. colours: (3, h, w).
+    varying: (1, h, w), their variance.
     """
     reached = sure.to(colours)
-    weight = box_mean(reached, SPREAD).clamp_min(NOTHING)
-    apart = (colours - box_mean(colours * reached, SPREAD) / weight).square().sum(0, keepdim=True)
-    varying = filled((box_mean(apart * reached, SPREAD) / weight).expand(3, -1, -1), reached)[:1]
     left = bare & ~sure
     for _ in range(steps):
         weight = box_mean(reached, 1)

@@ -25,7 +25,7 @@ TEXTURE_DENSITY, TEXTURE_REACH = (
     48.0,
     10,
 )  # cells an eye distance, and cells to each side in which texture is looked for
-TEXTURE = (0.0008, 0.0032)  # squared gradient across the main direction at which texture begins, and is texture
+TEXTURE = (0.0001, 0.0006)  # squared gradient across the main direction at which texture begins, and is texture
 MANY = (0.12, 0.27)  # the same relative to that in the main direction: lines have one direction, texture has many
 
 
@@ -87,7 +87,7 @@ def textured(picture: Tensor, known: Tensor, eye: float) -> Tensor:
     mean, difference = (found[0] + found[2]) / 2, (found[0] - found[2]) / 2
     spread = (difference.square() + found[1].square()).sqrt()
     least, most = mean - spread, mean + spread
-    ratio = least / (most + 4 * NOISE)
+    ratio = least / (most + NOISE)
     enough = (weight > 0.2).to(found)
     least, ratio, _ = filled(torch.stack((least, ratio, ratio)) * enough, enough)
     share = smoothstep((least - TEXTURE[0]) / (TEXTURE[1] - TEXTURE[0])) * smoothstep(
