@@ -25,7 +25,8 @@ TEXTURE_DENSITY, TEXTURE_REACH = (
     48.0,
     10,
 )  # cells an eye distance, and cells to each side in which texture is looked for
-TEXTURE = (0.0001, 0.0006)  # squared gradient across the main direction at which texture begins, and is texture
+TEXTURE = (0.0008, 0.0032)  # squared gradient across the main direction at which texture begins, and is texture
+GRAIN = (0.001, 0.003)  # squared gradient in the main direction up to which all is the grain of a wall, and is not
 MANY = (0.12, 0.27)  # the same relative to that in the main direction: lines have one direction, texture has many
 
 
@@ -80,7 +81,8 @@ def textured(picture: Tensor, known: Tensor, eye: float) -> Tensor:
     """Return how much the known part of a picture (3, H, W) about each pixel is texture without lines: (1, H, W) in
     0..1, continued smoothly into the rest.
 
-    Its gradients are strong in all directions; those of lines and edges are so in one.
+    Its gradients are strong in all directions, or, in the grain of a wall, weak in all; those of lines and edges are
+    strong in one.
     """
     scale = min(TEXTURE_DENSITY / eye, 1)
     found, weight = tensors(resized(picture, scale), resized(known, scale) > KNOWN, TEXTURE_REACH)
@@ -89,11 +91,14 @@ def textured(picture: Tensor, known: Tensor, eye: float) -> Tensor:
     least, most = mean - spread, mean + spread
     ratio = least / (most + NOISE)
     enough = (weight > 0.2).to(found)
-    least, ratio, _ = filled(torch.stack((least, ratio, ratio)) * enough, enough)
-    share = smoothstep((least - TEXTURE[0]) / (TEXTURE[1] - TEXTURE[0])) * smoothstep(
-        (ratio - MANY[0]) / (MANY[1] - MANY[0])
-    )
+    least, most, ratio = filled(torch.stack((least, most, ratio)) * enough, enough)
+    strong, grain = _rising(least, TEXTURE), 1 - _rising(most, GRAIN)
+    share = torch.maximum(strong, grain) * _rising(ratio, MANY)
     return resized(share[None], picture.shape[-2:])
+
+
+def _rising(values: Tensor, limits: tuple[float, float]) -> Tensor:
+    return smoothstep((values - limits[0]) / (limits[1] - limits[0]))
 
 
 def tensors(colours: Tensor, known: Tensor, reach: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ def scene(boards: bool = True, fog: float = 20, thickest: float = 0.4) -> tuple[
     y, x = places()
     dark = ((y % 24) < 12) & boards
     wall = torch.where(dark, *(torch.tensor(c)[:, None, None] for c in ((0.7, 0.62, 0.5), (0.85, 0.8, 0.7))))
-    panel = torch.tensor([0.3, 0.4, 0.35])[:, None, None]
+    panel = torch.tensor([0.05, 0.15, 0.6])[:, None, None]
     background = torch.where((x > 170) & (y > 60), panel, wall) + 0.01 * torch.randn(
         3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)
     )
@@ -49,7 +49,7 @@ def test_locks_and_earrings_that_the_matte_hardly_sees_are_not():
     lock = (x - 110).abs() < 5
     lock = lock & (y < 70) & (y > 57)
     earring = (y - 180).square() + (x - 140).square() < 5**2
-    for thing, colour in ((lock, (0.25, 0.15, 0.1)), (earring, (0.3, 0.4, 0.35))):  # the earring has the panel's colour
+    for thing, colour in ((lock, (0.25, 0.15, 0.1)), (earring, (0.05, 0.15, 0.6))):  # the earring has the panel's colour
         shown = torch.where(thing, torch.tensor(colour)[:, None, None], picture)
         middle = thing & (bare_background(picture, matte, EYE, RIM)[0] > 0.9)
         assert middle.sum() > 30

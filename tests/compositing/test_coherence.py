@@ -53,11 +53,13 @@ def test_the_filling_is_calm_and_always_the_same():
     assert (result - 0.5)[:, known[0] == 0].abs().max() < 0.1
 
 
-def test_lines_and_walls_are_no_texture_but_leaves_are():
+def test_lines_are_no_texture_but_leaves_and_the_grain_of_a_wall_are():
     known, inside = beside_a_head(), beside_a_head()[0] == 0
     assert textured(panel(0.15), known, EYE)[0, inside].max() < 0.05
-    faint = 0.5 + 0.005 * torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    assert textured(faint, known, EYE)[0, inside].max() < 0.05
+    ramp = 0.2 + 0.6 * places()[0] / SIZE
+    assert textured(ramp.expand(3, -1, -1), known, EYE)[0, inside].max() < 0.05
+    grain = 0.5 + 0.02 * torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    assert textured(grain, known, EYE)[0, inside].min() > 0.9
     leaves = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
     assert textured(leaves, known, EYE)[0, inside].min() > 0.95
 
