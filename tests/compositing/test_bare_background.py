@@ -49,7 +49,7 @@ def test_locks_and_earrings_that_the_matte_hardly_sees_are_not():
     lock = (x - 110).abs() < 5
     lock = lock & (y < 70) & (y > 57)
     earring = (y - 180).square() + (x - 140).square() < 5**2
-    for thing, colour in ((lock, (0.25, 0.15, 0.1)), (earring, (0.05, 0.15, 0.6))):  # the earring has the panel's colour
+    for thing, colour in ((lock, (0.25, 0.15, 0.1)), (earring, (0.05, 0.15, 0.6))):  # as the panel
         shown = torch.where(thing, torch.tensor(colour)[:, None, None], picture)
         middle = thing & (bare_background(picture, matte, EYE, RIM)[0] > 0.9)
         assert middle.sum() > 30
