@@ -77,12 +77,12 @@ def _transported(planes: Tensor, hidden: Tensor, depth: Tensor) -> Tensor:
     return flat.view_as(whole)[:, RADIUS : RADIUS + height, RADIUS : RADIUS + width]
 
 
-def textured(picture: Tensor, known: Tensor, eye: float) -> Tensor:
-    """Return how much the known part of a picture (3, H, W) about each pixel is texture without lines: (1, H, W) in
-    0..1, continued smoothly into the rest.
+def structure(picture: Tensor, known: Tensor, eye: float) -> tuple[Tensor, Tensor]:
+    """Return how much the known part of a picture (3, H, W) about each pixel is even, and how much it is texture
+    without lines: (1, H, W) each in 0..1, continued smoothly into the rest.
 
-    Its gradients are strong in all directions, or, in the grain of a wall, weak in all; those of lines and edges are
-    strong in one.
+    Gradients of texture are strong in all directions, or, in the grain of an even wall, weak in all; those of lines and
+    edges are strong in one.
     """
     scale = min(TEXTURE_DENSITY / eye, 1)
     found, weight = tensors(resized(picture, scale), resized(known, scale) > KNOWN, TEXTURE_REACH)
@@ -92,9 +92,10 @@ def textured(picture: Tensor, known: Tensor, eye: float) -> Tensor:
     ratio = least / (most + NOISE)
     enough = (weight > 0.2).to(found)
     least, most, ratio = filled(torch.stack((least, most, ratio)) * enough, enough)
-    strong, grain = _rising(least, TEXTURE), 1 - _rising(most, GRAIN)
-    share = torch.maximum(strong, grain) * _rising(ratio, MANY)
-    return resized(share[None], picture.shape[-2:])
+    even = 1 - _rising(most, GRAIN)
+    texture = torch.maximum(_rising(least, TEXTURE), even) * _rising(ratio, MANY)
+    even, texture = resized(torch.stack((even, texture)), picture.shape[-2:])[:, None]
+    return even, texture
 
 
 def _rising(values: Tensor, limits: tuple[float, float]) -> Tensor:

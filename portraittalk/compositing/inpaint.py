@@ -1,14 +1,14 @@
 """Filling in what a person hides of the background.
 
-Lines and edges are continued straight (``coherence``). Texture, such as leaves, has no lines, and is continued by
-patches of what is seen beside it (``patches``).
+Lines and edges are continued straight (``coherence``), and even walls smoothly. Texture, such as leaves, has no lines,
+and is continued by patches of what is seen beside it (``patches``).
 """
 
 from collections.abc import Callable
 
 from torch import Tensor
 
-from .coherence import straightened, textured
+from .coherence import straightened, structure
 from .patches import patched
 
 LITTLE = 0.1  # share of texture that can be left out
@@ -24,16 +24,16 @@ def continued(
 ) -> Tensor:
     """Return a picture (3, H, W) with its known part continued into the rest.
 
-    known: (1, H, W), 0 or 1. wanted: (1, H, W), above 0 where it is to be continued; elsewhere the filling is smooth.
-    eye: the distance of the eyes in pixels. farthest: eye distances from the known part over which texture is
-    continued. on_step: called between the parts of the work; it may raise.
+    picture: filled in smoothly where it is not known. known: (1, H, W), 0 or 1. wanted: (1, H, W), above 0 where it is
+    to be continued; elsewhere it stays smooth. eye: the distance of the eyes in pixels. farthest: eye distances from
+    the known part over which texture is continued. on_step: called between the parts of the work; it may raise.
     """
     if not known.any():
         return picture
-    calm = straightened(picture, known, wanted, eye)
+    even, texture = structure(picture, known, eye)
+    calm = straightened(picture, known, wanted, eye).lerp(picture, even)
     on_step()
-    share = textured(picture, known, eye)
-    texture = wanted * (share > LITTLE) * (known == 0)
-    if not texture.any():
+    wanted = wanted * (texture > LITTLE) * (known == 0)
+    if not wanted.any():
         return calm
-    return calm.lerp(patched(calm, known, texture, eye, farthest, on_step), share)
+    return calm.lerp(patched(calm, known, wanted, eye, farthest, on_step), texture)

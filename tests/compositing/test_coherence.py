@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraittalk.compositing.coherence import straightened, textured
+from portraittalk.compositing.coherence import straightened, structure
 from portraittalk.compositing.filling import filled
 
 EYE, SIZE = 60.0, 160
@@ -55,13 +55,15 @@ def test_the_filling_is_calm_and_always_the_same():
 
 def test_lines_are_no_texture_but_leaves_and_the_grain_of_a_wall_are():
     known, inside = beside_a_head(), beside_a_head()[0] == 0
-    assert textured(panel(0.15), known, EYE)[0, inside].max() < 0.05
+    assert structure(panel(0.15), known, EYE)[1][0, inside].max() < 0.05
     ramp = 0.2 + 0.6 * places()[0] / SIZE
-    assert textured(ramp.expand(3, -1, -1), known, EYE)[0, inside].max() < 0.05
+    assert structure(ramp.expand(3, -1, -1), known, EYE)[1][0, inside].max() < 0.05
+    assert structure(ramp.expand(3, -1, -1), known, EYE)[0][0, inside].min() > 0.95
+    assert structure(panel(0.15), known, EYE)[0][0, 78:88, 62:80].max() < 0.1
     grain = 0.5 + 0.02 * torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    assert textured(grain, known, EYE)[0, inside].min() > 0.9
+    assert structure(grain, known, EYE)[1][0, inside].min() > 0.9
     leaves = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
-    assert textured(leaves, known, EYE)[0, inside].min() > 0.95
+    assert structure(leaves, known, EYE)[1][0, inside].min() > 0.95
 
 
 @pytest.mark.parametrize("known", [torch.zeros(1, 20, 30), torch.ones(1, 20, 30)], ids=["nothing", "all"])
@@ -69,4 +71,4 @@ def test_lines_are_no_texture_but_leaves_and_the_grain_of_a_wall_are():
 def test_small_pictures_and_those_without_a_border_stay_finite(known: Tensor, eye: float):
     picture = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(3))
     assert straightened(picture, known, torch.ones_like(known), eye).isfinite().all()
-    assert textured(picture, known, eye).isfinite().all()
+    assert all(planes.isfinite().all() for planes in structure(picture, known, eye))
