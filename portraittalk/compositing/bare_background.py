@@ -29,7 +29,8 @@ DENSITY = 48.0  # cells an eye distance in which background is followed
 WHOLE = 0.999  # share of a cell that counts as all
 SPREAD = 6  # cells to each side in which colours of the background vary
 JUMP, VARYING = 0.01, 2.0  # squared difference of colours between cells, and what is added relative to that variance
-EVEN = (0.004, 0.01)  # variance of an even background, at most, and of one with structure, at least
+EVEN = (0.0015, 0.004)  # relative variance of an even background, at most, and of one with structure, at least
+DARK = 0.05  # what is added to the squared colour that it is relative to
 FOG = 1.0  # eye distances over which background is followed
 GAP = 2  # cells to each side over which background goes on behind a jump
 THIN = 2  # cells to each side that a hair is compared with
@@ -59,9 +60,10 @@ def bare_background(picture: Tensor, matte: Tensor, eye: float, rim: int) -> Ten
     sums = resized(torch.cat((picture, picture.square().sum(0, keepdim=True))) * bare, scale)
     sure = resized((dilated(matte > 0, 2 * rim) == 0).to(bare), scale) > WHOLE
     colours = sums[:3] / share.clamp_min(NOTHING)
-    varying = _varying(colours, sure)
+    varying, _ = _varying(colours, sure)
     reached = _followed(colours, share > 0.5, sure, varying, round(FOG * eye * scale))
-    uneven = smoothstep((_varying(colours, reached > 0) - EVEN[0]) / (EVEN[1] - EVEN[0]))
+    uneven = torch.div(*_varying(colours, reached > 0))
+    uneven = smoothstep((uneven - EVEN[0]) / (EVEN[1] - EVEN[0]))
     reached, uneven = (resized(planes, picture.shape[-2:]) for planes in (reached, uneven))
     bare = bare * (reached > 0.5)
 
@@ -119,13 +121,15 @@ def _corners(colours: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(bins), torch.stack(weights)
 
 
-def _varying(colours: Tensor, cells: Tensor) -> Tensor:
-    """Return the variance of colours (3, h, w) of some cells (1, h, w) around each cell: (1, h, w)."""
+def _varying(colours: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the variance of the colours (3, h, w) of some cells (1, h, w) around each cell, and their mean square plus
+    DARK: (1, h, w) each."""
     weight = box_mean(cells.to(colours), SPREAD).clamp_min(NOTHING)
     mean = box_mean(colours * cells, SPREAD) / weight
     square = box_mean(colours.square().sum(0, keepdim=True) * cells, SPREAD) / weight
     varying = (square - mean.square().sum(0, keepdim=True)).clamp_min(0)
-    return filled(varying.expand(3, -1, -1), cells.to(colours))[:1]
+    varying, square, _ = filled(torch.cat((varying, square, square)), cells.to(colours)).split(1)
+    return varying, square + DARK
 
 
 def _followed(colours: Tensor, bare: Tensor, sure: Tensor, varying: Tensor, steps: int) -> Tensor:

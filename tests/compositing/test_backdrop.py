@@ -70,7 +70,7 @@ def test_what_a_moving_head_uncovers_never_changes():
     backdrop = Backdrop(picture, (0, 0, size, size), matte, eye)
     background = backdrop.within((0, 0, size, size))
     beside = (away > 4) & ((x - 172).abs() > 2)
-    assert (background - picture)[:, beside].abs().max() < 0.02
+    assert (background - picture)[:, beside].abs().max() < 0.03
     behind = (away > -0.2 * eye) & (away < 4) & ((x - 172).abs() > 4)
     assert (background - wall)[:, behind].abs().max() < 0.1
     for shift in (-12, -5, 7, 12):
@@ -78,7 +78,7 @@ def test_what_a_moving_head_uncovers_never_changes():
         frame = person + share * background
         uncovered = (share[0] > 0.999) & beside.roll(shift, -1)
         assert uncovered.float().mean() > 0.5
-        assert (frame - background)[:, uncovered].abs().max() < 0.02
+        assert (frame - background)[:, uncovered].abs().max() < 0.03
 
 
 def test_a_thin_hair_belongs_to_the_person_but_a_faint_texture_does_not():
