@@ -124,7 +124,8 @@ def with_wisps(matte: Tensor, picture: Tensor, background: Tensor, rim: int) -> 
 
     A pixel of the rim is a hair as far as its colour lies on the way from the background's to the nearest person's.
     """
-    line = filled(picture, (matte > 0.95).to(matte)) - background
+    person = filled(resized(picture, 0.5), resized((matte > 0.95).to(matte), 0.5))  # smooth, so half of the size does
+    line = resized(person, picture.shape[-2:]) - background
     way = ((picture - background) * line).sum(0, keepdim=True) / (line.square().sum(0, keepdim=True) + FAINT)
     return torch.maximum(matte, _grown(matte > 0.1, rim) * smoothstep((way - HAIR[0]) / (HAIR[1] - HAIR[0])))
 

@@ -21,10 +21,8 @@ AVERAGED = 2  # cells to each side over which directions are averaged twice
 NOISE = 1e-4  # squared gradient that has no direction
 DEEPEST = 0.45  # eye distances from the border up to which lines are continued
 KNOWN = 0.999  # known share of a cell that counts as known
-TEXTURE_DENSITY, TEXTURE_REACH = (
-    48.0,
-    10,
-)  # cells an eye distance, and cells to each side in which texture is looked for
+TEXTURE_DENSITY = 48.0  # cells an eye distance
+TEXTURE_REACH = 10  # of these to each side in which texture is looked for
 TEXTURE = (0.0008, 0.0032)  # squared gradient across the main direction at which texture begins, and is texture
 GRAIN = (0.001, 0.003)  # squared gradient in the main direction up to which all is the grain of a wall, and is not
 MANY = (0.12, 0.27)  # the same relative to that in the main direction: lines have one direction, texture has many
@@ -70,9 +68,8 @@ def _transported(planes: Tensor, hidden: Tensor, depth: Tensor) -> Tensor:
         turned = 0.5 * torch.atan2(2 * xy, xx - yy)[:, None]
         coherence = ((xx - yy).square() + 4 * xy.square()).sqrt() / (xx + yy + NOISE)
         beside = SHARP * coherence[:, None] * (across * turned.cos() + down * turned.sin())
-        weight = weight * (
-            torch.exp(-0.5 * beside.square()) + 1e-6
-        )  # neighbours beside the line, if there are no others
+        along = torch.exp(-0.5 * beside.square()) + 1e-6  # and neighbours beside the line, if there are no others
+        weight = weight * along
         total = weight.sum(1)
         flat[:6, ring] = (near[:6] * weight).sum(2) / total.clamp_min(1e-12)
         flat[6, ring] = (total > 0).to(flat)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ..face.guided import box_mean
 
-RELAXED = 4  # smoothing steps per level
+RELAXED, AT_LAST = 4, 1  # smoothing steps per level, and at the finest one
 
 
 def filled(picture: Tensor, known: Tensor) -> Tensor:
@@ -27,9 +27,9 @@ def filled(picture: Tensor, known: Tensor) -> Tensor:
         colours, weight = colours * more, weight * more
     colours, weight = levels.pop()
     result = colours / weight.clamp_min(1e-6)
-    for colours, weight in reversed(levels):
+    for number, (colours, weight) in reversed(list(enumerate(levels))):
         guess = F.interpolate(result, weight.shape[-2:], mode="bilinear", align_corners=False)
         result = torch.addcmul(colours, 1 - weight, guess)
-        for _ in range(RELAXED):
+        for _ in range(RELAXED if number else AT_LAST):
             result = torch.addcmul(colours, 1 - weight, box_mean(result[0], 1)[None])
     return result[0]

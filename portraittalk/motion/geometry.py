@@ -299,7 +299,8 @@ def seam_followers(mean: Tensor, seam: Seam) -> Tensor:
     near = apart.masked_fill(is_lower[:, None] != of_lower, torch.inf).amin(1, keepdim=True)
     weights = weights * torch.exp(-((near / seam.reach) ** 2))
     weights[edges] = torch.eye(2 * count).to(weights)
-    weights[list(seam.corners)] = 0
+    if seam.corners:  # an empty list is no index on every device
+        weights[list(seam.corners)] = 0
     return weights
 
 
