@@ -11,7 +11,7 @@ from torch import Tensor
 from .coherence import straightened, structure
 from .patches import patched
 
-LITTLE = 0.1  # share of texture that can be left out
+LITTLE, FAINT = 0.1, 0.02  # shares of texture and of lines that can be left out
 
 
 def continued(
@@ -31,9 +31,12 @@ def continued(
     if not known.any():
         return picture
     even, texture = structure(picture, known, eye)
-    calm = straightened(picture, known, wanted, eye).lerp(picture, even)
+    hidden = wanted * (known == 0)
+    lines, textured = hidden * ((1 - even) * (1 - texture) > FAINT), hidden * (texture > LITTLE)
+    calm = picture
+    if lines.any():
+        calm = straightened(picture, known, lines, eye).lerp(picture, even)
     on_step()
-    wanted = wanted * (texture > LITTLE) * (known == 0)
-    if not wanted.any():
+    if not textured.any():
         return calm
-    return calm.lerp(patched(calm, known, wanted, eye, farthest, on_step), texture)
+    return calm.lerp(patched(calm, known, textured, eye, farthest, on_step), texture)
