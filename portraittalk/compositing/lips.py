@@ -20,7 +20,7 @@ from ..face.networks import FaceNetworks, load_face_networks
 from ..face.rigid import rigid_fit
 from ..face.turned import looks_aside
 from ..models.face_basis import FaceBasis, load_basis
-from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, lip_aperture, move_landmarks
+from ..motion.geometry import MOUTH_SHAPES, SHOWS_TEETH, SMILES, lip_aperture, move_landmarks
 from ..motion.track import MotionTrack
 from .closer_look import SHUT, look_aside, look_closer, look_sharper
 from .lip_edges import refine_lips, uncover_teeth
@@ -43,7 +43,6 @@ LIPS = tuple(dict.fromkeys(mesh.LIPS_OUTER + mesh.LIPS_INNER))
 LOWER = set(mesh.LIPS_OUTER_LOWER[1:-1] + mesh.LIPS_INNER_LOWER[1:-1])
 # Coefficients of lips on lips, which are read into open mouths now and then; taking them away would bend such a mouth.
 PRESSED = tuple(ARKIT_INDEX[name] for name in ARKIT_NAMES if name.startswith(("mouthPress", "mouthRoll", "mouthClose")))
-SMILES = (ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"])
 
 
 def settle_lips(pictures: Tensor, landmarks: Tensor, blendshapes: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ SMILE_SHARES = tuple(
 JAW = ARKIT_INDEX["jawOpen"]
 ROUNDED = (ARKIT_INDEX["mouthFunnel"], ARKIT_INDEX["mouthPucker"])
 FULLY_ROUNDED = 0.7  # sum of these coefficients from which the openings of filmed lips get no narrower
-RELAXED = 0.7  # share of a portrait's smile that fully rounded lips take away
+SMILE_LOST = 0.7  # share of a portrait's smile that fully rounded lips take away
 TONGUE_OUT = ARKIT_INDEX["tongueOut"]
 NARROWEST = 0.5  # smallest opening of an eye, relative to the portrait's, that a smile or a squint leaves
 WIDEST, HELD = 0.35, 4.0  # largest growth of that opening, relative to it, and how suddenly it is held (an exponent)
@@ -125,7 +125,7 @@ def shown_expression(track: MotionTrack, portrait: Tensor) -> Tensor:
     shown[:, ARTICULATION] = at_rest(track.expression[:, ARTICULATION], portrait[list(ARTICULATION)], track)
     blinks = portrait[list(BLINKS)]
     own_smile = torch.minimum(shown[:, SMILES], portrait[list(SMILES)])
-    shown[:, SMILES] -= RELAXED * _rounding(shown - portrait)[:, None] * own_smile
+    shown[:, SMILES] -= SMILE_LOST * _rounding(shown - portrait)[:, None] * own_smile
     shown[:, BLINKS] = blinks + eye_closure(track, portrait) * (EYES_SHUT - blinks).clamp_min(0)
     right, down = track.gaze.unbind(1)
     for name, angle in (("Down", down), ("Up", -down)):

@@ -8,14 +8,13 @@ from torch import Tensor
 from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..smooth import smoothstep
 from ..types import Style
-from .geometry import EYES_OPEN
+from .geometry import EYES_OPEN, SMILES
 from .manner import Manner, gesture
 from .timed import over_time
 from .track import MotionTrack
 
 FADE_IN = 0.6  # seconds from the portrait's expression in the first frame to the full prompted expression
 ASKED_SMILE = 0.5  # coefficient of a prompted smile from which the portrait's own is kept, too
-SMILES = [ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"]]
 LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..arkit import EXPRESSION_NAMES, MANNER_NAMES
+from .plain_rules import SMILE, expression_of
 
 # The concepts of the expression network, in the order of its outputs (``training/text/captions.json``).
 CONCEPT_NAMES = (
@@ -44,7 +45,6 @@ UNSMILING = {
     "sad": 1.0, "angry": 1.0, "worried": 1.0, "afraid": 1.0, "disgust": 1.0, "pain": 1.0, "bored": 1.0, "pout": 1.0,
     "doubt": 0.75, "tired": 0.75, "brows_down": 0.75, "calm": 0.75, "thinking": 0.5, "surprised": 0.5,
 }  # fmt: skip
-SMILE = {"mouthSmile": 0.8, "cheekSquint": 0.4, "mouthDimple": 0.15}
 SMILES_TOO = (0.2, 0.5)
 EXCITED = {"tempo": 0.5, "head": 0.6, "brows": 0.7, "mouth": 0.2, "gaze": 0.1}
 SLUGGISH = {"tempo": -0.7, "head": -0.3, "brows": -0.3, "mouth": -0.1}
@@ -76,8 +76,7 @@ def smile_taken(amounts: Tensor) -> Tensor:
     taken = amounts.clamp(0, 1) @ torch.tensor([UNSMILING.get(name, 0.0) for name in CONCEPT_NAMES])
     smiling = amounts[:, [CONCEPT_NAMES.index("smile"), CONCEPT_NAMES.index("smirk")]].clamp_min(0).sum(1)
     share = taken.clamp_max(1) * ((SMILES_TOO[1] - smiling) / (SMILES_TOO[1] - SMILES_TOO[0])).clamp(0, 1)
-    smile = [next((value for stem, value in SMILE.items() if name.startswith(stem)), 0.0) for name in EXPRESSION_NAMES]
-    return -share[:, None] * torch.tensor(smile)
+    return -share[:, None] * expression_of(SMILE)
 
 
 def of_words(text: str) -> Tensor:

@@ -41,7 +41,7 @@ def _without_repetition(words: frozenset[str]) -> frozenset[str]:
     return words - {"eye"} if words & {"look", "stare"} else words
 
 
-def _vector(target: Target, sides: tuple[str, ...] = ("left", "right"), own: bool = False) -> Tensor:
+def expression_of(target: Target, sides: tuple[str, ...] = ("left", "right"), own: bool = False) -> Tensor:
     """Return the expression (T,) of a target on the given sides of the picture, or of the person (``own``)."""
     vector = torch.zeros(len(EXPRESSION_NAMES))
     for name, value in target.items():
@@ -63,14 +63,14 @@ def _shape(target: Target, wide: float = 1.25) -> Rule:
 
     def rule(piece: Piece, weight: float, negative: bool) -> Plain:
         sides = piece.sides or (("right",) if piece.one else ("left", "right"))
-        vector = _vector(target, sides, piece.own)
+        moved = expression_of(target, sides, piece.own)
         factor = piece.without("wide", "widely").strength
         if {"wide", "widely"} & set(piece.strengths):
             factor *= wide
         if piece.denied or negative:
             sign = {(True, False): 1, (False, True): -1}.get((piece.denied, negative), 0)
-            return Plain(weight * sign * _removed(vector))
-        return Plain(weight * factor * vector, _manner(tempo=weight * piece.tempo))
+            return Plain(weight * sign * _removed(moved))
+        return Plain(weight * factor * moved, _manner(tempo=weight * piece.tempo))
 
     return rule
 
@@ -93,7 +93,7 @@ def _shut(share: float = 1.0, opening: bool = False) -> Rule:
         target = {"eyeBlink_": LID_OPEN + LID_SHUT * asked * weight if weight > 0 else 0.0}
         if strength > 1.1:
             target |= {"eyeSquint_": 0.4 * weight, "cheekSquint_": 0.3 * weight}
-        return Plain(_vector(target, sides, piece.own))
+        return Plain(expression_of(target, sides, piece.own))
 
     return rule
 
@@ -112,7 +112,7 @@ def _towards(axis: str, sidewards: float, upright: str, up_down: float) -> Rule:
         for word, sign in (("up", -1), ("roll", -1), ("down", 1), ("droop", 1), ("back", -1), ("forward", 1)):
             if word in piece.words and not (word == "forward" and axis == "right"):
                 target[upright] = sign * up_down
-        return Plain(weight * piece.strength * _vector(target), _manner(tempo=weight * piece.tempo))
+        return Plain(weight * piece.strength * expression_of(target), _manner(tempo=weight * piece.tempo))
 
     return rule
 
@@ -124,7 +124,7 @@ def _leaning(piece: Piece, weight: float, negative: bool) -> Plain:
     if {"up", "down", "back", "forward"} & set(piece.words):
         return _towards("yaw", YAW, "pitch", PITCH)(replace(piece, sides=()), weight, negative)
     left = bool(piece.sides) and piece.sides[0] == "left"
-    return Plain(weight * piece.strength * _vector({"roll": -ROLL if left else ROLL}))
+    return Plain(weight * piece.strength * expression_of({"roll": -ROLL if left else ROLL}))
 
 
 def _asided(target_left: Target, target_right: Target) -> Rule:
@@ -134,7 +134,7 @@ def _asided(target_left: Target, target_right: Target) -> Rule:
         if piece.denied or negative:
             return Plain()
         right = bool(piece.sides) and piece.sides[0] == "right"
-        return Plain(weight * piece.strength * _vector(target_right if right else target_left))
+        return Plain(weight * piece.strength * expression_of(target_right if right else target_left))
 
     return rule
 
@@ -164,7 +164,7 @@ def _blinking(piece: Piece, weight: float, negative: bool) -> Plain:
 
 
 def _looking_at_camera(piece: Piece, weight: float, negative: bool) -> Plain:
-    return Plain(weight * _vector({"right": -SIDEWARDS})) if piece.denied and not negative else Plain()
+    return Plain(weight * expression_of({"right": -SIDEWARDS})) if piece.denied and not negative else Plain()
 
 
 def _still(piece: Piece, weight: float, negative: bool) -> Plain:
@@ -185,7 +185,7 @@ def _nothing(piece: Piece, weight: float, negative: bool) -> Plain:
 def _meeting(piece: Piece, weight: float, negative: bool) -> Plain:
     """Lips that meet in silence, even where the portrait's are apart. A denied one parts them."""
     if piece.denied and not negative:
-        return Plain(weight * _vector(MOUTH_OPEN) * 0.45)
+        return Plain(weight * expression_of(MOUTH_OPEN) * 0.45)
     return Plain(manner=_manner(rest=-weight)) if not negative else Plain()
 
 

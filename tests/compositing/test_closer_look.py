@@ -16,13 +16,13 @@ from portraittalk.compositing.closer_look import (
     look_closer,
     look_sharper,
 )
-from portraittalk.compositing.lips import SMILES, settle_lips
+from portraittalk.compositing.lips import settle_lips
 from portraittalk.face import topology as mesh
 from portraittalk.face.align import to_crop
 from portraittalk.face.mesh import keypoints_of, mesh_crop
 from portraittalk.face.networks import load_face_networks
 from portraittalk.models.face_basis import load_basis
-from portraittalk.motion.geometry import lip_aperture, rotation_matrix
+from portraittalk.motion.geometry import SMILES, lip_aperture, rotation_matrix
 
 SIZE = 256
 TEETH = (168, 175)  # rows

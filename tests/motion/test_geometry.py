@@ -14,9 +14,9 @@ from portraittalk.motion.geometry import (
     EYE_RIGHT,
     GAPES,
     LIPS,
-    RELAXED,
     RESTS_OPEN,
     SHOWS_TEETH,
+    SMILE_LOST,
     asked_aperture,
     eye_closure,
     gap,
@@ -333,8 +333,8 @@ def test_rounded_lips_relax_a_smile(smiling):
     smile = ARKIT_INDEX["mouthSmileLeft"]
     shown = [float(shown_expression(track_of(mouthPucker=value), portrait)[0, smile]) for value in (0.0, 0.35, 1.0)]
     assert shown[0] == pytest.approx(float(portrait[smile]))
-    assert shown[1] == pytest.approx((1 - RELAXED / 2) * shown[0], abs=0.03)
-    assert shown[2] == pytest.approx((1 - RELAXED) * shown[0], abs=0.03)
+    assert shown[1] == pytest.approx((1 - SMILE_LOST / 2) * shown[0], abs=0.03)
+    assert shown[2] == pytest.approx((1 - SMILE_LOST) * shown[0], abs=0.03)
     assert shown[2] < 0.5 * shown[0]
     away = track_of(mouthPucker=1.0, mouthSmileLeft=-1.0)
     assert shown_expression(away, portrait)[0, smile] == 0

@@ -10,7 +10,7 @@ from portraittalk.arkit import EXPRESSION_NAMES
 from portraittalk.errors import SettingsError, WeightsError
 from portraittalk.motion.prompted import with_expression, with_style
 from portraittalk.motion.track import MotionTrack
-from portraittalk.text.manner import SMILE
+from portraittalk.text.plain_rules import SMILE, expression_of
 from portraittalk.text.prompt import clauses, read_prompt
 from portraittalk.text.style import read_performance, read_style
 from portraittalk.training.text.captions import CONCEPTS, DENIALS, ELSE, FRAMES, STRENGTHS, target_vector
@@ -84,7 +84,7 @@ def acts(prompt: str, concept: str) -> bool:
     The smile that it takes from the portrait does not count.
     """
     found, wanted = asked(prompt), target_vector(CONCEPTS[concept].target)
-    smile = [index for index, name in enumerate(EXPRESSION_NAMES) if name.startswith(tuple(SMILE))]
+    smile = expression_of(SMILE) > 0
     found[smile] = found[smile].clamp_min(0)
     if not wanted.any():
         return bool(found.norm() < CALM)
