@@ -128,7 +128,7 @@ def _varying(colours: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     mean = box_mean(colours * cells, SPREAD) / weight
     square = box_mean(colours.square().sum(0, keepdim=True) * cells, SPREAD) / weight
     varying = (square - mean.square().sum(0, keepdim=True)).clamp_min(0)
-    varying, square, _ = filled(torch.cat((varying, square, square)), cells.to(colours)).split(1)
+    varying, square = filled(torch.cat((varying, square)), cells.to(colours)).split(1)
     return varying, square + DARK
 
 
@@ -164,7 +164,7 @@ def _strands(
     weight = box_mean(share, THIN)
     mean, square = (box_mean(sums, THIN) / weight.clamp_min(NOTHING)).split((3, 1))
     varied = (square - mean.square().sum(0, keepdim=True)).clamp_min(0)
-    varied = torch.maximum(varied, filled(varied.expand(3, -1, -1), sure.to(varied))[:1])
+    varied = torch.maximum(varied, filled(varied, sure.to(varied)))
     cells = torch.cat((mean, filled(person[0], person[1].to(mean)) - mean, varied, weight))
     rows, columns = (
         ((at + 0.5) * (n / full)).long()

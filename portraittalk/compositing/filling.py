@@ -10,7 +10,7 @@ RELAXED, AT_LAST = 4, 1  # smoothing steps per level, and at the finest one
 
 
 def filled(picture: Tensor, known: Tensor) -> Tensor:
-    """Return a picture (3, H, W) with its unknown pixels filled in smoothly from the known ones.
+    """Return a picture (C, H, W) with its unknown pixels filled in smoothly from the known ones.
 
     known: (1, H, W) in 0..1. Known pixels stay as they are. Colours are averaged down to ever coarser levels until
     every pixel knows one, and interpolated back up (pull-push; Gortler et al. 1996); a few steps towards the mean of

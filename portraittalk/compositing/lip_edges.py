@@ -15,17 +15,32 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, avg_pool2d, grid_sample, max_pool1d, pad
+from torch.nn.functional import avg_pool1d, avg_pool2d, max_pool1d, pad
 
 from ..face.align import eye_distance
 from ..face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
-from .lip_lines import DARK, LOWER, MIDDLE, SMOOTH, UPPER, Lip, along_edge, at_landmarks, cheapest, moved_edge, redness
+from .lip_lines import (
+    BENT,
+    BLACK,
+    DARK,
+    LOWER,
+    MIDDLE,
+    SMOOTH,
+    STEP,
+    UPPER,
+    Lip,
+    along_edge,
+    at_landmarks,
+    cheapest,
+    moved_edge,
+    redness,
+    strip_along,
+)
 
-OUTSIDE, INSIDE, STEP = 0.05, 0.035, 0.0025  # eye distances outside and inside of the landmarks' lip, and between rows
+OUTSIDE, INSIDE = 0.05, 0.035  # eye distances outside and inside of the landmarks' lip
 BESIDE = 0.018  # eye distances beyond and before a line in which colours are compared
 FURTHEST = 0.6  # share of the mouth's height up to which a lip may reach into the mouth that the landmarks show
 PULL = 24.0  # cost of a line away from the landmarks, per squared eye distance
-BENT = 3200.0  # cost of its slope relative to theirs, per squared eye distance between columns
 SEEN, SURE = 0.12, 0.05  # growth of redness in the middle of the lip, and in most columns, from which the edge is seen
 MOST = 0.7  # of these columns
 MARGIN = 0.01  # eye distances from the edge into the lip, so that no blurred tooth goes with it
@@ -34,7 +49,6 @@ LIP_LIKE = 0.5  # redness before such a line, relative to that beyond it, from w
 FROM, BLUR = 0.03, 0.012  # eye distances before the landmarks and before the line between which that is looked at
 NEARBY = 0.01  # eye distances beyond and before a line in which brightness is compared
 GAPS = 5  # columns over which the contrast along the mouth, of gaps between teeth, is averaged
-BLACK = 0.1  # brightness, relative to the brightest, that is added before its logarithm is taken
 LIGHT, RED = 0.3, 0.3  # weights of growing brightness and redness where gaps between teeth end
 MOST_LIGHT, SMOOTHER = 0.5, (-0.1, 0.2)  # range of a change of brightness and of contrast along the mouth
 BRIGHTER, TEXTURED = 0.2, 0.06  # growth of brightness, or loss of that contrast, from which the edge is seen
@@ -142,9 +156,7 @@ def _strip(picture: Tensor, landmarks: Tensor, lip: Lip) -> _Strip:
     upper, lower = (along_edge(landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     outside, inside, beside = (round(reach / STEP) for reach in (OUTSIDE, INSIDE, BESIDE))
     rows = STEP * torch.arange(-outside - beside, inside + beside + 1, device=lower.device)
-    away = torch.stack((torch.zeros_like(rows), lip.down * rows * unit), -1)[:, None]
-    at = (lower if lip is LOWER else upper) + away
-    colours = grid_sample(picture[None], at[None] * (2 / picture.shape[-1]) - 1, align_corners=False)[0]
+    colours = strip_along(picture, lower if lip is LOWER else upper, lip.down * rows * unit)
     return _Strip(colours, rows, (lower - upper)[:, 1].clamp_min(0) / unit)
 
 
@@ -195,7 +207,7 @@ def _line(growth: Tensor, strip: _Strip) -> tuple[Tensor, Tensor]:
     between = strip.rows[beside : len(strip.rows) - beside]
     cost = PULL * between[:, None].square() - growth
     cost = cost.where(between[:, None] >= -FURTHEST * strip.height - STEP / 2, cost.max() + 1)
-    line = cheapest(cost, BENT * (between[:, None] - between).square())  # (COLUMNS,)
+    line = cheapest(cost, between, BENT)  # (COLUMNS,)
     return line, between[line]
 
 

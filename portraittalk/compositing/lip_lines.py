@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, interpolate
+from torch.nn.functional import avg_pool1d, grid_sample, interpolate
 
 from ..face.topology import LIPS_BETWEEN, LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER, LIPS_OUTER_UPPER
 from .openings import height_over
@@ -13,6 +13,9 @@ COLUMNS = 41  # along the lip
 MIDDLE = slice(8, 33)  # columns among these that are surely not beside the mouth
 BESIDE_CORNERS = 0.7  # share of the way that the landmarks beside the corners are moved
 SMOOTH = 5  # columns over which a line is averaged
+STEP = 0.0025  # eye distances between the rows in which a line is looked for
+BENT = 3200.0  # cost of a line's slope relative to that of the landmarks, per squared eye distance between columns
+BLACK = 0.1  # brightness, relative to the brightest, that is added before its logarithm is taken
 DARK = 0.25  # brightness that is added before what is taken relative to it, so that the dark is not red
 
 
@@ -35,6 +38,16 @@ def along_edge(landmarks: Tensor, edge: tuple[int, ...]) -> Tensor:
     return interpolate(landmarks[list(edge), :2].T[None], COLUMNS, mode="linear", align_corners=True)[0].T
 
 
+def sampled(picture: Tensor, at: Tensor) -> Tensor:
+    """Sample a picture (3, S, S) at pixels (A, B, 2): (3, A, B)."""
+    return grid_sample(picture[None], at[None] * (2 / picture.shape[-1]) - 1, align_corners=False)[0]
+
+
+def strip_along(picture: Tensor, line: Tensor, below: Tensor) -> Tensor:
+    """Return the colours (3, R, C) of a picture (3, S, S) at distances (R,) below a line (C, 2), in pixels."""
+    return sampled(picture, line + torch.stack((torch.zeros_like(below), below), -1)[:, None])
+
+
 def redness(colours: Tensor, bright: Tensor) -> Tensor:
     """Return the redness (...) of colours (3, ...), relative to their brightness, but for the dark.
 
@@ -43,11 +56,12 @@ def redness(colours: Tensor, bright: Tensor) -> Tensor:
     return (colours[0] - colours[1]) / (colours.mean(0) + DARK * bright)
 
 
-def cheapest(cost: Tensor, between: Tensor) -> Tensor:
+def cheapest(cost: Tensor, heights: Tensor, bent: float) -> Tensor:
     """Return the row (C,) of each column on the cheapest line through a plane of costs (R, C), by dynamic programming.
 
-    between: (R, R) cost of a step from one row to another in the next column.
+    heights: (R,) of the rows. bent: cost of a step between rows in neighbouring columns, per squared height.
     """
+    between = bent * (heights[:, None] - heights).square()
     total, origins = cost[:, 0], []
     for column in cost.T[1:]:
         total, origin = (total + between).min(1)

@@ -8,19 +8,30 @@ the inner edges of both lips are moved there.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, grid_sample
+from torch.nn.functional import avg_pool1d
 
 from ..face.align import eye_distance
 from ..face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER
-from .lip_lines import LOWER, MIDDLE, UPPER, along_edge, at_landmarks, cheapest, moved_edge, redness
+from .lip_lines import (
+    BENT,
+    BLACK,
+    LOWER,
+    MIDDLE,
+    STEP,
+    UPPER,
+    along_edge,
+    at_landmarks,
+    cheapest,
+    moved_edge,
+    redness,
+    strip_along,
+)
 
-REACH, STEP = 0.035, 0.0025  # eye distances above and below the landmarks up to which the line may lie, between rows
+REACH = 0.035  # eye distances above and below the landmarks up to which the line may lie
 NEAREST, FARTHEST = 0.005, 0.02  # eye distances from the line within which the lips are brightest
-BLACK = 0.1  # brightness, relative to the brightest, that is added before its logarithm is taken
 LOWER_LIP = 0.5  # weight of a lower lip that is brighter than the line, as it is below an upper lip in the shade
 SHADED = 0.3  # by how much the upper lip may be darker than the line
 PULL = 100.0  # cost of a line away from the landmarks, per squared eye distance
-BENT = 3200.0  # cost of its slope relative to theirs, per squared eye distance between columns
 SEEN, SURE = 0.1, 0.05  # depth of the line in the middle of the mouth, and in most columns, from which it is believed
 MOST = 0.7  # of these columns
 TOOTH, LIP = (0.005, 0.025), (0.035, 0.05)  # eye distances below the line where a tooth may show, and where lip is
@@ -47,13 +58,13 @@ def seam_between(picture: Tensor, landmarks: Tensor) -> Tensor | None:
     beside, reach = round(FARTHEST / STEP), round(REACH / STEP)
     rows = STEP * torch.arange(-reach - beside, reach + beside + 1, device=landmarks.device)
     middle = along_edge(landmarks, LIPS_INNER_UPPER).lerp(along_edge(landmarks, LIPS_INNER_LOWER), 0.5)
-    light = _below(picture, middle, rows * unit).mean(0)  # (R, C)
+    light = strip_along(picture, middle, rows * unit).mean(0)  # (R, C)
     light = (light + BLACK * light[:, MIDDLE].quantile(0.9)).log()
     above, below = _brighter_beside(light)
     depth = torch.minimum(above, below)
     score = depth.clamp_min(0) + LOWER_LIP * torch.minimum(below, above + SHADED).clamp(0, 1)
     offsets = rows[beside:-beside]
-    line = cheapest(PULL * offsets[:, None].square() - score, BENT * (offsets[:, None] - offsets).square())
+    line = cheapest(PULL * offsets[:, None].square() - score, offsets, BENT)
     found = depth.gather(0, line[None])[0, MIDDLE]
     if found.median() < SEEN or (found > SURE).float().mean() < MOST:
         return None
@@ -61,16 +72,10 @@ def seam_between(picture: Tensor, landmarks: Tensor) -> Tensor | None:
     return None if _over_teeth(picture, middle + torch.stack((torch.zeros_like(seam), seam), -1), unit) else seam
 
 
-def _below(picture: Tensor, line: Tensor, rows: Tensor) -> Tensor:
-    """Return the colours (3, R, C) of a picture (3, S, S) at distances (R,) below a line (C, 2), in pixels."""
-    at = line + torch.stack((torch.zeros_like(rows), rows), -1)[:, None]
-    return grid_sample(picture[None], at[None] * (2 / picture.shape[-1]) - 1, align_corners=False)[0]
-
-
 def _over_teeth(picture: Tensor, line: Tensor, unit: Tensor) -> bool:
     """Return whether a tooth shows below a line (C, 2): it is paler than the lip further down."""
     tooth, lip = (
-        _below(picture, line, torch.arange(start, end, STEP, device=line.device) * unit) for start, end in (TOOTH, LIP)
+        strip_along(picture, line, torch.arange(*reach, STEP, device=line.device) * unit) for reach in (TOOTH, LIP)
     )
     bright = lip.mean(0)[:, MIDDLE].quantile(0.9)
     pale, red = (redness(part, bright)[:, TOOTH_COLUMNS].median(1).values for part in (tooth, lip))

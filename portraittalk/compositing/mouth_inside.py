@@ -6,13 +6,13 @@ teeth. So the lower end of the teeth is looked for in the picture.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, max_pool1d
+from torch.nn.functional import max_pool1d
 
 from ..face.align import eye_distance
 from ..face.topology import LIPS_INNER_LOWER, LIPS_INNER_UPPER, LIPS_OUTER_LOWER
 from ..types import MouthInside, View
 from .lip_edges import MARGIN, lower_lip_edge
-from .lip_lines import COLUMNS, along_edge, cheapest
+from .lip_lines import COLUMNS, along_edge, cheapest, sampled
 
 ROWS = 17  # rows of a mouth that are compared for brightness
 UPPER = (0.4, 1.0)  # range in the mouth's height where the upper teeth may end and the dark cavity begin
@@ -73,7 +73,7 @@ def dark_row(known: View, lip: Tensor | None = None) -> tuple[float, bool]:
         lower = upper.lerp(lower, lip[3:-3, None])
         whole = float(lip[3:-3].mean())
     down = torch.linspace(0.1, 0.9, ROWS, device=upper.device)[:, None, None]
-    rows, redness = _light_and_redness(_sampled(known.picture, upper + (lower - upper) * down).mean(2))  # (R,) each
+    rows, redness = _light_and_redness(sampled(known.picture, upper + (lower - upper) * down).mean(2))  # (R,) each
     height, brightest = down[:, 0, 0], rows.max()
     black = (height > HIGH) & (rows < BLACK * brightest)  # above long lower teeth, the cavity lies high in the mouth
     within = rows.where(black | (height > UPPER[0]), brightest)
@@ -114,10 +114,10 @@ def _dark_line(known: View, end: float) -> tuple[Tensor, bool]:
     """
     upper, lower = (along_edge(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     down = torch.linspace(0, 1, FINE_ROWS + 1, device=upper.device)[1:]
-    light = _sampled(known.picture, upper + (lower - upper) * down[:, None, None]).mean(0)  # (R, COLUMNS)
+    light = sampled(known.picture, upper + (lower - upper) * down[:, None, None]).mean(0)  # (R, COLUMNS)
     away = down - end
     cost = light / light[:, MIDDLE].quantile(0.9) + PULL * away.square()[:, None]
-    rows = cheapest(cost, BENT * (down[:, None] - down).square())
+    rows = cheapest(cost, down, BENT)
     line, darkest = down[rows], light.gather(0, rows[None])[0]
     near = (down[:, None] - line).abs() * (lower - upper)[:, 1] < THIN * eye_distance(known.landmarks)
     above = down[:, None] < line
@@ -136,7 +136,7 @@ def _teeth(known: View) -> tuple[Tensor | None, Tensor | None, bool]:
         along_edge(known.landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER, LIPS_OUTER_LOWER)
     )
     down = torch.linspace(0, 1, FINE_ROWS + 1, device=upper.device)[1:]
-    mouth = _sampled(known.picture, upper + (lower - upper) * down[:, None, None])  # (3, R, COLUMNS)
+    mouth = sampled(known.picture, upper + (lower - upper) * down[:, None, None])  # (3, R, COLUMNS)
     light, redness = _light_and_redness(mouth)
     front = (down > FRONT[0]) & (down < FRONT[1])
     bright = light[front][:, MIDDLE] >= light[front][:, MIDDLE].quantile(1 - BRIGHTEST)
@@ -144,7 +144,7 @@ def _teeth(known: View) -> tuple[Tensor | None, Tensor | None, bool]:
     tooth_light, tooth_redness = (float(value) for value in _light_and_redness(teeth))
     lip_light, lip = (
         float(value.median())
-        for value in _light_and_redness(_sampled(known.picture, lower.lerp(outer, 0.4)[None, MIDDLE]))
+        for value in _light_and_redness(sampled(known.picture, lower.lerp(outer, 0.4)[None, MIDDLE]))
     )
     if tooth_light < DARKEST * lip_light:
         return None, None, False
@@ -183,8 +183,3 @@ def _light_and_redness(colours: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and redness, relative to it, of colours (3, ...): (...) each."""
     light = colours.mean(0)
     return light, (colours[0] - colours[1]) / light.clamp_min(1e-3)
-
-
-def _sampled(picture: Tensor, at: Tensor) -> Tensor:
-    """Sample a picture (3, S, S) at pixels (A, B, 2): (3, A, B)."""
-    return grid_sample(picture[None], at[None] * (2 / picture.shape[-1]) - 1, align_corners=False)[0]

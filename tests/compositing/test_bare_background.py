@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hidden_background import places
 from torch import Tensor
 
 from portraittalk.compositing.bare_background import bare_background
@@ -9,15 +10,10 @@ from portraittalk.compositing.bare_background import bare_background
 SIZE, EYE, RIM = 240, 60.0, 2
 
 
-def places() -> tuple[Tensor, Tensor]:
-    y, x = torch.meshgrid(*(torch.arange(SIZE).float(),) * 2, indexing="ij")
-    return y, x
-
-
 def scene(boards: bool = True, fog: float = 20, thickest: float = 0.4) -> tuple[Tensor, Tensor, Tensor]:
     """Return a dark head (a disc) before a wall of boards, or a plain one, with a panel, a matte that is faint for some
     pixels around the head, and the head's true matte."""
-    y, x = places()
+    y, x = places(SIZE)
     dark = ((y % 24) < 12) & boards
     wall = torch.where(dark, *(torch.tensor(c)[:, None, None] for c in ((0.7, 0.62, 0.5), (0.85, 0.8, 0.7))))
     panel = torch.tensor([0.05, 0.15, 0.6])[:, None, None]
@@ -33,7 +29,7 @@ def scene(boards: bool = True, fog: float = 20, thickest: float = 0.4) -> tuple[
 def test_boards_and_a_panel_in_a_faint_matte_are_background():
     picture, matte, head = scene()
     bare = bare_background(picture, matte, EYE, RIM)
-    y, x = places()
+    y, x = places(SIZE)
     away = ((y - 120).square() + (x - 110).square()).sqrt() - 50
     edge = ((x - 170).abs() < 2) & (y > 58)
     fog = (away > 4) & ~edge & (((y + 2) % 12) > 3)
@@ -45,7 +41,7 @@ def test_boards_and_a_panel_in_a_faint_matte_are_background():
 
 def test_locks_and_earrings_that_the_matte_hardly_sees_are_not():
     picture, matte, _ = scene()
-    y, x = places()
+    y, x = places(SIZE)
     lock = (x - 110).abs() < 5
     lock = lock & (y < 70) & (y > 57)
     earring = (y - 180).square() + (x - 140).square() < 5**2
@@ -58,7 +54,7 @@ def test_locks_and_earrings_that_the_matte_hardly_sees_are_not():
 
 def test_a_plain_wall_is_left_to_be_filled_in_where_there_may_be_hair():
     picture, matte, head = scene(boards=False)
-    y, x = places()
+    y, x = places(SIZE)
     bare = bare_background(picture, matte, EYE, RIM)
     assert bare[0, ((matte > 0) & (head == 0))[0] & (x < 120)].max() < 0.1
     assert bare[0, ((y - 120).square() + (x - 110).square()).sqrt() > 75].min() == 1

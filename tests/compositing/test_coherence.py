@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hidden_background import places
 from torch import Tensor
 
 from portraittalk.compositing.coherence import straightened, structure
@@ -10,20 +11,15 @@ from portraittalk.compositing.filling import filled
 EYE, SIZE = 60.0, 160
 
 
-def places() -> tuple[Tensor, Tensor]:
-    y, x = torch.meshgrid(*(torch.arange(SIZE).float(),) * 2, indexing="ij")
-    return y, x
-
-
 def beside_a_head() -> Tensor:
     """Return a mask (1, S, S), 0 in a disc whose border the lines meet."""
-    y, x = places()
+    y, x = places(SIZE)
     return ((y - 80).square() + (x - 150).square() > 90**2).float()[None]
 
 
 def panel(slope: float) -> Tensor:
     """Return a picture (3, S, S) of a dark panel under a bright wall, whose edge passes (60, 80)."""
-    y, x = places()
+    y, x = places(SIZE)
     share = (y - 80 - slope * (x - 60) + 0.5).clamp(0, 1)
     return torch.stack((0.85 - 0.5 * share, 0.8 - 0.35 * share, 0.75 - 0.3 * share))
 
@@ -56,7 +52,7 @@ def test_the_filling_is_calm_and_always_the_same():
 def test_lines_are_no_texture_but_leaves_and_the_grain_of_a_wall_are():
     known, inside = beside_a_head(), beside_a_head()[0] == 0
     assert structure(panel(0.15), known, EYE)[1][0, inside].max() < 0.05
-    ramp = 0.2 + 0.6 * places()[0] / SIZE
+    ramp = 0.2 + 0.6 * places(SIZE)[0] / SIZE
     assert structure(ramp.expand(3, -1, -1), known, EYE)[1][0, inside].max() < 0.05
     assert structure(ramp.expand(3, -1, -1), known, EYE)[0][0, inside].min() > 0.95
     assert structure(panel(0.15), known, EYE)[0][0, 78:88, 62:80].max() < 0.1
