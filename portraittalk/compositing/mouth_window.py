@@ -27,6 +27,7 @@ AROUND = 2  # sides of the window that close-ups of references show, so that a w
 SHARPER = (1.0, 1.5, 2.0)  # sides of the pictures of a window, relative to the network's
 SLACK = 1.2  # how much denser than a window's pictures a photograph may be
 PIXEL_BLUR = 0.5  # standard deviation of the blur of a camera, in its pixels
+COVERING = 2.0  # steepness of the painting's edge: pixels that lips share with what lies behind them are covered
 FEATHER = 0.06  # of the window's side, over which what is drawn fades out at its border
 ABOUT_LIPS = 1.25  # enlargement of the opening of the mouth to the region that may be drawn
 ABOUT_LIPS_BLUR = 0.02  # standard deviation of its edge, of the window's side
@@ -160,7 +161,7 @@ def moving_mouth(
 
     own, aperture = lip_aperture(portrait.landmarks), lip_aperture(landmarks)
     plain, moved = warped(portrait, flow), window.to_pixels(landmarks, crop_size, size)
-    opening = mouth_opening(moved, size)
+    opening = (COVERING * mouth_opening(moved, size)).clamp_max(1)
     view = view_of(known, crop_size)
     share = borrowed_share(aperture, own, known is not portrait)
     if known is portrait:
@@ -173,10 +174,18 @@ def moving_mouth(
         rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
         teeth = None if known.inside is None else known.inside.teeth
-        hides = known is portrait and known.inside is not None and known.inside.exact  # own upper teeth are seen
-        upper = 1 - shows_teeth(view, own) if hides else 1.0
+        upper, lower = _painted_rows(view, known is portrait)
         painted = mouth_interior(
-            dentition, rest, moved, portrait.light, size, basis_mean, teeth=teeth, tongue=tongue, upper_share=upper
+            dentition,
+            rest,
+            moved,
+            portrait.light,
+            size,
+            basis_mean,
+            teeth=teeth,
+            tongue=tongue,
+            upper_share=upper,
+            lower_share=lower,
         )
         blur = blur_of(portrait)
         if blur > 0:  # not sharper than the photograph around it
@@ -186,6 +195,18 @@ def moving_mouth(
         shown, borrowed = fill_mouth(shown, warped(known), moved, view, share)
         weight = torch.maximum(weight, borrowed)
     return shown, weight
+
+
+def _painted_rows(known: View, is_portrait: bool) -> tuple[float | Tensor, float | Tensor]:
+    """Return how far the upper and the lower teeth are painted, in 0..1: not beside those that a picture shows.
+
+    known: the picture of an open mouth; is_portrait: whether that is the portrait itself.
+    """
+    inside = known.inside
+    if inside is None:
+        return 1.0, 1.0
+    unseen = 1 - shows_teeth(known, lip_aperture(known.landmarks))
+    return unseen if inside.exact or not is_portrait else 1.0, unseen if inside.stands else 1.0
 
 
 def drawn_region(landmarks: Tensor, size: int, cells: int = 64) -> Tensor:

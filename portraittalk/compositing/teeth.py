@@ -37,6 +37,7 @@ BEHIND_LIPS = 0.03  # eye distances from the lips' landmarks back to the front t
 BEND = 3.0  # curvature of the row of teeth: its depth over the square of the distance from the middle, in eye distances
 SOFT_STOP = 0.005  # softness in eye distances of the clamp that stops the jaw from rising above its rest
 TEETH_BY_CHIN = 0.9  # how far the lower teeth go down, relative to the landmarks of the chin
+LOWER_SEEN = 0.07  # eye distances of the lower teeth that stand out of the lower lip at most
 SHADOW_REACH = 0.065  # eye distances below the upper lip at which its shadow ends
 MARGIN = 3  # pixels painted around the lips
 
@@ -103,13 +104,14 @@ def mouth_interior(
     teeth: Tensor | None = None,
     tongue: Tongue | None = None,
     upper_share: float | Tensor = 1.0,
+    lower_share: float | Tensor = 1.0,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
     rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. light: on its
     face. basis_mean: (478, 3) the average frontal face in eye distances. teeth: (3, 1, 1) colour of the portrait's
-    own, where it shows some. tongue: of the frames, by default at rest. upper_share: () how far the upper teeth are
-    painted, in 0..1; below the portrait's own they would be a second row.
+    own, where it shows some. tongue: of the frames, by default at rest. upper_share, lower_share: () how far the teeth
+    are painted, in 0..1; beside the portrait's own they would be a second row.
     """
     facing, unit, offset = rigid_fit(basis_mean, rest)
     face = undo_rigid(rest, facing, unit, offset)
@@ -121,6 +123,9 @@ def mouth_interior(
     jaw = TEETH_BY_CHIN * (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
     lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # the line at which they would meet
+    lower_edge = look.lower + jaw
+    lower_lip = frontal[:, [low for _, low in CENTRAL_LIPS], 1].mean(1) - lips[1]
+    lower_edge = torch.maximum(lower_edge, lower_lip - LOWER_SEEN)[:, None, None]
 
     colours = mouth_colours(light, look.white, look.dark, teeth)
     canvas = colours.cavity.expand(len(moved), -1, size, size).clone()
@@ -132,9 +137,8 @@ def mouth_interior(
     x, y = _on_teeth(rows, columns, facing, pixels, offset, lips)  # (F, rows, columns)
     upper, lower = (
         _drawn(picture, x / look.size, (y - below) / look.size, detail)
-        for picture, below in ((dentition.upper, look.upper), (dentition.lower, look.lower + jaw[:, None, None]))
+        for picture, below in ((dentition.upper, look.upper), (dentition.lower, lower_edge))
     )
-    lower_edge = look.lower + jaw[:, None, None]
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
     shadow = corners * _lip_shadow(moved, rows, columns, pixels, look.shade)
@@ -144,9 +148,9 @@ def mouth_interior(
     if tip is not None:
         lit_tip = colours.tip * warmed(tip.light * shadow)
         picture = picture.lerp(lit_tip, tip.alpha)
-    for layer, shade in ((lower, colours.lower * shadow), (upper * upper_share, shadow)):
+    for layer, share, shade in ((lower, lower_share, colours.lower * shadow), (upper, upper_share, shadow)):
         lit = layer[:, 0:1] * colours.teeth + layer[:, 1:2] * colours.gums
-        picture = picture * (1 - layer[:, 2:3] - layer[:, 3:4]) + lit * warmed(shade, colours.warmth)
+        picture = picture * (1 - share * (layer[:, 2:3] + layer[:, 3:4])) + share * lit * warmed(shade, colours.warmth)
         if layer is lower and tip is not None:
             picture = picture.lerp(lit_tip, tip.over_teeth)
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_INDEX
+from portraittalk.compositing.draw import mouth_opening
 from portraittalk.compositing.mouth_window import (
     SIDE,
     MouthWindow,
@@ -120,8 +121,6 @@ def test_a_part_of_the_reference_is_enough(picture, landmarks, opened, window):
 
 def test_what_is_drawn_covers_the_opening_and_ends_before_the_border(opened, window):
     region = drawn_region(window.to_pixels(opened, SIZE, WINDOW), WINDOW)
-    from portraittalk.compositing.draw import mouth_opening
-
     opening = mouth_opening(window.to_pixels(opened, SIZE, WINDOW), WINDOW)
     assert region[opening > 0.99].min() > 0.7
     assert region[..., 0, :].max() < 0.1 and region[..., :, 0].max() < 0.1
@@ -147,3 +146,29 @@ def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture,
     monkeypatch.setattr("portraittalk.compositing.mouth_window.load_dentition", lambda device: bare)
     assert torch.equal(exact, mouth(True))
     assert (other - mouth(False)).abs().max() > 0.1
+
+
+def test_no_lower_teeth_are_painted_beside_those_that_a_picture_shows(picture, landmarks, opened, monkeypatch):
+    """The portrait's lips are shut, and the mouth of another picture shows what stands on the lower lip."""
+    basis, window = load_basis(), mouth_window(landmarks, SIZE)
+    portrait, other = (close_up_of(picture, points, WHOLE, SIZE) for points in (landmarks, opened[0]))
+    count, wider = len(LIPS_INNER_UPPER), 1.2 * opened - 0.2 * landmarks
+
+    def mouth(stands: bool):
+        known = replace(other, inside=MouthInside(torch.full((count,), 0.4), stands, False, None))
+        return moving_mouth((portrait, known), wider, None, window, WINDOW, SIZE, 64, basis.mean)[0]
+
+    stands, hangs = mouth(True), mouth(False)
+    dentition = load_dentition()
+    bare = replace(dentition, lower=torch.zeros_like(dentition.lower))
+    monkeypatch.setattr("portraittalk.compositing.mouth_window.load_dentition", lambda device: bare)
+    assert torch.equal(stands, mouth(True))
+    assert (hangs - mouth(False)).abs().max() > 0.1
+
+
+def test_what_is_painted_covers_pixels_that_lips_share_with_what_lies_behind_them(picture, landmarks, opened, window):
+    portrait = close_up_of(picture, landmarks, WHOLE, SIZE)
+    _, weight = moving_mouth((portrait,), opened, None, window, WINDOW, SIZE, 64, load_basis().mean)
+    opening = mouth_opening(window.to_pixels(opened, SIZE, WINDOW), WINDOW)
+    assert weight[opening >= 0.5].min() == 1
+    assert (weight > 0).equal(opening > 0)

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 import portraittalk
 from portraittalk.compositing.light import light_on
-from portraittalk.compositing.teeth import CHIN, SHIPPED, Dentition, load_dentition, mouth_interior
+from portraittalk.compositing.teeth import CHIN, LOWER_SEEN, SHIPPED, Dentition, load_dentition, mouth_interior
 from portraittalk.config import SMALL
-from portraittalk.face.align import aligned_crop, to_crop
+from portraittalk.face.align import aligned_crop, eye_distance, to_crop
 from portraittalk.face.manual import face_in_box
+from portraittalk.face.topology import LIPS_INNER_LOWER, LIPS_OUTER_LOWER
 from portraittalk.media.image import read_image
 from portraittalk.models.face_basis import load_basis
 from portraittalk.training.animate.driven_portraits import set_lips
@@ -70,15 +71,18 @@ def painted(dentition, rest, opened, skin=LIGHT, seed=0):
     return mouth_interior(dentition, rest, opened, light_on(skin[:, None, None]), SIZE, BASIS.mean, look)
 
 
-def test_upper_teeth_are_painted_as_far_as_they_are_asked_for(dentition, rest, opened):
-    light = light_on(LIGHT[:, None, None])
-    whole, half, none = (
-        mouth_interior(dentition, rest, opened, light, SIZE, BASIS.mean, upper_share=share) for share in (1.0, 0.5, 0.0)
-    )
-    bare = replace(dentition, upper=torch.zeros_like(dentition.upper))
-    assert torch.equal(none, mouth_interior(bare, rest, opened, light, SIZE, BASIS.mean))
+@pytest.mark.parametrize("row", ["upper", "lower"])
+def test_teeth_are_painted_as_far_as_they_are_asked_for(dentition, rest, opened, row):
+    def shown(teeth: Dentition, share: float) -> Tensor:
+        share_of_row = {f"{row}_share": share}
+        return mouth_interior(teeth, rest, opened, light_on(LIGHT[:, None, None]), SIZE, BASIS.mean, **share_of_row)
+
+    whole, half, none = (shown(dentition, share) for share in (1.0, 0.5, 0.0))
+    bare = replace(dentition, **{row: torch.zeros_like(getattr(dentition, row))})
+    assert torch.equal(none, shown(bare, 1.0))
     assert (whole - none).abs().max() > 0.2
-    torch.testing.assert_close(half, (whole + none) / 2, atol=1e-5, rtol=0)
+    between = (half - (whole + none) / 2).abs()  # where upper teeth cover lower ones, the shares do not add up
+    assert between.amax(1)[whole.sub(none).abs().amax(1) > 0.2].median() < 1e-5
 
 
 def whiteness(picture, rest, half):
@@ -103,11 +107,26 @@ def test_a_dentition_shows_two_rows_of_lit_teeth(dentition):
 
 
 def test_lower_teeth_follow_the_jaw_and_upper_teeth_the_skull(dentition, rest, opened):
-    still, dropped = painted(dentition, rest, opened)
+    jaws = opened.clone()
+    jaws[:, list(CHIN), 1] += 10  # so that the lower lip covers the roots
+    still, dropped = painted(dentition, rest, jaws)
     upper = [centre(whiteness(p[None], rest, "upper")[0]) for p in (still, dropped)]
     lower = [centre(whiteness(p[None], rest, "lower")[0]) for p in (still, dropped)]
     assert abs(upper[1] - upper[0]) < 1
     assert 2 < lower[1] - lower[0] < 8
+
+
+def test_the_lower_lip_covers_the_roots_of_the_lower_teeth(dentition, rest, opened):
+    """A chin whose landmarks stand still does not leave the teeth where they were, up to their gums, as a lip falls."""
+    lip = opened[:1].clone()
+    reach = 0.12 * eye_distance(rest)
+    lip[:, list(LIPS_INNER_LOWER[1:-1] + LIPS_OUTER_LOWER[1:-1]), 1] += reach
+    before, after = (centre(whiteness(painted(dentition, rest, p), rest, "lower")[0]) for p in (opened[:1], lip))
+    assert after > before + 1
+    green = painted(dentition, rest, lip)[0, 1]
+    x, bottom = (lip[0, 14, :2] - lip.new_tensor((6, 0))).int().tolist()  # beside the gap between two teeth
+    top = bottom - round(float(LOWER_SEEN * eye_distance(rest)))
+    assert green[top + 1 : bottom - 1, x].min() > green[top - 3, x] + 0.05
 
 
 def test_a_seed_gives_one_set_of_teeth(dentition, rest, opened):
