@@ -19,6 +19,7 @@ from .lip_shade import LipShade
 from .mouth_window import blur_of, mouth_window, shown_pixels
 from .painter import Painter
 from .part import Drawn, Instead
+from .seam_light import SeamLight
 from .tone import tone_of
 from .warp import warp
 
@@ -49,6 +50,7 @@ class Layers:
         pixels = shown_pixels(identity.close_ups[0])
         rest = self._window.to_pixels(identity.landmarks, config.crop_size, pixels)
         self._lip_shade = LipShade(rest, pixels, blur_of(identity.close_ups[0]))
+        self._seam_light = SeamLight(identity.close_ups[0], config.crop_size)
         self._tone = tone_of(identity.references[0])
         self._filmed = smoothstep((veil(identity.close_ups[0].light) - CLEAR) / (FILMS - CLEAR))
 
@@ -63,6 +65,9 @@ class Layers:
             shade, shown = self._lip_shade(landmarks), structure.warped + residual
             residual = residual + self._tone(shown * shade) - self._tone(shown)
             picture = self._tone(picture * shade)
+        if self._seam_light.shows:
+            light, shown = self._seam_light(landmarks, structure.flow, self._window, size), structure.warped + residual
+            residual = residual + self._tone(shown + light) - self._tone(shown)
         drawn = Drawn(self._window, residual, picture, structure.borrowed)
         nothing = residual.new_zeros(len(picture), 3, NOTHING, NOTHING)
         if self._painter is None:
