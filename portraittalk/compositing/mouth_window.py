@@ -16,7 +16,7 @@ from ..motion.geometry import lip_aperture
 from ..types import CloseUp, Crop, FaceLight, MouthWindow, Tongue, View
 from .draw import blurred, enlarged, fill, mouth_opening
 from .light import light_on, skin_colour
-from .mouth import borrowed_share, fill_mouth, shows_teeth, stretched_mouth, unstretched_mouth
+from .mouth import borrowed_share, fill_mouth, shows_mouth, shows_teeth, stretched_mouth, unstretched_mouth
 from .teeth import load_dentition, mouth_interior
 from .warp import flow_between, show_sheets
 
@@ -27,7 +27,6 @@ AROUND = 2  # sides of the window that close-ups of references show, so that a w
 SHARPER = (1.0, 1.5, 2.0)  # sides of the pictures of a window, relative to the network's
 SLACK = 1.2  # how much denser than a window's pictures a photograph may be
 PIXEL_BLUR = 0.5  # standard deviation of the blur of a camera, in its pixels
-COVERING = 2.0  # steepness of the painting's edge: pixels that lips share with what lies behind them are covered
 FEATHER = 0.06  # of the window's side, over which what is drawn fades out at its border
 ABOUT_LIPS = 1.25  # enlargement of the opening of the mouth to the region that may be drawn
 ABOUT_LIPS_BLUR = 0.02  # standard deviation of its edge, of the window's side
@@ -161,7 +160,9 @@ def moving_mouth(
 
     own, aperture = lip_aperture(portrait.landmarks), lip_aperture(landmarks)
     plain, moved = warped(portrait, flow), window.to_pixels(landmarks, crop_size, size)
-    opening = (COVERING * mouth_opening(moved, size)).clamp_max(1)
+    opening = mouth_opening(moved, size)
+    # Pixels that lips share with the portrait's own teeth are covered, or these would shine through beside the lips.
+    opening = (opening * (1 + shows_mouth(own))).clamp_max(1)
     view = view_of(known, crop_size)
     share = borrowed_share(aperture, own, known is not portrait)
     if known is portrait:
