@@ -113,7 +113,7 @@ def fill(polygon: Tensor, size: int) -> Tensor:
 
     polygon: (F, K, 2) in cells, clockwise as seen (left to right along its upper side); inverted parts count as empty.
     """
-    rows, columns = _reach(polygon, size)
+    rows, columns = touched(polygon, size)
     top, left = (torch.arange(s.start, s.stop, device=polygon.device, dtype=polygon.dtype) for s in (rows, columns))
     x0, y0 = polygon.unbind(-1)  # (F, K)
     x1, y1 = polygon.roll(-1, 1).unbind(-1)
@@ -129,7 +129,7 @@ def fill(polygon: Tensor, size: int) -> Tensor:
     return filled
 
 
-def _reach(polygon: Tensor, size: int) -> tuple[slice, slice]:
+def touched(polygon: Tensor, size: int) -> tuple[slice, slice]:
     """Return the rows and columns that polygons (F, K, 2) touch; all of them on a GPU, which would have to wait."""
     if polygon.device.type != "cpu" or not polygon.numel():
         return slice(0, size), slice(0, size)

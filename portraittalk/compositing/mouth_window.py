@@ -94,13 +94,21 @@ def cut_window(image: Tensor, window: MouthWindow, size: int) -> Tensor:
     return grid_sample(image, grid, "bicubic", "border", align_corners=False).clamp(0, 1)
 
 
-def warp_window(image: Tensor, covers: MouthWindow, flow: Tensor, window: MouthWindow, size: int) -> Tensor:
+def warp_window(
+    image: Tensor,
+    covers: MouthWindow,
+    flow: Tensor,
+    window: MouthWindow,
+    size: int,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> Tensor:
     """Return the window of the reference warped by a flow, without warping the rest of the crop: (F, 3, size, size).
 
     image: (3, n, n), the part of the reference's crop that ``covers`` describes, at any density. flow: (F, 8, g, g)
-    from ``compositing.warp.flow_between``.
+    from ``compositing.warp.flow_between``. rows, columns: of the window that are wanted.
     """
-    at_rest = window.grid(size)
+    at_rest = window.grid(size)[rows, columns]
     fields = grid_sample(flow, (at_rest * 2 - 1).expand(len(flow), -1, -1, -1), "bilinear", "border", False)
     shown = show_sheets(fields, size / window.side)
 
@@ -110,8 +118,8 @@ def warp_window(image: Tensor, covers: MouthWindow, flow: Tensor, window: MouthW
         return grid_sample(images, inside * 2 - 1, "bilinear", "border", align_corners=False)
 
     warped = sampled(at_rest + shown.offsets.permute(0, 2, 3, 1))
-    _, rows, columns = shown.edges
-    shown.mix_edges(warped, sampled((at_rest[rows, columns, None] + shown.edge_offsets)[None])[0])
+    _, down, across = shown.edges
+    shown.mix_edges(warped, sampled((at_rest[down, across, None] + shown.edge_offsets)[None])[0])
     return warped
 
 

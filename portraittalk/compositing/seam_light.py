@@ -12,10 +12,12 @@ from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 from ..face.align import eye_distance
 from ..smooth import smoothstep
 from ..types import CloseUp, MouthWindow
+from .draw import touched
 from .mouth_window import view_of, warp_window
 from .openings import MOUTH, PARTED, height_over
 
 REACH = 0.05  # eye distances on each side of the line that are looked at
+STRETCHED = 2.0  # times that reach which is looked at in frames, where lips are stretched
 DARKENED = 0.02  # eye distances from the line up to which a lip can be darkened by it
 ALONG = 0.02  # eye distances along the line over which it is averaged
 GIVEN = (0.6, 0.9)  # share that the upper and the lower lip get back
@@ -44,8 +46,15 @@ class SeamLight:
         at = (torch.arange(size, device=landmarks.device) + 0.5).expand(len(landmarks), -1)
         middle = landmarks[:, [MOUTH.upper, MOUTH.lower], 0].mean(1)
         parted = smoothstep((_gap(landmarks) - self._gap) / LIT)
-        light = warp_window(self._light, self._covers, flow, window, size)
-        return light * height_over(torch.stack((middle, parted), -1), at)[:, None, None]
+        share = height_over(torch.stack((middle, parted), -1), at)[:, None, None]
+        reach = STRETCHED * REACH * eye_distance(landmarks)[:, None]
+        edges = [landmarks[:, edge, :2] for edge in (MOUTH.upper, MOUTH.lower)]
+        for edge, away in zip(edges, (-reach, reach), strict=True):
+            edge[..., 1] += away
+        rows, columns = touched(torch.cat(edges, 1), size)
+        light = landmarks.new_zeros(len(landmarks), 3, size, size)
+        light[..., rows, columns] = warp_window(self._light, self._covers, flow, window, size, rows, columns)
+        return light * share
 
 
 def light_beside_seam(picture: Tensor, landmarks: Tensor) -> Tensor:
