@@ -125,7 +125,7 @@ class SpeechToMotion(io.ComfyNode):
             text_scale=style.text_scale,
         )
         text.add(_length(motion))
-        return io.NodeOutput(with_style(motion, style.style, style.text_scale))
+        return io.NodeOutput(with_style(motion, style.style, style.text_scale, pipeline.face_motion()[1]))
 
 
 class VideoToMotion(io.ComfyNode):

@@ -337,7 +337,7 @@ class PipelineBase:
                 f"{speech.fps:g} fps: make the motion from this speech, or choose one of the same frame rate that is "
                 "at least as long."
             )
-        return with_style(motion, style, text_scale), basis
+        return with_style(motion, style, text_scale, basis), basis
 
     def _encode_references(
         self,

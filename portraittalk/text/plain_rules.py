@@ -190,11 +190,18 @@ def _meeting(piece: Piece, weight: float, negative: bool) -> Plain:
 
 
 MOUTH_OPEN = {"jawOpen": 0.35}
+BROAD = 1.2  # strength of a smile from which it is a broad one
 SMILE = {"mouthSmile_": 0.8, "cheekSquint_": 0.4, "mouthDimple_": 0.15}
 _TEETH = {"mouthUpperUp_": 0.5, "mouthLowerDown_": 0.25}
 
 _open, _parted = _shape(MOUTH_OPEN, wide=1.75), _shape({"jawOpen": 0.14, "mouthLowerDown_": 0.06})
-_smile, _grin = _shape(SMILE), _shape({"mouthSmile_": 0.95, "cheekSquint_": 0.5, "mouthDimple_": 0.15})
+_broad = _shape({**SMILE, "cheekSquint_": 0.56, "eyeSquint_": 0.24, "mouthUpperUp_": 0.24, "mouthLowerDown_": 0.12})
+_grin = _shape(
+    {
+        "mouthSmile_": 0.95, "cheekSquint_": 0.6, "mouthDimple_": 0.15, "eyeSquint_": 0.2, "mouthUpperUp_": 0.2,
+        "mouthLowerDown_": 0.1,
+    }
+)  # fmt: skip
 _toothy = _shape({**SMILE, "mouthUpperUp_": 0.4, "mouthLowerDown_": 0.15})
 _teeth = _shape(_TEETH)
 _brows_up, _brows_down = _shape({"browInnerUp": 0.9, "browOuterUp_": 0.9}), _shape({"browDown_": 0.9})
@@ -210,6 +217,13 @@ _gaze, _turn = _towards("right", SIDEWARDS, "down", UP_OR_DOWN), _towards("yaw",
 _mouth_aside = _asided({"mouthRight": 0.55}, {"mouthLeft": 0.55})
 _jaw_aside = _asided({"jawRight": 0.9}, {"jawLeft": 0.9})
 _nod, _shake, _sway = _moving(nod=0.09), _moving(shake=0.12), _moving(sway=0.14)
+
+
+def _smile(piece: Piece, weight: float, negative: bool) -> Plain:
+    """A wide smile narrows the eyes and shows the upper teeth, unless the lips are closed."""
+    is_broad = piece.strength >= BROAD and not {"closed", "press"} & set(piece.words)
+    rule = _broad if is_broad and not piece.denied and not negative else _shape(SMILE)
+    return rule(piece, weight, negative)
 
 
 def _one_or_both_brows_up(piece: Piece, weight: float, negative: bool) -> Plain:

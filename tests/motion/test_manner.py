@@ -8,13 +8,16 @@ import torch
 from made_up_speech import BROWS, SECONDS, speech, still
 
 from portraittalk.arkit import ARKIT_INDEX, MANNER_NAMES
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.geometry import EYES_OPEN
 from portraittalk.motion.life import add_life
 from portraittalk.motion.manner import OCTAVES, Manner, gesture
 from portraittalk.motion.prompted import scaled, with_style
 from portraittalk.motion.track import TENSORS, MotionTrack
+from portraittalk.text.plain_rules import expression_of
 from portraittalk.types import Style
 
+BASIS = load_basis()
 NOTHING = torch.zeros(57)
 
 
@@ -93,15 +96,15 @@ def test_nodding_is_added_to_any_track_and_never_the_same():
     assert heights.std() > 0.1 * heights.mean()
     slow = gesture(times, Manner(nod=0.1, tempo=0.5))[:, 0]
     assert slow.diff().abs().mean() < 0.6 * pitch.diff().abs().mean()
-    track = with_style(still(), asking(nod=0.1), 1.0)
+    track = with_style(still(), asking(nod=0.1), 1.0, BASIS)
     assert track.rotation[:, 0].std() > 0.04 and not track.rotation[0].any() and not track.rotation[:, 1:].any()
-    assert same(with_style(still(), asking(nod=0.1), 0.0), still())
+    assert same(with_style(still(), asking(nod=0.1), 0.0, BASIS), still())
 
 
 def test_lips_that_should_meet_meet_in_silence():
     track = still(50)
     resting = replace(track, rest=torch.ones(50))
-    closed = with_style(resting, asking(rest=-1), 1.0)
+    closed = with_style(resting, asking(rest=-1), 1.0, BASIS)
     assert closed.rest[0] == 1 and not closed.rest[20:].any()
 
 
@@ -111,3 +114,26 @@ def test_a_text_scale_of_one_half_closes_the_lids_half_way():
     expression[index], expression[0] = 0.61, 0.8
     half = scaled(expression, 0.5)
     assert half[index] == pytest.approx(EYES_OPEN + (0.61 - EYES_OPEN) / 2) and half[0] == pytest.approx(0.4)
+
+
+def lips(track: MotionTrack) -> torch.Tensor:
+    return BASIS.asked_aperture(track.expression)
+
+
+def test_lips_that_are_asked_to_be_apart_still_meet_where_speech_brings_them_together():
+    """Half a second of speech with one m in it, then a second of silence."""
+    track = still()
+    jaw = torch.zeros(len(track))
+    jaw[:13] = 0.3
+    jaw[6:8] = 0
+    track.expression[:, ARKIT_INDEX["jawOpen"]] = jaw
+    toothy = Style("toothy", expression=expression_of({"mouthUpperUp_": 0.4, "mouthLowerDown_": 0.15}))
+    late = round(0.6 * track.fps)  # what is asked for has faded in
+    track = track.each(lambda values: values.roll(late, 0))
+    spoken, asked = lips(track), lips(with_style(track, toothy, 1.0, BASIS))
+    meets = slice(late + 6, late + 8)
+    assert spoken[meets].max() == 0 and asked[meets].max() < 0.01
+    assert asked[late + 30 :].max() > 0.05  # in silence, teeth are shown
+    wide = slice(late + 2, late + 5)
+    added = asked[-1] + BASIS.rest  # by the prompt alone
+    assert (asked[wide] > spoken[wide] + 0.02).all() and (asked[wide] < spoken[wide] + 0.7 * added).all()

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from portraittalk.arkit import ARKIT_NAMES, EXPRESSION_NAMES
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.prompted import with_style
 from portraittalk.motion.timed import TRANSITION, over_time, window
 from portraittalk.motion.track import MotionTrack
 from portraittalk.types import Style, StylePart
 
+BASIS = load_basis()
 FPS = 25.0
 
 
@@ -51,8 +53,8 @@ def test_a_gap_is_without_a_prompt():
 
 def test_a_motion_takes_timed_expressions_once():
     style = Style("times", parts=(asked(0.4, 0, 2), asked(0.8, 2, None)))
-    track = with_style(still(), style, 1.0)
-    assert track.prompt == "times" and with_style(track, style, 1.0) is track
-    whole = with_style(still(), replace(style.parts[1].style, prompt="one"), 1.0)
+    track = with_style(still(), style, 1.0, BASIS)
+    assert track.prompt == "times" and with_style(track, style, 1.0, BASIS) is track
+    whole = with_style(still(), replace(style.parts[1].style, prompt="one"), 1.0, BASIS)
     assert torch.allclose(track.expression[75:], whole.expression[75:], atol=1e-6)
-    assert with_style(still(), style, 0.0).expression.any().item() is False
+    assert with_style(still(), style, 0.0, BASIS).expression.any().item() is False

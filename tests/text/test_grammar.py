@@ -54,6 +54,19 @@ def test_strengths():
     assert set(asked("eyes wide open")) == {"eyeWideLeft", "eyeWideRight"} and asked("eyes open") == {}
 
 
+@pytest.mark.parametrize("text", ["a wide smile", "a big smile", "smiling very broadly", "grinning"])
+def test_a_broad_smile_shows_teeth_and_narrows_the_eyes(text):
+    found, modest = asked(text), asked("a smile")
+    assert found["mouthUpperUpLeft"] > 0.15 and found["eyeSquintLeft"] > 0.15
+    assert found["cheekSquintLeft"] > modest["cheekSquintLeft"] and "mouthUpperUpLeft" not in modest
+    assert found["mouthSmileLeft"] > modest["mouthSmileLeft"]
+
+
+@pytest.mark.parametrize("text", ["a wide closed mouth smile", "no big smile", "a slight smile"])
+def test_other_smiles_show_no_teeth(text):
+    assert "mouthUpperUpLeft" not in asked(text)
+
+
 def test_weights():
     assert asked("smile", 0.5)["mouthSmileLeft"] == pytest.approx(asked("smile")["mouthSmileLeft"] / 2)
     assert asked("eyes closed", 0.5) == asked("eyes half closed")

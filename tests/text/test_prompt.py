@@ -8,6 +8,7 @@ import torch
 
 from portraittalk.arkit import EXPRESSION_NAMES
 from portraittalk.errors import SettingsError, WeightsError
+from portraittalk.models.face_basis import load_basis
 from portraittalk.motion.prompted import with_expression, with_style
 from portraittalk.motion.track import MotionTrack
 from portraittalk.text.plain_rules import SMILE, expression_of
@@ -22,6 +23,7 @@ FUNCTION_WORDS = {
     "on", "at", "by", "for", "with", "and", "or",
     "over", "bit", "bits", "like", "her", "his", "up", "against", "is", "not", "ready",
 }  # fmt: skip
+BASIS = load_basis()
 ENDINGS = re.compile(r"(?<=...)(iness|ingly|ing|ed|en|ity|ily|iety|ious|ion|ful|ly|y|es|s|e)$")
 # Written by somebody who had not seen the training captions, in words that none of them uses; and which of the
 # training's concepts each comes near.
@@ -147,7 +149,9 @@ def test_no_expression_is_one_too(text):
 def test_who_is_asked_to_smile_keeps_the_portraits_smile():
     track = MotionTrack.of_expression(torch.zeros(50, 52), 25.0)
     track = replace(track, relaxed=torch.full((50,), 0.6))
-    smiling, angry, slight = (with_expression(track, asked(text)) for text in ("a smile", "angry", "(a smile:0.3)"))
+    smiling, angry, slight = (
+        with_expression(track, asked(text), BASIS) for text in ("a smile", "angry", "(a smile:0.3)")
+    )
     assert smiling.relaxed[0] == pytest.approx(0.6) and not smiling.relaxed[25:].any()
     assert torch.equal(angry.relaxed, track.relaxed)
     assert 0.1 < slight.relaxed[-1] < 0.5
@@ -213,27 +217,27 @@ def test_a_negative_prompt_takes_away(tiny_model):
 def test_a_motion_takes_an_expression_on():
     track = MotionTrack.of_expression(torch.full((50, 52), 0.1), 25.0)
     wish = target_vector({"mouthSmile_": 0.5, "right": -0.3, "roll": 0.2, "browInnerUp": 0.95})
-    moved = with_expression(track, wish)
+    moved = with_expression(track, wish, BASIS)
     index = EXPRESSION_NAMES.index("mouthSmileLeft")
     assert torch.equal(moved.expression[0], track.expression[0]), "the first frame is the portrait's own"
     assert torch.allclose(moved.expression[20:, index], torch.tensor(0.6)) and moved.expression.max() <= 1
     assert torch.allclose(moved.gaze[20:], torch.tensor([-0.3, 0.0])) and torch.allclose(
         moved.rotation[20:, 2], torch.tensor(0.2)
     )
-    assert torch.equal(with_expression(track, torch.zeros(57)).expression, track.expression)
+    assert torch.equal(with_expression(track, torch.zeros(57), BASIS).expression, track.expression)
 
 
 def test_a_motion_takes_a_prompt_once(tmp_path):
     track = MotionTrack.of_expression(torch.zeros(50, 52), 25.0)
     style = Style("smile", "frown", expression=asked("a wide smile"))
-    smiling = with_style(track, style, 1.0)
+    smiling = with_style(track, style, 1.0, BASIS)
     smiling.save(tmp_path / "smiling.json")
     loaded = MotionTrack.load(tmp_path / "smiling.json")
     assert loaded.prompt == "smile - frown" and torch.allclose(loaded.expression, smiling.expression, atol=1e-5)
-    assert with_style(smiling, style, 1.0) is smiling
+    assert with_style(smiling, style, 1.0, BASIS) is smiling
     other = Style("worried", expression=asked("worried"))
-    assert not torch.equal(with_style(smiling, other, 1.0).expression, smiling.expression)
-    assert with_style(track, style, 0.0) is track
+    assert not torch.equal(with_style(smiling, other, 1.0, BASIS).expression, smiling.expression)
+    assert with_style(track, style, 0.0, BASIS) is track
 
 
 def test_without_the_tokenizer_the_sentence_says_what_to_install(monkeypatch):
@@ -261,3 +265,12 @@ def test_a_long_text_is_not_repeated_in_a_message():
     with pytest.raises(SettingsError, match=r"names no expression") as error:
         read_style("zxqv " * 900)
     assert len(str(error.value)) < 350
+
+
+def test_a_wide_smile_shows_teeth_unless_its_lips_are_closed():
+    track = MotionTrack.of_expression(torch.zeros(50, 52), 25.0)
+    opened, closed = (
+        BASIS.asked_aperture(with_style(track, read_style(prompt), 1.0, BASIS).expression)[-1]
+        for prompt in ("a wide smile", "a wide smile, lips closed")
+    )
+    assert opened > closed + 0.02 and closed < 0.03
