@@ -74,11 +74,12 @@ def light_beside_seam(picture: Tensor, landmarks: Tensor) -> Tensor:
         return light
     rows = max(round(float(REACH * unit)), 4)
     away = torch.arange(rows, device=picture.device)
-    for edge, down, given in zip((upper, lower), (-1, 1), GIVEN, strict=True):
-        places = torch.stack((centres.expand(rows, -1), edge + down * (away[:, None] + 0.5)), -1)
+    seam = (upper + lower) / 2
+    for down, given in zip((-1, 1), GIVEN, strict=True):
+        places = torch.stack((centres.expand(rows, -1), seam + down * (away[:, None] + 0.5)), -1)
         lip = grid_sample(picture[None], places[None] * (2 / size) - 1, padding_mode="border", align_corners=False)
         taken = _taken(lip, unit) * share * given
-        below = (centres[:, None] - edge) * down  # (S, S), from the line into the lip
+        below = (centres[:, None] - seam) * down  # (S, S), from the line into the lip
         at = torch.stack((centres.expand(size, -1) * (2 / size) - 1, below * (2 / rows) - 1), -1)
         light += grid_sample(taken, at[None], padding_mode="zeros", align_corners=False)[0] * (below > 0)
     return light
