@@ -43,18 +43,23 @@ class SeamLight:
 
         landmarks: (F, 478, 3) of the frames, in its pixels. flow: (F, 8, g, g) of the portrait.
         """
-        at = (torch.arange(size, device=landmarks.device) + 0.5).expand(len(landmarks), -1)
-        middle = landmarks[:, [MOUTH.upper, MOUTH.lower], 0].mean(1)
-        parted = smoothstep((_gap(landmarks) - self._gap) / LIT)
-        share = height_over(torch.stack((middle, parted), -1), at)[:, None, None]
         reach = STRETCHED * REACH * eye_distance(landmarks)[:, None]
-        edges = [landmarks[:, edge, :2] for edge in (MOUTH.upper, MOUTH.lower)]
-        for edge, away in zip(edges, (-reach, reach), strict=True):
-            edge[..., 1] += away
-        rows, columns = touched(torch.cat(edges, 1), size)
+        upper, lower = (landmarks[:, edge, :2] for edge in (MOUTH.upper, MOUTH.lower))
+        upper[..., 1] -= reach
+        lower[..., 1] += reach
+        rows, columns = touched(torch.cat((upper, lower), 1), size)
+        centres = torch.arange(size, device=landmarks.device) + 0.5
+        at, down = centres[columns].expand(len(landmarks), -1), centres[rows, None]
+        ends = (height_over(edge, at)[:, None] for edge in (upper, lower))  # of what is looked at
+        inside = torch.minimum(*(side * (down - end) for side, end in zip((1, -1), ends, strict=True)))
+        middle = (upper + lower)[..., 0] / 2
+        parted = smoothstep((_gap(landmarks) - self._gap) / LIT)
+        share = height_over(torch.stack((middle, parted), -1), at)[:, None]
+        share = share * (2 * inside / reach[..., None]).clamp(0, 1)  # (F, rows, columns)
         light = landmarks.new_zeros(len(landmarks), 3, size, size)
-        light[..., rows, columns] = warp_window(self._light, self._covers, flow, window, size, rows, columns)
-        return light * share
+        warped = warp_window(self._light, self._covers, flow, window, size, rows, columns)
+        light[..., rows, columns] = warped * share[:, None]
+        return light
 
 
 def light_beside_seam(picture: Tensor, landmarks: Tensor) -> Tensor:

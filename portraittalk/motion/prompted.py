@@ -10,7 +10,7 @@ from ..arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..models.face_basis import FaceBasis
 from ..smooth import smoothstep
 from ..types import Style
-from .geometry import EYES_OPEN, SMILES, asked_aperture
+from .geometry import EYES_OPEN, SMILES
 from .manner import Manner, gesture
 from .timed import over_time
 from .track import MotionTrack
@@ -58,7 +58,7 @@ def with_expression(track: MotionTrack, prompted: Tensor, basis: FaceBasis) -> M
     onset = smoothstep(frames / (FADE_IN * track.fps))[:, None].to(track.expression)
     added = onset * prompted.to(track.expression)
     count = len(ARKIT_NAMES)
-    added[:, OPENING] *= _opening_share(track, added[:, OPENING].clamp_min(0) @ basis.aperture[OPENING], basis)[:, None]
+    added[:, OPENING] *= _opening_share(track, added[:, OPENING], basis)[:, None]
     asked = (added[:, SMILES].mean(1) / ASKED_SMILE).clamp(0, 1)
     return replace(
         track,
@@ -69,12 +69,13 @@ def with_expression(track: MotionTrack, prompted: Tensor, basis: FaceBasis) -> M
     )
 
 
-def _opening_share(track: MotionTrack, asked: Tensor, basis: FaceBasis) -> Tensor:
+def _opening_share(track: MotionTrack, prompted: Tensor, basis: FaceBasis) -> Tensor:
     """Return how much of a prompted opening of the lips each frame shows, (F,) in 0..1.
 
-    asked: (F,) that opening, in eye distances. It adds to that of speech by the root of the sum of squares.
+    prompted: (F, K), the coefficients ``OPENING``. They add to speech by the root of the sum of squares.
     """
-    spoken = asked_aperture(track, basis)
+    asked = prompted.clamp_min(0) @ basis.aperture[OPENING].to(prompted)
+    spoken = basis.asked_aperture(track.expression.to(basis.aperture)).to(prompted)
     share = (torch.hypot(spoken, asked) - spoken) / asked.clamp_min(1e-6)
     apart = smoothstep(spoken / MEETING)
     pause, change = (2 * round(seconds * track.fps / 2) + 1 for seconds in (PAUSE, CHANGE))
