@@ -22,13 +22,14 @@ from .bare_background import bare_background
 from .filling import filled
 from .head import FARTHEST, Box, Head, joined
 from .inpaint import continued
-from .planes import dilated, resized, to_nearest
+from .planes import dilated, distances, resized
 
 MARGIN = 0.025  # eye distances around what may be the person in which the background is seen, but not continued
 RIM = 0.05  # eye distances around the matte in which hair may still show
 HAIR = (0.25, 0.7)  # share of the person's colour at which a pixel begins to be hair, and is hair
 FAINT = 0.02  # squared difference of colours below which hair and background look alike
 UNCOVERED = 0.05  # difference of a colour from the background that needs nothing to cover it
+FAR = 100.0  # pixels from the person up to which distances are told
 LARGEST = 2**20  # pixels up to which the background is filled in at full size
 
 # The last backdrop of each photograph that is still held, and what it depends on besides.
@@ -71,8 +72,9 @@ class Backdrop:
         on_step()
         unseen = box_mean(dilated(covered > 0, 1), 1)
         size = picture.shape[-2:]
+        away, hairs = _distance(known, FAR / by), (hairy - coarse) * covered
         hidden, unseen, hairs, away, covered = (
-            resized(planes, size) for planes in (hidden, unseen, (hairy - coarse) * covered, _distance(known), covered)
+            resized(planes, size) for planes in (hidden, unseen, hairs, away, covered)
         )
         self._distance = (by * (away - 1) if by > 1 else away)[0]
         self._background = picture.lerp(hidden, unseen)
@@ -111,7 +113,7 @@ class Backdrop:
         return self._background[:, rows, columns]
 
     def distance(self, box: Box) -> Tensor:
-        """Return how many pixels at least those of a box are away from the person: (h, w)."""
+        """Return how many pixels at least those of a box are away from the person, up to ``FAR``: (h, w)."""
         return self._distance[self._slices(box)]
 
     def _slices(self, box: Box) -> tuple[slice, slice]:
@@ -147,9 +149,12 @@ def _grown(mask: Tensor, reach: int) -> Tensor:
     return box_mean(dilated(mask, reach - half), half)
 
 
-def _distance(known: Tensor) -> Tensor:
-    """Return how far the pixels of a mask (1, h, w) of the background are at least from the rest: (1, h, w)."""
+def _distance(known: Tensor, limit: float) -> Tensor:
+    """Return how far the pixels of a mask (1, h, w) of the background are at least from the rest: (1, h, w).
+
+    limit: distance up to which that is told; what is further away is further than that.
+    """
     height, width = known.shape[-2:]
     coarse = -F.max_pool2d(-known, 2, ceil_mode=True)[0]
-    away = 2 * to_nearest(coarse == 0).norm(dim=-1) - 2
+    away = 2 * distances(coarse == 0, limit / 2 + 2) - 2
     return away.repeat_interleave(2, 0).repeat_interleave(2, 1)[None, :height, :width]

@@ -5,6 +5,8 @@ it its colour is found: more in the person or more in the background (local colo
 What counts as background must also go on from what surely is, so that nothing that a person wears is taken for it.
 """
 
+from itertools import product
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -80,16 +82,18 @@ def _likely(picture: Tensor, matte: Tensor, eye: float, pixels: Tensor) -> Tenso
     size = max(round(HISTOGRAM * eye), 1)
     rows, columns = pixels
     counts = _counts(picture, matte, size)
-    bins, weights = _corners(picture[:, rows, columns])
-    places = bins * counts.shape[2] + (rows // size) * -(-picture.shape[2] // size) + columns // size
-    behind, before = (counts.flatten(1)[:, places] * weights).sum(1)
-    share = matte[0, rows, columns].clamp_min(LEAST)
+    flat = rows * picture.shape[2] + columns
+    bins, weights = _corners(picture.flatten(1).index_select(1, flat))
+    places = bins + BINS**3 * ((rows // size) * -(-picture.shape[2] // size) + columns // size)
+    found = (one.index_select(0, places.flatten()).view_as(weights) for one in counts.flatten(1))
+    behind, before = ((one * weights).sum(0) for one in found)
+    share = matte.flatten().index_select(0, flat).clamp_min(LEAST)
     behind, before = behind * (1 - share), before * share
     return (behind > LIKELY * (behind + before + FEW)).to(picture)
 
 
 def _counts(picture: Tensor, matte: Tensor, size: int) -> Tensor:
-    """Return how many samples of each colour the background and the person have about each cell: (2, BINS**3, C).
+    """Return how many samples of each colour the background and the person have about each cell: (2, C, BINS**3).
 
     size: pixels along a cell; the C cells are counted row by row. What may be either counts little.
     """
@@ -100,25 +104,30 @@ def _counts(picture: Tensor, matte: Tensor, size: int) -> Tensor:
     cells = ((down // size)[:, None] * columns + across // size).flatten()
     share = matte[0, ::every, ::every].flatten()
     bins, weights = _corners(picture[:, ::every, ::every].flatten(1))
-    places = (bins * (rows * columns) + cells).flatten()
-    found = picture.new_zeros(2, BINS**3 * rows * columns)
-    for counts, one in zip(found, ((1 - share).square(), share**4), strict=True):
-        counts.index_add_(0, places, (weights * one).flatten())
-    return F.avg_pool2d(found.view(2, BINS**3, rows, columns), 2 * AROUND + 1, 1, AROUND, divisor_override=1).flatten(2)
+    places = (bins + BINS**3 * cells).flatten()
+    found = picture.new_zeros(2, rows + 2 * AROUND, columns + 2 * AROUND, BINS**3)
+    inner = found[:, AROUND : AROUND + rows, AROUND : AROUND + columns]
+    for counts, one in zip(inner, ((1 - share).square(), share**4), strict=True):
+        own = picture.new_zeros(rows * columns * BINS**3).index_add_(0, places, (weights * one).flatten())
+        counts.copy_(own.view_as(counts))
+    for dim, count in ((1, rows), (2, columns)):
+        total = found.narrow(dim, 0, count).clone()
+        for first in range(1, 2 * AROUND + 1):
+            total += found.narrow(dim, first, count)
+        found = total
+    return found.flatten(1, 2)
 
 
 def _corners(colours: Tensor) -> tuple[Tensor, Tensor]:
     """Return the bins (8, N) around colours (3, N) in 0..1, and their weights (8, N)."""
     at = colours.clamp(0, 1) * (BINS - 1)
     low = at.floor().clamp_max(BINS - 2)
-    part = at - low
-    bins, weights = [], []
-    for corner in range(8):
-        upper = torch.tensor([corner >> k & 1 for k in range(3)], device=colours.device)[:, None]
-        red, green, blue = low.long() + upper
-        bins.append((red * BINS + green) * BINS + blue)
-        weights.append(torch.where(upper == 1, part, 1 - part).prod(0))
-    return torch.stack(bins), torch.stack(weights)
+    upper = at - low
+    red, green, blue = torch.stack((1 - upper, upper), 1)  # (2, N) each
+    weights = (red[:, None] * green)[:, :, None] * blue  # (2, 2, 2, N)
+    lowest = ((low[0] * BINS + low[1]) * BINS + low[2]).long()
+    steps = torch.tensor([(r * BINS + g) * BINS + b for r, g, b in product((0, 1), repeat=3)], device=colours.device)
+    return lowest + steps[:, None], weights.flatten(0, 2)
 
 
 def _varying(colours: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,16 +147,24 @@ def _followed(colours: Tensor, bare: Tensor, sure: Tensor, varying: Tensor, step
     An earring that the matte misses is surrounded by background, but does not go on from any. colours: (3, h, w).
     varying: (1, h, w), their variance.
     """
-    reached = sure.to(colours)
-    left = bare & ~sure
+    height, width = sure.shape[-2:]
+    known = torch.cat((colours, torch.ones_like(varying))) * sure
+    known = F.pad(known, (1,) * 4).flatten(1).T.contiguous()  # (cells, 4), the last value above 0 for those reached
+    rows, columns = (bare & ~sure)[0].nonzero().T
+    cells = (rows + 1) * (width + 2) + columns + 1
+    around = [down * (width + 2) + across for down, across in product((-1, 0, 1), repeat=2)]
+    own, limit = colours[:, rows, columns].T, (JUMP + VARYING * varying)[0, rows, columns]
     for _ in range(steps):
-        weight = box_mean(reached, 1)
-        apart = (colours - box_mean(colours * reached, 1) / weight.clamp_min(NOTHING)).square().sum(0, keepdim=True)
-        more = left & (weight > 0) & (apart < JUMP + VARYING * varying)
+        near = torch.zeros_like(known[: len(cells)])
+        for step in around:
+            near += known.index_select(0, cells + step)
+        apart = (own - near[:, :3] / near[:, 3:].clamp_min(1)).square().sum(1)
+        more = (near[:, 3] > 0) & (apart < limit)
         if not more.any():
             break
-        reached = torch.where(more, 1.0, reached)
-        left = left & ~more
+        known[cells[more]] = F.pad(own[more], (0, 1), value=1.0)
+        cells, own, limit = cells[~more], own[~more], limit[~more]
+    reached = known[:, 3].view(1, height + 2, width + 2)[:, 1:-1, 1:-1]
     return 1 - dilated(dilated(reached, GAP) == 0, GAP)
 
 
@@ -170,7 +187,8 @@ def _strands(
         ((at + 0.5) * (n / full)).long()
         for at, n, full in zip(pixels, share.shape[-2:], picture.shape[-2:], strict=True)
     )
-    mean, line, varied, weight = cells[:, rows, columns].split((3, 3, 1, 1))
-    change = picture[:, pixels[0], pixels[1]] - mean
+    places = rows * share.shape[-1] + columns
+    mean, line, varied, weight = cells.flatten(1).index_select(1, places).split((3, 3, 1, 1))
+    change = picture.flatten(1).index_select(1, pixels[0] * picture.shape[-1] + pixels[1]) - mean
     way = (change * line).sum(0) / (line.square().sum(0) + PLAIN)
     return ((way > HAIR) & (change.square().sum(0) > VARIED * varied[0]) & (weight[0] > NOTHING)).to(picture)

@@ -22,20 +22,20 @@ def beyond_border(pixels: Tensor, corner: tuple[int, int], size: tuple[int, int]
     rows = slice(max(y0 - margin, 0) - top, min(y1 + margin, height) - top)
     columns = slice(max(x0 - margin, 0) - left, min(x1 + margin, width) - left)
     shown = pixels[:, rows, columns]
-    above = _mirrored(shown, max(margin - y0, 0))
+    above = _mirrored(shown, max(margin - y0, 0), 1)
     if len(shown) == 4:
         above = closed_above(above)
-    below = _mirrored(shown.flip(1), max(y1 + margin - height, 0)).flip(1)
-    shown = torch.cat((above, shown, below), 1).transpose(1, 2)
-    before = _mirrored(shown, max(margin - x0, 0))
-    after = _mirrored(shown.flip(1), max(x1 + margin - width, 0)).flip(1)
-    return torch.cat((before, shown, after), 1).transpose(1, 2)[None].contiguous()
+    below = _mirrored(shown.flip(1), max(y1 + margin - height, 0), 1).flip(1)
+    shown = torch.cat((above, shown, below), 1)
+    before = _mirrored(shown, max(margin - x0, 0), 2)
+    after = _mirrored(shown.flip(2), max(x1 + margin - width, 0), 2).flip(2)
+    return torch.cat((before, shown, after), 2)[None]
 
 
-def _mirrored(pixels: Tensor, count: int) -> Tensor:
-    """Return so many rows (C, count, w) above pixels (C, h, w), mirrored at their upper border."""
-    away = torch.arange(count - 1, -1, -1, device=pixels.device).clamp_max(pixels.shape[1] - 1)
-    return pixels[:, away]
+def _mirrored(pixels: Tensor, count: int, dim: int) -> Tensor:
+    """Return so many rows above pixels (C, h, w), or columns before them, mirrored at that border. dim: 1 or 2."""
+    away = torch.arange(count - 1, -1, -1, device=pixels.device).clamp_max(pixels.shape[dim] - 1)
+    return pixels.index_select(dim, away)
 
 
 def closed_above(mirrored: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..face.guided import box_mean
 from ..smooth import smoothstep
 from .filling import filled
-from .planes import resized, to_nearest
+from .planes import distances, resized
 
 DENSITY = 96.0  # cells an eye distance
 RADIUS = 5  # cells around a cell from which its colour is taken
@@ -37,8 +37,8 @@ def straightened(picture: Tensor, known: Tensor, wanted: Tensor, eye: float) -> 
     scale = min(DENSITY / eye, 1)
     colours, seen = resized(picture, scale), resized(known, scale) > KNOWN
     # On every other cell, where it costs a quarter.
-    away = 2 * to_nearest(resized(seen.to(colours), 0.5)[0] > 0.5).norm(dim=-1)
-    depth = F.interpolate(away[None, None], seen.shape[-2:], mode="bilinear")[0, 0]
+    away = 2 * distances(resized(seen.to(colours), 0.5)[0] > 0.5, DEEPEST * eye * scale / 2 + 2)
+    depth = resized(away[None], seen.shape[-2:])[0]
     hidden = ~seen[0] & (resized(wanted, scale)[0] > 0) & (depth <= DEEPEST * eye * scale)
     directions, _ = tensors(colours, seen, AVERAGED)
     planes = torch.cat((colours * seen, directions, seen.to(colours)))
@@ -59,21 +59,23 @@ def _transported(planes: Tensor, hidden: Tensor, depth: Tensor) -> Tensor:
     down, across = _disc(planes)
     steps = (down * whole.shape[2] + across).long()
     nearness = 1 / (down.square() + across.square()).sqrt()
-    flat = whole.flatten(1)
+    flat = whole.flatten(1).T.contiguous()  # (cells, 7), so that what belongs to a cell lies together
     cells = ((rows + RADIUS) * whole.shape[2] + columns + RADIUS)[order]
     for ring in cells.split(rings.bincount().tolist()):
-        near = flat[:, ring[:, None] + steps]  # (7, n, neighbours)
-        weight = near[6] * nearness
-        xx, xy, yy = (near[3:6] * weight).sum(2) / weight.sum(1).clamp_min(1e-6)
+        places = ring[:, None] + steps
+        near = flat.index_select(0, places.flatten()).view(*places.shape, len(planes))  # (n, neighbours, 7)
+        weight = near[..., 6] * nearness
+        found = torch.bmm(weight[:, None], near)[:, 0]
+        xx, xy, yy = (found[:, 3:6] / weight.sum(1, keepdim=True).clamp_min(1e-6)).unbind(1)
         turned = 0.5 * torch.atan2(2 * xy, xx - yy)[:, None]
         coherence = ((xx - yy).square() + 4 * xy.square()).sqrt() / (xx + yy + NOISE)
         beside = SHARP * coherence[:, None] * (across * turned.cos() + down * turned.sin())
         along = torch.exp(-0.5 * beside.square()) + 1e-6  # and neighbours beside the line, if there are no others
         weight = weight * along
-        total = weight.sum(1)
-        flat[:6, ring] = (near[:6] * weight).sum(2) / total.clamp_min(1e-12)
-        flat[6, ring] = (total > 0).to(flat)
-    return flat.view_as(whole)[:, RADIUS : RADIUS + height, RADIUS : RADIUS + width]
+        total = weight.sum(1, keepdim=True)
+        flat[ring] = torch.bmm(weight[:, None], near)[:, 0] / total.clamp_min(1e-12)
+        flat[ring, 6] = (total[:, 0] > 0).to(flat)
+    return flat.T.view_as(whole)[:, RADIUS : RADIUS + height, RADIUS : RADIUS + width]
 
 
 def structure(picture: Tensor, known: Tensor, eye: float) -> tuple[Tensor, Tensor]:

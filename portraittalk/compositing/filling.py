@@ -1,10 +1,9 @@
 """Filling in unknown pixels smoothly."""
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..face.guided import box_mean
+from .planes import halved, resized
 
 RELAXED, AT_LAST = 4, 1  # smoothing steps per level, and at the finest one
 
@@ -17,19 +16,19 @@ def filled(picture: Tensor, known: Tensor) -> Tensor:
     the neighbours at each level take away the blocks.
     """
     levels = []
-    colours, weight = picture[None] * known, known[None]
+    colours, weight = picture * known, known
     while True:
         levels.append((colours, weight))
-        if max(weight.shape[-2:]) == 1 or bool((weight > 0.5).all()):
+        if max(weight.shape[-2:]) == 1 or float(weight.amin()) > 0.5:
             break
-        colours, weight = (F.avg_pool2d(part, 2, ceil_mode=True, count_include_pad=False) for part in (colours, weight))
+        colours, weight = halved(colours), halved(weight)
         more = (4 * weight).clamp_max(1) / weight.clamp_min(1e-6)
         colours, weight = colours * more, weight * more
     colours, weight = levels.pop()
     result = colours / weight.clamp_min(1e-6)
     for number, (colours, weight) in reversed(list(enumerate(levels))):
-        guess = F.interpolate(result, weight.shape[-2:], mode="bilinear", align_corners=False)
-        result = torch.addcmul(colours, 1 - weight, guess)
+        unknown = 1 - weight
+        result = resized(result, weight.shape[-2:]) * unknown + colours
         for _ in range(RELAXED if number else AT_LAST):
-            result = torch.addcmul(colours, 1 - weight, box_mean(result[0], 1)[None])
-    return result[0]
+            result = box_mean(result, 1).mul_(unknown).add_(colours)
+    return result

@@ -215,8 +215,12 @@ def depth_of(landmarks: Tensor, at: Tensor, eye: float) -> Tensor:
     away = torch.cdist(inner[:, :2], oval).amin(1)
     counts = smoothstep(away / (0.3 * eye))  # landmarks near the oval say little
     difference = (inner[:, 2] - ellipsoid(inner[:, :2])) * counts
-    weights = torch.exp(-0.5 * (torch.cdist(at.flatten(0, 1), inner[:, :2]) / (FINE * eye)).square())
-    correction = (weights @ difference) / (weights.sum(1) + 0.5)
+    places, seen = ((points - centre) / (FINE * eye) for points in (at.flatten(0, 1), inner[:, :2]))
+    # Halves of squared distances by one matrix product; what is below normal numbers would be slow.
+    halves = 0.5 * (places.square().sum(1)[:, None] + seen.square().sum(1))
+    weights = torch.addmm(halves, places, seen.T, beta=-1).clamp_(-60, 0).exp_()
+    correction, total = (weights @ torch.stack((difference, torch.ones_like(difference)), 1)).unbind(1)
+    correction = correction / (total + 0.5)
     return ellipsoid(at) + correction.view(at.shape[:2])
 
 

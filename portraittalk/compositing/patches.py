@@ -9,6 +9,8 @@ shows. Nothing is random.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from torch.nn import functional as F
 from ..face.guided import box_mean
 from ..smooth import smoothstep
 from .filling import filled
-from .planes import dilated, resized, to_nearest
+from .planes import dilated, distances, resized
 
 DENSITIES = (24.0, 48.0)  # cells an eye distance of each level
 ROUNDS = (2, 1)  # of searching and averaging at each
@@ -104,17 +106,18 @@ class Level:
         border = (REACH,) * 4
         seen = F.pad(share, border)[0] > WHOLE
         inner = F.pad(torch.ones_like(share), border)[0] > 0
-        depth = to_nearest(seen).norm(dim=-1)
-        hidden = inner & ~seen & (F.pad(resized(wanted, scale), border)[0] > 0) & (depth <= farthest * eye * scale)
+        deepest = farthest * eye * scale
+        depth = distances(seen, deepest + 4 * REACH)  # cells of patches about targets are no deeper than this
+        hidden = inner & ~seen & (F.pad(resized(wanted, scale), border)[0] > 0) & (depth <= deepest)
         whole = inner & (dilated(~seen[None], REACH)[0] == 0)
         return cls(
             F.pad(colours[None], border, mode="replicate")[0],
             seen,
             hidden,
-            whole & (to_nearest(hidden).norm(dim=-1) <= LENDERS * eye * scale),
+            whole & (distances(hidden, LENDERS * eye * scale) <= LENDERS * eye * scale),
             inner & (dilated(hidden[None], REACH)[0] > 0) & ~whole,
             TRUST**depth,
-            1 - smoothstep((depth / (farthest * eye * scale) - FADING) / (1 - FADING)),
+            1 - smoothstep((depth / deepest - FADING) / (1 - FADING)),
             eye * scale,
         )
 
@@ -144,8 +147,8 @@ class Level:
         cost = cost_of(best)
         for step, turn in ((step, cells.new_tensor(turn)[:, None]) for step in STEPS for turn in TURNS):
             if step:
-                rows, columns = torch.minimum((cells + step * turn).clamp_min(0), limits)
-                tried = self._spread(best)[:, rows, columns]
+                neighbours = torch.minimum((cells + step * turn).clamp_min(0), limits)
+                tried = self._spread(best).flatten(1).index_select(1, self._flat(neighbours))
             else:
                 tried = best + turn
             other = cost_of(tried)
@@ -171,17 +174,20 @@ class Level:
         if misfit is not None:
             scale = misfit[self.targets].quantile(FITS).clamp_min(1e-6)
             weights = weights * torch.exp(-misfit / (2 * scale))
-        cells = cells_of(self.hidden)
-        total = weights.new_zeros(4, cells.shape[1])
+        targets = cells_of(self.targets)
+        steps = self._spread(self._within(targets + offsets[:, self.targets]) - targets)
+        steps, weights = self._flat(steps).flatten(), weights.flatten()
+        table = torch.cat((self.colours, torch.ones_like(self.trust)[None])).flatten(1).T.contiguous()  # (h w, 4)
+        cells = self._flat(cells_of(self.hidden))
+        total = table.new_zeros(len(cells), 4)
         for step in window(cells):
-            rows, columns = middle = cells - step
-            weight = weights[rows, columns]
-            at = self._within(middle + offsets[:, rows, columns] + step)
-            total += torch.cat((self.colours[:, at[0], at[1]] * weight, weight[None]))
+            middle = cells - self._flat(step)
+            total.addcmul_(
+                table.index_select(0, cells + steps.index_select(0, middle)), weights.index_select(0, middle)[:, None]
+            )
         colours = self.colours.clone()
-        colours[:, self.hidden] = torch.where(
-            total[3] > 0, total[:3] / total[3].clamp_min(1e-12), colours[:, self.hidden]
-        )
+        mean = total[:, :3] / total[:, 3:].clamp_min(1e-12)
+        colours[:, self.hidden] = torch.where(total[:, 3] > 0, mean.T, colours[:, self.hidden])
         return colours
 
     def fit(self, misfit: Tensor) -> Tensor:
@@ -205,53 +211,86 @@ class Level:
         scales = [n / full for n, full in zip(inner, size, strict=True)]
         weights = F.pad(self.fading * fit * self.targets, (-REACH,) * 4)
         steps = (F.pad(offsets, (-REACH,) * 4) / picture.new_tensor(scales)[:, None, None]).round()
-        lines = [torch.arange(n, device=picture.device) + 0.5 for n in size]
-        rows, columns = (line * scale - 0.5 for line, scale in zip(lines, scales, strict=True))
-        total = picture.new_zeros(4, *size)
-        for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            row, column = rows.floor() + down, columns.floor() + across
-            share = (1 - (rows - row).abs())[:, None] * (1 - (columns - column).abs())
-            cell = (row.long().clamp(0, inner[0] - 1)[:, None], column.long().clamp(0, inner[1] - 1))
-            y, x = lines[0][:, None] + steps[0][cell], lines[1] + steps[1][cell]
-            grid = torch.stack((x * (2 / size[1]) - 1, y * (2 / size[0]) - 1), -1)
-            copy = F.grid_sample(picture[None], grid[None], padding_mode="border", align_corners=False)[0]
-            share = share * weights[cell]
-            total += torch.cat((copy * share, share[None]))
-        return total[:3] + (1 - total[3]) * picture
+        cells = torch.cat((steps, weights[None])).flatten(1).T.contiguous()  # (h w, 3)
+        # Each pixel lies between two rows and two columns of cells.
+        places = [
+            (torch.arange(n, device=picture.device) + 0.5) * scale - 0.5 for n, scale in zip(size, scales, strict=True)
+        ]
+        first = [at.floor().long() for at in places]
+        sides = [(at.clamp_min(0), (at + 1).clamp_max(n - 1)) for at, n in zip(first, inner, strict=True)]
+        parts = [(1 - (at - low), at - low) for at, low in zip(places, first, strict=True)]
+        seen = weights > 0
+        seen = seen[sides[0][0]] | seen[sides[0][1]]
+        rows, columns = cells_of(seen[:, sides[1][0]] | seen[:, sides[1][1]])  # pixels that show copies
+        down = [(inner[1] * at[rows], part[rows]) for at, part in zip(sides[0], parts[0], strict=True)]
+        across = [(at[columns], part[columns]) for at, part in zip(sides[1], parts[1], strict=True)]
+        table = torch.cat((picture, torch.ones_like(picture[:1]))).flatten(1).T.contiguous()  # (H W, 4)
+        total = table.new_zeros(len(rows), 4)
+        for (row, upper), (column, left) in product(down, across):
+            y, x, share = cells.index_select(0, row + column).unbind(1)
+            y, x = ((at + step).clamp_(0, n - 1) for at, step, n in zip((rows, columns), (y, x), size, strict=True))
+            total.addcmul_(table.index_select(0, y.long() * size[1] + x.long()), (upper * left * share)[:, None])
+        own = rows * size[1] + columns
+        total += (1 - total[:, 3:]) * table.index_select(0, own)
+        return picture.flatten(1).index_copy(1, own, total[:, :3].T).view_as(picture)
 
     def _best(self, colours: Tensor, wanted: Tensor, trust: Tensor) -> Tensor:
         """Return rows and columns (2, n) of the lenders whose patches are nearest to those about the wanted cells.
 
         colours: (3, h, w). wanted: (h, w), bool. trust: (h, w), weights of the cells in the comparison.
         """
+        lenders, lent = self._lent
+        best = []
+        for cells in cells_of(wanted).split(max(AT_ONCE // lenders.shape[1], 1), 1):
+            weight = patches(trust[None], cells)[:, 0]
+            weight = weight / weight.sum(1, keepdim=True)
+            looked = (patches(colours, cells) * weight[:, None]).flatten(1)
+            here = NEARNESS / self.eye**2 * cells.T
+            cost = torch.cat((weight, looked, here, torch.ones_like(weight[:, :1])), 1) @ lent.T
+            best.append(cost.min(1).indices)  # argmin takes twice as long
+        return lenders[:, torch.cat(best)]
+
+    @cached_property
+    def _lent(self) -> tuple[Tensor, Tensor]:
+        """The lenders (2, n) that the search looks at, and (n, P + 3 P + 2 + 1) what the differences to them are the
+        products with: the squares of their patches, their patches and places (both times -2), and what depends on
+        nothing else."""
         lenders = cells_of(self.lenders)
         lenders = lenders[:, (lenders % EVERY).sum(0) == 0] if lenders.shape[1] > FEW else lenders
         lent = patches(self.colours, lenders)
-        squares, lent = lent.square().sum(1).T, lent.flatten(1).T
-        there = lenders.to(lent) / self.eye
-        best = []
-        for cells in cells_of(wanted).split(max(AT_ONCE // lenders.shape[1], 1), 1):
-            weight = patches(trust[None], cells)
-            weight = weight / weight.sum(2, keepdim=True)
-            here = cells.to(lent) / self.eye
-            cost = weight[:, 0] @ squares - 2 * (patches(colours, cells) * weight).flatten(1) @ lent
-            cost += NEARNESS * (there.square().sum(0) - 2 * here.T @ there)
-            best.append(cost.argmin(1))
-        return lenders[:, torch.cat(best)]
+        places = lenders.T.to(lent)
+        apart = NEARNESS / self.eye**2 * places.square().sum(1, keepdim=True)
+        return lenders, torch.cat((lent.square().sum(1), -2 * lent.flatten(1), -2 * places, apart), 1)
 
     def _costs(self, guess: Tensor) -> Callable[[Tensor], Tensor]:
         """Return a function that tells of offsets (2, T) of all targets how badly they fit to a guess: (T,)."""
         cells = cells_of(self.targets)
         wanted, weight = patches(guess, cells, 2), patches(self.trust[None], cells, 2)  # as good, in half the time
-        weight = weight / weight.sum(2, keepdim=True)
+        wanted, weight = wanted.flatten(1), (weight / weight.sum(2, keepdim=True)).expand_as(wanted).flatten(1)
+        lenders = self.lenders.flatten()
 
         def costs(offsets: Tensor) -> Tensor:
-            at = self._within(cells + offsets)
-            difference = (patches(self.colours, at, 2) - wanted).square() * weight
-            cost = difference.sum((1, 2)) + NEARNESS * (offsets / self.eye).square().sum(0)
-            return torch.where(self.lenders[at[0], at[1]], cost, NO_LENDER)
+            at = self._flat(self._within(cells + offsets))
+            difference = self._table.index_select(0, at).sub_(wanted).square_().mul_(weight)
+            cost = difference.sum(1) + NEARNESS * (offsets / self.eye).square().sum(0)
+            return torch.where(lenders.index_select(0, at), cost, NO_LENDER)
 
         return costs
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """Of the patch about each cell, every second one: (h w, 3 P)."""
+        whole = F.pad(self.colours, (REACH,) * 4)
+        height, width = self.targets.shape
+        shifted = [
+            whole[:, REACH + down : REACH + down + height, REACH + across : REACH + across + width]
+            for down, across in (step.flatten().tolist() for step in window(torch.zeros(0, dtype=torch.long), 2))
+        ]
+        return torch.stack(shifted, 1).flatten(0, 1).flatten(1).T.contiguous()
+
+    def _flat(self, cells: Tensor) -> Tensor:
+        """Return the numbers (n,) of cells (2, n), counted row by row."""
+        return cells[0] * self.targets.shape[1] + cells[1]
 
     def _within(self, cells: Tensor) -> Tensor:
         """Return cells (2, n) moved to where a whole patch about them exists."""
@@ -267,7 +306,7 @@ class Level:
 
 def cells_of(mask: Tensor) -> Tensor:
     """Return rows and columns (2, n) of the cells of a mask (h, w)."""
-    return mask.nonzero().T
+    return mask.nonzero().T.contiguous()
 
 
 def window(like: Tensor, every: int = 1) -> Iterator[Tensor]:
@@ -279,5 +318,8 @@ def window(like: Tensor, every: int = 1) -> Iterator[Tensor]:
 
 def patches(planes: Tensor, cells: Tensor, every: int = 1) -> Tensor:
     """Return the patches (n, C, P) of planes (C, h, w) about cells (2, n). every: see ``window``."""
-    rows, columns = cells[:, :, None] + torch.cat(list(window(cells, every)), 1)[:, None]
-    return planes[:, rows, columns].movedim(0, 1)
+    width = planes.shape[-1]
+    steps = torch.cat([step[0] * width + step[1] for step in window(cells, every)])
+    places = (cells[0] * width + cells[1])[:, None] + steps
+    found = planes.flatten(1).index_select(1, places.flatten())  # several times as fast as indexing by rows and columns
+    return found.view(len(planes), *places.shape).movedim(0, 1)

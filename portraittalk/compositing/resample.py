@@ -21,26 +21,29 @@ def doubled(pixels: Tensor) -> Tensor:
     lanczos[1] *= SHARPER
     linear = torch.zeros(LOBES)
     linear[0] = 1.0
-    found = [_doubled(part, half) for part, half in ((pixels[:, :3], lanczos), (pixels[:, 3:], linear)) if part.numel()]
-    return torch.cat(found, 1).contiguous()
+    found = pixels.new_empty(*pixels.shape[:3], 2, 2 * pixels.shape[3])
+    for channels, half in ((slice(0, 3), lanczos), (slice(3, None), linear)):
+        part, rows = pixels[:, channels], found[:, channels]
+        if part.numel():
+            weights = (half / (2 * half.sum())).tolist()
+            between = _between(part, weights, -1, torch.empty_like(part))
+            # Complex numbers are the fastest way of interleaving two tensors.
+            wide = torch.view_as_real(torch.complex(part.contiguous(), between)).flatten(-2)
+            rows[..., 0, :] = wide
+            _between(wide, weights, -2, rows[..., 1, :])
+    return found.flatten(2, 3)
 
 
-def _doubled(pixels: Tensor, half: Tensor) -> Tensor:
-    """half: (L,) weights of the pixels on one side of the place between two, the nearest first."""
-    weights = (half / (2 * half.sum())).tolist()
-    for axis in (-1, -2):
-        between = _between(pixels, weights, axis)
-        pixels = torch.stack((pixels, between), -1 if axis == -1 else -2).flatten(axis - 1, axis)
-    return pixels
+def _between(pixels: Tensor, weights: list[float], axis: int, out: Tensor) -> Tensor:
+    """Write the weighted sum at the place after each pixel along an axis; those at the border are repeated.
 
-
-def _between(pixels: Tensor, weights: list[float], axis: int) -> Tensor:
-    """Return the weighted sum at the place after each pixel along an axis; those at the border are repeated."""
+    weights: of the pixels on one side of such a place, the nearest first. Returns ``out``.
+    """
     before, after, size = len(weights) - 1, len(weights), pixels.shape[axis]
     margin = (before, after, 0, 0) if axis == -1 else (0, 0, before, after)
     padded = F.pad(pixels, margin, mode="replicate")
-    total = torch.zeros_like(pixels)
+    out.zero_()
     for distance, weight in enumerate(weights):
-        for start in (before - distance, after + distance):
-            total.add_(padded.narrow(axis, start, size), alpha=weight)
-    return total
+        for start in (before - distance, after + distance) if weight else ():
+            out.add_(padded.narrow(axis, start, size), alpha=weight)
+    return out

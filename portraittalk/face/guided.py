@@ -21,15 +21,25 @@ def guided_maps(mask: Tensor, picture: Tensor, radius: int, smoothest: float) ->
     products = torch.stack([picture[a] * picture[b] for a, b in channels])
     means = box_mean(torch.cat((picture, mask, picture * mask, products)), radius)
     colours, mean, cross, squares = means.split((3, 1, 3, len(channels)))
-    covariance = picture.new_empty(*picture.shape[1:], 3, 3)
-    for (a, b), square in zip(channels, squares, strict=True):
-        covariance[..., a, b] = covariance[..., b, a] = square - colours[a] * colours[b]
-    covariance += smoothest * torch.eye(3).to(picture)
-    wanted = (cross - colours * mean).permute(1, 2, 0)[..., None]
-    slope = torch.linalg.solve(covariance, wanted)[..., 0].permute(2, 0, 1)
+    covariance = [square - colours[a] * colours[b] for (a, b), square in zip(channels, squares, strict=True)]
+    slope = _solved(covariance, smoothest, cross - colours * mean)
     offset = mean - (slope * colours).sum(0, keepdim=True)
     averaged = box_mean(torch.cat((slope, offset)), radius)
     return averaged[:3], averaged[3:]
+
+
+def _solved(covariance: list[Tensor], ridge: float, wanted: Tensor) -> Tensor:
+    """Return the solutions (3, h, w) of ``(covariance + ridge) x = wanted`` at each pixel, by Cramer's rule.
+
+    covariance: the planes (h, w) xx, xy, xz, yy, yz and zz of symmetric matrices. wanted: (3, h, w).
+    """
+    xx, xy, xz, yy, yz, zz = covariance
+    xx, yy, zz = xx + ridge, yy + ridge, zz + ridge
+    first = torch.stack((yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy))
+    second = torch.stack((first[1], xx * zz - xz * xz, xy * xz - xx * yz))
+    third = torch.stack((first[2], second[2], xx * yy - xy * xy))
+    determinant = xx * first[0] + xy * first[1] + xz * first[2]
+    return (first * wanted[0] + second * wanted[1] + third * wanted[2]) / determinant
 
 
 def box_mean(planes: Tensor, radius: int) -> Tensor:
@@ -44,10 +54,16 @@ def _line_mean(planes: Tensor, radius: int, dim: int) -> Tensor:
     whole planes are vectorised.
     """
     size = planes.shape[dim]
-    total = torch.zeros_like(planes, dtype=torch.float32)
-    for shift in range(-min(radius, size - 1), min(radius, size - 1) + 1):
-        kept = size - abs(shift)
-        total.narrow(dim, max(-shift, 0), kept).add_(planes.narrow(dim, max(shift, 0), kept))
+    reach = min(radius, size - 1)
+    if reach == 1:  # the same sum in fewer passes
+        total = planes.float() if planes.dtype != torch.float32 else planes.clone()
+        total.narrow(dim, 1, size - 1).add_(planes.narrow(dim, 0, size - 1))
+        total.narrow(dim, 0, size - 1).add_(planes.narrow(dim, 1, size - 1))
+    else:
+        total = torch.zeros_like(planes, dtype=torch.float32)
+        for shift in range(-reach, reach + 1):
+            kept = size - abs(shift)
+            total.narrow(dim, max(-shift, 0), kept).add_(planes.narrow(dim, max(shift, 0), kept))
     at = torch.arange(size, device=planes.device)
-    count = (at + radius).clamp_max(size - 1) - (at - radius).clamp_min(0) + 1
+    count = ((at + radius).clamp_max(size - 1) - (at - radius).clamp_min(0) + 1).to(total)
     return total.div_(count[:, None] if dim == -2 else count).to(planes)
