@@ -23,7 +23,7 @@ from portraittalk.compositing.backdrop import RIM, Backdrop
 from portraittalk.compositing.filling import filled
 from portraittalk.compositing.head import FARTHEST, Head
 from portraittalk.compositing.inpaint import continued
-from portraittalk.compositing.planes import dilated, to_nearest
+from portraittalk.compositing.planes import dilated, distances
 from portraittalk.face.align import from_crop
 from portraittalk.face.guided import box_mean
 
@@ -37,7 +37,7 @@ def strip_errors(picture: Tensor, matte: Tensor, moves: Tensor, eye: float, chin
     picture: (3, H, W). matte, moves: (1, H, W). chin: row below which nothing is measured.
     """
     seen = dilated(matte > 0, max(round(RIM * eye), 1))[0] == 0
-    far = to_nearest(~seen).norm(dim=-1) > STRIP * eye
+    far = distances(~seen, STRIP * eye) > STRIP * eye
     rows = torch.arange(picture.shape[1])[:, None] < chin
     strip = seen & ~far & (moves[0] > 0.3) & rows
     known = far[None].to(picture)
