@@ -126,12 +126,15 @@ class WindowPipeline(OwnPipeline):
         tick.again()
         painter = self._painter(identity, style, settings.scales.text)
         portrait = identity.portrait if painter is None else painter.portrait
-        compositor = Compositor(portrait, identity.crop, Head(identity, self.basis), identity.landmarks, tick.again)
-        paste = compositor if output == "full" else compositor.crops
         layers = Layers(identity, self.config, painter)
         noise = self.noise(settings.seed)
         if not checkpoint.start:
             checkpoint.save(0, noise)  # no frame needs another, so the run can be taken up after any of them
+
+        @torch.no_grad()
+        def compositor(on_step: Callable[[], None]) -> Callable[..., Tensor]:
+            found = Compositor(portrait, identity.crop, Head(identity, self.basis), identity.landmarks, on_step)
+            return found if output == "full" else found.crops
 
         def warped(frames: slice) -> tuple[int, WindowInputs]:
             features = speech.features[frames].to(self.device)
@@ -151,7 +154,7 @@ class WindowPipeline(OwnPipeline):
             return start, inputs.structure, torch.cat(pictures)
 
         @torch.no_grad()
-        def pasted(made: tuple[int, Structure, Tensor], frames: slice) -> Tensor:
+        def pasted(paste: Callable[..., Tensor], made: tuple[int, Structure, Tensor], frames: slice) -> Tensor:
             start, structure, picture = made
             some = slice(frames.start - start, frames.stop - start)
             structure = structure[some]
@@ -166,7 +169,7 @@ class WindowPipeline(OwnPipeline):
                 drawn=shown.drawn,
             ).cpu()
 
-        stages = Stages(warped, drawn, pasted)
+        stages = Stages(compositor, warped, drawn, pasted, tick.again)
         left = [(frames, [part for part in parts if part.start >= checkpoint.start]) for frames, parts in work]
         left = [(frames, parts) for frames, parts in left if parts]
         ends = [part.stop for _, parts in left for part in parts]

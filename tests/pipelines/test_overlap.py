@@ -12,6 +12,11 @@ def same(item, part=None):
     return item
 
 
+def stages_of(first, second, third, prepare=lambda on_step: None, on_wait=lambda: None):
+    """Stages whose third one needs nothing else."""
+    return Stages(prepare, first, second, lambda prepared, item, part: third(item, part), on_wait)
+
+
 def whole(items):
     """Items of one part each."""
     return [(item, [None]) for item in items]
@@ -20,7 +25,7 @@ def whole(items):
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
 def test_results_come_in_order(together, count):
-    stages = Stages(lambda item: item + 1, lambda item: item * 10, lambda item, part: f"{item}{part}")
+    stages = stages_of(lambda item: item + 1, lambda item: item * 10, lambda item, part: f"{item}{part}")
     items = [(item, "ab" if item % 2 else "c") for item in range(count)]
     expected = [f"{(item + 1) * 10}{part}" for item, parts in items for part in parts]
     assert list(stages(items, together)) == expected
@@ -40,13 +45,13 @@ def test_every_stage_has_an_item_at_the_same_time():
 
         return function
 
-    stages = Stages(stage(2, 4), stage(1, 3), stage(0, 2))
+    stages = stages_of(stage(2, 4), stage(1, 3), stage(0, 2))
     assert list(stages(whole(range(5)), True)) == [0, 1, 2, 3, 4] and len(met) == 9
 
 
 def test_no_more_than_one_item_a_stage_is_ahead():
     begun = []
-    results = Stages(lambda item: begun.append(item) or item, same, same)(whole(range(100)), True)
+    results = stages_of(lambda item: begun.append(item) or item, same, same)(whole(range(100)), True)
     for taken in range(10):
         next(results)
         assert len(begun) <= taken + 3
@@ -62,7 +67,7 @@ def test_a_finished_item_is_not_kept():
         made.append(weakref.ref(item))
         return len(made)
 
-    results = Stages(lambda item: Item(), second, same)(whole(range(3)), True)
+    results = stages_of(lambda item: Item(), second, same)(whole(range(3)), True)
     assert list(results) == [1, 2, 3]
     assert [item() for item in made] == [None] * 3
 
@@ -76,7 +81,7 @@ def test_an_error_of_a_stage_reaches_the_caller(stage):
 
     functions = [same] * 3
     functions[stage] = fails
-    results = Stages(*functions)(whole(range(5)), True)
+    results = stages_of(*functions)(whole(range(5)), True)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="the third"):
         next(results)
@@ -96,7 +101,7 @@ def test_a_run_that_is_closed_ends_a_long_stage(long_stage):
 
     functions = [same] * 3
     functions[long_stage] = long
-    stages = Stages(*functions)
+    stages = stages_of(*functions)
     before = set(threading.enumerate())
     results = stages(whole(range(9)), True)
     assert next(results) == 0
@@ -112,7 +117,7 @@ def test_a_stage_that_is_stopped_says_so():
         stages._ended.set()
         stages.stop()
 
-    stages = Stages(first, same, same)
+    stages = stages_of(first, same, same)
     with pytest.raises(Stopped):
         list(stages(whole(range(3)), True))
 
@@ -125,8 +130,11 @@ def test_only_the_stages_have_fewer_threads_for_an_operation():
         def add(seen, part=None):
             return [*seen, torch.get_num_threads()]
 
-        seen = list(Stages(add, add, add)(whole([[]]), True))
-        assert seen == [[2, 2, 2]] and torch.get_num_threads() == 4
+        prepared = []
+        seen = list(
+            stages_of(add, add, add, lambda on_step: prepared.append(torch.get_num_threads()))(whole([[]]), True)
+        )
+        assert seen == [[2, 2, 2]] and prepared == [2] and torch.get_num_threads() == 4
         fresh = []
         thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
         thread.start()
@@ -134,3 +142,83 @@ def test_only_the_stages_have_fewer_threads_for_an_operation():
         assert fresh == [4]
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_the_last_stage_needs_is_prepared_once(together):
+    made = []
+
+    def prepare(on_step):
+        on_step()
+        made.append("prepared")
+        return "with "
+
+    stages = Stages(prepare, same, same, lambda prepared, item, part: f"{prepared}{item}{part}")
+    assert list(stages([(1, "ab"), (2, "c"), (3, "d"), (4, "e")], together)) == [
+        "with 1a",
+        "with 1b",
+        "with 2c",
+        "with 3d",
+        "with 4e",
+    ]
+    assert made == ["prepared"]
+    assert list(Stages(prepare, same, same, same)([], together)) == [] and made == ["prepared"]
+
+
+def test_the_first_items_are_in_the_other_stages_meanwhile():
+    drawn = threading.Event()
+    begun = []
+
+    def prepare(on_step):
+        assert drawn.wait(5)
+        return list(begun)
+
+    def second(item):
+        drawn.set()
+        return item
+
+    def first(item):
+        begun.append(item)
+        return item
+
+    found = Stages(prepare, first, second, lambda prepared, item, part: prepared)(whole(range(9)), True)
+    assert set(next(found)) <= {0, 1}
+    assert len(list(found)) == 8
+
+
+def test_the_caller_can_end_what_is_prepared():
+    class Cancelled(BaseException):
+        pass
+
+    ended = threading.Event()
+
+    def prepare(on_step):
+        try:
+            for _ in range(1000):
+                time.sleep(0.01)
+                on_step()
+        finally:
+            ended.set()
+
+    threads = []
+
+    def cancel():
+        threads.append(threading.current_thread())
+        if len(threads) == 3:
+            raise Cancelled
+
+    before, began = set(threading.enumerate()), time.monotonic()
+    with pytest.raises(Cancelled):
+        list(stages_of(same, same, same, prepare, cancel)(whole(range(9)), True))
+    assert time.monotonic() - began < 2 and ended.is_set()
+    assert set(threads) == {threading.current_thread()} and set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("count", [1, 5])
+def test_an_error_in_what_is_prepared_reaches_the_caller(together, count):
+    def fails(on_step):
+        raise ValueError("no background")
+
+    with pytest.raises(ValueError, match="no background"):
+        list(stages_of(same, same, same, fails)(whole(range(count)), together))
