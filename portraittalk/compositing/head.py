@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..face import topology as mesh
-from ..face.align import from_crop, scale_of, to_crop
+from ..face.align import from_crop, grid_to_crop, scale_of
 from ..face.matte import person_matte
 from ..face.rigid import rigid_fit
 from ..models.face_basis import FaceBasis
@@ -68,8 +68,7 @@ class Head:
         self.amplitude = amplitude_of(landmarks, crop, facing)
         self.farthest = FARTHEST * float(size) / scale_of(crop)
         rows, columns = _cells(self.box)
-        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-        self.at = to_crop(grid, crop).to(landmarks)  # (h, w, 2)
+        self.at = grid_to_crop(columns, rows, crop).to(landmarks)  # (h, w, 2)
         self.depth = depth_of(landmarks, self.at, float(size))  # (h, w)
         self.share = _share(landmarks, self.at)  # (h, w)
         self._fields = torch.stack((self.share, self.depth))

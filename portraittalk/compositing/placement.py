@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..face.align import bounds, scale_of, to_crop
+from ..face.align import bounds, grid_to_crop, scale_of
 from ..smooth import smoothstep
 from ..types import Crop, MouthWindow
 from .head import Box
@@ -29,8 +29,7 @@ class Placement:
         x0, y0, x1, y1 = bounds(crop) if box is None else box
         columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
         rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
-        points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
-        self.grid = (points / crop.size * 2 - 1).to(like)
+        self.grid = (grid_to_crop(columns, rows, crop) / crop.size * 2 - 1).to(like)
         # The inverse, from the square to places in the box.
         matrix = crop.matrix.cpu().double()
         inverse = torch.linalg.inv(matrix[:, :2]) * (crop.size / 2)

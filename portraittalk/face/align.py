@@ -67,6 +67,25 @@ def from_crop(points: Tensor, crop: Crop) -> Tensor:
     return torch.cat((moved, points[..., 2:] / scale_of(crop)), -1)
 
 
+def grid_to_crop(columns: Tensor, rows: Tensor, crop: Crop) -> Tensor:
+    """Return ``to_crop`` of all points of a grid, columns (w,) and rows (h,) of the picture: (h, w, 2)."""
+    matrix = crop.matrix.to(columns)
+    return _affine_grid(columns, rows, matrix[:, :2], matrix[:, 2])
+
+
+def grid_from_crop(columns: Tensor, rows: Tensor, crop: Crop) -> Tensor:
+    """Return ``from_crop`` of all points of a grid, columns (w,) and rows (h,) of the crop: (h, w, 2)."""
+    matrix = crop.matrix.to(columns)
+    inverse = torch.linalg.inv(matrix[:, :2].double()).to(columns)
+    return _affine_grid(columns, rows, inverse, -inverse @ matrix[:, 2])
+
+
+def _affine_grid(columns: Tensor, rows: Tensor, linear: Tensor, offset: Tensor) -> Tensor:
+    """Return ``linear @ (x, y) + offset`` for each row y and column x: (h, w, 2). Faster than of each point alone."""
+    along = linear[:, 0] * columns[:, None]
+    return along + (linear[:, 1] * rows[:, None] + offset)[:, None]
+
+
 def resized(crop: Crop, size: int) -> Crop:
     """Return the crop of the same square of the picture with a side of ``size`` pixels."""
     return Crop(crop.matrix * (size / crop.size), size, crop.image_size)
@@ -100,8 +119,7 @@ def extract_crop(image: Tensor, crop: Crop, size: int | None = None) -> Tensor:
         reduced = [max(round(n * scale), 1) for n in region.shape[-2:]]
         region = F.interpolate(region, size=reduced, mode="bicubic", antialias=True, align_corners=False)
     centres = torch.arange(crop.size, dtype=torch.float64) + 0.5
-    rows, columns = torch.meshgrid(centres, centres, indexing="ij")
-    points = from_crop(torch.stack((columns, rows), -1), crop)
+    points = grid_from_crop(centres, centres, crop)
     grid = (points - points.new_tensor((x0, y0))) / points.new_tensor((x1 - x0, y1 - y0)) * 2 - 1
     grid = grid.to(region).expand(region.shape[0], -1, -1, -1)
     pixels = F.grid_sample(region, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(0, 1)

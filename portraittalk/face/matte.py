@@ -13,7 +13,7 @@ from ..models.matte_net import MatteNet
 from ..smooth import smoothstep
 from ..tensor_files import load_configured, save_configured
 from ..types import Crop
-from .align import aligned_crop, extract_crop, to_crop
+from .align import aligned_crop, extract_crop, grid_to_crop, to_crop
 from .guided import box_mean, guided_maps
 
 FILE = Path(__file__).parent.parent / "assets" / "face" / "matte.safetensors"
@@ -85,8 +85,7 @@ def _in_box(planes: Tensor, crop: Crop, box: tuple[int, int, int, int]) -> Tenso
     x0, y0, x1, y1 = box
     columns = torch.arange(x0, x1, dtype=torch.float64) + 0.5
     rows = torch.arange(y0, y1, dtype=torch.float64) + 0.5
-    points = to_crop(torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), crop)
-    grid = (points / crop.size * 2 - 1).to(planes)
+    grid = (grid_to_crop(columns, rows, crop) / crop.size * 2 - 1).to(planes)
     return F.grid_sample(planes[None], grid[None], padding_mode="border", align_corners=False)[0]
 
 

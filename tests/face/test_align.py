@@ -3,7 +3,17 @@ import math
 import pytest
 import torch
 
-from portraittalk.face.align import aligned_crop, bounds, extract_crop, eye_distance, from_crop, scale_of, to_crop
+from portraittalk.face.align import (
+    aligned_crop,
+    bounds,
+    extract_crop,
+    eye_distance,
+    from_crop,
+    grid_from_crop,
+    grid_to_crop,
+    scale_of,
+    to_crop,
+)
 from portraittalk.types import Crop
 
 
@@ -18,6 +28,14 @@ def test_points_go_to_the_crop_and_back(portrait_face):
     points = torch.rand(50, 3) * 1000
     assert torch.allclose(from_crop(to_crop(points, crop), crop), points, atol=1e-2)
     assert torch.allclose(from_crop(to_crop(points[:, :2].double(), crop), crop), points[:, :2].double(), atol=1e-9)
+
+
+def test_points_of_a_grid_go_where_each_of_them_goes(portrait_face):
+    crop = aligned_crop(turned(portrait_face.landmarks, 25, 1.7, (30, -12)), (900, 1200), 256)
+    columns, rows = torch.arange(7, dtype=torch.float64) * 31 + 0.5, torch.arange(5, dtype=torch.float64) * 47
+    points = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+    torch.testing.assert_close(grid_to_crop(columns, rows, crop), to_crop(points, crop), atol=1e-9, rtol=0)
+    torch.testing.assert_close(grid_from_crop(columns, rows, crop), from_crop(points, crop), atol=1e-9, rtol=0)
 
 
 def test_the_crop_is_a_similarity_with_level_eyes_at_a_fixed_place(portrait_face):
