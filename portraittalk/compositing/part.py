@@ -126,36 +126,30 @@ class Part:
             shift, reach = _extent(turn), _farthest(turn)
         rows, columns = self._placement.inside((-1, 1, -1, 1), shift)
         at = self._turned(turn, self._placement.grid, len(flow), within)(rows, columns)  # (F, h, w, 2)
-        above = self._placement.flow(flow[:, :2], at)  # (F, 2, h, w)
-        offsets, edges = above, []
+        expression, edges = self._placement.flow(self._moved_in_source(2 * flow[:, :2]), at), []  # (F, 2, h, w)
         for window in where_sheets_differ(flow):
             down, across = self._placement.inside(window, shift, (rows, columns))
             shown = show_sheets(self._placement.flow(flow, at[:, down, across]), self._native_size)
-            if offsets is above:
-                offsets = above.clone()
-            offsets[:, :, down, across] = shown.offsets
+            expression[:, :, down, across] = self._moved_in_source(2 * shown.offsets)
             number, ys, xs = shown.edges
             if len(number):
                 base = at[:, down, across][number, ys, xs, None]  # (K, 1, 2)
                 place = (number, ys + (rows.start + down.start), xs + (columns.start + across.start))
                 edges.append((place, base + 2 * shown.edge_offsets, shown.shares))
-        expression = self._moved_in_source(2 * offsets)
-        turned = self._turned(
-            None if turn is None else self._moved_in_source(turn).movedim(-1, 1), self._rest, len(flow), within
-        )
+        turned = self._turned(None if turn is None else self._moved_in_source(turn), self._rest, len(flow), within)
         farthest = (reach + _farthest(2 * flow[:, : 2 * SHEETS])) * self._native_size / 2
         for down, across in self._within(farthest):
             looked = turned(down, across)
             ours, theirs = zip(*(_overlap(band, crop) for band, crop in ((down, rows), (across, columns))), strict=True)
-            looked[:, ours[0], ours[1]] += expression[:, theirs[0], theirs[1]]
+            looked[:, ours[0], ours[1]] += expression[..., theirs[0], theirs[1]].movedim(1, -1)
             colours = self._colours(looked, down, across, farthest)
-            boxes[..., down, across] = colours.add_(self._correction[..., down, across]).clamp_(0, 1)
+            torch.clamp(colours.add_(self._correction[..., down, across]), 0, 1, out=boxes[..., down, across])
         for place, positions_of_sheets, shares in edges:
             self._mix_edges(boxes, place, positions_of_sheets, shares)
         inner = boxes[:, :, rows, columns]
         if blink is not None:
             lids, closure = blink
-            lids.close(inner, (at.movedim(-1, -3) + 1) / 2 + above, closure)
+            lids.close(inner, (at.movedim(-1, -3) + 1) / 2 + self._placement.flow(flow[:, :2], at), closure)
         self._placement.add(residual, inner, at, (rows, columns), shift, "bilinear")
         if instead is not None:
             self._placement.mix(*instead, inner, at, (rows, columns), shift)
@@ -211,14 +205,14 @@ class Part:
 
     def _in_source(self, positions: Tensor) -> Tensor:
         """Return positions (..., 2) in the square as positions in the sampled source, in -1..1."""
-        moved = self._moved_in_source(positions.movedim(-1, 0)[None])[0]
+        moved = self._moved_in_source(positions.movedim(-1, 0)[None])[0].movedim(0, -1).contiguous()
         return moved + moved.new_tensor(self._source_offset)
 
     def _moved_in_source(self, offsets: Tensor) -> Tensor:
-        """Return offsets (F, 2, h, w) in the square as offsets (F, h, w, 2) in the source."""
+        """Return offsets (F, 2, ...) in the square as offsets in the source."""
         x, y = offsets.unbind(1)
         (xx, xy), (yx, yy) = self._to_source
-        return torch.stack((torch.add(x * xx, y, alpha=xy), torch.add(x * yx, y, alpha=yy)), -1)
+        return torch.stack((torch.add(x * xx, y, alpha=xy), torch.add(x * yx, y, alpha=yy)), 1)
 
     def _within(self, farthest: float) -> list[Slices]:
         """Return the bands, rows and their columns, that can show something else when nothing moves further than some
