@@ -28,6 +28,7 @@ from .planes import dilated
 COARSE_SIGMAS = (0.16, 0.08)  # one per level, as fractions of the crop's side; the sheets share these levels
 FINE_SIGMAS = (0.04, 0.02, 0.012, 0.009)
 STIFFNESS = 0.1  # summed weight below which a level's correction fades out; lower values reach further
+AT_ONCE = 4  # frames whose points are spread at once
 LOWEST_EXPONENT = -40.0  # of a weight, so that a product of two is not denormal, which would be slow on CPUs
 BORDER = 0.1  # width, as a fraction of the crop's side, over which the fields fall to zero at the border
 ANCHORS_PER_SIDE = 12
@@ -203,7 +204,9 @@ def _spread(values: Tensor, counts: Tensor, weights: Tensor, stiffness: float) -
     """
     across, down = weights[:, :, 0], weights[:, :, 1]  # (F, P, g)
     terms = (torch.cat((values, torch.ones_like(values[..., :1])), -1) * counts[..., None]).flatten(2)  # (F, P, 3 N)
-    summed = down.transpose(1, 2) @ (terms[..., None] * across[:, :, None]).flatten(2)  # (F, g, 3 N g)
+    # Not all frames at once: for large blocks of memory, the C library asks the system every time.
+    parts = zip(*(part.split(AT_ONCE) for part in (down, terms, across)), strict=True)
+    summed = torch.cat([y.mT @ (t[..., None] * x[:, :, None]).flatten(2) for y, t, x in parts])  # (F, g, 3 N g)
     summed = summed.unflatten(2, (-1, 3, len(summed[0]))).permute(0, 2, 3, 1, 4)  # (F, N, 3, g, g)
     return summed[:, :, :2] / (summed[:, :, 2:] + stiffness)
 
