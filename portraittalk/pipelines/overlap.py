@@ -33,7 +33,7 @@ class Stopped(Exception):
 class Stages(Generic[C, T, A, B, P, R]):
     """``third(prepared, second(first(item)), part)`` of each part of each item.
 
-    prepare: returns what the third needs besides, which takes long, while the first items are in the other stages; it
+    prepare: returns what the third needs besides, which takes long, while the first item is in the other stages; it
     is given a function to be called between its steps. The functions must not need anything of the calling thread,
     such as its gradient mode. stop: raises ``Stopped`` once the run has ended; to be called by long stages between
     steps. on_wait: called in the caller's thread again and again while that is prepared; it may raise.
@@ -78,7 +78,7 @@ class Stages(Generic[C, T, A, B, P, R]):
             try:
                 prepared = preparing.submit(self._prepare, self.stop)
                 for number, (item, parts) in enumerate(items):
-                    if number == len(self._whole):  # more would take the cores from what is prepared
+                    if number == 1:  # more would take the cores from what is prepared
                         self._wait(prepared)
                     begun.append(self._begin(item, parts, executors, prepared))
                     if len(begun) == len(executors):
