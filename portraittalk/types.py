@@ -170,7 +170,8 @@ class Identity(Movable):
     features (1, P, C) of each transformer block. uncond_tokens: (T, D) identity tokens of the unconditional branch, in
     prompt models. open_mouth: a further reference whose mouth is open further than the portrait's, relit to match
     the portrait; None if there is none. close_ups: for models that draw a mouth window, the mouth of the portrait, and
-    that of ``open_mouth`` if there is one.
+    that of ``open_mouth`` if there is one. others: (N, 478, 3) in crop pixels, the landmarks of other people in the
+    portrait, who stand still.
     """
 
     portrait: Tensor
@@ -183,6 +184,7 @@ class Identity(Movable):
     open_mouth: View | None = None
     uncond_tokens: Tensor | None = None
     close_ups: tuple[CloseUp, ...] = ()
+    others: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,22 @@ class FacePaste:
     """Pastes crops of one portrait; computes once what is the same in all frames.
 
     portrait: (3, H, W) in 0..1. landmarks: (478, 3) in pixels of the crop. on_step: called several times while the
-    matte is computed, so that it can be cancelled by raising.
+    matte is computed, so that it can be cancelled by raising. others: (N, 478, 3), other people in the portrait.
     """
 
     def __init__(
-        self, portrait: Tensor, crop: Crop, landmarks: Tensor, on_step: Callable[[], None] = lambda: None
+        self,
+        portrait: Tensor,
+        crop: Crop,
+        landmarks: Tensor,
+        on_step: Callable[[], None] = lambda: None,
+        others: Tensor | None = None,
     ) -> None:
         self.data = CropData(portrait, crop)
         placement = Placement(crop, portrait)
         in_picture = from_crop(landmarks, crop)
-        matte = person_matte(portrait, in_picture, self.data.box, on_step)
+        around = None if others is None else from_crop(others, crop)
+        matte = person_matte(portrait, in_picture, self.data.box, on_step, around)
         self._grid = placement.grid
         self._share = rim_around(matte, float(eye_distance(in_picture))) * placement.window()  # (1, h, w)
 

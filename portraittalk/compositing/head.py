@@ -62,6 +62,7 @@ class Head:
         landmarks = identity.landmarks.float()
         crop = identity.crop
         self._photograph, self._in_picture = identity.portrait, from_crop(landmarks, crop)
+        self._others = None if identity.others is None else from_crop(identity.others.float(), crop)
         facing, size, offset = rigid_fit(basis.mean.to(landmarks), landmarks)
         self._facing, self._eye, self._middle = facing, size, offset
         self.box = head_box(landmarks, crop)
@@ -87,7 +88,7 @@ class Head:
 
     def matte(self, box: Box, on_step: Callable[[], None] = lambda: None) -> Tensor:
         """Return how much of each pixel of a box of the picture the person covers: (1, h, w) in 0..1."""
-        return person_matte(self._photograph, self._in_picture, box, on_step)
+        return person_matte(self._photograph, self._in_picture, box, on_step, self._others)
 
     def moves(self) -> Tensor:
         """Return how far each pixel of ``box`` moves with the head: (1, h, w) in 0..1."""
@@ -103,7 +104,8 @@ class Head:
             return None
         parts = (values.detach().contiguous().view(torch.uint8).numpy() for values in (portrait, self.share))
         sums = (zlib.crc32(part.data) for part in parts)
-        return self.box, self.farthest, *self._in_picture.flatten().tolist(), *sums
+        people = self._in_picture if self._others is None else torch.cat((self._in_picture[None], self._others))
+        return self.box, self.farthest, *people.flatten().tolist(), *sums
 
     def offsets(self, pose: Tensor) -> Tensor:
         """Return the backward flow (F, 2, h, w) in crop pixels: the target position p shows the portrait at p + offset.

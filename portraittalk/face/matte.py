@@ -15,6 +15,7 @@ from ..tensor_files import load_configured, save_configured
 from ..types import Crop
 from .align import aligned_crop, extract_crop, grid_to_crop, to_crop
 from .guided import box_mean, guided_maps
+from .territory import territory
 
 FILE = Path(__file__).parent.parent / "assets" / "face" / "matte.safetensors"
 FORMAT = "portraittalk matte"
@@ -30,11 +31,13 @@ def person_matte(
     landmarks: Tensor,
     box: tuple[int, int, int, int],
     on_step: Callable[[], None] = lambda: None,
+    others: Tensor | None = None,
 ) -> Tensor:
     """Return the matte (1, h, w) in 0..1 of a person in the pixels ``box`` (x0, y0, x1, y1) of a picture (3, H, W).
 
     landmarks: (478, 3) of the person's face, in pixels. It is 1 where the network is not sure, and everywhere if the
-    matte misses the face, so that nobody is cut. on_step: called between the parts of the work; it may raise.
+    matte misses the face, so that nobody is cut. on_step: called between the parts of the work; it may raise. others:
+    (N, 478, 3), faces of other people in the picture, of whom nothing is the person's.
     """
     network = load_matte_net(device=picture.device)
     size = network.config.input_size
@@ -57,7 +60,8 @@ def person_matte(
     x0, y0, x1, y1 = box
     matte = (shown[:3] * picture[:, y0:y1, x0:x1].float()).sum(0, keepdim=True) + shown[3:4]
     matte = ((matte - CLEAN[0]) / (CLEAN[1] - CLEAN[0])).clamp(0, 1)
-    return matte.lerp(torch.ones_like(matte), shown[4:].clamp(0, 1)).to(picture)
+    matte = matte.lerp(torch.ones_like(matte), shown[4:].clamp(0, 1)).to(picture)
+    return matte if others is None else matte * territory(picture, landmarks, others, box)
 
 
 def _narrowed(matte: Tensor, factor: float) -> Tensor:

@@ -95,17 +95,38 @@ def find_face(image: Tensor, choice: FaceChoice = LARGEST, provider: FaceProvide
     face is placed in the box, with a warning.
     Raises FaceError as ``choose_face`` does.
     """
+    return find_people(image, choice, provider)[0]
+
+
+def find_people(
+    image: Tensor, choice: FaceChoice = LARGEST, provider: FaceProvider | None = None
+) -> tuple[Face, list[Face]]:
+    """Return the chosen face, as ``find_face`` does, and those of other people in the picture."""
     size = (image.shape[-2], image.shape[-1])
     provider = provider or MeshProvider()
+    found = provider(image)
     if choice.box is None:
-        return choose_face(provider(image), choice, size)
+        chosen = choose_face(found, choice, size)
+        return chosen, other_people(found, chosen)
     region = _checked_region(choice.box, size)
-    faces = _overlapping(provider(image), region)
+    faces = _overlapping(found, region)
     faces = faces or _overlapping(_search_around(image, choice.box, provider), region)
     if not faces:
         logger.warning("No face was detected in the box: an average face was placed in it.")
         faces = [face_in_box(choice.box)]
-    return choose_face(faces, choice, size)
+    chosen = choose_face(faces, choice, size)
+    return chosen, other_people(found, chosen)
+
+
+def other_people(faces: Sequence[Face], chosen: Face) -> list[Face]:
+    """Return the faces whose middles are not in the box of the chosen one, nor the other way round."""
+    return [face for face in faces if not _holds(face, chosen) and not _holds(chosen, face)]
+
+
+def _holds(face: Face, other: Face) -> bool:
+    """Return whether the middle of the other face lies in the box of this one."""
+    (x0, y0, x1, y1), (ox0, oy0, ox1, oy1) = face.box, other.box
+    return x0 <= (ox0 + ox1) / 2 <= x1 and y0 <= (oy0 + oy1) / 2 <= y1
 
 
 def _by_index(faces: list[Face], index: int) -> Face:

@@ -1,7 +1,7 @@
 """``converse``: several people of one picture, each with a speech of their own, in one video with mixed sound."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from ..checks import check_type
 from ..errors import FaceError, SettingsError
 from ..face.align import eye_distance
 from ..face.detect import FaceProvider
+from ..face.matte import person_matte
 from ..face.mesh import MeshProvider
 from ..face.search import area, overlap
 from ..face.select import FaceChoice, choose_face
@@ -104,13 +105,16 @@ def converse(
     voices = _same_length([_read(speaker.audio) for speaker in speakers])
     found = (provider or MeshProvider())(image)
     faces = _different([choose_face(found, speaker.face, image_size(image)) for speaker in speakers])
-    identities = [pipeline.encode_identity([image], faces=[[face]], progress=progress) for face in faces]
+    identities = [
+        pipeline.encode_identity([image], _as_choice(face, found), faces=[found], progress=progress) for face in faces
+    ]
     speeches = [pipeline.encode_speech(voice, fps, progress) for voice in voices]
     seeds = [(settings.seed + number) % 2**64 for number in range(len(speakers))]
     styles = [
         Style() if pipeline.makes_motion else pipeline.encode_style(speaker.prompt, speaker.negative_prompt)
         for speaker in speakers
     ]
+    styles = [replace(style, look=styles[0].look) for style in styles]  # they share one picture
     tracks: list[MotionTrack | None] = [None] * len(speakers)
     if not pipeline.makes_motion:
         made = [
@@ -137,14 +141,18 @@ def converse(
     pictures = [
         pipeline.shown_portrait(person.identity, person.style, settings.scales.text).portrait for person in people
     ]
-    return Conversation(merged([iter(person) for person in people], pictures), people, _mixed(voices))
+    shares = _shares(image, faces)
+    return Conversation(merged([iter(person) for person in people], pictures, shares), people, _mixed(voices))
 
 
-def merged(streams: Sequence[Iterator[Tensor]], pictures: Sequence[Tensor]) -> Iterator[Tensor]:
+def merged(
+    streams: Sequence[Iterator[Tensor]], pictures: Sequence[Tensor], shares: Sequence[Tensor]
+) -> Iterator[Tensor]:
     """Yield the frames of several runs on one picture as one, in chunks (n, 3, H, W); all streams have equal chunks.
 
-    A run leaves all pixels but those about its person as they are in its picture (3, H, W), so the pixels that it
-    changed are its person's; where two changed one pixel, the larger change counts.
+    shares: (1, H, W) in 0..1, how far each pixel of the picture shows the person of a run, who alone changes it as far.
+    A run leaves all pixels but those about its person as they are in its picture (3, H, W), so the others that it
+    changed are its person's as well; where two changed one pixel, the larger change counts.
     """
     for chunks in zip(*streams, strict=True):
         frames = chunks[0].clone()
@@ -153,7 +161,7 @@ def merged(streams: Sequence[Iterator[Tensor]], pictures: Sequence[Tensor]) -> I
             more = (chunk - picture.to(chunk)).abs().amax(1, keepdim=True)
             frames = torch.where(more > change, chunk, frames)
             change = torch.maximum(change, more)
-        yield frames
+        yield frames + sum(share.to(chunk) * (chunk - frames) for chunk, share in zip(chunks, shares, strict=True))
 
 
 def in_turns(speeches: Sequence[Audio], pause: float = TURN_SECONDS) -> list[Audio]:
@@ -201,6 +209,23 @@ def _mixed(voices: Sequence[Audio]) -> Audio:
     """Return all voices together, as loud as they are unless that would clip."""
     mix = torch.stack([voice.waveform for voice in voices]).sum(0)
     return Audio(mix / mix.abs().amax().clamp_min(1), voices[0].sample_rate)
+
+
+def _as_choice(face: Face, faces: list[Face]) -> FaceChoice:
+    """Return the choice of a face among others of a picture."""
+    ordered = sorted(faces, key=area, reverse=True)
+    return FaceChoice(index=next(index for index, one in enumerate(ordered) if one is face))
+
+
+def _shares(picture: Tensor, faces: list[Face]) -> list[Tensor]:
+    """Return how far each pixel of a picture (3, H, W) shows each person: (1, H, W) in 0..1, together at most 1."""
+    height, width = image_size(picture)
+    shares = []
+    for face in faces:
+        others = [other.landmarks for other in faces if other is not face]
+        together = torch.stack(others).to(picture) if others else None
+        shares.append(person_matte(picture, face.landmarks, (0, 0, width, height), others=together))
+    return shares
 
 
 def _different(faces: list[Face]) -> list[Face]:

@@ -170,7 +170,7 @@ class KeypointPipeline(PaintingPipeline):
         if painter is not None:
             portrait = painter.portrait
             volume = self.appearance(self._reduced(extract_crop(portrait, identity.crop)[None]).to(self.dtype))
-        paste = FacePaste(portrait, identity.crop, identity.landmarks, tick.again)
+        paste = FacePaste(portrait, identity.crop, identity.landmarks, tick.again, identity.others)
         driver = KeypointDriver(keypoint_face(identity), self.basis, self.retargeting)
         compressed = self.warping.compressed(volume)
         for start in starts[checkpoint.start // settings.chunk :]:

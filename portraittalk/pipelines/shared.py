@@ -19,7 +19,7 @@ from ..config import PortraitTalkConfig
 from ..errors import FaceError, MotionError, SettingsError
 from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
-from ..face.select import LARGEST, FaceChoice, choose_face, find_face
+from ..face.select import LARGEST, FaceChoice, choose_face, find_people, other_people
 from ..face.turned import unfolded
 from ..media.sound import Sound
 from ..media.tensors import check_pictures
@@ -356,10 +356,16 @@ class PipelineBase:
         check_complete(self.config)
         size = self.config.crop_size
         chosen: list[Face] = []
+        others: list[list[Face]] = []
         for number, image in enumerate(images):
             which = choice if number == 0 else LARGEST
-            known = None if faces is None else choose_face(faces[number], which, image_size(image))
-            chosen.append(known or find_face(image, which, provider))
+            if faces is None:
+                face, rest = find_people(image, which, provider)
+            else:
+                face = choose_face(faces[number], which, image_size(image))
+                rest = other_people(faces[number], face)
+            chosen.append(face)
+            others.append(rest)
             progress(Progress("find faces", number + 1, len(images)))
         for warning in warnings_about(images[0], chosen[0]):
             logger.warning(warning)
@@ -379,6 +385,7 @@ class PipelineBase:
             references=references,
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),
             open_mouth=open_mouth(cropped, landmarks),
+            others=torch.stack([to_crop(face.landmarks, crops[0]) for face in others[0]]) if others[0] else None,
         )
         return self._complete_person(identity, images, crops, cropped, landmarks), references.to(self.dtype)
 

@@ -6,7 +6,7 @@ import torch
 
 from portraittalk.errors import FaceError
 from portraittalk.face.manual import face_in_box
-from portraittalk.face.select import FaceChoice, choose_face, find_face
+from portraittalk.face.select import FaceChoice, choose_face, find_face, find_people, other_people
 
 SIZE = (480, 640)
 SMALL = face_in_box((20, 30, 120, 140))
@@ -89,3 +89,15 @@ def test_pictures_need_no_package_that_finds_faces(portrait, monkeypatch, caplog
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     face = find_face(portrait, FaceChoice(box=(258, 140, 488, 406)))
     assert face.box == pytest.approx(find_face(portrait).box) and "average face" not in caplog.text
+
+
+def test_other_people_are_all_but_the_chosen_and_what_is_found_within():
+    within = face_in_box((200, 100, 300, 200))
+    others = other_people([*FACES, within], LARGE)
+    assert [any(one is face for one in others) for face in (*FACES, within)] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("choice", [FaceChoice(index=1), FaceChoice(box=(430, 60, 600, 280))])
+def test_people_are_the_chosen_one_and_the_others(choice):
+    chosen, others = find_people(torch.zeros(3, *SIZE), choice, lambda image: FACES)
+    assert chosen is MIDDLE and [one is face for one, face in zip(others, (SMALL, LARGE), strict=True)] == [True, True]

@@ -1,5 +1,7 @@
 """Several people of one picture: each moves as if alone, and all voices are heard."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import interpolate
@@ -7,7 +9,7 @@ from torch.nn.functional import interpolate
 from portraittalk.errors import FaceError, SettingsError
 from portraittalk.face.align import from_crop
 from portraittalk.face.mesh import MeshProvider
-from portraittalk.face.select import FaceChoice
+from portraittalk.face.select import FaceChoice, choose_face
 from portraittalk.media.audio import Audio
 from portraittalk.pipelines.conversation import Speaker, converse, faces_from_left, in_turns, merged
 from portraittalk.pipelines.talk import talk
@@ -84,8 +86,45 @@ def test_a_change_belongs_to_who_made_it():
     first, second = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
     first[:, :, :2] = 0.5
     second[:, :, 1:3] = 0.8
-    (frames,) = merged([iter([first]), iter([second])], [picture, picture])
+    nobody = torch.zeros(1, 4, 4)
+    (frames,) = merged([iter([first]), iter([second])], [picture, picture], [nobody, nobody])
     assert frames[0, 0, :, 0].tolist() == pytest.approx([0.5, 0.8, 0.8, 0.0])
+
+
+def test_what_shows_a_person_is_changed_by_that_person_alone():
+    picture = torch.zeros(3, 4, 4)
+    first, second = torch.full((2, 3, 4, 4), 0.2), torch.full((2, 3, 4, 4), 0.8)
+    owned = torch.zeros(2, 1, 4, 4)
+    owned[0, :, 0], owned[1, :, 1], owned[0, :, 2] = 1, 1, 0.5
+    (frames,) = merged([iter([first]), iter([second])], [picture, picture], list(owned))
+    assert frames[0, 0, :, 0].tolist() == pytest.approx([0.2, 0.8, 0.5, 0.8])
+
+
+def test_a_head_that_turns_takes_nothing_of_a_neighbour_along(tiny_model, portrait):
+    """Mattes take two people who nearly touch for one."""
+    head = interpolate(portrait[None], (192, 192), mode="area")[0, :, :, 56:136]
+    close = torch.cat((head, head.flip(-1)), -1)
+    faces = MeshProvider()(close)
+    left, right = faces_from_left(close, 2, lambda image: faces)
+    speech = tiny_model.encode_speech(tone(0.04), 25.0)
+    still = tiny_model.make_motion(speech)
+    turned = replace(still, rotation=torch.tensor([[0.05, 0.3, 0.2]]))
+    for choice, other in ((left, right), (right, left)):
+        identity = tiny_model.encode_identity([close], choice, faces=[faces])
+        neighbour = choose_face(faces, other, (192, 160)).landmarks[:, :2]
+        (frame,) = torch.cat(list(talk(tiny_model, identity, speech, motion=turned, settings=SETTINGS)))
+        change = (frame - close).abs().amax(0)
+        own = choose_face(faces, choice, (192, 160)).landmarks[:, :2]
+        at, at_own = (points[:468].round().long().clamp_min(0) for points in (neighbour, own))
+        assert change[at_own[:, 1], at_own[:, 0]].mean() > 0.05
+        assert change[at[:, 1], at[:, 0]].mean() < 0.005
+
+
+def test_everybody_has_the_look_of_the_first(tiny_model, couple, found):
+    left, right = faces_from_left(couple, 2, found)
+    speakers = [Speaker(tone(0.1), left, "black and white"), Speaker(tone(0.1), right)]
+    (frames, *_) = list(converse(tiny_model, couple, speakers, SETTINGS, provider=found))
+    assert (frames.amax(1) - frames.amin(1)).mean() < 0.02
 
 
 def test_what_cannot_work_is_refused(tiny_model, couple, found):
