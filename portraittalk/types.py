@@ -122,13 +122,15 @@ class FaceLight(Movable):
 
     skin: (3, 1, 1) mean colour of cheeks and chin. eye_white: () green of the whites of the eyes. colour: (3, 1, 1) of
     the light relative to its green; 1 for white light. black: () green of the darkest in the picture, such as
-    pupils and lashes: how it shows what no light reaches.
+    pupils and lashes: how it shows what no light reaches. glare: () in 0..1, the share of white that lies over a faded
+    picture; the others are those of the picture below.
     """
 
     skin: Tensor
     eye_white: Tensor
     colour: Tensor
     black: Tensor
+    glare: Tensor
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ LEAST = 0.02  # smallest colour, before its logarithm is taken
 SEEN = (0.45, 0.75)  # green of the whites relative to the skin's at which they are not, and surely, seen
 EYE_WHITE, EYE_WHITE_LIGHT = 0.55, 0.42  # usual green of the whites: the first, times the skin's to the second power
 FILM_BLACK, BLACK_LIGHT = 0.2, 0.6  # green of the darkest in GRID's films: the first, times the skin's to the second
+GREYEST = 0.22  # black of the greyest films; more is a faded picture
+DIM = (0.27, 0.24)  # green of the skin and of the whites of the eyes that are darker only in little light
 # From the light of the sky to that of lamps, the logarithm of red rises by half of what that of blue falls.
 RED_BY_BLUE = 0.5
 # Warmth in that sense (0 for grey) of skin and of whites in white light: median, and how far people differ from it.
@@ -52,18 +54,31 @@ def light_on(skin: Tensor, white: Tensor | None = None, black: Tensor | None = N
     white: the colour (3,) of the whites of the eyes, if they are seen. black: see ``black_level``; unknown in pictures
     of the mouth alone, which are taken for films.
     """
-    skin = skin.clamp(LEAST, 1)
+    glare = skin.new_zeros(()) if black is None else ((black - GREYEST) / (1 - GREYEST)).clamp_min(0)
+    skin = without_glare(skin, glare).clamp(LEAST, 1)
     usual = EYE_WHITE * skin[1, 0, 0] ** EYE_WHITE_LIGHT
-    if black is None:
-        black = _film_black(skin)
+    black = _film_black(skin) if black is None else without_glare(black, glare)
     if white is None:
-        return FaceLight(skin, usual, torch.ones_like(skin), black)
-    white = white.clamp(LEAST, 1)
+        return FaceLight(skin, usual, torch.ones_like(skin), black, glare)
+    white = without_glare(white, glare).clamp(LEAST, 1)
     sure = smoothstep((white[1] / skin[1, 0, 0] - SEEN[0]) / (SEEN[1] - SEEN[0]))
     of_skin, of_white = _beyond(skin.flatten(), *SKIN_WARMTH), _beyond(white, *WHITE_WARMTH)
     both = (of_skin.sign() + of_white.sign()) / 2 * torch.minimum(of_skin.abs(), of_white.abs())
     colour = (sure * both * skin.new_tensor((RED_BY_BLUE, 0.0, -1.0))).exp()
-    return FaceLight(skin, usual * (white[1] / usual) ** sure, colour[:, None, None], black)
+    return FaceLight(skin, usual * (white[1] / usual) ** sure, colour[:, None, None], black, glare)
+
+
+def without_glare(colours: Tensor, glare: Tensor) -> Tensor:
+    """Return colours of a picture as they are below a glare, see ``FaceLight``."""
+    return (colours - glare) / (1 - glare)
+
+
+def dimness(light: FaceLight) -> Tensor:
+    """Return the light on a face relative to the least in which people usually are photographed, () in 0..1.
+
+    Skin may be dark in much light, and eyes may be shaded: both must be darker than in anybody.
+    """
+    return torch.maximum(light.skin[1, 0, 0] / DIM[0], light.eye_white / DIM[1]).clamp_max(1)
 
 
 def veil(light: FaceLight) -> Tensor:

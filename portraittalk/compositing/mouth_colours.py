@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..types import FaceLight
-from .light import veil
+from .light import dimness, veil
 from .tongue import RESTING, TIP
 
 # Colours in 0..1 for white skin.
@@ -73,7 +73,8 @@ def mouth_colours(
     """
     palette = _palette(light)
     skin = light.skin / light.colour  # as it would be in white light
-    flesh = skin[1] ** FLESH_BRIGHTNESS * (skin / skin[1]) ** palette["flesh_hue"] * light.colour
+    dimmed = dimness(light) ** (1 - FLESH_BRIGHTNESS)
+    flesh = dimmed * skin[1] ** FLESH_BRIGHTNESS * (skin / skin[1]) ** palette["flesh_hue"] * light.colour
 
     def lit(colour: tuple[float, float, float]) -> Tensor:
         return flesh * flesh.new_tensor(colour)[:, None, None]
@@ -92,6 +93,8 @@ def teeth_colour(light: FaceLight) -> Tensor:
     palette = _palette(light)
     skin = light.skin / light.colour
     brightness = skin[1] ** palette["skin_brightness"] * light.eye_white**EYES_BRIGHTNESS
+    # These exponents are of differences between people. Less light makes everything darker alike.
+    brightness = brightness * dimness(light) ** (1 - palette["skin_brightness"] - EYES_BRIGHTNESS)
     hue = (skin / skin[1]) ** palette["teeth_hue"] * light.colour
     return (brightness * hue * palette["teeth"][:, None, None]).clamp_max(BRIGHTEST)
 

@@ -23,7 +23,7 @@ from ..models.face_basis import FaceBasis
 from ..motion.geometry import CENTRAL_LIPS, lip_aperture
 from ..smooth import smoothstep
 from ..types import FaceLight, Identity, Movable, Tongue
-from .light import face_light
+from .light import face_light, without_glare
 from .mouth_colours import mouth_colours, warmed
 from .openings import height_over
 from .tongue import behind_teeth, raised_tongue, resting_tongue
@@ -127,8 +127,9 @@ def mouth_interior(
     lower_lip = frontal[:, [low for _, low in CENTRAL_LIPS], 1].mean(1) - lips[1]
     lower_edge = torch.maximum(lower_edge, lower_lip - LOWER_SEEN)[:, None, None]
 
-    colours = mouth_colours(light, look.white, look.dark, teeth)
-    canvas = colours.cavity.expand(len(moved), -1, size, size).clone()
+    own = None if teeth is None else without_glare(teeth, light.glare)
+    colours = mouth_colours(light, look.white, look.dark, own)
+    canvas = light.glare + (1 - light.glare) * colours.cavity.expand(len(moved), -1, size, size)
     lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
     low, high = (t.clamp(0, size).long().tolist() for t in (lip_points.amin(0) - MARGIN, lip_points.amax(0) + MARGIN))
     if low[0] >= high[0] or low[1] >= high[1]:
@@ -153,7 +154,8 @@ def mouth_interior(
         picture = picture * (1 - share * (layer[:, 2:3] + layer[:, 3:4])) + share * lit * warmed(shade, colours.warmth)
         if layer is lower and tip is not None:
             picture = picture.lerp(lit_tip, tip.over_teeth)
-    canvas[:, :, low[1] : high[1], low[0] : high[0]] = avg_pool2d(picture, 2)
+    picture = light.glare + (1 - light.glare) * avg_pool2d(picture, 2)
+    canvas[:, :, low[1] : high[1], low[0] : high[0]] = picture
     return canvas.clamp(0, 1)
 
 

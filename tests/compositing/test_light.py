@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import portraittalk
-from portraittalk.compositing.light import EYES, face_light, light_on, skin_colour, veil
+from portraittalk.compositing.light import EYES, dimness, face_light, light_on, skin_colour, veil, without_glare
 from portraittalk.compositing.mouth_colours import teeth_colour
 from portraittalk.face.align import aligned_crop, extract_crop, to_crop
 from portraittalk.face.manual import face_in_box
@@ -59,6 +59,25 @@ def test_dimmed_pictures_have_dimmer_teeth(demo):
     picture, landmarks = demo
     bright, dim = (teeth_colour(face_light(p, landmarks))[1] for p in (picture, picture * 0.6))
     assert 0.55 < float(dim / bright) < 0.75
+
+
+def test_in_hardly_any_light_teeth_are_as_dark_as_all_the_rest(demo):
+    picture, landmarks = demo
+    half, tenth = (face_light(p, landmarks) for p in (picture * 0.2, picture * 0.1))
+    assert float(dimness(face_light(picture, landmarks))) == 1
+    assert float(dimness(tenth)) < float(dimness(half)) < 1
+    assert float((teeth_colour(tenth) / teeth_colour(half))[1]) == pytest.approx(0.5, abs=0.05)
+    dark = light_on(torch.tensor([0.25, 0.16, 0.12])[:, None, None], torch.full((3,), 0.4))
+    assert float(dimness(dark)) == 1  # dark skin in usual light
+
+
+def test_a_glare_over_a_faded_picture_is_seen_and_its_light_is_that_below(demo):
+    picture, landmarks = demo
+    clear, faded = (face_light(p, landmarks) for p in (picture, 0.5 * picture + 0.5))
+    assert float(clear.glare) == 0
+    assert 0.3 < float(faded.glare) < 0.5
+    assert float(faded.black) < 0.25  # as grey as films, but not more
+    torch.testing.assert_close(without_glare(0.5 * clear.skin + 0.5, faded.glare), faded.skin, atol=0.01, rtol=0)
 
 
 def test_without_whites_of_the_eyes_the_light_is_taken_for_white(demo):

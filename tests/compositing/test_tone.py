@@ -38,3 +38,20 @@ def test_a_picture_of_one_colour_alone_has_a_tone():
     tone = tone_of(torch.full((3, 64, 64), 0.5))
     assert tone.share == 1
     assert tone(torch.full((1, 3, 4, 4), 0.5)).isfinite().all()
+
+
+@pytest.mark.parametrize(("offset", "gain"), [(0.4, 0.25), (0.0, 0.2)], ids=["faded", "dark"])
+def test_a_coloured_picture_of_little_contrast_is_not_of_one_tone(portrait, offset, gain):
+    assert tone_of(offset + gain * portrait).share == 0
+    grey = portrait.mean(0, keepdim=True).expand_as(portrait)
+    assert tone_of(offset + gain * grey).share == 1
+
+
+def test_what_is_darker_or_brighter_than_the_picture_keeps_its_tone():
+    """A parabola through a narrow range of brightness leads anywhere beyond it: blue mouths in faded photographs."""
+    brightness = torch.linspace(0.35, 0.65, 64 * 64).view(1, 64, 64)
+    red, blue = brightness + 0.05, brightness - 0.05 + 3 * (brightness - 0.5) ** 2
+    tone = tone_of(torch.cat((red, (brightness - 0.299 * red - 0.114 * blue) / 0.587, blue)))
+    assert tone.share == 1
+    drawn = torch.tensor([0.1, 0.3, 0.9]).view(3, 1, 1, 1).expand(3, 3, 4, 4)
+    assert (tone(drawn) - drawn).abs().max() < 0.15

@@ -172,3 +172,12 @@ def test_teeth_are_kept_in_a_small_file_and_those_that_ship_are_teeth(dentition,
     assert SHIPPED.stat().st_size < 500_000
     assert shipped.upper.shape == dentition.upper.shape
     assert shipped.upper[2].mean() > 0.05 and shipped.lower[2].mean() > 0.05
+
+
+def test_nothing_in_a_faded_picture_is_darker_than_its_glare(dentition, rest, opened):
+    clear = light_on(LIGHT[:, None, None], black=torch.tensor(0.2))
+    faded = light_on(0.6 * LIGHT[:, None, None] + 0.4, black=torch.tensor(0.52))
+    dark, pale = (mouth_interior(dentition, rest, opened, light, SIZE, BASIS.mean) for light in (clear, faded))
+    assert float(faded.glare) > 0.3
+    assert pale.min() >= faded.glare and dark.min() < 0.25
+    assert pale.max() - pale.min() < 0.7 * (dark.max() - dark.min())
