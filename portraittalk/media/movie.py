@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,10 +12,10 @@ from typing import cast
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.filter import Graph
 from av.video.stream import VideoStream
 
 from .colour import name_colours, to_yuv
+from .gif_palette import GifPalette
 from .sound import Sound
 from .sound_track import CopiedSound, EncodedSound
 from .tags import tag_gif, tag_webp
@@ -108,7 +108,7 @@ class MovieWriter:
         if self.size != size:
             log.warning("%s needs even sides: padded to %dx%d by repeating the edge.", kind, *self.size[::-1])
         self.count = self._given = 0
-        self._palette = _palette_graph(self.size, self._fps) if kind == "gif" else None
+        self._palette = GifPalette(self.size, self._fps) if kind == "gif" else None
         self._sound: CopiedSound | EncodedSound | None = None
         self._container = av.open(path, "w", format=kind, options=muxer_options(form, tags))
         try:
@@ -143,19 +143,21 @@ class MovieWriter:
         else:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts, frame.time_base = self.count, 1 / self._fps
-        self._container.mux(self._stream.encode(self._converted(frame)))
+        for ready in self._converted(frame):
+            self._container.mux(self._stream.encode(ready))
         self.count += 1
         if self._sound is not None:
             self._sound.advance(float(self.count / self._fps))
 
-    def _converted(self, frame: av.VideoFrame) -> av.VideoFrame:
+    def _converted(self, frame: av.VideoFrame) -> Iterable[av.VideoFrame]:
         if self._palette is not None:
-            self._palette.vpush(frame)
-            return self._palette.vpull()
-        return to_yuv(frame) if self._format.pixels == "yuv420p" else frame.reformat(format=self._format.pixels)
+            return self._palette.add(frame)
+        return [to_yuv(frame) if self._format.pixels == "yuv420p" else frame.reformat(format=self._format.pixels)]
 
     def finish(self) -> None:
         """Flush the encoders and write the rest of the audio and the metadata."""
+        for ready in [] if self._palette is None else self._palette.finish():
+            self._container.mux(self._stream.encode(ready))
         self._container.mux(self._stream.encode(None))
         if self._sound is not None:
             self._sound.finish()
@@ -191,20 +193,3 @@ def muxer_options(form: MovieFormat, tags: dict[str, str]) -> dict[str, str]:
     # Custom keys (such as a workflow) need MP4's mdta tags; a lone comment is stored in udta, which more programs read.
     custom = len(tags) > 1 and "movflags" in form.muxer
     return {**form.muxer, "movflags": form.muxer["movflags"] + "+use_metadata_tags"} if custom else dict(form.muxer)
-
-
-def _palette_graph(size: tuple[int, int], fps: Fraction) -> Graph:
-    """Return a filter graph with a 256-colour palette per frame: a global palette would need all frames at once."""
-    graph = Graph()
-    source = graph.add_buffer(width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=1 / fps)
-    split = graph.add("split")
-    palette = graph.add("palettegen", "stats_mode=single")
-    use = graph.add("paletteuse", "new=1")
-    sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(palette, 0, 0)
-    split.link_to(use, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-    return graph
