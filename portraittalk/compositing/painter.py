@@ -8,6 +8,7 @@ the look. Strokes that would stretch over an opening mouth are redrawn.
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +19,21 @@ from ..models.look_net import LookNet, colour_maps, recoloured
 from ..text.networks import load_look_networks
 from ..types import Crop, Structure
 from .planes import dilated
+from .tone import Tone, tone_of
 from .warp import warp
 
 STRONGEST = 1.5  # largest strength of a look; stronger ones clip colours
 LARGEST = 2**22  # largest input of LookNet in pixels
 STRIP = 2**20  # pixels that are recoloured at once
+# Looks of one tone: what LookNet leaves of colours in them shows in teeth.
+ONE_TONE = (
+    "black and white photograph",
+    "film noir",
+    "sepia photograph",
+    "pencil sketch",
+    "charcoal drawing",
+    "ink drawing",
+)
 BLEED = 8  # pixels, of 256 per side, by which strokes and blur reach beyond the mask
 
 
@@ -40,7 +51,11 @@ class Painter:
         self.scale = min(scale_of(crop) * self.size / crop.size, math.sqrt(LARGEST / (height * width)))
         size = [max(round(n * self.scale), 8) for n in (height, width)]
         self.paper = net.paper_of(*size).to(portrait)[None]
+        self._tone: Tone | None = None
         self.portrait = self._painted(portrait[None], size, self.paper)[0]
+        if _of_one_tone(look, net.config.looks):
+            self._tone = tone_of(extract_crop(self.portrait, crop))
+            self.portrait = self._tone(self.portrait[None])[0]
         scaled = Crop(
             torch.cat((crop.matrix[:, :2] / self.scale, crop.matrix[:, 2:]), 1), crop.size, (size[0], size[1])
         )
@@ -74,7 +89,8 @@ class Painter:
         for mixture, strength in self._parts:
             maps = strength * colour_maps(self.net, small, mixture, paper)
             result = result + _in_strips(pictures, maps) - pictures
-        return result.clamp(0, 1)
+        result = result.clamp(0, 1)
+        return result if self._tone is None else self._tone(result)
 
 
 def painter_for(
@@ -85,6 +101,12 @@ def painter_for(
         return None
     net = copy.deepcopy(load_look_networks().net).to(device)
     return Painter(net, text_scale * look.to(device), portrait.to(device), crop)
+
+
+def _of_one_tone(look: Tensor, names: Sequence[str]) -> bool:
+    """Return whether a look (L,) asks for a monochrome picture only."""
+    asked = {name for name, weight in zip(names, look.tolist(), strict=True) if weight > 0}
+    return bool(asked) and asked.issubset(ONE_TONE)
 
 
 def parts_of(look: Tensor) -> list[tuple[Tensor, float]]:

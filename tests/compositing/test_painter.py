@@ -103,3 +103,25 @@ def test_what_is_drawn_is_added_and_stretched_strokes_are_drawn_anew(tiny_model,
 def test_parts_of_a_mixture():
     ((added, strength), (taken, away)) = parts_of(torch.tensor([0.5, 0.25, -1.0]))
     assert added.tolist() == [1.0, 0.5, 0.0] and strength == 0.5 and taken.tolist() == [0, 0, 1] and away == -1
+
+
+@pytest.mark.parametrize("name", ["black and white photograph", "pencil sketch", "charcoal drawing", "ink drawing"])
+def test_teeth_have_no_colour_in_looks_of_one_tone(identity, name):
+    painter = painter_for(identity.portrait, identity.crop, style_of(name).look, 1.0, torch.device("cpu"))
+    crop = identity.references[:1]
+    green = crop.clone()
+    green[:, :, 36:44, 24:40] = torch.tensor([0.6, 0.9, 0.7])[:, None, None]
+    paper = painter.net.paper_of(painter.size, painter.size).to(crop)[None]
+    teeth = painter._painted(green, [painter.size, painter.size], paper)[:, :, 38:42, 26:38]
+    for picture in (painter.portrait, teeth):
+        assert (picture.amax(-3) - picture.amin(-3)).mean() < 0.02
+    mixed = painter_for(
+        identity.portrait, identity.crop, style_of(name).look + style_of("oil painting").look, 1.0, torch.device("cpu")
+    )
+    assert mixed._tone is None
+
+
+def test_a_look_that_is_taken_away_has_no_tone(identity):
+    away = style_of("black and white photograph", -1).look
+    stronger = painter_for(identity.portrait, identity.crop, away, 1.0, torch.device("cpu")).portrait
+    assert (stronger.amax(0) - stronger.amin(0)).mean() > (identity.portrait.amax(0) - identity.portrait.amin(0)).mean()
