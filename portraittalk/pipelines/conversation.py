@@ -225,7 +225,8 @@ def _shares(picture: Tensor, faces: list[Face]) -> list[Tensor]:
         others = [other.landmarks for other in faces if other is not face]
         together = torch.stack(others).to(picture) if others else None
         shares.append(person_matte(picture, face.landmarks, (0, 0, width, height), others=together))
-    return shares
+    total = torch.stack(shares).sum(0).clamp_min(1)
+    return [share / total for share in shares]
 
 
 def _different(faces: list[Face]) -> list[Face]:
