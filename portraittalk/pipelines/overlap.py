@@ -73,7 +73,9 @@ class Stages(Generic[C, T, A, B, P, R]):
     def _overlapping(self, items: Sequence[tuple[T, Sequence[P]]]) -> Iterator[R]:
         threads = max(torch.get_num_threads() // 2, 1)  # one stage takes about half of the time
         with ExitStack() as running:
-            preparing, *executors = [running.enter_context(_one_thread(threads)) for _ in range(len(self._whole) + 2)]
+            executors = [running.enter_context(_one_thread(threads)) for _ in range(len(self._whole) + 1)]
+            # The other stages have little to do before it ends.
+            preparing = running.enter_context(_one_thread(torch.get_num_threads()))
             begun: deque[deque[Future[R]]] = deque()
             try:
                 prepared = preparing.submit(self._prepare, self.stop)

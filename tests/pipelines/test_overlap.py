@@ -134,7 +134,7 @@ def test_only_the_stages_have_fewer_threads_for_an_operation():
         seen = list(
             stages_of(add, add, add, lambda on_step: prepared.append(torch.get_num_threads()))(whole([[]]), True)
         )
-        assert seen == [[2, 2, 2]] and prepared == [2] and torch.get_num_threads() == 4
+        assert seen == [[2, 2, 2]] and prepared == [4] and torch.get_num_threads() == 4
         fresh = []
         thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
         thread.start()
