@@ -13,6 +13,7 @@ from ..face.align import eye_distance
 from ..smooth import smoothstep
 from ..types import CloseUp, MouthWindow
 from .draw import touched
+from .lip_lines import sampled
 from .mouth_window import view_of, warp_window
 from .openings import MOUTH, PARTED, height_over
 
@@ -82,8 +83,7 @@ def light_beside_seam(picture: Tensor, landmarks: Tensor) -> Tensor:
     seam = (upper + lower) / 2
     for down, given in zip((-1, 1), GIVEN, strict=True):
         places = torch.stack((centres.expand(rows, -1), seam + down * (away[:, None] + 0.5)), -1)
-        lip = grid_sample(picture[None], places[None] * (2 / size) - 1, padding_mode="border", align_corners=False)
-        taken = _taken(lip, unit) * share * given
+        taken = _taken(sampled(picture, places)[None], unit) * share * given
         below = (centres[:, None] - seam) * down  # (S, S), from the line into the lip
         at = torch.stack((centres.expand(size, -1) * (2 / size) - 1, below * (2 / rows) - 1), -1)
         light += grid_sample(taken, at[None], padding_mode="zeros", align_corners=False)[0] * (below > 0)
