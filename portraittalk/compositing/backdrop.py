@@ -29,7 +29,7 @@ RIM = 0.05  # eye distances around the matte in which hair may still show
 HAIR = (0.25, 0.7)  # share of the person's colour at which a pixel begins to be hair, and is hair
 FAINT = 0.02  # squared difference of colours below which hair and background look alike
 UNCOVERED = 0.05  # difference of a colour from the background that needs nothing to cover it
-FAR = 100.0  # pixels from the person up to which distances are told
+FAR = 100.0  # pixels: distances from the person beyond this are not worked out
 LARGEST = 2**20  # pixels up to which the background is filled in at full size
 
 # The last backdrop of each photograph that is still held, and what it depends on besides.
@@ -152,7 +152,7 @@ def _grown(mask: Tensor, reach: int) -> Tensor:
 def _distance(known: Tensor, limit: float) -> Tensor:
     """Return how far the pixels of a mask (1, h, w) of the background are at least from the rest: (1, h, w).
 
-    limit: distance up to which that is told; what is further away is further than that.
+    limit: distances beyond it are not worked out; some number that is larger stands for them.
     """
     height, width = known.shape[-2:]
     coarse = -F.max_pool2d(-known, 2, ceil_mode=True)[0]

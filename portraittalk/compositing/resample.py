@@ -37,7 +37,7 @@ def doubled(pixels: Tensor) -> Tensor:
 def _between(pixels: Tensor, weights: list[float], axis: int, out: Tensor) -> Tensor:
     """Write the weighted sum at the place after each pixel along an axis; those at the border are repeated.
 
-    weights: of the pixels on one side of such a place, the nearest first. Returns ``out``.
+    weights: of the pixels on either side of it, the nearest first. Returns ``out``.
     """
     before, after, size = len(weights) - 1, len(weights), pixels.shape[axis]
     margin = (before, after, 0, 0) if axis == -1 else (0, 0, before, after)

@@ -18,7 +18,7 @@ from .topology import FACE_OVAL
 
 CELLS = 10.0  # along the smallest eye distance
 MOST = 240  # along a side
-AROUND = 2.5  # largest eye distances around the faces in which territories are told apart
+AROUND = 2.5  # margin around the faces within which territories are worked out, in eye distances of the largest face
 EDGE = 3.0  # eye distances that a change from black to white in one channel is as far as
 FOREIGN = 8.0  # how much further it is through colours of the others
 SURE = 1.5  # eye distances by which somebody is nearer whose colours a cell shows

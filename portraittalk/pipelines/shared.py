@@ -356,7 +356,7 @@ class PipelineBase:
         check_complete(self.config)
         size = self.config.crop_size
         chosen: list[Face] = []
-        others: list[list[Face]] = []
+        others: list[Face] = []  # in the portrait
         for number, image in enumerate(images):
             which = choice if number == 0 else LARGEST
             if faces is None:
@@ -365,7 +365,7 @@ class PipelineBase:
                 face = choose_face(faces[number], which, image_size(image))
                 rest = other_people(faces[number], face)
             chosen.append(face)
-            others.append(rest)
+            others = others if number else rest
             progress(Progress("find faces", number + 1, len(images)))
         for warning in warnings_about(images[0], chosen[0]):
             logger.warning(warning)
@@ -385,7 +385,7 @@ class PipelineBase:
             references=references,
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),
             open_mouth=open_mouth(cropped, landmarks),
-            others=torch.stack([to_crop(face.landmarks, crops[0]) for face in others[0]]) if others[0] else None,
+            others=torch.stack([to_crop(face.landmarks, crops[0]) for face in others]) if others else None,
         )
         return self._complete_person(identity, images, crops, cropped, landmarks), references.to(self.dtype)
 

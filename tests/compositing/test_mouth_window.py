@@ -127,6 +127,13 @@ def test_what_is_drawn_covers_the_opening_and_ends_before_the_border(opened, win
     assert region.min() >= 0 and region.max() <= 1
 
 
+def paint_none_of(monkeypatch, row: str) -> None:
+    """Leave the upper or the lower teeth out of what is painted."""
+    dentition = load_dentition()
+    bare = replace(dentition, **{row: torch.zeros_like(getattr(dentition, row))})
+    monkeypatch.setattr("portraittalk.compositing.mouth_window.load_dentition", lambda device: bare)
+
+
 def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture, opened, monkeypatch):
     """Own teeth follow a lip that rises far; the painted ones stay, and would come out below them."""
     basis, further = load_basis(), opened.clone()
@@ -141,9 +148,7 @@ def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture,
         return moving_mouth((known,), further, None, window, WINDOW, SIZE, 64, basis.mean)[0]
 
     exact, other = mouth(True), mouth(False)
-    dentition = load_dentition()
-    bare = replace(dentition, upper=torch.zeros_like(dentition.upper))
-    monkeypatch.setattr("portraittalk.compositing.mouth_window.load_dentition", lambda device: bare)
+    paint_none_of(monkeypatch, "upper")
     assert torch.equal(exact, mouth(True))
     assert (other - mouth(False)).abs().max() > 0.1
 
@@ -159,9 +164,7 @@ def test_no_lower_teeth_are_painted_beside_those_that_a_picture_shows(picture, l
         return moving_mouth((portrait, known), wider, None, window, WINDOW, SIZE, 64, basis.mean)[0]
 
     stands, hangs = mouth(True), mouth(False)
-    dentition = load_dentition()
-    bare = replace(dentition, lower=torch.zeros_like(dentition.lower))
-    monkeypatch.setattr("portraittalk.compositing.mouth_window.load_dentition", lambda device: bare)
+    paint_none_of(monkeypatch, "lower")
     assert torch.equal(stands, mouth(True))
     assert (hangs - mouth(False)).abs().max() > 0.1
 
