@@ -167,13 +167,13 @@ class Identity(Movable):
     """One person, from 1..N reference pictures; the first one is the portrait that is animated.
 
     portrait: (3, H, W), the whole picture. crop: its aligned crop. landmarks: (478, 3) in crop pixels.
-    blendshapes: (52,) ARKit weights of the portrait. references: (N, 3, S, S) aligned crops. tokens: (N * T, D)
-    identity tokens, from frozen identity features. reference: for models with reference attention, the reference
-    features (1, P, C) of each transformer block. uncond_tokens: (T, D) identity tokens of the unconditional branch, in
-    prompt models. open_mouth: a further reference whose mouth is open further than the portrait's, relit to match
-    the portrait; None if there is none. close_ups: for models that draw a mouth window, the mouth of the portrait, and
-    that of ``open_mouth`` if there is one. others: (N, 478, 3) in crop pixels, the landmarks of other people in the
-    portrait, who stand still.
+    blendshapes: (52,) ARKit weights of the portrait, less those that are the form of its lips (``motion.lip_form``).
+    references: (N, 3, S, S) aligned crops. tokens: (N * T, D) identity tokens, from frozen identity features.
+    reference: for models with reference attention, the reference features (1, P, C) of each transformer block.
+    uncond_tokens: (T, D) identity tokens of the unconditional branch, in prompt models. open_mouth: a further reference
+    whose mouth is open further than the portrait's, relit to match the portrait; None if there is none. close_ups: for
+    models that draw a mouth window, the mouth of the portrait, and that of ``open_mouth`` if there is one. others:
+    (N, 478, 3) in crop pixels, the landmarks of other people in the portrait, who stand still.
     """
 
     portrait: Tensor

@@ -20,6 +20,7 @@ from ..smooth import smoothstep
 from ..types import Tongue
 from .brow_skin import BROW_LANDMARKS, held_brows, skin_followers
 from .lip_curves import AROUND_INNER, rounded_gaps, smooth_lips
+from .lip_form import kept_height
 from .track import MotionTrack
 
 CENTRAL_LIPS = ((82, 87), (13, 14), (312, 317))  # upper, lower inner lip
@@ -176,6 +177,7 @@ def move_landmarks(landmarks: Tensor, portrait: Tensor, track: MotionTrack, basi
     change[:, BLINKS] = 0  # the lids are set below
     # The portrait as a frontal face, in eye distances.
     face = undo_rigid(landmarks, facing, size, offset)  # (478, 3)
+    change = kept_height(change, face, basis)
     moved = face + _displacement(change, basis, face)
     irises = list(mesh.IRIS_RIGHT + mesh.IRIS_LEFT)
     moved[:, irises, :2] += EYEBALL * track.gaze.sin()[:, None]

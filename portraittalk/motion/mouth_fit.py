@@ -13,12 +13,15 @@ from ..arkit import ARKIT_NAMES
 from ..face import topology as mesh
 from ..models.face_basis import FaceBasis
 from .geometry import ARTICULATION, LIPS, MOUTH_SHAPES, gap
+from .lip_form import lip_form
 
 POINTS = mesh.LIPS_OUTER + mesh.LIPS_INNER
 CHIN = mesh.FACE_OVAL[14:23]
 CHIN_WEIGHT = 0.5  # of the chin's points beside those of the lips: an outline is less exact
 CLOSED = 0.15  # share of the frames, those with the most closed lips, whose mean is the mouth at rest
-AT_REST = 0.75  # share of what is read at rest that is kept; the other part is the form of the driver's mouth
+AT_REST = (
+    0.75  # share of what is read at rest, beyond the form of the lips, that is kept; the other part is form as well
+)
 
 # Penalties in squared eye distances: on the difference to what was read, and on coefficients. Speakers use some often
 # (their root mean square is 0.15 to 0.2 in the films that trained mini) and the others seldom.
@@ -38,10 +41,11 @@ def fit_mouth(expression: Tensor, faces: Tensor, basis: FaceBasis) -> Tensor:
     weight = torch.ones(len(points), 1).to(faces)
     weight[len(POINTS) :] = CHIN_WEIGHT
     shapes = (basis.expression[list(MOUTH_SHAPES)][:, points, :2] * weight).flatten(1)  # (C, 2 P)
-    read = expression[:, MOUTH_SHAPES]
     opening = gap(faces, LIPS)
     resting = opening <= opening.quantile(CLOSED)
-    moved = ((faces - faces[resting].mean(0))[:, points, :2] * weight).flatten(1)
+    at_rest = faces[resting].mean(0)
+    read = (expression - lip_form(expression[resting].mean(0), at_rest)).clamp_min(0)[:, MOUTH_SHAPES]
+    moved = ((faces - at_rest)[:, points, :2] * weight).flatten(1)
     wanted = moved + AT_REST * read[resting].mean(0) @ shapes  # (F, 2 P)
     quadratic = shapes @ shapes.T + torch.diag(READING + _penalties().to(shapes))
     fitted = expression.clone()

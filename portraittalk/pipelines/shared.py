@@ -19,15 +19,17 @@ from ..config import PortraitTalkConfig
 from ..errors import FaceError, MotionError, SettingsError
 from ..face.align import aligned_crop, extract_crop, to_crop
 from ..face.detect import FaceProvider
+from ..face.mesh import frontal
 from ..face.select import LARGEST, FaceChoice, choose_face, find_people, other_people
 from ..face.turned import unfolded
 from ..media.sound import Sound
 from ..media.tensors import check_pictures
 from ..memory.estimate import Estimate, MeasureStages, estimate
 from ..memory.offload import Stage
-from ..models.face_basis import FaceBasis
+from ..models.face_basis import FaceBasis, load_basis
 from ..models.motion_net import MotionNet
 from ..motion.eyes import BLINKS_PER_MINUTE
+from ..motion.lip_form import lip_form
 from ..motion.manner import Manner
 from ..motion.prompted import with_style
 from ..motion.speech_to_motion import speech_to_motion
@@ -375,13 +377,14 @@ class PipelineBase:
         shapes = [torch.zeros(len(ARKIT_NAMES)) if face.blendshapes is None else face.blendshapes for face in chosen]
         landmarks, blendshapes = settle_lips(cropped, landmarks, torch.stack(shapes))
         landmarks = unfolded(landmarks)
+        expression = blendshapes[0] - lip_form(blendshapes[0], frontal(landmarks[0], load_basis().mean.to(landmarks)))
         self.place("reference")
         references = cropped.to(next(self.encoding_net.parameters()).device)
         identity = Identity(
             portrait=images[0],
             crop=crops[0],
             landmarks=landmarks[0],
-            blendshapes=blendshapes[0],
+            blendshapes=expression,
             references=references,
             tokens=references.new_zeros(0, self.config.animate_net.token_dim),
             open_mouth=open_mouth(cropped, landmarks),

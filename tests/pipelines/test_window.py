@@ -303,7 +303,9 @@ def test_large_pictures_are_pasted_in_smaller_parts(animate, identity, tiny_wind
     frames = animate()
     monkeypatch.setattr(window, "LARGEST_KEPT", 4 * identity.portrait.numel() * 3)
     parts = list(tiny_window_model.animate(identity, speech, Style(), motion, SETTINGS))
-    assert [len(part) for part in parts] == [3, 1, 2] and torch.equal(torch.cat(parts), frames)
+    assert [len(part) for part in parts] == [3, 1, 2]
+    # What turns depends on the frames that are pasted together, and so does the rounding of matrix products.
+    assert torch.allclose(torch.cat(parts), frames, rtol=0, atol=1e-6)
 
 
 def test_what_does_not_fit_is_refused_before_any_work(animate, identity, motion, tiny_model, speech):
