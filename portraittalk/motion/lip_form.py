@@ -38,17 +38,19 @@ LOWER_EDGES = (mesh.LIPS_INNER_UPPER[MIDDLES], mesh.LIPS_OUTER_LOWER[MIDDLES])
 def lip_form(blendshapes: Tensor, face: Tensor) -> Tensor:
     """Return the part of coefficients (52,) that is the form of the lips, and not what they do.
 
-    face: (478, 3), the landmarks as a frontal face in eye distances (``face.mesh.frontal``), with closed lips: the more
-    they are parted, the less is form.
+    face: (478, 3), the landmarks as a frontal face in eye distances (``face.mesh.frontal``). The more the lips are
+    parted, the less counts as form, but for their height.
     """
     left, right = face[CORNERS, :2]
     width = (right - left).norm()
     parted = (face[UPPER_EDGES[1], 1] - face[LOWER_EDGES[0], 1]).mean()
     share = torch.zeros_like(blendshapes)
-    share[FLATTENING + SHRUG] = 1
+    share[SHRUG] = 1
     share[PUCKER] = smoothstep((width - PUCKERED) / (NOT_PUCKERED - PUCKERED))
     share[STRETCH] = smoothstep((STRETCHED - width) / (STRETCHED - NOT_STRETCHED))
-    return share * smoothstep((PARTED - parted) / (PARTED - CLOSED)) * blendshapes
+    share *= smoothstep((PARTED - parted) / (PARTED - CLOSED))
+    share[FLATTENING] = 1
+    return share * blendshapes
 
 
 def kept_height(change: Tensor, face: Tensor, basis: FaceBasis) -> Tensor:

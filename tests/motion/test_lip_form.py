@@ -64,12 +64,12 @@ def test_what_opens_the_mouth_is_no_form(face):
     assert lip_form(read_as(jawOpen=0.3, mouthFunnel=0.3, mouthUpperUp=0.3, mouthSmile=0.5), face).sum() == 0
 
 
-def test_parted_lips_have_no_form_to_tell(identity, basis, face):
-    read = read_as(mouthPress=0.4)
+def test_parted_lips_have_a_height_but_no_width_of_their_own(identity, basis, face):
+    read = read_as(mouthPress=0.4, mouthPucker=0.3)
     track = MotionTrack.of_expression(read_as(jawOpen=0.4)[None], 25.0)
     parted = frontal(move_landmarks(identity.landmarks, identity.blendshapes, track, basis)[0], basis.mean)
-    assert lip_form(read, face)[PRESSED].tolist() == pytest.approx([0.4, 0.4])
-    assert lip_form(read, parted).sum() == 0
+    assert lip_form(read, face)[[*PRESSED, PUCKER]].tolist() == pytest.approx([0.4, 0.4, 0.3])
+    assert lip_form(read, parted)[[*PRESSED, PUCKER]].tolist() == pytest.approx([0.4, 0.4, 0.0])
 
 
 def test_thin_lips_stay_thin_in_speech(identity, basis, face):
