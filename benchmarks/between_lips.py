@@ -9,7 +9,9 @@ mouth that is not among them, nor beside one of them, is given as a second refer
 
 Prints a Markdown table: L1 between the lips in 1/255, of what is drawn and of the warped portrait alone, sharpness
 between the lips relative to the real one's, and with ``--vgg`` the VGG distance of the mouth window
-(``training.animate.perceptual`` says what it needs). ``--sheets`` writes real mouths above those that were drawn.
+(``training.animate.perceptual`` says what it needs), also with what is between the lips, or all around it, put in from
+the real frame: what a perfect drawing of either could reach. ``--sheets`` writes real mouths above those that were
+drawn.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from torch.nn.functional import interpolate
 from portraittalk import load_model, read_audio
 from portraittalk.arkit import ARKIT_NAMES
 from portraittalk.compositing.compose import Compositor
-from portraittalk.compositing.draw import fill
+from portraittalk.compositing.draw import blurred, fill
 from portraittalk.compositing.mouth_window import BELOW_CORNERS, CORNERS, SIDE, cut_window
 from portraittalk.compositing.structure import structure_of_landmarks
 from portraittalk.errors import MediaError
@@ -46,6 +48,7 @@ SHARED = 18  # of several clips
 BESIDE = 2  # frames beside a drawn one that the second reference may not be
 MIDDLES = (13, 14)  # landmarks of the inner edges of the lips
 COLUMNS, TILE = 8, 220  # of sheets
+EDGE = 1.5  # standard deviation in pixels of the blur between drawn and real pixels in one picture
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,14 @@ def figures(sets: list[Mouths], vgg: VggFeatures | None) -> dict[str, float]:
         ),
     }
     if vgg is not None:
-        for name, pictures in (("VGG distance: warp alone", warped), ("VGG distance", drawn)):
+        soft = blurred(mask.float(), EDGE).clamp(0, 1)
+        shown = {
+            "VGG distance: warp alone": warped,
+            "VGG distance": drawn,
+            "VGG distance with the real inside": drawn.lerp(real, soft),
+            "VGG distance with real surroundings": real.lerp(drawn, soft),
+        }
+        for name, pictures in shown.items():
             pairs = zip(windows(pictures, landmarks, 128), windows(real, landmarks, 128), strict=True)
             rows[name] = statistics.median(float(feature_distance(vgg, a[None], b[None])) for a, b in pairs)
     return rows
