@@ -15,6 +15,7 @@ from ..face.topology import LIPS_INNER
 from ..motion.geometry import lip_aperture
 from ..types import CloseUp, Crop, FaceLight, MouthWindow, Tongue, View
 from .draw import blurred, enlarged, fill, mouth_opening
+from .lent_mouth import lent_interior, lent_mouth
 from .light import light_on, skin_colour
 from .mouth import borrowed_share, fill_mouth, shows_mouth, shows_teeth, stretched_mouth, unstretched_mouth
 from .teeth import load_dentition, mouth_interior
@@ -179,11 +180,15 @@ def moving_mouth(
     else:
         shown, unknown = plain, stretched_mouth(opening, moved, own)
         weight = unknown
+    lent = None
+    rest = window.to_pixels(portrait.landmarks, crop_size, size)
+    if known is not portrait and share.any():
+        lent = lent_mouth(view, rest, basis_mean)
     if unknown.any():
         rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
         teeth = None if known.inside is None else known.inside.teeth
-        upper, lower = _painted_rows(view, known is portrait)
+        upper, lower = (1.0, 1.0) if lent is not None else _painted_rows(view, known is portrait)
         painted = mouth_interior(
             dentition,
             rest,
@@ -195,13 +200,16 @@ def moving_mouth(
             tongue=tongue,
             upper_share=upper,
             lower_share=lower,
+            lent=lent,
         )
         blur = blur_of(portrait)
         if blur > 0:  # not sharper than the photograph around it
             painted = blurred(painted, blur)
         shown = shown.lerp(painted, unknown)
-    if known is not portrait and share.any():
-        shown, borrowed = fill_mouth(shown, warped(known), moved, view, share)
+    if lent is not None:
+        inside, seen = lent_interior(lent, rest, moved, size, basis_mean)
+        borrowed = opening * share[:, None, None, None] * seen
+        shown = shown.lerp(inside, borrowed)
         weight = torch.maximum(weight, borrowed)
     return shown, weight
 

@@ -105,6 +105,7 @@ def mouth_interior(
     tongue: Tongue | None = None,
     upper_share: float | Tensor = 1.0,
     lower_share: float | Tensor = 1.0,
+    lent=None,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
@@ -123,7 +124,14 @@ def mouth_interior(
     jaw = TEETH_BY_CHIN * (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
     lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
     lips[1] -= opened / 2  # the line at which they would meet
-    lower_edge = look.lower + jaw
+    lower_at, upper_at = look.lower, look.upper
+    if lent is not None:
+        middle = len(lent.top) // 2
+        own_jaw = lent.jaw - face[CHIN, 1].mean() + opened
+        own_jaw = TEETH_BY_CHIN * (own_jaw + (own_jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
+        if lent.stands: lower_at = float(lent.standing[middle] - own_jaw)
+        if lent.upper > 0.5: upper_at = float(lent.hanging[middle])
+    lower_edge = lower_at + jaw
     lower_lip = frontal[:, [low for _, low in CENTRAL_LIPS], 1].mean(1) - lips[1]
     lower_edge = torch.maximum(lower_edge, lower_lip - LOWER_SEEN)[:, None, None]
 
@@ -135,16 +143,20 @@ def mouth_interior(
     if low[0] >= high[0] or low[1] >= high[1]:
         return canvas
     rows, columns = (torch.arange(2 * low[k], 2 * high[k], device=moved.device) / 2 + 0.25 for k in (1, 0))
-    x, y = _on_teeth(rows, columns, facing, pixels, offset, lips)  # (F, rows, columns)
+    x, y = on_row(rows, columns, facing, pixels, offset, lips)  # (F, rows, columns)
     upper, lower = (
         _drawn(picture, x / look.size, (y - below) / look.size, detail)
-        for picture, below in ((dentition.upper, look.upper), (dentition.lower, lower_edge))
+        for picture, below in ((dentition.upper, upper_at), (dentition.lower, lower_edge))
     )
     half = (face[308, 0] - face[78, 0]) / 2
     corners = (1 - 0.4 * (x / half).square().clamp(0, 1) ** 2)[:, None]
     shadow = corners * _lip_shadow(moved, rows, columns, pixels, look.shade)
     aside = behind_teeth(x, facing)
-    tip = None if tongue is None else raised_tongue(aside, y, look.upper, lower_edge, tongue)
+    tip = None if tongue is None else raised_tongue(aside, y, upper_at, lower_edge, tongue)
+    if lent is not None:
+        seen = lent.at(x, lent.columns)[:, None]
+        below = smoothstep((y - lent.at(x, lent.top)) / 0.02 + 1)[:, None]
+        upper_share, lower_share = 1 - seen * lent.upper * below, 1 - seen * float(lent.stands)
     picture = colours.cavity.lerp(colours.tongue, resting_tongue(aside, y - lower_edge) * look.flesh)
     if tip is not None:
         lit_tip = colours.tip * warmed(tip.light * shadow)
@@ -159,7 +171,7 @@ def mouth_interior(
     return canvas.clamp(0, 1)
 
 
-def _on_teeth(
+def on_row(
     rows: Tensor, columns: Tensor, facing: Tensor, pixels: Tensor, offset: Tensor, lips: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the position (x, y) on the row of teeth at each pixel, each (F, rows, columns).
@@ -175,8 +187,13 @@ def _on_teeth(
     flat = [inverse[:, k, 0, None, None] * right + inverse[:, k, 1, None, None] * down for k in (0, 1)]
     depth = torch.zeros_like(flat[0])
     for _ in range(3):
-        depth = BEND * (flat[0] - towards[:, 0] * depth).clamp(-0.2, 0.2).square()
+        depth = row_depth(flat[0] - towards[:, 0] * depth)
     return flat[0] - towards[:, 0] * depth, flat[1] - towards[:, 1] * depth
+
+
+def row_depth(x: Tensor) -> Tensor:
+    """Return how far back the row of teeth lies at x, both in eye distances from its middle."""
+    return BEND * x.clamp(-0.2, 0.2).square()
 
 
 def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:
