@@ -146,12 +146,42 @@ class Tongue(Movable):
 
 
 @dataclass(frozen=True)
+class LentMouth(Movable):
+    """The inside of a mouth in another picture, straightened to the portrait's row of teeth, see ``tooth_row``.
+
+    picture: (3, h, w) in 0..1. half_width: () eye distances from the row's middle to the picture's sides. top, bottom:
+    (w,) where the opening begins and ends in each column. hanging: (w,) where what hangs from the upper jaw ends;
+    standing: (w,) where what stands on the lower one begins. columns: (w,) how far a column is seen, in 0..1. stands:
+    whether anything stands on the lower lip. jaw: () height of the chin. upper: () how far the upper teeth are known,
+    in 0..1, so that none need to be painted. Heights are eye distances below the line at which lips meet.
+    """
+
+    picture: Tensor
+    half_width: float
+    top: Tensor
+    bottom: Tensor
+    hanging: Tensor
+    standing: Tensor
+    columns: Tensor
+    stands: bool
+    jaw: Tensor
+    upper: Tensor
+
+    def across(self, x: Tensor, values: Tensor) -> Tensor:
+        """Return the values (w,) of columns at x, in eye distances right of the middle."""
+        last = len(values) - 1
+        at = ((x / self.half_width + 1) / 2 * len(values) - 0.5).clamp(0, last)
+        left = at.floor().clamp_max(last - 1)
+        return values[left.long()].lerp(values[left.long() + 1], at - left)
+
+
+@dataclass(frozen=True)
 class CloseUp(Movable):
     """The mouth of a reference at a higher pixel density than its crop.
 
     picture: (3, P, P), the part of the crop that ``covers`` describes. landmarks: (478, 3) in crop pixels. light: on
     the face. density: pixels of the photograph per pixel of ``picture``, at most 1: below that, ``picture`` is enlarged
-    and has no finer detail. inside: as in ``View``.
+    and has no finer detail. inside: as in ``View``. lent: of another reference, what its mouth lends to the portrait.
     """
 
     picture: Tensor
@@ -160,6 +190,7 @@ class CloseUp(Movable):
     light: FaceLight
     density: float = 1.0
     inside: MouthInside | None = None
+    lent: LentMouth | None = None
 
 
 @dataclass(frozen=True)

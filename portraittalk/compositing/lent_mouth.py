@@ -1,12 +1,10 @@
-"""The inside of a mouth as another picture shows it, and how it looks between moving lips.
+"""The inside of a mouth that another picture lends, and what it shows between moving lips.
 
-It is taken once from the picture, straightened to the row of teeth, so that the head may be turned there. In a frame, as
-in anatomy, what hangs stays with the skull and what stands goes with the jaw; the dark between them grows or shrinks, and
-the lips slide over both. Only what lies inside of that picture's lips is lent: where the frame shows more above or below,
-teeth go on, and beyond the corners a painted mouth does.
+It is taken from the picture once, straightened to the row of teeth, so that a head may be turned a little there. In a
+frame, as in anatomy, what hangs stays with the skull and what stands goes with the jaw; the dark between them grows or
+shrinks, and lips slide over all. Only what lies inside of the other picture's lips is lent: beside and above it, and
+where the dark would be drawn out, a painted mouth goes on (``teeth``).
 """
-
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,134 +12,84 @@ from torch.nn.functional import avg_pool2d, grid_sample, max_pool1d
 
 from ..face.rigid import rigid_fit, undo_rigid
 from ..face.topology import LIPS_INNER, LIPS_INNER_LOWER, LIPS_INNER_UPPER
-from ..motion.geometry import CENTRAL_LIPS, lip_aperture
 from ..smooth import smoothstep
-from ..types import Movable, View
+from ..types import LentMouth, View
 from .draw import blurred
+from .lent_rows import dark_above_standing, rows_beside
+from .mouth_inside import mouth_inside
 from .openings import height_over
-from .teeth import BEHIND_LIPS, CHIN, CLOSED, MARGIN, TEETH_BY_CHIN, on_row, row_depth
+from .teeth import GOES_ON, MARGIN
+from .tooth_row import CHIN, TEETH_BY_CHIN, on_row, points_on_row, row_depth, row_of_teeth
 
-WIDTH, ABOVE, BELOW = 0.44, 0.2, 0.5  # eye distances beside, above and below the middle of the lips that are kept
+HALF_WIDTH, ABOVE, BELOW = 0.44, 0.2, 0.5  # eye distances beside, above and below the lips' middle that are kept
 DETAIL = 200  # pixels per eye distance
 INSET = 0.012  # eye distances inside of the other picture's lips from which it is lent
-BESIDE = (0.02, 0.05)  # height of its opening, in eye distances, from which a column is lent, and fully so
-CORNERS = 0.03  # eye distances over which what is lent fades out beside
-DARK = 0.5  # brightness between the dark and the teeth beside it at which these end
-STRETCH = (1.3, 2.0)  # of what is seen below teeth, from which a painted mouth is shown instead, and fully so
-THINNEST = 0.01  # eye distances
-REACH_ABOVE, REACH_BELOW = 0.02, 0.06  # eye distances over which teeth go on beyond the other picture's lips
-
-SOFT = 0.006  # eye distances over which the upper row ends over the lower one
-ROWS, FRONT = 20, 0.12  # rows of a mouth that are compared, and eye distances from the middle up to which they are
-LOWEST = 0.04  # eye distances below the line at which lips meet at which the middle of the upper teeth does not lie
-FAINT = 0.8  # brightness of the dark above teeth that stand, relative to theirs
-ROUNDS, PRECISE, RIDGE = 8, 0.004, 1e-4  # of the fit of an arc to teeth
-SHORT = (0.04, 0.07)  # height of teeth whose end is not seen up to which painted ones go on below them, and from which not
-
-
-@dataclass(frozen=True)
-class LentMouth(Movable):
-    """The inside of a mouth on the row of teeth, in eye distances right of and below the middle of the portrait's lips.
-
-    picture: (3, h, w), ``DETAIL`` pixels per eye distance. top, bottom, hanging, standing: (w,) where the opening
-    begins and ends in each column, where what hangs ends, and where what stands begins. columns: (w,) in 0..1, how far
-    a column is seen. stands: whether anything stands on the lower lip. jaw: () height of the chin. upper: () in 0..1,
-    how far the upper teeth are known, so that none need to be painted.
-    """
-
-    picture: Tensor
-    top: Tensor
-    bottom: Tensor
-    hanging: Tensor
-    standing: Tensor
-    columns: Tensor
-    stands: bool
-    jaw: Tensor
-    upper: Tensor
-
-    def at(self, x: Tensor, values: Tensor) -> Tensor:
-        """Return values (w,) of the columns at x, in eye distances."""
-        last = len(values) - 1
-        place = ((x / WIDTH + 1) / 2 * len(values) - 0.5).clamp(0, last)
-        left = place.floor().clamp_max(last - 1)
-        return values[left.long()].lerp(values[left.long() + 1], place - left)
-
-
-def lips_and_face(basis_mean: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the portrait's frontal face (478, 3) in eye distances, and the point on the row of teeth behind the line at
-    which its lips would meet.
-
-    basis_mean: (478, 3), the average face. rest: (478, 3) landmarks of the portrait.
-    """
-    face = undo_rigid(rest, *rigid_fit(basis_mean, rest))
-    middle = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0)
-    middle = middle + face.new_tensor((0, 0, BEHIND_LIPS))
-    middle[1] -= (lip_aperture(rest) - CLOSED).clamp_min(0) / 2
-    return face, middle
+SEEN = (0.02, 0.05)  # height of an opening, in eye distances, from which a column is lent, and fully so
+CORNERS = 0.015  # eye distances beside the last such columns that are left out
+STRETCH = (1.3, 2.5)  # of the dark between the rows from which a painted one is shown instead, and fully so
+LEAST = 0.01  # eye distances that are added to the height of that dark
+SOFT = 0.006  # eye distances over which it fades out at the rows
+SINKS = 0.06  # eye distances by which lower teeth sink behind the lip, relative to the other picture, at most
+BELOW_LIP = 0.06  # eye distances below the other picture's lower lip over which lent teeth go on
+SHORT = (0.04, 0.07)  # height of teeth with an unseen end from which painted ones do not go on below, and fully so
+MIDDLE = slice(4, 7)  # points of the inner edge of a lip
 
 
 def lent_mouth(known: View, rest: Tensor, basis_mean: Tensor, blur: float = 0.0) -> LentMouth:
-    """Return the inside of the mouth of ``known``, whose ``inside`` is known, for the portrait with landmarks ``rest``.
+    """Return what the mouth of ``known`` lends to the portrait with landmarks ``rest`` (478, 3).
 
-    blur: standard deviation in pixels of ``known`` by which it is made softer.
+    basis_mean: (478, 3) the average frontal face. blur: standard deviation in pixels by which ``known`` is blurred.
     """
-    inside = known.inside
-    assert inside is not None
-    face, lips = lips_and_face(basis_mean, rest)
+    inside = known.inside or mouth_inside(known)
+    face, lips, _, _ = row_of_teeth(basis_mean, rest)
     facing, unit, offset = rigid_fit(face, known.landmarks)
-    x, y = _grid(lips.device)
+    width, height = round(2 * HALF_WIDTH * DETAIL), round((ABOVE + BELOW) * DETAIL)
+    x = (torch.arange(width, device=lips.device) + 0.5) / DETAIL - HALF_WIDTH
+    y = (torch.arange(height, device=lips.device) + 0.5) / DETAIL - ABOVE
     on_teeth = torch.stack(torch.broadcast_tensors(x, y[:, None], row_depth(x)), -1) + lips  # (h, w, 3)
-    at = (unit * on_teeth @ facing.mT + offset)[..., :2]
+    grid = (unit * on_teeth @ facing.mT + offset)[None, ..., :2] * (2 / known.picture.shape[-1]) - 1
     source = blurred(known.picture[None], blur) if blur > 0 else known.picture[None]
-    size = known.picture.shape[-1]
-    picture = grid_sample(source, at[None] * (2 / size) - 1, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+    picture = grid_sample(source, grid, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
 
     def line(points: Tensor) -> Tensor:
-        placed = _placed(points[None], facing[None], unit[None], offset[None], lips)
-        return height_over(placed, x[None])[0]
+        return height_over(points_on_row(points[None], facing[None], unit[None], offset[None], lips), x[None])[0]
 
     upper, lower = (known.landmarks[list(edge), :2] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
     top, bottom = line(upper), line(lower)
-    ends = line(upper + (lower - upper) * inside.ends[:, None])
-    # Corners are left out, because the mouth is closed there.
-    height = (bottom - top).clamp_min(0)
-    seen = smoothstep((height - BESIDE[0]) / (BESIDE[1] - BESIDE[0]))
-    seen = -max_pool1d(-seen[None], 2 * round(CORNERS * DETAIL / 2) + 1, 1, round(CORNERS * DETAIL / 2))[0]
-    inset = torch.minimum(height / 4, height.new_tensor(INSET))
+    gap = (bottom - top).clamp_min(0)
+    beside = round(CORNERS * DETAIL)
+    seen = smoothstep((gap - SEEN[0]) / (SEEN[1] - SEEN[0]))
+    seen = -max_pool1d(-seen[None], 2 * beside + 1, 1, beside)[0]
+    inset = (gap / 4).clamp_max(INSET)
+    dark = line(upper + (lower - upper) * inside.ends[:, None])
     top, bottom = top + inset, torch.maximum(bottom - inset, top + inset)
-    ends = ends.clamp(top, bottom)
-    stands, hanging, standing = inside.stands, ends, bottom
+    dark, light, stands = dark.clamp(top, bottom), picture.mean(0), inside.stands
     if not stands:
-        below = _dark_above_lower_teeth(picture, y, top, bottom, seen)
-        if below is not None:
-            stands, ends = True, below
-    if stands:
-        both = _dark_between(picture, y, top, ends, bottom)
-        hanging, standing = (_curve(x, edge, seen).clamp(top, bottom) for edge in both)
-        standing = torch.maximum(standing, hanging)
-    short = smoothstep(((hanging - top).median() - SHORT[0]) / (SHORT[1] - SHORT[0]))
-    jaw = undo_rigid(known.landmarks, facing, unit, offset)[list(CHIN), 1].mean()
+        above = dark_above_standing(light, x, y, top, bottom, seen)
+        stands, dark = above is not None, dark if above is None else above
+    hanging, standing = rows_beside(light, x, y, top, dark, bottom, seen) if stands else (dark, bottom)
+    teeth = ((hanging - top) * seen).sum() / seen.sum().clamp_min(1e-3)
+    certain = inside.exact or stands
     return LentMouth(
-        picture,
-        top,
-        bottom,
-        hanging,
-        standing,
-        seen,
-        stands,
-        jaw,
-        torch.ones_like(short) if inside.exact or stands else short,
+        picture=picture,
+        half_width=HALF_WIDTH,
+        top=top,
+        bottom=bottom,
+        hanging=hanging,
+        standing=standing,
+        columns=seen,
+        stands=stands,
+        jaw=undo_rigid(known.landmarks, facing, unit, offset)[list(CHIN), 1].mean(),
+        upper=torch.ones_like(teeth) if certain else smoothstep((teeth - SHORT[0]) / (SHORT[1] - SHORT[0])),
     )
 
 
-def lent_interior(
-    lent: LentMouth, rest: Tensor, moved: Tensor, size: int, basis_mean: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return what a lent mouth shows in frames, (F, 3, size, size), and how far it is known, (F, 1, size, size) in 0..1.
+def lent_interior(lent: LentMouth, rest: Tensor, moved: Tensor, size: int, basis_mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a lent mouth shows, (F, 3, size, size), and how far it is known, (F, 1, size, size) in 0..1.
 
     Valid only around the lips. rest, moved: landmarks of the portrait (478, 3) and of frames (F, 478, 3), in pixels.
     """
-    face, lips = lips_and_face(basis_mean, rest)
+    face, lips, _, _ = row_of_teeth(basis_mean, rest)
     shown, known = (moved.new_zeros(len(moved), channels, size, size) for channels in (3, 1))
     lip_points = moved[:, LIPS_INNER, :2].flatten(0, 1)
     low, high = (t.clamp(0, size).long().tolist() for t in (lip_points.amin(0) - MARGIN, lip_points.amax(0) + MARGIN))
@@ -150,100 +98,27 @@ def lent_interior(
     facing, unit, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
     rows, columns = (torch.arange(2 * low[k], 2 * high[k], device=moved.device) / 2 + 0.25 for k in (1, 0))
     x, y = on_row(rows, columns, facing, unit, offset, lips)  # (F, rows, columns)
-    frontal = undo_rigid(moved, facing, unit, offset)
-    fall = TEETH_BY_CHIN * (frontal[:, CHIN, 1].mean(1) - lent.jaw)[:, None, None]
-    top, bottom, hanging, standing = (
-        lent.at(x, line) for line in (lent.top, lent.bottom, lent.hanging, lent.standing)
+    top, bottom, hanging, standing, seen = (
+        lent.across(x, line) for line in (lent.top, lent.bottom, lent.hanging, lent.standing, lent.columns)
     )
+    lower_lip = points_on_row(moved[:, LIPS_INNER_LOWER, :2], facing, unit, offset, lips)
     if lent.stands:
-        stretch = torch.ones_like(fall)
-    else:
-        lower = moved[:, LIPS_INNER_LOWER, :2]
-        lip = height_over(_placed(lower, facing, unit, offset, lips), x.flatten(1)).view_as(x)
-        fall = lip - bottom
-        stretch = (lip - hanging) / (bottom - hanging).clamp_min(THINNEST)
+        chin = undo_rigid(moved, facing, unit, offset)[:, CHIN, 1].mean(1)
+        lip = lower_lip[:, MIDDLE, 1].mean(1) - lent.bottom[len(lent.bottom) // 2]
+        fall = torch.minimum(TEETH_BY_CHIN * (chin - lent.jaw), lip + SINKS)[:, None, None]
+    else:  # what is seen below the teeth reaches to the lower lip
+        fall = height_over(lower_lip, x.flatten(1)).view_as(x) - bottom
     stands_at = standing + fall
-    between = (standing - hanging) / (stands_at - hanging).clamp_min(1e-4)
-    dark = hanging + (y - hanging) * between
+    dark = hanging + (y - hanging) * (standing - hanging) / (stands_at - hanging).clamp_min(1e-4)
     source = torch.where(y < hanging, y, torch.where(y < stands_at, dark, y - fall))
-    beyond = torch.maximum((top - source) / REACH_ABOVE, (source - bottom) / REACH_BELOW)
+    beyond = torch.maximum((top - source) / GOES_ON, (source - bottom) / BELOW_LIP)
     source = torch.minimum(torch.maximum(source, top), bottom)
-    grid = torch.stack((x / WIDTH, (source + ABOVE) / (ABOVE + BELOW) * 2 - 1), -1)
+    grid = torch.stack((x / lent.half_width, (source + ABOVE) / (ABOVE + BELOW) * 2 - 1), -1)
     picture = grid_sample(lent.picture.expand(len(x), -1, -1, -1), grid, "bilinear", "border", align_corners=False)
-    unknown = smoothstep((stretch - STRETCH[0]) / (STRETCH[1] - STRETCH[0])) * smoothstep((y - hanging) / SOFT)
-    alpha = (lent.at(x, lent.columns) * (1 - unknown) * (1 - smoothstep(beyond)))[:, None]
+    stretch = (stands_at - hanging) / (standing - hanging + LEAST)
+    drawn_out = smoothstep((stretch - STRETCH[0]) / (STRETCH[1] - STRETCH[0]))
+    between = smoothstep(torch.minimum(y - hanging, stands_at - y) / SOFT)
+    alpha = (seen * (1 - drawn_out * between) * (1 - smoothstep(beyond)))[:, None]
     box = (..., slice(low[1], high[1]), slice(low[0], high[0]))
     shown[box], known[box] = avg_pool2d(picture, 2), avg_pool2d(alpha, 2)
     return shown, known
-
-
-def _grid(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the x coordinates (w,) and y coordinates (h,) of the pixels of a lent mouth, in eye distances."""
-    width, height = round(2 * WIDTH * DETAIL), round((ABOVE + BELOW) * DETAIL)
-    x = ((torch.arange(width, device=device) + 0.5) / width * 2 - 1) * WIDTH
-    y = (torch.arange(height, device=device) + 0.5) / height * (ABOVE + BELOW) - ABOVE
-    return x, y
-
-
-def _placed(points: Tensor, facing: Tensor, unit: Tensor, offset: Tensor, lips: Tensor) -> Tensor:
-    """Return where points (F, K, 2) in pixels lie on the row of teeth, (F, K, 2)."""
-    linear = unit[:, None, None] * facing[:, :2]
-    start = offset[:, :2] + linear @ lips
-    inverse = torch.linalg.inv(linear[..., :2])
-    towards = (inverse @ linear[..., 2:])[..., 0]
-    flat = (points - start[:, None]) @ inverse.mT
-    depth = torch.zeros_like(flat[..., 0])
-    for _ in range(3):
-        depth = row_depth(flat[..., 0] - towards[:, :1] * depth)
-    return flat - towards[:, None] * depth[..., None]
-
-
-def _dark_between(picture: Tensor, y: Tensor, top: Tensor, dark: Tensor, bottom: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where what hangs ends and where what stands begins, (w,) each, above and below the line ``dark`` (w,).
-
-    picture: (3, h, w). y: (h,) of its rows.
-    """
-    light, down = picture.mean(0), y[:, None]
-    pixel = 1 / DETAIL
-    darkest = light.where((down - dark).abs() < 2 * pixel, torch.inf).amin(0)
-    found = []
-    for beyond, sign in ((top, -1), (bottom, 1)):
-        side = (down >= torch.minimum(dark, beyond)) & (down <= torch.maximum(dark, beyond))
-        brightest = light.where(side, 0).amax(0)
-        is_dark = light < darkest + DARK * (brightest - darkest)
-        away = (sign * (down - dark)).where(side & ~is_dark, torch.inf).amin(0)
-        away = torch.minimum(away, (beyond - dark).abs()).clamp_min(0)
-        found.append(dark + sign * away)
-    return found[0], found[1]
-
-
-def _dark_above_lower_teeth(
-    picture: Tensor, y: Tensor, top: Tensor, bottom: Tensor, seen: Tensor
-) -> Tensor | None:
-    """Return the darkest line (w,) above a row of teeth that lies too low to hang; None if there is no such row.
-
-    picture: (3, h, w). y: (h,) of its rows. top, bottom, seen: (w,) of the opening.
-    """
-    down = torch.linspace(0, 1, ROWS + 1, device=y.device)
-    at = top + (bottom - top) * down[:, None]  # (R, w)
-    rows = ((at - y[0]) * DETAIL).round().long().clamp(0, len(y) - 1)
-    light = picture.mean(0).gather(0, rows)  # (R, w)
-    middle = ((torch.arange(len(top), device=y.device) + 0.5) / len(top) - 0.5).abs() * 2 * WIDTH < FRONT
-    weights = seen * middle
-    profile, heights = ((values * weights).sum(1) / weights.sum().clamp_min(1e-3) for values in (light, at))
-    brightest = int(profile.argmax())
-    darkest = int(profile[: brightest + 1].argmin())
-    if heights[brightest] < LOWEST or profile[darkest] > FAINT * profile[brightest]:
-        return None
-    return at[darkest]
-
-
-def _curve(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-    """Return the parabola (w,) that fits points (w,) best in the least absolute differences, as teeth stand in an arc."""
-    powers = torch.stack((torch.ones_like(x), x / WIDTH, (x / WIDTH).square()), -1)
-    robust = weights
-    for _ in range(ROUNDS):
-        weighted = powers.mT * robust
-        fitted = powers @ torch.linalg.solve(weighted @ powers + RIDGE * torch.eye(3).to(x), weighted @ y)
-        robust = weights / ((y - fitted).abs() + PRECISE)
-    return fitted

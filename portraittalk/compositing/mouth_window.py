@@ -17,7 +17,7 @@ from ..types import CloseUp, Crop, FaceLight, MouthWindow, Tongue, View
 from .draw import blurred, enlarged, fill, mouth_opening
 from .lent_mouth import lent_interior, lent_mouth
 from .light import light_on, skin_colour
-from .mouth import borrowed_share, fill_mouth, shows_mouth, shows_teeth, stretched_mouth, unstretched_mouth
+from .mouth import borrowed_share, shows_mouth, shows_teeth, stretched_mouth, unstretched_mouth
 from .teeth import load_dentition, mouth_interior
 from .warp import flow_between, show_sheets
 
@@ -180,15 +180,14 @@ def moving_mouth(
     else:
         shown, unknown = plain, stretched_mouth(opening, moved, own)
         weight = unknown
-    lent = None
     rest = window.to_pixels(portrait.landmarks, crop_size, size)
+    lent = None
     if known is not portrait and share.any():
-        lent = lent_mouth(view, rest, basis_mean)
+        lent = known.lent or lent_mouth(view, rest, basis_mean)
     if unknown.any():
-        rest = window.to_pixels(portrait.landmarks, crop_size, size)
         dentition = load_dentition(device=plain.device)
         teeth = None if known.inside is None else known.inside.teeth
-        upper, lower = (1.0, 1.0) if lent is not None else _painted_rows(view, known is portrait)
+        upper, lower = _painted_rows(view) if known is portrait else (1.0, 1.0)
         painted = mouth_interior(
             dentition,
             rest,
@@ -214,16 +213,13 @@ def moving_mouth(
     return shown, weight
 
 
-def _painted_rows(known: View, is_portrait: bool) -> tuple[float | Tensor, float | Tensor]:
-    """Return how far the upper and the lower teeth are painted, in 0..1: not beside those that a picture shows.
-
-    known: the picture of an open mouth; is_portrait: whether that is the portrait itself.
-    """
-    inside = known.inside
+def _painted_rows(portrait: View) -> tuple[float | Tensor, float | Tensor]:
+    """Return how far the upper and the lower teeth are painted, in 0..1: not beside those that the portrait shows."""
+    inside = portrait.inside
     if inside is None:
         return 1.0, 1.0
-    unseen = 1 - shows_teeth(known, lip_aperture(known.landmarks))
-    return unseen if inside.exact or not is_portrait else 1.0, unseen if inside.stands else 1.0
+    unseen = 1 - shows_teeth(portrait, lip_aperture(portrait.landmarks))
+    return unseen if inside.exact else 1.0, unseen if inside.stands else 1.0
 
 
 def drawn_region(landmarks: Tensor, size: int, cells: int = 64) -> Tensor:

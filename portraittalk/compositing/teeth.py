@@ -20,25 +20,21 @@ from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 from ..face.rigid import rigid_fit, undo_rigid
 from ..face.topology import LIPS_INNER, LIPS_INNER_UPPER
 from ..models.face_basis import FaceBasis
-from ..motion.geometry import CENTRAL_LIPS, lip_aperture
+from ..motion.geometry import CENTRAL_LIPS
 from ..smooth import smoothstep
-from ..types import FaceLight, Identity, Movable, Tongue
+from ..types import FaceLight, Identity, LentMouth, Movable, Tongue
 from .light import face_light, without_glare
 from .mouth_colours import mouth_colours, warmed
 from .openings import height_over
 from .tongue import behind_teeth, raised_tongue, resting_tongue
+from .tooth_row import CHIN, lowered_jaw, on_row, row_of_teeth
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "face" / "teeth.safetensors"
-CHIN = (152, 148, 377, 176, 400)  # landmarks that the lower teeth move with
 HALF_WIDTH, REACH = 0.4, 0.2  # half width and half height of the pictures in eye distances, about the incisal edge
 DETAIL = 400  # resolution of the pictures in pixels per eye distance
-CLOSED = 0.01  # tracked gap between closed lips in eye distances
-BEHIND_LIPS = 0.03  # eye distances from the lips' landmarks back to the front teeth
-BEND = 3.0  # curvature of the row of teeth: its depth over the square of the distance from the middle, in eye distances
-SOFT_STOP = 0.005  # softness in eye distances of the clamp that stops the jaw from rising above its rest
-TEETH_BY_CHIN = 0.9  # how far the lower teeth go down, relative to the landmarks of the chin
 LOWER_SEEN = 0.07  # eye distances of the lower teeth that stand out of the lower lip at most
 SHADOW_REACH = 0.065  # eye distances below the upper lip at which its shadow ends
+GOES_ON = 0.02  # eye distances above another picture's lip over which its teeth give way to painted ones
 MARGIN = 3  # pixels painted around the lips
 
 
@@ -105,32 +101,22 @@ def mouth_interior(
     tongue: Tongue | None = None,
     upper_share: float | Tensor = 1.0,
     lower_share: float | Tensor = 1.0,
-    lent=None,
+    lent: LentMouth | None = None,
 ) -> Tensor:
     """Paint the mouth interior of a moving portrait: (F, 3, size, size) in 0..1, valid only around the lips.
 
     rest: (478, 3) landmarks of the portrait, in crop pixels; moved: (F, 478, 3) those of the frames. light: on its
     face. basis_mean: (478, 3) the average frontal face in eye distances. teeth: (3, 1, 1) colour of the portrait's
     own, where it shows some. tongue: of the frames, by default at rest. upper_share, lower_share: () how far the teeth
-    are painted, in 0..1; beside the portrait's own they would be a second row.
+    are painted, in 0..1; beside the portrait's own they would be a second row. lent: another picture's mouth that is
+    shown over this one: what is painted goes on where that ends.
     """
-    facing, unit, offset = rigid_fit(basis_mean, rest)
-    face = undo_rigid(rest, facing, unit, offset)
+    face, lips, unit, opened = row_of_teeth(basis_mean, rest)
     detail = 2 * float(unit) * look.size  # painted pixels per eye distance of the teeth
     facing, pixels, offset = rigid_fit(face.expand(len(moved), -1, -1), moved)
     frontal = undo_rigid(moved, facing, pixels, offset)
-    opened = (lip_aperture(rest) - CLOSED).clamp_min(0)
-    jaw = frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean() + opened
-    jaw = TEETH_BY_CHIN * (jaw + (jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
-    lips = face[[point for pair in CENTRAL_LIPS for point in pair]].mean(0) + face.new_tensor((0, 0, BEHIND_LIPS))
-    lips[1] -= opened / 2  # the line at which they would meet
-    lower_at, upper_at = look.lower, look.upper
-    if lent is not None:
-        middle = len(lent.top) // 2
-        own_jaw = lent.jaw - face[CHIN, 1].mean() + opened
-        own_jaw = TEETH_BY_CHIN * (own_jaw + (own_jaw.square() + SOFT_STOP**2).sqrt() - SOFT_STOP) / 2
-        if lent.stands: lower_at = float(lent.standing[middle] - own_jaw)
-        if lent.upper > 0.5: upper_at = float(lent.hanging[middle])
+    jaw = lowered_jaw(frontal[:, CHIN, 1].mean(1) - face[CHIN, 1].mean() + opened)
+    upper_at, lower_at = _incisal_edges(look, lent, face, opened)
     lower_edge = lower_at + jaw
     lower_lip = frontal[:, [low for _, low in CENTRAL_LIPS], 1].mean(1) - lips[1]
     lower_edge = torch.maximum(lower_edge, lower_lip - LOWER_SEEN)[:, None, None]
@@ -154,9 +140,7 @@ def mouth_interior(
     aside = behind_teeth(x, facing)
     tip = None if tongue is None else raised_tongue(aside, y, upper_at, lower_edge, tongue)
     if lent is not None:
-        seen = lent.at(x, lent.columns)[:, None]
-        below = smoothstep((y - lent.at(x, lent.top)) / 0.02 + 1)[:, None]
-        upper_share, lower_share = 1 - seen * lent.upper * below, 1 - seen * float(lent.stands)
+        upper_share, lower_share = _shares_beside(lent, x, y)
     picture = colours.cavity.lerp(colours.tongue, resting_tongue(aside, y - lower_edge) * look.flesh)
     if tip is not None:
         lit_tip = colours.tip * warmed(tip.light * shadow)
@@ -171,29 +155,31 @@ def mouth_interior(
     return canvas.clamp(0, 1)
 
 
-def on_row(
-    rows: Tensor, columns: Tensor, facing: Tensor, pixels: Tensor, offset: Tensor, lips: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the position (x, y) on the row of teeth at each pixel, each (F, rows, columns).
+def _incisal_edges(
+    look: MouthLook, lent: LentMouth | None, face: Tensor, opened: Tensor
+) -> tuple[float | Tensor, float | Tensor]:
+    """Return where the upper teeth end, and where the lower ones do with a closed jaw, below the lips' line.
 
-    It is in eye distances right of and below the lips. The row curves backwards at its sides, so that it rotates with
-    the head; its depth is found by iteration.
+    They are those that another picture shows, where it shows any. face, opened: see ``row_of_teeth``.
     """
-    linear = pixels[:, None, None] * facing[:, :2]  # (F, 2, 3)
-    start = offset[:, :2] + (linear @ lips)
-    inverse = torch.linalg.inv(linear[..., :2])
-    towards = (inverse @ linear[..., 2:])[..., 0, None, None]  # (F, 2, 1, 1)
-    right, down = (columns - start[:, :1])[:, None], (rows - start[:, 1:])[..., None]
-    flat = [inverse[:, k, 0, None, None] * right + inverse[:, k, 1, None, None] * down for k in (0, 1)]
-    depth = torch.zeros_like(flat[0])
-    for _ in range(3):
-        depth = row_depth(flat[0] - towards[:, 0] * depth)
-    return flat[0] - towards[:, 0] * depth, flat[1] - towards[:, 1] * depth
+    upper, lower = look.upper, look.lower
+    if lent is None:
+        return upper, lower
+    middle = len(lent.columns) // 2
+    jaw = lowered_jaw(lent.jaw - face[CHIN, 1].mean() + opened)
+    return torch.lerp(lent.jaw.new_tensor(upper), lent.hanging[middle], lent.upper), (
+        lent.standing[middle] - jaw if lent.stands else lower
+    )
 
 
-def row_depth(x: Tensor) -> Tensor:
-    """Return how far back the row of teeth lies at x, both in eye distances from its middle."""
-    return BEND * x.clamp(-0.2, 0.2).square()
+def _shares_beside(lent: LentMouth, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far upper and lower teeth are painted beside those of another picture, (F, 1, rows, columns) in 0..1.
+
+    x, y: (F, rows, columns) on the row of teeth, see ``on_row``.
+    """
+    seen, top = lent.across(x, lent.columns), lent.across(x, lent.top)
+    below = smoothstep((y - top) / GOES_ON + 1)  # what is above the other picture's lip is not known from it
+    return (1 - seen * lent.upper * below)[:, None], (1 - seen * float(lent.stands))[:, None]
 
 
 def _drawn(picture: Tensor, x: Tensor, y: Tensor, detail: float) -> Tensor:

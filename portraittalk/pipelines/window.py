@@ -13,8 +13,8 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ..compositing.compose import Compositor
 from ..compositing.head import Head
+from ..compositing.lender import lender, relit
 from ..compositing.light import face_light
-from ..compositing.mouth import light_gain, widest_mouth
 from ..compositing.mouth_inside import mouth_inside
 from ..compositing.mouth_window import close_up, mouth_window, shown_size, view_of, window_of
 from ..compositing.window_layers import Layers
@@ -26,7 +26,7 @@ from ..progress import ProgressCallback, ignore_progress
 from ..sampling.denoise import denoise
 from ..sampling.steps import velocity_steps
 from ..sampling.windows import frame_noise
-from ..types import CloseUp, Crop, Identity, SamplingSettings, Speech, Structure, Style
+from ..types import CloseUp, Crop, Identity, SamplingSettings, Speech, Structure, Style, View
 from .base import FROM_THE_START, Checkpoint, Output, StructureOf
 from .finite import check_finite
 from .overlap import Stages, runs_together
@@ -94,14 +94,14 @@ class WindowPipeline(OwnPipeline):
         windows = torch.stack([window_of(one, mouth_window(one.landmarks, crop_size), size) for one in seen])
         tokens = self.identity_net(windows.to(next(self.identity_net.parameters()))).float()
         shown = seen if pixels == size else shown_at(pixels)
-        widest = widest_mouth(landmarks)
-        close_ups = shown[:1]
-        if widest is not None:
-            gain = light_gain(cropped, landmarks, widest)
-            close_ups.append(replace(shown[widest], picture=(shown[widest].picture * gain).clamp(0, 1)))
+        lends = lender(shown, crop_size, self.basis.mean.to(landmarks))
+        if lends is not None:
+            number, mouth = lends
+            view = View(relit(cropped[number], lights[number], lights[0]), landmarks[number])
+            return replace(identity, tokens=tokens, open_mouth=view, close_ups=(shown[0], mouth))
         # Looked for once, because it waits for the device several times.
-        known = replace(close_ups[-1], inside=mouth_inside(view_of(close_ups[-1], crop_size)))
-        return replace(identity, tokens=tokens, close_ups=(*close_ups[:-1], known))
+        portrait = replace(shown[0], inside=mouth_inside(view_of(shown[0], crop_size)))
+        return replace(identity, tokens=tokens, open_mouth=None, close_ups=(portrait,))
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return identity
