@@ -16,42 +16,33 @@ from .mouth_inside import mouth_inside
 from .mouth_window import PIXEL_BLUR, view_of
 
 OPEN = 0.04  # smallest lip aperture of a picture that lends its mouth
-TURNED = 28.0  # degrees from the camera from which it does not
 SAME_BLACK = 0.08  # difference of the blacks of two pictures that is not seen for certain
 FLESH = 0.6  # brightness relative to a mouth's brightest below which nothing counts as a tooth
 BRIGHTEST = 0.98  # quantile that is taken for the brightest
 
 
-def lender(close_ups: list[CloseUp], crop_size: float, basis_mean: Tensor) -> tuple[int, CloseUp] | None:
-    """Return the number of the picture that lends its mouth, and its close-up in the portrait's light.
+def may_lend(landmarks: Tensor, portrait: Tensor) -> bool:
+    """Return whether the mouth of a face (478, 3) is open enough to show what that of the portrait does not."""
+    return float(lip_aperture(landmarks)) >= max(float(lip_aperture(portrait)) + PARTED, OPEN)
 
-    It is the one that shows most of its teeth, at the best resolution and most from the front. close_ups: of all
-    pictures of a person, the portrait's first. basis_mean: (478, 3) the average frontal face. None if no picture from
-    the front is open by ``OPEN``, and by ``PARTED`` further than the portrait.
+
+def lender(close_ups: dict[int, CloseUp], portrait: CloseUp, crop_size: float, mean: Tensor) -> tuple[int, CloseUp]:
+    """Return the number of the picture that lends its mouth, and its close-up in the light of the portrait.
+
+    It is the one that shows most of its teeth, at the best resolution and most from the front. close_ups: of pictures
+    that may lend theirs, at least one, by their numbers. mean: (478, 3) the average frontal face.
     """
-    portrait, *others = close_ups
-    least = max(float(lip_aperture(portrait.landmarks)) + PARTED, OPEN)
     found: list[tuple[float, int, CloseUp]] = []
-    for number, other in enumerate(others, 1):
-        turned = turned_by(other.landmarks, basis_mean)
-        if float(lip_aperture(other.landmarks)) < least or turned > TURNED:
-            continue
+    for number, other in close_ups.items():
         shown = replace(other, picture=relit(other.picture, other.light, portrait.light))
         view = view_of(shown, crop_size)
         view = replace(view, inside=mouth_inside(view))
-        lent = lent_mouth(view, portrait.landmarks, basis_mean, softer(other, portrait))
-        shown = replace(shown, inside=view.inside, lent=lent)
-        score = shown_teeth(lent) * min(other.density / portrait.density, 1) * math.cos(math.radians(turned))
-        found.append((score, number, shown))
-    if not found:
-        return None
+        lent = lent_mouth(view, portrait.landmarks, mean, softer(other, portrait))
+        facing = float(rigid_fit(mean, other.landmarks)[0][2, 2])
+        score = shown_teeth(lent) * min(other.density / portrait.density, 1) * facing
+        found.append((score, number, replace(shown, inside=view.inside, lent=lent)))
     _, number, chosen = max(found, key=lambda one: one[0])
     return number, chosen
-
-
-def turned_by(landmarks: Tensor, basis_mean: Tensor) -> float:
-    """Return the angle in degrees by which a face (478, 3) is turned from the camera."""
-    return float(rigid_fit(basis_mean, landmarks)[0][2, 2].clamp(-1, 1).acos().rad2deg())
 
 
 def relit(picture: Tensor, light: FaceLight, onto: FaceLight) -> Tensor:

@@ -54,7 +54,7 @@ class Tip:
     light: Tensor
 
 
-def raised_tongue(x: Tensor, y: Tensor, upper: float, lower: Tensor, tongue: Tongue) -> Tip:
+def raised_tongue(x: Tensor, y: Tensor, upper: float | Tensor, lower: Tensor, tongue: Tongue) -> Tip:
     """Return the tip of a tongue at pixels x, y (F, rows, columns).
 
     upper: y of the edge of the upper teeth. lower: (F, 1, 1) likewise, lower teeth.

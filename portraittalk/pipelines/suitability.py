@@ -15,6 +15,7 @@ from ..types import Face, image_size
 
 SMALL_FACE = 100.0  # pixels of the longer side of the face's box
 TURNED = 25.0  # degrees between the face and the camera
+LENDS = 28.0  # degrees up to which another picture lends the inside of its mouth
 WIDE_OPEN = 0.14  # lip aperture in eye distances; broad smiles have up to 0.13, and jawOpen 0.9 at least 0.15
 SHUT = 0.13  # mean gap between the lids over the width of the eye; narrowed eyes have 0.16 or more
 COVERED = 0.9  # probability
@@ -50,6 +51,20 @@ def _warnings(image: Tensor, face: Face) -> Iterator[str]:
         )
     if sum(eye_opening(face.landmarks, eye) for eye in (EYE_LEFT, EYE_RIGHT)) / 2 < SHUT:
         yield "The eyes are closed and will stay closed: use a portrait with open eyes."
+
+
+def warning_about_lender(number: int, landmarks: Tensor) -> str | None:
+    """Return why the mouth of a further picture is not shown, None if it can be. landmarks: (478, 3).
+
+    number: of the picture, from 0, the portrait's.
+    """
+    angle = turned_away(landmarks)
+    if angle <= LENDS:
+        return None
+    return (
+        f"The face in picture {number + 1} is turned by {angle:.0f} degrees from the camera, so its open mouth is not "
+        "shown in the portrait's: use a picture from the front."
+    )
 
 
 def turned_away(landmarks: Tensor) -> float:

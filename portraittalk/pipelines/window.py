@@ -4,6 +4,7 @@ The network sees what geometry makes of the window, and answers with latents of 
 difference that they make to the decoded latents of its input is added, so that a photograph's own pixels stay sharp.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ..compositing.compose import Compositor
 from ..compositing.head import Head
-from ..compositing.lender import lender, relit
+from ..compositing.lender import lender, may_lend, relit
 from ..compositing.light import face_light
 from ..compositing.mouth_inside import mouth_inside
 from ..compositing.mouth_window import close_up, mouth_window, shown_size, view_of, window_of
@@ -32,6 +33,9 @@ from .finite import check_finite
 from .overlap import Stages, runs_together
 from .own import OwnPipeline
 from .streaming import Counter
+from .suitability import warning_about_lender
+
+logger = logging.getLogger(__name__)
 
 DRAWN_TOGETHER = 2  # chunks that are warped and drawn at once: of few small pictures, most time goes into the calls
 LARGEST_KEPT = 30 << 20  # bytes of pasted frames: the C library clears larger blocks anew for every chunk
@@ -94,14 +98,24 @@ class WindowPipeline(OwnPipeline):
         windows = torch.stack([window_of(one, mouth_window(one.landmarks, crop_size), size) for one in seen])
         tokens = self.identity_net(windows.to(next(self.identity_net.parameters()))).float()
         shown = seen if pixels == size else shown_at(pixels)
-        lends = lender(shown, crop_size, self.basis.mean.to(landmarks))
-        if lends is not None:
-            number, mouth = lends
+        lending = {number: shown[number] for number in self._lending(landmarks)}
+        if lending:
+            number, mouth = lender(lending, shown[0], crop_size, self.basis.mean.to(landmarks))
             view = View(relit(cropped[number], lights[number], lights[0]), landmarks[number])
             return replace(identity, tokens=tokens, open_mouth=view, close_ups=(shown[0], mouth))
         # Looked for once, because it waits for the device several times.
         portrait = replace(shown[0], inside=mouth_inside(view_of(shown[0], crop_size)))
         return replace(identity, tokens=tokens, open_mouth=None, close_ups=(portrait,))
+
+    def _lending(self, landmarks: Tensor) -> Iterator[int]:
+        """Yield the numbers of pictures, with landmarks (N, 478, 3), whose mouth can be lent to the first."""
+        for number in range(1, len(landmarks)):
+            if may_lend(landmarks[number], landmarks[0]):
+                warning = warning_about_lender(number, landmarks[number])
+                if warning is None:
+                    yield number
+                else:
+                    logger.warning(warning)
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return identity
