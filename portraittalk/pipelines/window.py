@@ -57,6 +57,22 @@ def parts_of(frames: slice, size: int) -> list[slice]:
     return [slice(start, min(start + size, frames.stop)) for start in range(frames.start, frames.stop, size)]
 
 
+def lending(landmarks: Tensor) -> list[int]:
+    """Return the numbers of pictures, with landmarks (N, 478, 3), whose mouth can be lent to the first, the portrait.
+
+    Warns of those whose mouth is open and that cannot be.
+    """
+    numbers = []
+    for number in range(1, len(landmarks)):
+        if may_lend(landmarks[number], landmarks[0]):
+            warning = warning_about_lender(number, landmarks[number])
+            if warning is None:
+                numbers.append(number)
+            else:
+                logger.warning(warning)
+    return numbers
+
+
 @dataclass(frozen=True)
 class WindowInputs:
     """What the network draws the windows of F frames from.
@@ -98,24 +114,14 @@ class WindowPipeline(OwnPipeline):
         windows = torch.stack([window_of(one, mouth_window(one.landmarks, crop_size), size) for one in seen])
         tokens = self.identity_net(windows.to(next(self.identity_net.parameters()))).float()
         shown = seen if pixels == size else shown_at(pixels)
-        lending = {number: shown[number] for number in self._lending(landmarks)}
-        if lending:
-            number, mouth = lender(lending, shown[0], crop_size, self.basis.mean.to(landmarks))
+        mouths = {number: shown[number] for number in lending(landmarks)}
+        if mouths:
+            number, mouth = lender(mouths, shown[0], crop_size, self.basis.mean.to(landmarks))
             view = View(relit(cropped[number], lights[number], lights[0]), landmarks[number])
             return replace(identity, tokens=tokens, open_mouth=view, close_ups=(shown[0], mouth))
         # Looked for once, because it waits for the device several times.
         portrait = replace(shown[0], inside=mouth_inside(view_of(shown[0], crop_size)))
         return replace(identity, tokens=tokens, open_mouth=None, close_ups=(portrait,))
-
-    def _lending(self, landmarks: Tensor) -> Iterator[int]:
-        """Yield the numbers of pictures, with landmarks (N, 478, 3), whose mouth can be lent to the first."""
-        for number in range(1, len(landmarks)):
-            if may_lend(landmarks[number], landmarks[0]):
-                warning = warning_about_lender(number, landmarks[number])
-                if warning is None:
-                    yield number
-                else:
-                    logger.warning(warning)
 
     def _encode_person(self, identity: Identity, references: Tensor) -> Identity:
         return identity

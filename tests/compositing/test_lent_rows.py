@@ -15,7 +15,7 @@ def mouth(*teeth: tuple[float, float], dark: float = 0.3) -> Tensor:
     """The brightness of a mouth with rows of teeth between these heights, in eye distances below the lips' line."""
     light = torch.full((len(Y), len(X)), dark)
     for begin, end in teeth:
-        light[(Y > begin) & (Y < end)] = 0.8
+        light[(begin < Y) & (end > Y)] = 0.8
     return light
 
 
@@ -29,7 +29,7 @@ def dark_above(light: Tensor) -> Tensor | None:
 
 def test_teeth_below_the_reach_of_the_upper_ones_stand():
     found = dark_above(mouth((0.06, 0.12)))
-    assert found is not None and 0 <= found.min() and found.max() < 0.06
+    assert found is not None and found.min() >= 0 and found.max() < 0.06
 
 
 def test_teeth_below_the_upper_lip_hang():

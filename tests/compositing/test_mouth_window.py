@@ -7,6 +7,7 @@ import torch
 
 from portraittalk.arkit import ARKIT_INDEX
 from portraittalk.compositing.draw import mouth_opening
+from portraittalk.compositing.lent_mouth import lent_mouth
 from portraittalk.compositing.mouth_window import (
     SIDE,
     MouthWindow,
@@ -18,6 +19,7 @@ from portraittalk.compositing.mouth_window import (
     moving_mouth,
     shown_pixels,
     shown_size,
+    view_of,
     warp_window,
 )
 from portraittalk.compositing.teeth import load_dentition
@@ -154,16 +156,17 @@ def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture,
 
 
 def test_no_lower_teeth_are_painted_where_a_picture_shows_some(picture, landmarks, opened, monkeypatch):
-    """The portrait's lips are shut, and the mouth of another picture shows what stands on the lower lip.
+    """The portrait's lips are shut, and the mouth of another picture shows what stands on the lower lip, or does not.
 
-    Beyond its corners, rows go on with painted teeth.
+    Beyond the corners of that mouth, its rows go on with painted teeth.
     """
     basis, window = load_basis(), mouth_window(landmarks, SIZE)
     portrait, other = (close_up_of(picture, points, WHOLE, SIZE) for points in (landmarks, opened[0]))
-    count, wider = len(LIPS_INNER_UPPER), 1.2 * opened - 0.2 * landmarks
+    lent, wider = lent_mouth(view_of(other, SIZE), landmarks, basis.mean), 2 * opened - landmarks
 
     def mouth(stands: bool):
-        known = replace(other, inside=MouthInside(torch.full((count,), 0.4), stands, False, None))
+        edge = lent.standing if stands else lent.bottom
+        known = replace(other, lent=replace(lent, stands=stands, standing=edge))
         mouths = moving_mouth((portrait, known), wider, None, window, WINDOW, SIZE, 64, basis.mean)[0]
         return mouths[..., WINDOW // 2 - 8 : WINDOW // 2 + 8]
 

@@ -20,6 +20,7 @@ from portraittalk.motion.track import MotionTrack
 from portraittalk.pipelines import window
 from portraittalk.pipelines.base import Checkpoint
 from portraittalk.pipelines.load import load_model
+from portraittalk.pipelines.window import lending
 from portraittalk.types import Face, SamplingSettings, Scales, Style
 
 FRAMES = 6
@@ -188,16 +189,24 @@ def test_the_painted_mouth_has_the_tongue_of_the_track(tiny_window_model, identi
     assert torch.equal(torch.cat([part.tongue[:, 0] for part in parts]), licking.tongue)
 
 
+def open_jaw(landmarks, basis):
+    unit = float((landmarks[263] - landmarks[33]).norm())
+    return landmarks + unit * 0.6 * basis.expression[ARKIT_INDEX["jawOpen"]]
+
+
+def with_green_mouth(picture, landmarks):
+    """Return a picture whose mouth, as landmarks say, is green."""
+    green = picture.clone()
+    inner = landmarks[[13, 14], 1].int().tolist()
+    left, right = landmarks[[78, 308], 0].int().tolist()
+    green[:, inner[0] : inner[1], left:right] = torch.tensor((0.0, 1.0, 0.0))[:, None, None]
+    return green
+
+
 def test_an_open_mouth_is_taken_from_another_reference(tiny_window_model, small_portrait, small_face, motion, speech):
     """The other reference is the same picture with a green mouth, said to be open."""
-    basis = tiny_window_model.basis
-    landmarks = small_face.landmarks.clone()
-    unit = float((landmarks[263] - landmarks[33]).norm())
-    opened = landmarks + unit * 0.6 * basis.expression[ARKIT_INDEX["jawOpen"]]
-    green = small_portrait.clone()
-    inner = opened[[13, 14], 1].int().tolist()
-    left, right = opened[[78, 308], 0].int().tolist()
-    green[:, inner[0] : inner[1], left:right] = torch.tensor((0.0, 1.0, 0.0))[:, None, None]
+    opened = open_jaw(small_face.landmarks, tiny_window_model.basis)
+    green = with_green_mouth(small_portrait, opened)
     identity = tiny_window_model.encode_identity(
         [small_portrait, green], faces=[[small_face], [Face(opened, small_face.blendshapes)]]
     )
@@ -206,6 +215,16 @@ def test_an_open_mouth_is_taken_from_another_reference(tiny_window_model, small_
     frames = torch.cat(list(tiny_window_model.animate(identity, speech, Style(), motion, quiet)))
     greenness = (frames[:, 1] - frames[:, [0, 2]].amax(1)).amax((1, 2))
     assert greenness[-1] > greenness[0] + 0.3
+
+
+def test_a_turned_face_lends_no_mouth_and_that_is_said(tiny_window_model, small_face, caplog):
+    closed = small_face.landmarks
+    opened = open_jaw(closed, tiny_window_model.basis)
+    middle = opened.mean(0)
+    x, y, z = (opened - middle).unbind(1)
+    turned = torch.stack((0.8 * x + 0.6 * z, y, 0.8 * z - 0.6 * x), 1) + middle
+    assert lending(torch.stack((closed, turned, closed, opened))) == [3]
+    assert "picture 2 is turned by" in caplog.text and "picture 3" not in caplog.text
 
 
 def test_a_look_is_applied_to_mouth_and_portrait(tiny_window_model, animate, small_portrait):
