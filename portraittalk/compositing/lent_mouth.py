@@ -18,7 +18,7 @@ from .draw import blurred
 from .lent_rows import dark_above_standing, rows_beside
 from .mouth_inside import mouth_inside
 from .openings import height_over
-from .teeth import GOES_ON, MARGIN
+from .teeth import GOES_ON, LOWER_SEEN, MARGIN
 from .tooth_row import CHIN, TEETH_BY_CHIN, on_row, points_on_row, row_depth, row_of_teeth
 
 HALF_WIDTH, ABOVE, BELOW = 0.44, 0.2, 0.5  # eye distances beside, above and below the lips' middle that are kept
@@ -104,8 +104,7 @@ def lent_interior(lent: LentMouth, rest: Tensor, moved: Tensor, size: int, basis
     lower_lip = points_on_row(moved[:, LIPS_INNER_LOWER, :2], facing, unit, offset, lips)
     if lent.stands:
         chin = undo_rigid(moved, facing, unit, offset)[:, CHIN, 1].mean(1)
-        lip = lower_lip[:, MIDDLE, 1].mean(1) - lent.bottom[len(lent.bottom) // 2]
-        fall = torch.minimum(TEETH_BY_CHIN * (chin - lent.jaw), lip + SINKS)[:, None, None]
+        fall = _jaw_fall(lent, chin, lower_lip[:, MIDDLE, 1].mean(1))[:, None, None]
     else:  # what is seen below the teeth reaches to the lower lip
         fall = height_over(lower_lip, x.flatten(1)).view_as(x) - bottom
     stands_at = standing + fall
@@ -122,3 +121,17 @@ def lent_interior(lent: LentMouth, rest: Tensor, moved: Tensor, size: int, basis
     box = (..., slice(low[1], high[1]), slice(low[0], high[0]))
     shown[box], known[box] = avg_pool2d(picture, 2), avg_pool2d(alpha, 2)
     return shown, known
+
+
+def _jaw_fall(lent: LentMouth, chin: Tensor, lower_lip: Tensor) -> Tensor:
+    """Return how far down what stands is, (F,) in eye distances, relative to the other picture.
+
+    It goes with the chin, but does not sink far behind the lower lip, nor stand out of it further than in the other
+    picture, or than painted teeth do: landmarks of a chin may stand still while a jaw opens. chin, lower_lip: (F,)
+    their heights.
+    """
+    middle = len(lent.bottom) // 2
+    lip = lower_lip - lent.bottom[middle]
+    stood_out = ((lent.bottom - lent.standing) * lent.columns).sum() / lent.columns.sum().clamp_min(1e-3)
+    covered = lower_lip - stood_out.clamp_min(LOWER_SEEN) - lent.standing[middle]
+    return torch.maximum(torch.minimum(TEETH_BY_CHIN * (chin - lent.jaw), lip + SINKS), covered)
