@@ -14,7 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from .colour import name_colours, to_yuv
+from .colour import name_colours, planar_frame, to_yuv
 from .gif_palette import GifPalette
 from .sound import Sound
 from .sound_track import CopiedSound, EncodedSound
@@ -139,7 +139,7 @@ class MovieWriter:
             pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
         # Planes are converted to YUV faster, and to the same levels.
         if self._format.pixels == "yuv420p":
-            frame = av.VideoFrame.from_ndarray(pixels, format="gbrp")
+            frame = planar_frame(pixels)
         else:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts, frame.time_base = self.count, 1 / self._fps

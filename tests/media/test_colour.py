@@ -2,7 +2,7 @@ import av
 import numpy as np
 import pytest
 
-from portraittalk.media.colour import to_rgb, to_yuv
+from portraittalk.media.colour import planar_frame, to_rgb, to_yuv
 
 BT709, BT601 = (0.2126, 0.0722), (0.299, 0.114)  # weights of red and blue in the luma
 SPACES = {
@@ -55,3 +55,11 @@ def test_frames_are_written_as_bt709_in_limited_range(chart: np.ndarray) -> None
 def test_rgb_frames_stay_as_they_are(chart: np.ndarray) -> None:
     assert np.array_equal(to_rgb(av.VideoFrame.from_ndarray(chart, format="rgb24")), chart)
     assert np.array_equal(to_rgb(av.VideoFrame.from_ndarray(chart[..., ::-1].copy(), format="bgr24")), chart)
+
+
+@pytest.mark.parametrize("width", [64, 38])  # lines of the second are padded
+def test_planes_hold_the_same_pixels(chart: np.ndarray, width: int) -> None:
+    pixels = np.ascontiguousarray(chart[:, :width].transpose(2, 0, 1)).transpose(1, 2, 0)
+    frame = planar_frame(pixels)
+    assert (frame.width, frame.height) == (width, 64)
+    assert np.array_equal(frame.to_ndarray(format="rgb24"), pixels)
