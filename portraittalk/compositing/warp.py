@@ -28,8 +28,7 @@ from .planes import dilated
 COARSE_SIGMAS = (0.16, 0.08)  # one per level, as fractions of the crop's side; the sheets share these levels
 FINE_SIGMAS = (0.04, 0.02, 0.012, 0.009)
 STIFFNESS = 0.1  # summed weight below which a level's correction fades out; lower values reach further
-AT_ONCE = 4  # frames whose points are spread at once
-LOWEST_EXPONENT = -30.0
+LOWEST_EXPONENT = -30.0  # of a weight: sums of products of two and a residual are not denormal, which is slow on CPUs
 BORDER = 0.1  # width, as a fraction of the crop's side, over which the fields fall to zero at the border
 ANCHORS_PER_SIDE = 12
 RIM = 0.15  # distance outside the face oval of a rim of points that moves with it, as a fraction of its radius
@@ -192,22 +191,26 @@ def _refine(
     away_squared = (points[..., None] - centres).square_()  # (F, P, 2, g)
     for level, sigma in enumerate(sigmas):
         residual = wanted[:, :, None] - sample(flow.flatten(1, 2), points).unflatten(2, (-1, 2))  # (F, P, N, 2)
-        weights = (away_squared * (-0.5 / sigma**2)).clamp_min_(LOWEST_EXPONENT).exp_()
-        flow = flow + _spread(residual, counts, weights, STIFFNESS if level else first_stiffness)
+        flow = flow + _spread(residual, counts, away_squared, sigma, STIFFNESS if level else first_stiffness)
     return flow
 
 
-def _spread(values: Tensor, counts: Tensor, weights: Tensor, stiffness: float) -> Tensor:
-    """Return normalised averages (F, N, 2, g, g) of point values (F, P, N, 2), as counted by ``counts`` (P, N).
+def _spread(values: Tensor, counts: Tensor, away_squared: Tensor, sigma: float, stiffness: float) -> Tensor:
+    """Return normalised Gaussian averages (F, N, 2, g, g) of point values (F, P, N, 2), counted by ``counts`` (P, N).
 
-    weights: (F, P, 2, g), separable in x and y.
+    away_squared: (F, P, 2, g), squared distances of the points from the columns and from the rows of the grid.
     """
-    across, down = weights[:, :, 0], weights[:, :, 1]  # (F, P, g)
     terms = (torch.cat((values, torch.ones_like(values[..., :1])), -1) * counts[..., None]).flatten(2)  # (F, P, 3 N)
-    # Not all frames at once: for large blocks of memory, the C library asks the system every time.
-    parts = zip(*(part.split(AT_ONCE) for part in (down, terms, across)), strict=True)
-    summed = torch.cat([y.mT @ (t[..., None] * x[:, :, None]).flatten(2) for y, t, x in parts])  # (F, g, 3 N g)
-    summed = summed.unflatten(2, (-1, 3, len(summed[0]))).permute(0, 2, 3, 1, 4)  # (F, N, 3, g, g)
+    (count, points, kinds), cells = terms.shape, away_squared.shape[-1]
+    summed = values.new_empty(count, cells, kinds * cells)
+    weights, spread = torch.empty_like(away_squared[0]), values.new_empty(points, kinds, cells)
+    # One frame at a time: this stays in the processor's cache, and no frame depends on the others.
+    for away, term, out in zip(away_squared, terms, summed, strict=True):
+        torch.mul(away, -0.5 / sigma**2, out=weights).clamp_min_(LOWEST_EXPONENT).exp_()
+        across, down = weights.unbind(1)  # (P, g)
+        torch.mul(term[..., None], across[:, None], out=spread)
+        torch.mm(down.T, spread.flatten(1), out=out)
+    summed = summed.unflatten(2, (-1, 3, cells)).permute(0, 2, 3, 1, 4)  # (F, N, 3, g, g)
     return summed[:, :, :2] / (summed[:, :, 2:] + stiffness)
 
 
