@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..face.align import eye_distance
-from ..smooth import smoothstep
+from ..smooth import decayed, power, smoothstep
 from .openings import MOUTH, PARTED, height_over
 
 MEET = 0.03  # gap in eye distances from which on lips shade each other as they close
@@ -45,7 +45,7 @@ class LipShade:
         middle = (upper + lower) / 2
         share = height_over(torch.stack((middle[..., 0], closed), -1), at)[:, None]
         down = (at[0, :, None] - height_over(middle, at)[:, None]) / unit[..., None]  # (F, size, size)
-        line = LINE * LINE_WIDTH / self._width * torch.exp(-0.5 * (down / self._width).square())
-        beside = torch.where(down < 0, ABOVE * torch.exp(down / ABOVE_REACH), BELOW * torch.exp(-down / BELOW_REACH))
+        line = LINE * LINE_WIDTH / self._width * decayed(-0.5 * (down / self._width).square())
+        beside = torch.where(down < 0, ABOVE * decayed(down / ABOVE_REACH), BELOW * decayed(-down / BELOW_REACH))
         shade = (1 - share * line) * (1 - share * beside)
-        return shade[:, None] ** shade.new_tensor(WARMTH)[:, None, None]
+        return power(shade[:, None], shade.new_tensor(WARMTH)[:, None, None])

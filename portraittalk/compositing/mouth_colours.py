@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from ..smooth import power
 from ..types import FaceLight
 from .light import dimness, veil
 from .tongue import RESTING, TIP
@@ -104,7 +105,7 @@ def warmed(light: Tensor, warmth: float | Tensor = 1.0) -> Tensor:
 
     warmth: () how far dim light is red, in 0..1.
     """
-    return light ** (1 + (light.new_tensor(WARMTH)[:, None, None] - 1) * warmth)
+    return power(light, 1 + (light.new_tensor(WARMTH)[:, None, None] - 1) * warmth)
 
 
 def _palette(light: FaceLight) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..smooth import smoothstep
+from ..smooth import decayed, smoothstep
 from ..types import Tongue
 
 # Colours in 0..1 for white skin, of the tongue at rest and where the raised tip has most light.
@@ -39,7 +39,7 @@ def behind_teeth(x: Tensor, facing: Tensor) -> Tensor:
 
 def resting_tongue(x: Tensor, below: Tensor) -> Tensor:
     """Return the visibility (F, 1, rows, columns) of a tongue at rest. below: y below the edge of the lower teeth."""
-    return torch.exp(-((x / REST_WIDTH) ** 4) - ((below - REST_BELOW) / REST_HEIGHT) ** 2)[:, None]
+    return decayed(-(x / REST_WIDTH).square().square() - ((below - REST_BELOW) / REST_HEIGHT) ** 2)[:, None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def raised_tongue(x: Tensor, y: Tensor, upper: float | Tensor, lower: Tensor, to
     down = y - torch.minimum(lowest, lowest + (highest - lowest) * raised) - SAG * aside
     seen = smoothstep(down / SOFT + 0.5) * smoothstep(2 * (1 - aside)) * (raised / THIN).clamp(0, 1)
     over_teeth = seen * out * smoothstep((lower + OVER_TEETH * (1 - aside) - y) / SOFT)
-    light = UNDERSIDE + (1 - UNDERSIDE) * torch.exp(-(((down - LIT) / FALL) ** 2))
-    groove = 1 - GROOVE * torch.exp(-((x / GROOVE_WIDTH) ** 2))
+    light = UNDERSIDE + (1 - UNDERSIDE) * decayed(-(((down - LIT) / FALL) ** 2))
+    groove = 1 - GROOVE * decayed(-((x / GROOVE_WIDTH) ** 2))
     light = light * groove * (1 - SIDES * aside)
     return Tip(seen[:, None], over_teeth[:, None], light[:, None])

@@ -16,7 +16,7 @@ from ..face.align import eye_distance
 from ..face.rigid import rigid_fit, undo_rigid
 from ..face.turned import along_outline
 from ..models.face_basis import FaceBasis
-from ..smooth import smoothstep
+from ..smooth import decayed, smoothstep
 from ..types import Tongue
 from .brow_skin import BROW_LANDMARKS, held_brows, skin_followers
 from .lip_curves import AROUND_INNER, rounded_gaps, smooth_lips
@@ -296,10 +296,10 @@ def seam_followers(mean: Tensor, seam: Seam) -> Tensor:
     is_lower = mean[:, 1] > line[nearest, 1]
     of_lower = torch.arange(2 * count, device=mean.device) >= count
     apart = torch.cdist(mean[:, :2], mean[edges, :2])
-    weights = torch.exp(-0.5 * (apart / (0.35 * seam.reach)) ** 2) * (is_lower[:, None] == of_lower)
+    weights = decayed(-0.5 * (apart / (0.35 * seam.reach)) ** 2) * (is_lower[:, None] == of_lower)
     weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
     near = apart.masked_fill(is_lower[:, None] != of_lower, torch.inf).amin(1, keepdim=True)
-    weights = weights * torch.exp(-((near / seam.reach) ** 2))
+    weights = weights * decayed(-((near / seam.reach) ** 2))
     weights[edges] = torch.eye(2 * count).to(weights)
     if seam.corners:  # an empty list is no index on every device
         weights[list(seam.corners)] = 0
