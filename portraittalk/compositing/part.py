@@ -171,21 +171,37 @@ class Part:
         ``turn``. count: F.
         """
         if turn is None:
-            return lambda rows, columns: rest[rows, columns].repeat(count, 1, 1, 1)
+            return lambda rows, columns: rest[rows, columns].expand(count, -1, -1, -1).clone()
         down, across = self._interpolating(turn.shape[2], turn.shape[3])
-        # Two matrix products are several times faster than torch's interpolation.
-        lines = (turn @ across.T).movedim(1, -1).flatten(2)  # (F, n, 2 w)
+        # Two matrix products are several times faster than torch's interpolation, and x and y apart than side by side.
+        lines = (turn @ across.T).transpose(0, 1)  # (2, F, n, w)
+        ways = rest.movedim(-1, 0)
 
         def looked(rows: slice, columns: slice) -> Tensor:
-            at, height = rest[rows, columns], down[rows]
-            part = lines[..., 2 * columns.start : 2 * columns.stop]
+            found = lines.new_empty(2, count, rows.stop - rows.start, columns.stop - columns.start)
+            for start in range(rows.start, rows.stop, ROWS):
+                some = slice(start, min(start + ROWS, rows.stop))
+                cells = self._cells_about(some, lines.shape[2])
+                height = down[some, cells].expand(count, -1, -1)
+                out = found[:, :, some.start - rows.start : some.stop - rows.start]
+                for at, line, part in zip(ways, lines, out, strict=True):
+                    torch.baddbmm(at[some, columns].expand_as(part), height, line[:, cells, columns], out=part)
             if within:
-                moved = (height @ part).unflatten(2, (-1, 2))
-                return at + moved * self._placement.window()[rows, columns, None]
-            at = at.flatten(1).expand(count, -1, -1)
-            return torch.baddbmm(at, height.expand(count, -1, -1), part).unflatten(2, (-1, 2))
+                at_rest = ways[:, None, rows, columns]
+                found = at_rest + (found - at_rest) * self._placement.window()[rows, columns]
+            return found.movedim(0, -1)
 
         return looked
+
+    def _cells_about(self, rows: slice, count: int) -> slice:
+        """Return which of the head's ``count`` cells along y the motion of rows of the box depends on."""
+        assert self._head is not None  # only parts with a head are turned
+        inside = self._head[0]
+        per_row = (count - 1) / max(inside.stop - inside.start - 1, 1)
+        first = math.floor((rows.start - inside.start) * per_row) - 1
+        last = math.floor((rows.stop - 1 - inside.start) * per_row) + 2
+        first = min(max(first, 0), count - 1)
+        return slice(first, min(max(last, first), count - 1) + 1)
 
     def _interpolating(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """Return the matrices (h, rows) and (w, columns) of linear interpolation from the head's cells to the box.
@@ -205,7 +221,7 @@ class Part:
 
     def _in_source(self, positions: Tensor) -> Tensor:
         """Return positions (..., 2) in the square as positions in the sampled source, in -1..1."""
-        moved = self._moved_in_source(positions.movedim(-1, 0)[None])[0].movedim(0, -1).contiguous()
+        moved = self._moved_in_source(positions.movedim(-1, 0)[None])[0].movedim(0, -1)
         return moved + moved.new_tensor(self._source_offset)
 
     def _moved_in_source(self, offsets: Tensor) -> Tensor:
