@@ -20,5 +20,5 @@ def decayed(exponent: Tensor) -> Tensor:
 
 
 def power(base: Tensor, exponent: Tensor) -> Tensor:
-    """Return ``base^exponent`` for bases of at least 0 and exponents above 0, in a sixth of the time of torch's ``**``."""
+    """Return ``base^exponent`` for bases of at least 0 and exponents above 0, six times as fast as torch."""
     return (base.log() * exponent).clamp_min_(LEAST_EXPONENT).exp_()
