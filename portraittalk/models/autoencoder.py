@@ -5,11 +5,11 @@ affordable on a CPU. With a patch size of 1 this is Stable Diffusion's autoencod
 """
 
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
 from ..config import AutoencoderConfig
+from .pixel_shuffle import pixel_shuffle, pixel_unshuffle
 
 
 class Autoencoder(nn.Module):
@@ -39,11 +39,11 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Decode latents (N, C, h, w) to images (N, 3, S, S), about 0..1 but not clamped."""
         patches = self.kl.decode(latents / self.config.scaling_factor).sample
-        return F.pixel_shuffle(patches, self.config.patch_size) / 2 + 0.5
+        return pixel_shuffle(patches, self.config.patch_size) / 2 + 0.5
 
     def posterior(self, images: Tensor):  # type: ignore[no-untyped-def]  # diffusers is untyped
         """Return the unscaled posterior distribution, for training."""
-        patches = F.pixel_unshuffle(images * 2 - 1, self.config.patch_size)
+        patches = pixel_unshuffle(images * 2 - 1, self.config.patch_size)
         return self.kl.encode(patches).latent_dist
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import AutoencoderConfig, DifferenceDecoderConfig
+from .pixel_shuffle import pixel_shuffle
 
 
 class DifferenceDecoder(nn.Module):
@@ -48,8 +49,8 @@ class DifferenceDecoder(nn.Module):
         for block in self.coarse:
             carried = block(carried, context)
         carried = self.enlarge(F.interpolate(carried, scale_factor=2.0, mode="nearest"))
-        carried = self.fine(carried * (1 + F.pixel_shuffle(self.gate_fine(context), 2)), context)
-        return F.pixel_shuffle(self.conv_out(carried), self.patch_size)
+        carried = self.fine(carried * (1 + pixel_shuffle(self.gate_fine(context), 2)), context)
+        return pixel_shuffle(self.conv_out(carried), self.patch_size)
 
 
 class _Residual(nn.Module):
@@ -75,7 +76,7 @@ class _GatedBlock(nn.Module):
         self.gate = nn.Conv2d(context, channels * scale**2, 1)
 
     def forward(self, carried: Tensor, context: Tensor) -> Tensor:
-        gate = F.pixel_shuffle(self.gate(context), self.scale)
+        gate = pixel_shuffle(self.gate(context), self.scale)
         return carried + self.second(self.first(carried) * gate)
 
 

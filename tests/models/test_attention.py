@@ -1,8 +1,9 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 
-from portraittalk.models.attention import BRANCHES, AttentionInputs, DecoupledCrossAttention
+from portraittalk.models.attention import BRANCHES, FEW_KEYS, AttentionInputs, DecoupledCrossAttention, _attended
 
 WIDTH, TOKEN_DIM = 32, 24
 
@@ -51,3 +52,13 @@ def test_with_text_alone_it_is_ordinary_cross_attention(attention):
 
     attention.set_processor(AttnProcessor2_0())
     assert torch.allclose(decoupled, attention(hidden, encoder_hidden_states=text), atol=1e-6)
+
+
+@pytest.mark.parametrize("keys", [1, 5, FEW_KEYS, FEW_KEYS + 1])
+def test_attention_to_a_few_keys_is_that_of_torch(keys):
+    query, key, value = (torch.randn(2, 4, count, 8) for count in (9, keys, keys))
+    expected = F.scaled_dot_product_attention(query, key, value)
+    torch.testing.assert_close(_attended(query, key, value), expected, atol=1e-6, rtol=0)
+    halves = _attended(query.bfloat16(), key.bfloat16(), value.bfloat16())
+    assert halves.dtype == torch.bfloat16
+    torch.testing.assert_close(halves.float(), expected, atol=0.05, rtol=0)
