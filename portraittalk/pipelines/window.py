@@ -37,13 +37,16 @@ from .suitability import warning_about_lender
 
 logger = logging.getLogger(__name__)
 
-DRAWN_TOGETHER = 2  # chunks that are warped and drawn at once: of few small pictures, most time goes into the calls
+DRAWN_TOGETHER = 4  # chunks that are warped and drawn at once: of few small pictures, most time goes into the calls
 LARGEST_KEPT = 30 << 20  # bytes of pasted frames: the C library clears larger blocks anew for every chunk
 
 
 def drawn_together(count: int, chunk: int) -> list[slice]:
     """Return the frames that are warped and drawn at once. The first are fewer, so that they come soon."""
-    starts = [0, *range(chunk, count, DRAWN_TOGETHER * chunk)]
+    starts, together = [0], chunk
+    while starts[-1] + together < count:
+        starts.append(starts[-1] + together)
+        together = min(2 * together, DRAWN_TOGETHER * chunk)
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 
 
