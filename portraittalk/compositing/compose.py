@@ -22,7 +22,7 @@ from ..types import Crop, Identity, Movable
 from .backdrop import Backdrop
 from .head import Head, joined
 from .lids import Lids, lids_of
-from .part import Drawn, Instead, Part
+from .part import Drawn, Instead, Part, beside
 from .placement import Placement
 
 LARGEST_SCALE = 8.0  # of the pasted picture
@@ -102,7 +102,10 @@ class Compositor:
         else:
             part, turn = self._plain, None
         x0, y0, x1, y1 = part.box
-        frames = self.data.portrait.expand(len(flow), -1, -1, -1).clone()
+        portrait = self.data.portrait
+        frames = portrait.new_empty(len(flow), *portrait.shape)
+        for rows, columns in beside([(slice(y0, y1), slice(x0, x1))], portrait.shape[-2:]):
+            frames[..., rows, columns] = portrait[..., rows, columns]
         at_once = max(PIXELS_AT_ONCE // ((x1 - x0) * (y1 - y0)), 1)
         for start in range(0, len(flow), at_once):
             some = slice(start, start + at_once)

@@ -6,7 +6,7 @@ the person are sampled, because the others show the background, which stands sti
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -115,7 +115,7 @@ class Part:
         blink: tuple[Lids, Tensor] | None,
         drawn: Drawn | None = None,
     ) -> None:
-        """Draw the box (F, 3, h, w) in 0..1 of frames that are still the portrait, in place.
+        """Write the box (F, 3, h, w) in 0..1 of frames.
 
         turn: (F, 2, n, m) from ``Head.offsets``, or None for the portrait's pose. within: only the crop may change.
         blink: lids and their closure (F, 2). drawn: in a window, over everything else.
@@ -138,7 +138,10 @@ class Part:
                 edges.append((place, base + 2 * shown.edge_offsets, shown.shares))
         turned = self._turned(None if turn is None else self._moved_in_source(turn), self._rest, len(flow), within)
         farthest = (reach + _farthest(2 * flow[:, : 2 * SHEETS])) * self._native_size / 2
-        for down, across in self._within(farthest):
+        bands = self._within(farthest)
+        for down, across in beside(bands, self._picture.shape[-2:]):
+            boxes[..., down, across] = self._picture[..., down, across]
+        for down, across in bands:
             looked = turned(down, across)
             ours, theirs = zip(*(_overlap(band, crop) for band, crop in ((down, rows), (across, columns))), strict=True)
             looked[:, ours[0], ours[1]] += expression[..., theirs[0], theirs[1]].movedim(1, -1)
@@ -284,6 +287,18 @@ class Part:
         if self._background is not None:
             mixed = mixed + (share * shares).sum(-1) * self._background[:, ys, xs]
         boxes[number, :, ys, xs] = (mixed[0] + self._correction[0, :, ys, xs]).T
+
+
+def beside(bands: list[Slices], size: tuple[int, int] | torch.Size) -> Iterator[Slices]:
+    """Yield the parts of a picture of (height, width) that are not in bands, which follow each other downwards."""
+    height, width = size
+    end = 0
+    for rows, columns in bands:
+        yield slice(end, rows.start), slice(0, width)
+        yield rows, slice(0, columns.start)
+        yield rows, slice(columns.stop, width)
+        end = rows.stop
+    yield slice(end, height), slice(0, width)
 
 
 def _overlap(first: slice, second: slice) -> tuple[slice, slice]:

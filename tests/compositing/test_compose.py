@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from portraittalk.compositing.compose import Compositor, CropData, paste_back
+from portraittalk.compositing.part import beside
 from portraittalk.compositing.placement import fade
 from portraittalk.compositing.warp import warp
 from portraittalk.errors import SettingsError
@@ -175,3 +176,12 @@ def test_a_small_face_gets_a_residual_that_does_not_alias(portrait, portrait_fac
     residual[..., ::2] = 0.5
     frames = Compositor(small, crop)(flow, residual - 0.25, mask)
     assert (frames - small).abs().mean() < 0.01
+
+
+def test_what_lies_beside_bands_is_all_the_rest_once() -> None:
+    bands = [(slice(2, 4), slice(1, 5)), (slice(4, 7), slice(0, 3)), (slice(8, 9), slice(2, 6))]
+    times = torch.zeros(10, 6)
+    for rows, columns in (*bands, *beside(bands, times.shape)):
+        times[rows, columns] += 1
+    assert times.eq(1).all()
+    assert sum(rows.stop > rows.start and columns.stop > columns.start for rows, columns in beside([], (3, 4))) == 1
