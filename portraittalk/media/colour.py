@@ -8,7 +8,8 @@ _BT601 = 5  # of the matrix
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
 # swscale flags: bicubic, full horizontal chroma interpolation, accurate rounding. Without the second, frames are read
 # about two levels too dark. Older PyAV versions have no names for them.
-_ACCURATE = 0x4 | 0x2000 | 0x40000
+_FULL_CHROMA = 0x4 | 0x2000
+_ACCURATE = _FULL_CHROMA | 0x40000
 
 
 def planar_frame(pixels: np.ndarray) -> av.VideoFrame:
@@ -25,9 +26,12 @@ def planar_frame(pixels: np.ndarray) -> av.VideoFrame:
 
 
 def to_yuv(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return the frame as BT.709 yuv420p in limited range."""
+    """Return the frame as BT.709 yuv420p in limited range.
+
+    Accurate rounding would take a third longer. Without it luma is the same, and a tenth of the chroma one level lower.
+    """
     return frame.reformat(
-        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, interpolation=_ACCURATE
+        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, interpolation=_FULL_CHROMA
     )
 
 

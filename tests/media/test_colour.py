@@ -2,7 +2,7 @@ import av
 import numpy as np
 import pytest
 
-from portraittalk.media.colour import planar_frame, to_rgb, to_yuv
+from portraittalk.media.colour import _ACCURATE, planar_frame, to_rgb, to_yuv
 
 BT709, BT601 = (0.2126, 0.0722), (0.299, 0.114)  # weights of red and blue in the luma
 SPACES = {
@@ -50,6 +50,15 @@ def test_frames_are_written_as_bt709_in_limited_range(chart: np.ndarray) -> None
     frame = to_yuv(av.VideoFrame.from_ndarray(chart, format="rgb24"))
     luma, expected = frame.to_ndarray()[:64], yuv(chart, BT709, full_range=False)[:64]
     assert np.abs(luma.astype(float) - expected).max() <= 2
+
+
+def test_frames_are_written_within_a_level_of_accurate_rounding() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    frame = planar_frame(pixels)
+    accurate = frame.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1, interpolation=_ACCURATE)
+    away = to_yuv(frame).to_ndarray().astype(int) - accurate.to_ndarray()
+    assert not away[:64].any()  # luma
+    assert np.abs(away).max() <= 1 and abs(away[64:].mean()) < 0.15
 
 
 def test_rgb_frames_stay_as_they_are(chart: np.ndarray) -> None:
