@@ -20,7 +20,7 @@ def planar_frame(pixels: np.ndarray) -> av.VideoFrame:
     height, width = pixels.shape[:2]
     frame = av.VideoFrame(width, height, "gbrp")
     for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
-        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)  # type: ignore[call-overload]  # a buffer
         rows[:, :width] = pixels[..., channel]
     return frame
 
