@@ -37,7 +37,7 @@ from .suitability import warning_about_lender
 
 logger = logging.getLogger(__name__)
 
-DRAWN_TOGETHER = 4  # chunks that are warped and drawn at once: of few small pictures, most time goes into the calls
+DRAWN_TOGETHER = 3  # chunks that are warped and drawn at once: of few small pictures, most time goes into the calls
 LARGEST_KEPT = 30 << 20  # bytes of pasted frames: the C library clears larger blocks anew for every chunk
 
 
