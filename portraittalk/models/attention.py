@@ -14,7 +14,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 BRANCHES = ("text", "identity", "speech", "structure")
-FEW_KEYS = 32
+FEW_KEYS = 32  # tokens up to which attention is computed by plain products on a CPU
 
 
 KeysValues = tuple[Tensor, Tensor]  # each (N, heads, L, C)
