@@ -34,6 +34,7 @@ from .lip_lines import (
     cheapest,
     moved_edge,
     redness,
+    sampled,
     strip_along,
 )
 
@@ -54,6 +55,9 @@ MOST_LIGHT, SMOOTHER = 0.5, (-0.1, 0.2)  # range of a change of brightness and o
 BRIGHTER, TEXTURED = 0.2, 0.06  # growth of brightness, or loss of that contrast, from which the edge is seen
 UPPER_TEXTURED, UPPER_FAR = 0.08, 0.024  # that loss at an upper lip's edge, and how far below its landmarks it must lie
 UNCOVERED, NARROW = 0.09, 0.006  # likewise at lips that are seen shut, and how far above their landmarks it must lie
+STRIP_TEXTURED = 0.075  # likewise between lips that are seen shut, in a picture with twice the pixels
+STRIP_AT = (0.35, 0.5, 0.65)  # heights within a strip, relative to its own, at which it is compared with the lips
+LIPS_AT = (0.015, 0.025, 0.035)  # and eye distances beyond it, and below the lower lip's edge, at which these are
 FAINT, TOOTH = 0.04, 9  # loss of contrast in a column from which it counts there, and columns that a tooth may take
 
 
@@ -116,15 +120,57 @@ def uncover_teeth(picture: Tensor, landmarks: Tensor) -> Tensor:
     return _uncovered(picture, landmarks, _by_light(_strip(picture, landmarks, UPPER)))
 
 
+def strip_of_teeth(picture: Tensor, landmarks: Tensor) -> Tensor | None:
+    """Return how far a strip of teeth reaches up from the upper lip's landmarks of shut lips, (C,) in pixels along it.
+
+    None if none is seen. Such a strip is two pixels high in a crop of the face, so ``picture`` (3, S, S) should have
+    twice as many. Wrinkles of lips have gaps like those between teeth, but are as red as the lips.
+    """
+    line = _by_light(_strip(picture, landmarks, UPPER))
+    if line.smoother < STRIP_TEXTURED or line.offsets[MIDDLE].median() < NARROW:
+        return None
+    if not _less_red_than_lips(picture, landmarks, line):
+        return None
+    return _over_gaps(line) * eye_distance(landmarks)
+
+
+def _less_red_than_lips(picture: Tensor, landmarks: Tensor, line: _LitLine) -> bool:
+    """Return whether what lies below a line, where gaps between teeth end there, is less red than the redder lip."""
+    unit = eye_distance(landmarks)
+    upper, lower = (along_edge(landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
+
+    def beyond(edge: Tensor, heights: list[Tensor]) -> Tensor:
+        """Return the mean colours (3, C) at heights (C,) in eye distances above an edge (C, 2)."""
+        up = -unit * torch.stack(heights)
+        return sampled(picture, edge + torch.stack((torch.zeros_like(up), up), -1)).mean(1)
+
+    edge = line.offsets
+    strip = beyond(upper, [share * edge for share in STRIP_AT])
+    lips = (
+        beyond(upper, [edge + away for away in LIPS_AT]),
+        beyond(lower, [torch.full_like(edge, -away) for away in LIPS_AT]),
+    )
+    bright = torch.stack(lips).mean(1)[:, MIDDLE].amax(0).quantile(0.9)
+    gaps = torch.zeros_like(edge, dtype=torch.bool)
+    gaps[MIDDLE] = line.gaps[MIDDLE] > 2 * FAINT
+    reds = [redness(colours, bright)[gaps].median() for colours in (strip, *lips)]
+    return bool(gaps.any()) and bool(reds[0] < torch.maximum(*reds[1:]))
+
+
 def _uncovered(picture: Tensor, landmarks: Tensor, line: _LitLine) -> Tensor:
     """Return what ``uncover_teeth`` does. line: at which the upper lip ends."""
     if line.smoother < UNCOVERED or line.offsets[MIDDLE].median() < NARROW:
         return landmarks
+    up = _over_gaps(line)
+    return _lower_refined(picture, moved_edge(landmarks, UPPER, -at_landmarks(up, UPPER) * eye_distance(landmarks)))
+
+
+def _over_gaps(line: _LitLine) -> Tensor:
+    """Return how far up from the landmarks teeth reach, (C,) in eye distances: 0 where no gaps between them end."""
     has_gaps = ((line.gaps - FAINT) / FAINT).clamp(0, 1)[None]
     closed = -max_pool1d(-max_pool1d(has_gaps, TOOTH, 1, TOOTH // 2), TOOTH, 1, TOOTH // 2)  # teeth between gaps, too
     share = avg_pool1d(closed, SMOOTH, 1, SMOOTH // 2)[0]
-    up = (line.offsets + MARGIN).clamp_min(0) * share
-    return _lower_refined(picture, moved_edge(landmarks, UPPER, -at_landmarks(up, UPPER) * eye_distance(landmarks)))
+    return (line.offsets + MARGIN).clamp_min(0) * share
 
 
 def _lower_refined(picture: Tensor, landmarks: Tensor) -> Tensor:

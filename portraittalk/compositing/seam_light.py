@@ -2,7 +2,8 @@
 
 The line between closed lips is dark, and so is the edge of each lip beside it. Carried along as the lips part, it would
 outline the mouth in black. So what the line takes from each lip, compared with that lip further away from it, is
-measured once in the portrait.
+measured once in the portrait. A strip of teeth that shows between lips which are seen shut would go with the upper lip
+in the same way, as a ragged rim: lip is put in its place.
 """
 
 import torch
@@ -13,7 +14,8 @@ from ..face.align import eye_distance
 from ..smooth import smoothstep
 from ..types import CloseUp, MouthWindow
 from .draw import touched
-from .lip_lines import sampled
+from .lip_edges import strip_of_teeth
+from .lip_lines import UPPER, along_edge, sampled
 from .mouth_window import view_of, warp_window
 from .openings import MOUTH, PARTED, height_over
 
@@ -23,6 +25,7 @@ DARKENED = 0.02  # eye distances from the line up to which a lip can be darkened
 ALONG = 0.02  # eye distances along the line over which it is averaged
 GIVEN = (0.6, 0.9)  # share that the upper and the lower lip get back
 LIT = 0.04  # eye distances by which lips part until they get all of it
+STRIP_EDGE = 0.006  # eye distances over which lip takes the place of a strip of teeth
 CORNERS = 0.15  # share of the mouth's width at its corners over which they get less
 
 
@@ -87,7 +90,28 @@ def light_beside_seam(picture: Tensor, landmarks: Tensor) -> Tensor:
         below = (centres[:, None] - seam) * down  # (S, S), from the line into the lip
         at = torch.stack((centres.expand(size, -1) * (2 / size) - 1, below * (2 / rows) - 1), -1)
         light += grid_sample(taken, at[None], padding_mode="zeros", align_corners=False)[0] * (below > 0)
+    strip = strip_of_teeth(picture, landmarks)
+    if strip is not None:
+        lip, weight = _lip_for_strip(picture, landmarks, strip)
+        light = light.lerp(lip - picture, weight * closed * (centres[:, None] < seam))
     return light
+
+
+def _lip_for_strip(picture: Tensor, landmarks: Tensor, heights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the upper lip would show instead of a strip of teeth, (3, S, S), and where, (S, S) in 0..1.
+
+    It is the lip above the strip, mirrored. heights: (C,) of the strip along the upper lip, in pixels.
+    """
+    size, soft = picture.shape[-1], float(STRIP_EDGE * eye_distance(landmarks))
+    centres = torch.arange(size, device=picture.device) + 0.5
+    edge = along_edge(landmarks, UPPER.inner)
+    reach = heights + 2 * soft * (heights > 0)  # so that nothing of its blurred edge stays
+    top = edge - torch.stack((torch.zeros_like(heights), reach), -1)
+    bottom, above = (height_over(line[None], centres[None])[0] for line in (edge, top))
+    down = centres[:, None] - above  # (S, S), from the strip's upper edge
+    mirrored = torch.stack((centres.expand(size, -1), above - down.clamp_min(0)), -1)
+    weight = smoothstep(down / soft) * smoothstep((bottom - above) / soft)
+    return torch.where(down > 0, sampled(picture, mirrored), picture), weight
 
 
 def _gap(landmarks: Tensor) -> Tensor:

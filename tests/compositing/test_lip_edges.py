@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from portraittalk.compositing.lip_edges import MARGIN, lower_lip_edge, refine_lips, uncover_teeth
+from portraittalk.compositing.lip_edges import MARGIN, lower_lip_edge, refine_lips, strip_of_teeth, uncover_teeth
 from portraittalk.compositing.lip_lines import LOWER, UPPER
 from portraittalk.compositing.lips import settle_lips
 from portraittalk.face.align import eye_distance
@@ -162,6 +162,25 @@ def test_so_is_that_of_an_open_mouth():
 def test_lips_without_gaps_between_them_stay_shut(above):
     picture, points = narrow(above, range(110, 146, 36))
     assert uncover_teeth(picture, points) is points
+
+
+def test_a_strip_of_teeth_between_shut_lips_is_found_where_it_is():
+    picture, points = narrow(0.025)
+    found = strip_of_teeth(picture, points)
+    assert found is not None
+    heights = found / eye_distance(points)
+    assert (heights[18:23] - 0.025 - MARGIN).abs().max() < 0.01
+    assert heights[:5].max() < 0.008 and heights[-4:].max() < 0.008  # beside the teeth there is lip
+
+
+@pytest.mark.parametrize("strip", [None, (0.75, 0.3, 0.3)])
+def test_lips_and_their_wrinkles_are_no_strip_of_teeth(strip):
+    """Wrinkles are dark, and as red as what is between them."""
+    picture, points = narrow(0.0 if strip is None else 0.025)
+    if strip is not None:
+        light = picture[:, TOP - 8 : TOP].mean(0, keepdim=True)
+        picture[:, TOP - 8 : TOP] = light / light.max() * torch.tensor(strip)[:, None, None]
+    assert strip_of_teeth(picture, points) is None
 
 
 def test_narrow_mouths_are_looked_at_when_a_portrait_is_read_and_shut_ones_stay():

@@ -84,3 +84,15 @@ def test_the_light_comes_as_lips_part_and_moves_with_them(lips, shut):
     lip = round(SIZE / 2 + gaps[-1] * EYE)
     assert abs(int(column[-1].argmax()) - lip) <= 2  # the brighter lip takes most, and has moved
     assert column[-1, SIZE // 2 - 2] > 0.02  # the upper one has not
+
+
+def test_lip_takes_the_place_of_a_strip_of_teeth(shut):
+    """It would go with the upper lip, as a ragged rim."""
+    seam, strip, lip = SIZE // 2, 5, torch.tensor((0.7, 0.4, 0.4))
+    picture = lip[:, None, None].repeat(1, SIZE, SIZE)
+    teeth = picture[:, seam - strip : seam, 104:152]
+    teeth[:] = torch.tensor((0.8, 0.76, 0.7))[:, None, None]
+    teeth[..., ::6] *= 0.2
+    mended = picture + light_beside_seam(picture, shut)
+    assert (mended[:, seam - strip : seam - 1, 110:146] - lip[:, None, None]).abs().max() < 0.05
+    assert torch.equal(mended[:, : seam - 20], picture[:, : seam - 20])
