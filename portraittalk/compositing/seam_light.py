@@ -105,13 +105,13 @@ def _lip_for_strip(picture: Tensor, landmarks: Tensor, heights: Tensor) -> tuple
     size, soft = picture.shape[-1], float(STRIP_EDGE * eye_distance(landmarks))
     centres = torch.arange(size, device=picture.device) + 0.5
     edge = along_edge(landmarks, UPPER.inner)
-    reach = heights + 2 * soft * (heights > 0)  # so that nothing of its blurred edge stays
-    top = edge - torch.stack((torch.zeros_like(heights), reach), -1)
+    heights = heights + 2 * soft * (heights > 0)  # so that nothing of the strip's blurred edge stays
+    top = edge - torch.stack((torch.zeros_like(heights), heights), -1)
     bottom, above = (height_over(line[None], centres[None])[0] for line in (edge, top))
     down = centres[:, None] - above  # (S, S), from the strip's upper edge
     mirrored = torch.stack((centres.expand(size, -1), above - down.clamp_min(0)), -1)
     weight = smoothstep(down / soft) * smoothstep((bottom - above) / soft)
-    return torch.where(down > 0, sampled(picture, mirrored), picture), weight
+    return sampled(picture, mirrored), weight
 
 
 def _gap(landmarks: Tensor) -> Tensor:
