@@ -229,6 +229,6 @@ def test_how_far_teeth_are_shown_follows_their_height_where_that_is_known():
         inside = MouthInside(torch.full((11,), height * unit / 20), False, True, None)
         return float(shows_teeth(View(mouth_of(dark=False), own, inside), torch.tensor(0.03)))
 
-    assert shown(0.01) == 0 and shown(0.03) == 1 and 0 < shown(0.022) < 1
+    assert shown(0.025) == 0 and shown(0.045) == 1 and 0 < shown(0.034) < 1
     unknown = View(mouth_of(dark=False), own)
     assert shows_teeth(unknown, torch.tensor(0.02)) == 0 and shows_teeth(unknown, torch.tensor(0.06)) == 1

@@ -143,7 +143,7 @@ def test_no_upper_teeth_are_painted_below_those_that_the_portrait_shows(picture,
     further[:, LIPS_INNER_LOWER[1:-1], 1] += 10
     shown, window = close_up_of(picture, opened[0], WHOLE, SIZE), mouth_window(opened[0], SIZE)
     upper, lower = (opened[0, list(edge), 1] for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
-    ends = 0.03 * eye_distance(opened[0]) / (lower - upper).clamp_min(1)
+    ends = 0.045 * eye_distance(opened[0]) / (lower - upper).clamp_min(1)
 
     def mouth(exact: bool):
         known = replace(shown, inside=MouthInside(ends, False, exact, None))
