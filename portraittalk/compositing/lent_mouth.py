@@ -8,7 +8,7 @@ where the dark would be drawn out, a painted mouth goes on (``teeth``).
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, max_pool1d
+from torch.nn.functional import grid_sample, max_pool1d
 
 from ..face.rigid import rigid_fit, undo_rigid
 from ..face.topology import LIPS_INNER, LIPS_INNER_LOWER, LIPS_INNER_UPPER
@@ -18,6 +18,7 @@ from .draw import blurred
 from .lent_rows import dark_above_standing, rows_beside
 from .mouth_inside import mouth_inside
 from .openings import height_over
+from .planes import halved
 from .teeth import GOES_ON, LOWER_SEEN, MARGIN
 from .tooth_row import CHIN, TEETH_BY_CHIN, on_row, points_on_row, row_depth, row_of_teeth
 
@@ -119,7 +120,7 @@ def lent_interior(lent: LentMouth, rest: Tensor, moved: Tensor, size: int, basis
     between = smoothstep(torch.minimum(y - hanging, stands_at - y) / SOFT)
     alpha = (seen * (1 - drawn_out * between) * (1 - smoothstep(beyond)))[:, None]
     box = (..., slice(low[1], high[1]), slice(low[0], high[0]))
-    shown[box], known[box] = avg_pool2d(picture, 2), avg_pool2d(alpha, 2)
+    shown[box], known[box] = halved(picture), halved(alpha)
     return shown, known
 
 

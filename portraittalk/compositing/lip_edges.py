@@ -32,6 +32,7 @@ from .lip_lines import (
     along_edge,
     at_landmarks,
     cheapest,
+    lowered,
     moved_edge,
     redness,
     sampled,
@@ -138,20 +139,11 @@ def _less_red_than_lips(picture: Tensor, landmarks: Tensor, line: _LitLine) -> b
     """Return whether what lies below a line, where gaps between teeth end there, is less red than the redder lip."""
     unit = eye_distance(landmarks)
     upper, lower = (along_edge(landmarks, edge) for edge in (LIPS_INNER_UPPER, LIPS_INNER_LOWER))
-
-    def beyond(edge: Tensor, heights: list[Tensor]) -> Tensor:
-        """Return the mean colours (3, C) at heights (C,) in eye distances above an edge (C, 2)."""
-        up = -unit * torch.stack(heights)
-        return sampled(picture, edge + torch.stack((torch.zeros_like(up), up), -1)).mean(1)
-
-    edge = line.offsets
-    strip = beyond(upper, [share * edge for share in STRIP_AT])
-    lips = (
-        beyond(upper, [edge + away for away in LIPS_AT]),
-        beyond(lower, [torch.full_like(edge, -away) for away in LIPS_AT]),
-    )
+    top, away = lowered(upper, -line.offsets * unit), upper.new_tensor(LIPS_AT) * unit
+    strip = sampled(picture, torch.stack([upper.lerp(top, share) for share in STRIP_AT])).mean(1)  # (3, C)
+    lips = strip_along(picture, top, -away).mean(1), strip_along(picture, lower, away).mean(1)
     bright = torch.stack(lips).mean(1)[:, MIDDLE].amax(0).quantile(0.9)
-    gaps = torch.zeros_like(edge, dtype=torch.bool)
+    gaps = torch.zeros_like(line.gaps, dtype=torch.bool)
     gaps[MIDDLE] = line.gaps[MIDDLE] > 2 * FAINT
     reds = [redness(colours, bright)[gaps].median() for colours in (strip, *lips)]
     return bool(gaps.any()) and bool(reds[0] < torch.maximum(*reds[1:]))

@@ -43,6 +43,11 @@ def sampled(picture: Tensor, at: Tensor) -> Tensor:
     return grid_sample(picture[None], at[None] * (2 / picture.shape[-1]) - 1, align_corners=False)[0]
 
 
+def lowered(line: Tensor, by: Tensor) -> Tensor:
+    """Return a line (C, 2) moved down by (C,) pixels."""
+    return line + torch.stack((torch.zeros_like(by), by), -1)
+
+
 def strip_along(picture: Tensor, line: Tensor, below: Tensor) -> Tensor:
     """Return the colours (3, R, C) of a picture (3, S, S) at distances (R,) below a line (C, 2), in pixels."""
     return sampled(picture, line + torch.stack((torch.zeros_like(below), below), -1)[:, None])

@@ -22,6 +22,7 @@ from .lip_lines import (
     along_edge,
     at_landmarks,
     cheapest,
+    lowered,
     moved_edge,
     redness,
     strip_along,
@@ -69,7 +70,7 @@ def seam_between(picture: Tensor, landmarks: Tensor) -> Tensor | None:
     if found.median() < SEEN or (found > SURE).float().mean() < MOST:
         return None
     seam = offsets[line] * unit
-    return None if _over_teeth(picture, middle + torch.stack((torch.zeros_like(seam), seam), -1), unit) else seam
+    return None if _over_teeth(picture, lowered(middle, seam), unit) else seam
 
 
 def _over_teeth(picture: Tensor, line: Tensor, unit: Tensor) -> bool:

@@ -49,7 +49,7 @@ def resized(planes: Tensor, size: float | torch.Size) -> Tensor:
 
 
 def halved(planes: Tensor) -> Tensor:
-    """Return the means of planes (C, h, w) over squares of two pixels, which the last row and column may not fill.
+    """Return the means of planes (..., C, h, w) over squares of two pixels, which the last row and column may not fill.
 
     As ``avg_pool2d`` does, which takes several times as long on a CPU.
     """
@@ -57,7 +57,9 @@ def halved(planes: Tensor) -> Tensor:
     if height % 2 or width % 2:
         planes = F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate")
     left, right = planes[..., ::2], planes[..., 1::2]
-    return (left[:, ::2] + right[:, ::2]).add_(left[:, 1::2]).add_(right[:, 1::2]).mul_(0.25)
+    above, below = slice(0, None, 2), slice(1, None, 2)
+    sums = (left[..., above, :] + right[..., above, :]).add_(left[..., below, :]).add_(right[..., below, :])
+    return sums.mul_(0.25)
 
 
 def distances(known: Tensor, limit: float) -> Tensor:

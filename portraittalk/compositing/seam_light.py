@@ -15,7 +15,7 @@ from ..smooth import smoothstep
 from ..types import CloseUp, MouthWindow
 from .draw import touched
 from .lip_edges import strip_of_teeth
-from .lip_lines import UPPER, along_edge, sampled
+from .lip_lines import UPPER, along_edge, lowered, sampled
 from .mouth_window import view_of, warp_window
 from .openings import MOUTH, PARTED, height_over
 
@@ -106,8 +106,7 @@ def _lip_for_strip(picture: Tensor, landmarks: Tensor, heights: Tensor) -> tuple
     centres = torch.arange(size, device=picture.device) + 0.5
     edge = along_edge(landmarks, UPPER.inner)
     heights = heights + 2 * soft * (heights > 0)  # so that nothing of the strip's blurred edge stays
-    top = edge - torch.stack((torch.zeros_like(heights), heights), -1)
-    bottom, above = (height_over(line[None], centres[None])[0] for line in (edge, top))
+    bottom, above = (height_over(line[None], centres[None])[0] for line in (edge, lowered(edge, -heights)))
     down = centres[:, None] - above  # (S, S), from the strip's upper edge
     mirrored = torch.stack((centres.expand(size, -1), above - down.clamp_min(0)), -1)
     weight = smoothstep(down / soft) * smoothstep((bottom - above) / soft)

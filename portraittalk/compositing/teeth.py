@@ -26,6 +26,7 @@ from ..types import FaceLight, Identity, LentMouth, Movable, Tongue
 from .light import face_light, without_glare
 from .mouth_colours import mouth_colours, warmed
 from .openings import height_over
+from .planes import halved
 from .tongue import behind_teeth, raised_tongue, resting_tongue
 from .tooth_row import CHIN, lowered_jaw, on_row, row_of_teeth
 
@@ -150,8 +151,7 @@ def mouth_interior(
         picture = picture * (1 - share * (layer[:, 2:3] + layer[:, 3:4])) + share * lit * warmed(shade, colours.warmth)
         if layer is lower and tip is not None:
             picture = picture.lerp(lit_tip, tip.over_teeth)
-    pairs = picture[:, :, ::2] + picture[:, :, 1::2]
-    picture = light.glare + (1 - light.glare) * ((pairs[..., ::2] + pairs[..., 1::2]) / 4)
+    picture = light.glare + (1 - light.glare) * halved(picture)
     canvas[:, :, low[1] : high[1], low[0] : high[0]] = picture
     return canvas.clamp(0, 1)
 

@@ -48,7 +48,7 @@ def on_row(
     """Return the position (x, y) on the row of teeth at each pixel, each (F, rows, columns).
 
     facing, pixels, offset: the pose of F faces, see ``rigid_fit``. lips: (3,), see ``row_of_teeth``. The row curves
-    backwards at its sides, so that it rotates with the head; its depth is found by iteration.
+    backwards at its sides, so that it rotates with the head.
     """
     linear = pixels[:, None, None] * facing[:, :2]  # (F, 2, 3)
     start = offset[:, :2] + (linear @ lips)
@@ -56,9 +56,7 @@ def on_row(
     towards = (inverse @ linear[..., 2:])[..., 0, None, None]  # (F, 2, 1, 1)
     right, down = (columns - start[:, :1])[:, None], (rows - start[:, 1:])[..., None]
     flat = [inverse[:, k, 0, None, None] * right + inverse[:, k, 1, None, None] * down for k in (0, 1)]
-    depth = torch.zeros_like(flat[0])
-    for _ in range(3):
-        depth = row_depth(flat[0] - towards[:, 0] * depth)
+    depth = _depth_behind(flat[0], towards[:, 0])
     return flat[0] - towards[:, 0] * depth, flat[1] - towards[:, 1] * depth
 
 
@@ -68,7 +66,13 @@ def points_on_row(points: Tensor, facing: Tensor, pixels: Tensor, offset: Tensor
     inverse = torch.linalg.inv(linear[..., :2])
     towards = (inverse @ linear[..., 2:])[..., 0]  # (F, 2)
     flat = (points - (offset[:, :2] + linear @ lips)[:, None]) @ inverse.mT
-    depth = torch.zeros_like(flat[..., 0])
-    for _ in range(3):
-        depth = row_depth(flat[..., 0] - towards[:, :1] * depth)
+    depth = _depth_behind(flat[..., 0], towards[:, :1])
     return flat - towards[:, None] * depth[..., None]
+
+
+def _depth_behind(x: Tensor, towards: Tensor) -> Tensor:
+    """Return the row's depth at points that a view shows at x, by iteration. towards: x per depth in that view."""
+    depth = torch.zeros_like(x)
+    for _ in range(3):
+        depth = row_depth(x - towards * depth)
+    return depth
